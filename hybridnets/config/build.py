@@ -1,0 +1,79 @@
+"""How the parts of a run are built from its configuration. This imports torch, through the parts and through training."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from hybridnets.config.check import DATA_SOURCE, ConfigError, dataset
+from hybridnets.training import Build
+
+
+def build(cfg: DictConfig) -> Build:
+    """The builders of a checked configuration's parts.
+
+    Raises:
+        ConfigError: If a `_target_` cannot be found, or does not take a key that its section holds.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    loader = {key: value for key, value in plain["data"].items() if key not in ("name", *DATA_SOURCE)}
+    settings = {key: value for key, value in plain["trainer"].items() if value is not None}
+    settings.setdefault("enable_progress_bar", sys.stdout.isatty())
+    make_trainer = _factory("trainer", settings)
+
+    def callbacks(monitor: str, mode: str) -> list[Any]:
+        made = [_made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value]
+        return [one(monitor=monitor, mode=mode) if isinstance(one, functools.partial) else one for one in made]
+
+    def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
+        theirs = make_trainer.keywords
+        return make_trainer(
+            callbacks=callbacks,
+            plugins=[*theirs.get("plugins", []), *plugins],
+            default_root_dir=theirs.get("default_root_dir", default_root_dir),
+            logger=_made("logger", plain["logger"]) if plain["logger"] else False,
+        )
+
+    return Build(
+        data=functools.partial(
+            _factory("data", loader), dataset(cfg), split_seed=cfg.seeds.split, order_seed=cfg.seeds.order
+        ),
+        model=_factory("model", plain["model"]),
+        optimizer=_factory("optimizer", plain["optimizer"]),
+        scheduler=_factory("scheduler", plain["scheduler"]) if plain["scheduler"] else None,
+        callbacks=callbacks,
+        trainer=trainer,
+    )
+
+
+def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any]:
+    """A section's target with its settings, the keys checked against what the target takes."""
+    made: functools.partial[Any] = _made(section, {**settings, "_partial_": True})
+    takes = inspect.signature(made.func).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        for key in made.keywords:
+            if key not in takes:
+                raise ConfigError(
+                    f"{section}.{key} must be a setting that {_name(made.func)} takes, which are {', '.join(takes)}"
+                )
+    return made
+
+
+def _made(section: str, settings: Any) -> Any:
+    if not isinstance(settings, Mapping) or "_target_" not in settings:
+        raise ConfigError(f"{section} must name what to build as {section}._target_, got {settings!r}")
+    try:
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines() if not line.startswith("full_key"))
+        raise ConfigError(f"{section} cannot be built: {reason}") from error
+
+
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__qualname__", repr(target))

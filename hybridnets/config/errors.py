@@ -1,0 +1,83 @@
+"""Hydra's errors as one sentence each: key, rule, value, and what to do."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from hybridnets.config.check import RULES
+
+
+def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
+    """One sentence for a slip of the user's; None for an error that is nobody's slip.
+
+    Args:
+        error: What was raised.
+        conf: Folder of the configuration, for the legal keys.
+        arguments: The command line.
+    """
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = [str(option) for option in error.options or ()]
+        if not group:
+            return f"--config-name must be the name of a file there, got {name}: {_first_line(error)}"
+        return f"{group} must be one of {', '.join(options)}, got {name}{_close(name, options)}"
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error, conf, arguments)
+    if isinstance(error, OmegaConfBaseException | HydraException):
+        return _first_line(error)
+    return str(error) if isinstance(error, ValueError) else None
+
+
+def _composition(error: ConfigCompositionException, conf: Path, arguments: list[str]) -> str:
+    text, cause = str(error), error.__cause__
+    if found := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
+        key, value = found[2], found[3]
+        if isinstance(cause, ValidationError):
+            rule = RULES[key][0] if key in RULES else _first_line(cause)
+            return f"{key} must be {rule}, got {value}"
+        return _unknown(key, conf, arguments)
+    if found := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
+        key = found[1].split("@")[0]
+        return _unknown(key, conf, arguments)
+    return _first_line(error)
+
+
+def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
+    keys = list(_keys(_composed(conf, arguments)))
+    return f"{key} must be a key of the configuration, which it is not{_close(key, keys)} (--help lists the knobs)"
+
+
+def _composed(conf: Path, arguments: list[str]) -> DictConfig:
+    """The configuration as it would be without the slip: the group choices alone, or the defaults."""
+    groups = {path.name for path in conf.iterdir() if path.is_dir()}
+    choices = [a for a in arguments if a.partition("=")[0] in groups and "," not in a]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        try:
+            return compose("config", choices)
+        except HydraException:
+            return compose("config")
+
+
+def _keys(node: DictConfig, above: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield f"{above}{key}"
+        inner = node._get_node(key)
+        if isinstance(inner, DictConfig) and not inner._is_none() and not inner._is_interpolation():
+            yield from _keys(inner, f"{above}{key}.")
+
+
+def _close(word: str, words: list[str]) -> str:
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,162 @@
+"""A data set as Lightning takes it: split, batched, standardised."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from hybridnets.data.dataset import DataError, ImageDataset, Images
+from hybridnets.data.loader import Batch, BatchLoader
+from hybridnets.data.split import check_settings, split
+
+# Not data.batch_size: with batch normalisation's running statistics a prediction does not depend on its batch but for
+# the rounding of sums, and a constant keeps even that the same for every training
+EVALUATION_BATCH_SIZE = 500
+
+# The paper's
+STANDARDIZE = MappingProxyType({"statistics": "scalar", "over": "all"})
+NO_AUGMENTATION = MappingProxyType({"flip": False, "crop": 0})
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """One data set at one split.
+
+    Args:
+        dataset: The data set.
+        split_seed: Decides which images are for training and which for validation.
+        order_seed: Decides the order of the training images, and their augmentation.
+        train_fraction: The training part's share of the data set's training images.
+        batch_size: Images a training step, over all devices.
+        standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: of
+            `all` training images, the validation part included as in the paper, or of the `train` part only.
+        augment: `flip`: whether half of the images are mirrored; `crop`: pixels of border to cut them out of again.
+
+    Attributes:
+        split: The two parts, as positions among the data set's training images, and their hash.
+        classes: The classes' names.
+        num_classes: How many.
+        image_shape: (C, H, W).
+        mean: What is subtracted from pixels of 0 to 255, (C, 1, 1).
+        std: What the result is divided by, (C, 1, 1).
+
+    Raises:
+        DataError: If a setting is not legal; the sentence names its key.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        *,
+        split_seed: int,
+        order_seed: int,
+        train_fraction: float = 0.7,
+        batch_size: int = 32,
+        standardize: Mapping[str, str] = STANDARDIZE,
+        augment: Mapping[str, Any] = NO_AUGMENTATION,
+    ) -> None:
+        super().__init__()
+        n, channels, height, width = dataset.train_images.shape
+        self.image_shape = (channels, height, width)
+        check_settings(n, self.image_shape, train_fraction, batch_size, standardize, augment)
+        self.dataset = dataset
+        self.order_seed = order_seed
+        self.batch_size = batch_size
+        self.augment = augment
+        self.split = split(n, train_fraction, split_seed)
+        self.classes = dataset.classes
+        self.num_classes = len(dataset.classes)
+        over = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]
+        self.mean, self.std = statistics(over, per_channel=standardize["statistics"] == "channel")
+        # from_numpy shares the memory: one copy of the images serves every loader
+        self._train = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
+        self._test = torch.from_numpy(dataset.test_images), torch.from_numpy(dataset.test_labels)
+
+    def train_dataloader(self) -> BatchLoader:
+        """The training part, in a new order every epoch."""
+        return BatchLoader(
+            *self._train,
+            self.split.train,
+            self.batch_size,
+            *self._place(),
+            order_seed=self.order_seed,
+            flip=self.augment["flip"],
+            crop=self.augment["crop"],
+        )
+
+    def val_dataloader(self) -> BatchLoader:
+        """The validation part; an index counts among the data set's training images."""
+        return BatchLoader(*self._train, self.split.val, EVALUATION_BATCH_SIZE, *self._place())
+
+    def test_dataloader(self) -> BatchLoader:
+        """The data set's own test images."""
+        everything = np.arange(len(self.dataset.test_labels))
+        return BatchLoader(*self._test, everything, EVALUATION_BATCH_SIZE, *self._place())
+
+    def predict_dataloader(self) -> list[BatchLoader]:
+        """The validation part, then the test images."""
+        return [self.val_dataloader(), self.test_dataloader()]
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Standardises the images on the device: uint8 travels there four times as fast as what it becomes."""
+        images, labels, index = batch
+        return self.standardized(images), labels, index
+
+    def standardized(self, images: Tensor) -> Tensor:
+        """Brings pixels of 0 to 255 to mean 0 and deviation 1, (B, C, H, W) float32, channels last in memory."""
+        images = images.to(torch.float32, memory_format=torch.channels_last)
+        return images.sub_(self.mean.to(images.device)).div_(self.std.to(images.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs for predicting without the data set: plain types and tensors only."""
+        return {"mean": self.mean, "std": self.std, "classes": list(self.classes)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores nothing, as all of it follows from the data, but refuses a checkpoint of other data.
+
+        Raises:
+            DataError: If the checkpoint's classes or statistics are not these.
+        """
+        theirs, ours = (
+            [state["classes"], *(state[name].flatten().tolist() for name in ("mean", "std"))]
+            for state in (state_dict, self.state_dict())
+        )
+        if theirs != ours:
+            raise DataError(
+                f"the checkpoint was trained on data with these classes, mean and deviation: {theirs}, "
+                f"but this data has {ours}: use the checkpoint's data settings"
+            )
+
+
+def statistics(images: Images, *, per_channel: bool) -> tuple[Tensor, Tensor]:
+    """The mean and the deviation of pixels, each (C, 1, 1) float32, from sums in whole numbers: exact in any order.
+
+    Args:
+        images: (N, C, H, W), 0 to 255.
+        per_channel: Whether each channel has its own; otherwise all have the same.
+
+    Raises:
+        DataError: If all pixels are equal.
+    """
+    n, channels, height, width = images.shape
+    total, squares = np.zeros(channels, dtype=np.uint64), np.zeros(channels, dtype=np.uint64)
+    for start in range(0, n, 500):  # a slice at a time, so that no wider copy of everything is made
+        part = images[start : start + 500]
+        total += part.sum(axis=(0, 2, 3), dtype=np.uint64)
+        squares += np.square(part, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)  # 255 ** 2 fits
+    count = n * height * width
+    if not per_channel:
+        total, squares = np.full_like(total, total.sum()), np.full_like(squares, squares.sum())
+        count *= channels
+    mean = total / count
+    std = np.sqrt(squares / count - mean**2)
+    if not std.all():
+        raise DataError("data.standardize divides by the deviation of the images, but all their pixels are equal")
+    as_tensor = [torch.from_numpy(x.astype(np.float32)).reshape(channels, 1, 1) for x in (mean, std)]
+    return as_tensor[0], as_tensor[1]

@@ -1,0 +1,9 @@
+"""Architectures: each a LightningModule that builds its stages and maps images (B, C, H, W) to logits (B, K)."""
+
+from hybridnets.models.classifier import Classifier
+from hybridnets.models.cnn import CNN
+from hybridnets.models.crnn import CRNN
+from hybridnets.models.ecnn import ECNN
+from hybridnets.models.ecrnn import ECRNN
+
+__all__ = ["CNN", "CRNN", "ECNN", "ECRNN", "Classifier"]

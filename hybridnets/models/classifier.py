@@ -1,0 +1,121 @@
+"""What every image classifier here shares: loss, metrics, optimiser, and checkpoints of plain types."""
+
+import functools
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics.classification import MulticlassAccuracy
+
+Batch = tuple[Tensor, Tensor, Tensor]  # images (B, C, H, W) float32, labels (B,), indices (B,)
+
+
+class Classifier(pl.LightningModule):
+    """Base of the architectures: a subclass builds its stages and maps images (B, C, H, W) to logits (B, K) in `forward`.
+
+    What training needs besides is set on the instance, so that an architecture's constructor speaks of the architecture
+    alone: `optimizer` (parameters to optimiser) and `scheduler` (optimiser to schedule, or None).
+
+    A subclass calls `self.save_hyperparameters()`, Lightning's way to make `load_from_checkpoint` work; factories among
+    its arguments are saved as their names and settings, so that checkpoints hold tensors and plain types only.
+
+    Args:
+        num_classes: Classes, K.
+    """
+
+    monitor = "val/acc"  # what chooses the best epoch, stops early and lowers the learning rate
+    mode = "max"
+
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam
+    scheduler: Callable[..., LRScheduler] | None = None
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
+        )
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Class probabilities of standardised images, (B, C, H, W) to (B, K)."""
+        return F.softmax(self(images), dim=1)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Cross-entropy of a batch; logs train/loss and train/acc over the epoch."""
+        return self._measure("train", self.train_accuracy, batch)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Logs val/loss and val/acc over the part held out."""
+        self._measure("val", self.val_accuracy, batch)
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        """Logs test/loss and test/acc."""
+        self._measure("test", self.test_accuracy, batch)
+
+    def predict_step(self, batch: Batch, *_: int) -> dict[str, Tensor]:
+        """Index, label, class and probabilities of every image of a batch."""
+        images, labels, index = batch
+        probabilities = self.probabilities(images)
+        return {"index": index, "label": labels, "class": probabilities.argmax(1), "probabilities": probabilities}
+
+    def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
+        images, labels, _ = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        accuracy.update(logits, labels)
+        shown = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        self.log(f"{stage}/loss", loss, sync_dist=True, **shown)  # type: ignore[arg-type]
+        self.log(f"{stage}/acc", accuracy, prog_bar=True, **shown)  # type: ignore[arg-type]
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over what is to be learned, and its schedule."""
+        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return optimizer
+        plateau = ReduceLROnPlateau in (self.scheduler, getattr(self.scheduler, "func", None))
+        schedule = self.scheduler(optimizer, mode=self.mode) if plateau else self.scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor}}
+
+    def lr_scheduler_step(self, *_: Any) -> None:
+        """Leaves the schedule to `on_train_epoch_end`: Lightning would step after the epoch's checkpoint was written."""
+
+    def on_train_epoch_end(self) -> None:
+        """Steps the schedule once an epoch, before the checkpoint callback saves its state."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(self.trainer.callback_metrics[self.monitor])
+        elif isinstance(schedule, LRScheduler):
+            schedule.step()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Writes factories among the hyper-parameters as plain types."""
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {k: plain(v) for k, v in self.hparams.items()}
+
+
+def plain(value: Any) -> Any:
+    """A factory (a class, or a partial of one) as its dotted name and settings; anything else as it is."""
+    if isinstance(value, functools.partial):
+        return {**plain(value.func), **value.keywords}
+    return {"_target_": f"{value.__module__}.{value.__qualname__}"} if isinstance(value, type) else value
+
+
+def factory(value: Any) -> Callable[..., Any]:
+    """The factory that `plain` wrote down; a factory is returned as it is.
+
+    Raises:
+        ValueError: If the name is not that of a torch module, so that a checkpoint cannot name anything else to be called.
+    """
+    if not isinstance(value, Mapping):
+        return value  # type: ignore[no-any-return]
+    settings = dict(value)
+    module, _, name = str(settings.pop("_target_", "")).rpartition(".")
+    settings.pop("_partial_", None)
+    layer = getattr(importlib.import_module(module), name, None) if module else None
+    if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
+        raise ValueError(f"_target_ must name a torch module to build, got {value.get('_target_')!r}")
+    return functools.partial(layer, **settings)

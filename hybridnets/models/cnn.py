@@ -1,0 +1,44 @@
+"""The plain convolutional network that the hybrids are compared with."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hybridnets.models.classifier import Classifier
+from hybridnets.models.stages import Features, Head
+
+
+class CNN(Classifier):
+    """Convolutional features, flattened, and a dense head.
+
+    Args:
+        image_shape: Channels, height and width of an image.
+        num_classes: Classes, K.
+        channels: Channels of the convolution blocks.
+        activation: After each convolution: relu, elu, gelu, tanh or none.
+        batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
+        dropout: Share of the head's input dropped in training.
+
+    Source:
+        Woo, Kim, Choi, section 3; that its head is one dense layer is inferred.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        activation: str = "relu",
+        batch_norm_momentum: float = 0.99,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.cnn = Features(image_shape, channels, activation, batch_norm_momentum)
+        self.dropout = nn.Dropout(dropout)
+        self.head = Head(self.cnn.size, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+        return self.head(self.dropout(flat))  # type: ignore[no-any-return]

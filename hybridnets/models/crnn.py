@@ -1,0 +1,60 @@
+"""The hybrid whose recurrent layer reads the flattened features in the order in which they happen to lie."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from hybridnets.models.classifier import Classifier, factory
+from hybridnets.models.stages import AsSequence, Features, Head
+
+
+class CRNN(Classifier):
+    """Convolutional features, cut into a sequence, a recurrent layer's final output, and a dense head.
+
+    Args:
+        image_shape: Channels, height and width of an image.
+        num_classes: Classes, K.
+        rnn: Builds the recurrent layer from input_size, hidden_size and num_layers; see `hybridnets.rnn`.
+        hidden_size: Units a recurrent layer and direction (the paper's nodes).
+        num_layers: Recurrent layers.
+        channels: Channels of the convolution blocks.
+        activation: After each convolution: relu, elu, gelu, tanh or none.
+        batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
+        dropout: Share of the head's input dropped in training.
+        sequence: What a step is: scalars (the paper's) or positions; see `AsSequence`.
+        order: Order of the steps: natural or permuted.
+        order_seed: Seed of the permuted order.
+
+    Source:
+        Woo, Kim, Choi, section 3 for scalars; Shi, Bai, Yao (2015), arXiv:1507.05717, for positions.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        rnn: Callable[..., Any] | Mapping[str, Any],
+        hidden_size: int = 16,
+        num_layers: int = 1,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        activation: str = "relu",
+        batch_norm_momentum: float = 0.99,
+        dropout: float = 0.0,
+        sequence: str = "scalars",
+        order: str = "natural",
+        order_seed: int = 0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.cnn = Features(image_shape, channels, activation, batch_norm_momentum)
+        self.sequence = AsSequence(self.cnn.size, sequence, self.cnn.channels, order, order_seed)
+        self.rnn = factory(rnn)(input_size=self.sequence.features, hidden_size=hidden_size, num_layers=num_layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = Head(self.rnn.output_size, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+        steps = self.sequence(flat)  # (B, T, I)
+        return self.head(self.dropout(self.rnn(steps)))  # type: ignore[no-any-return]  # (B, D * hidden) to (B, K)

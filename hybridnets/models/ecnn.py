@@ -1,0 +1,46 @@
+"""The control that the paper lacks: encoder and decoder without a recurrent layer."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hybridnets.models.classifier import Classifier
+from hybridnets.models.stages import EncoderDecoder, Features, Head
+
+
+class ECNN(Classifier):
+    """Convolutional features, dense encoder-decoder, and a dense head: what ECRNN gains by its depth alone.
+
+    Args:
+        image_shape: Channels, height and width of an image.
+        num_classes: Classes, K.
+        channels: Channels of the convolution blocks.
+        dense: Units of the encoder-decoder's layers, its last (as wide as the features) left out.
+        activation: After each convolution: relu, elu, gelu, tanh or none.
+        dense_activation: After each dense layer of the encoder-decoder, likewise.
+        batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
+        dropout: Share of the head's input dropped in training.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        dense: Sequence[int] = (512, 256, 512),
+        activation: str = "relu",
+        dense_activation: str = "relu",
+        batch_norm_momentum: float = 0.99,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.cnn = Features(image_shape, channels, activation, batch_norm_momentum)
+        self.encoder = EncoderDecoder(self.cnn.size, dense, dense_activation, batch_norm_momentum)
+        self.dropout = nn.Dropout(dropout)
+        self.head = Head(self.cnn.size, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+        return self.head(self.dropout(self.encoder(flat)))  # type: ignore[no-any-return]

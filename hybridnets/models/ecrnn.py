@@ -1,0 +1,65 @@
+"""The paper's hybrid: an encoder-decoder between CNN and RNN, so that the order which the RNN reads is learned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from hybridnets.models.classifier import Classifier, factory
+from hybridnets.models.stages import AsSequence, EncoderDecoder, Features, Head
+
+
+class ECRNN(Classifier):
+    """Convolutional features, dense encoder-decoder, cut into a sequence, a recurrent layer's final output, and a dense head.
+
+    Args:
+        image_shape: Channels, height and width of an image.
+        num_classes: Classes, K.
+        rnn: Builds the recurrent layer from input_size, hidden_size and num_layers; see `hybridnets.rnn`.
+        hidden_size: Units a recurrent layer and direction (the paper's nodes).
+        num_layers: Recurrent layers.
+        channels: Channels of the convolution blocks.
+        dense: Units of the encoder-decoder's layers, its last (as wide as the features) left out.
+        activation: After each convolution: relu, elu, gelu, tanh or none.
+        dense_activation: After each dense layer of the encoder-decoder, likewise.
+        batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
+        dropout: Share of the head's input dropped in training.
+        sequence: What a step is: scalars (the paper's) or positions; see `AsSequence`.
+        order: Order of the steps: natural or permuted.
+        order_seed: Seed of the permuted order.
+
+    Source:
+        Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder, table 1.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        rnn: Callable[..., Any] | Mapping[str, Any],
+        hidden_size: int = 16,
+        num_layers: int = 1,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        dense: Sequence[int] = (512, 256, 512),
+        activation: str = "relu",
+        dense_activation: str = "relu",
+        batch_norm_momentum: float = 0.99,
+        dropout: float = 0.0,
+        sequence: str = "scalars",
+        order: str = "natural",
+        order_seed: int = 0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.cnn = Features(image_shape, channels, activation, batch_norm_momentum)
+        self.encoder = EncoderDecoder(self.cnn.size, dense, dense_activation, batch_norm_momentum)
+        self.sequence = AsSequence(self.cnn.size, sequence, self.cnn.channels, order, order_seed)
+        self.rnn = factory(rnn)(input_size=self.sequence.features, hidden_size=hidden_size, num_layers=num_layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = Head(self.rnn.output_size, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+        steps = self.sequence(self.encoder(flat))  # (B, T, I)
+        return self.head(self.dropout(self.rnn(steps)))  # type: ignore[no-any-return]  # (B, D * hidden) to (B, K)

@@ -1,0 +1,153 @@
+"""The stages that the architectures share: convolutional features, dense encoder-decoder, sequence."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "none": nn.Identity,
+}
+
+
+class Flatten(nn.Module):
+    """Flattens feature maps as Keras does, channels fastest: (B, C, H, W) to (B, H * W * C)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Flattens (B, C, H, W) to (B, H * W * C)."""
+        return maps.permute(0, 2, 3, 1).flatten(1)
+
+
+class Features(nn.Sequential):
+    """Blocks of 3x3 convolution, batch normalisation and 2x2 pooling, then `Flatten`: (B, C, H, W) to (B, size).
+
+    Each block halves height and width. Where the activation stands is not stated in the paper; here it belongs to the
+    convolution, as Keras's `activation=` does, and comes before the batch normalisation.
+
+    Args:
+        image_shape: Channels, height and width of an image.
+        channels: Channels of each block.
+        activation: A key of `ACTIVATIONS`.
+        batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense; torch's is one minus it).
+
+    Raises:
+        ValueError: If the image is smaller than the poolings need.
+
+    Source:
+        Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder, table 1.
+    """
+
+    def __init__(
+        self, image_shape: Sequence[int], channels: Sequence[int], activation: str, batch_norm_momentum: float
+    ) -> None:
+        wide, height, width = image_shape
+        layers: list[nn.Module] = []
+        for out in channels:
+            layers += [
+                nn.Conv2d(wide, out, kernel_size=3, padding=1),
+                _activation(activation),
+                nn.BatchNorm2d(out, eps=1e-3, momentum=1 - batch_norm_momentum),
+                nn.MaxPool2d(2),
+            ]
+            wide, height, width = out, height // 2, width // 2
+        if not height * width:
+            raise ValueError(
+                f"model.channels must be at most {int(min(image_shape[1:])).bit_length() - 1} blocks for images of "
+                f"{image_shape[1]}x{image_shape[2]}, each block halves them, got {len(channels)}"
+            )
+        super().__init__(*layers, Flatten())
+        self.positions, self.channels = height * width, wide
+        self.size = self.positions * wide
+        keras_initialisation(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
+
+
+class EncoderDecoder(nn.Sequential):
+    """Dense layers, each with batch normalisation, that end at the width they began with: (B, size) to (B, size).
+
+    Args:
+        size: Numbers in, and out.
+        widths: Units of the layers between.
+        activation: A key of `ACTIVATIONS`.
+        batch_norm_momentum: As in `Features`.
+
+    Source:
+        Woo, Kim, Choi, table 1: Dense 512, 256, 512, 1,024.
+    """
+
+    def __init__(self, size: int, widths: Sequence[int], activation: str, batch_norm_momentum: float) -> None:
+        layers: list[nn.Module] = []
+        wide = size
+        for out in (*widths, size):
+            layers += [
+                nn.Linear(wide, out),
+                _activation(activation),
+                nn.BatchNorm1d(out, eps=1e-3, momentum=1 - batch_norm_momentum),
+            ]
+            wide = out
+        super().__init__(*layers)
+        keras_initialisation(self)
+
+
+class AsSequence(nn.Module):
+    """Cuts each flat vector into the steps of a sequence: (B, size) to (B, T, I) with T * I = size.
+
+    Args:
+        size: Numbers a vector.
+        sequence: `scalars`, as in the paper, reads each number as a step of one feature. `positions`, the ordinary CRNN of
+            Shi et al. (2015), reads each position of the feature maps as a step with all its channels.
+        channels: Channels of the feature maps, the features a step of `positions`.
+        order: `natural`, or `permuted`: a fixed random order of the steps, which an RNN that had learned something
+            of the natural order would miss.
+        order_seed: Seed of that order; the global generator has no part in it.
+
+    Raises:
+        ValueError: If `sequence` or `order` is none of these.
+    """
+
+    permutation: Tensor | None
+
+    def __init__(self, size: int, sequence: str, channels: int, order: str, order_seed: int) -> None:
+        super().__init__()
+        if sequence not in ("scalars", "positions"):
+            raise ValueError(f"model.sequence must be scalars or positions, got {sequence!r}")
+        if order not in ("natural", "permuted"):
+            raise ValueError(f"model.order must be natural or permuted, got {order!r}")
+        self.features = 1 if sequence == "scalars" else channels
+        self.steps = size // self.features
+        permutation = None
+        if order == "permuted":
+            permutation = torch.randperm(self.steps, generator=torch.Generator().manual_seed(order_seed))
+        self.register_buffer("permutation", permutation)
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """Cuts (B, T * I) into (B, T, I)."""
+        steps = flat.reshape(-1, self.steps, self.features)
+        return steps if self.permutation is None else steps[:, self.permutation]
+
+
+class Head(nn.Linear):
+    """The dense layer that ends every model, (B, size) to (B, K) logits, with Keras's initialisation."""
+
+    def reset_parameters(self) -> None:
+        """Glorot uniform weights and zero biases."""
+        keras_initialisation(self)
+
+
+def keras_initialisation(module: nn.Module) -> None:
+    """Draws convolutions and dense layers as Keras's defaults do: Glorot uniform weights, zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _activation(name: str) -> nn.Module:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"model.activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]()

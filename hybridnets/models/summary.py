@@ -1,0 +1,103 @@
+"""A model layer by layer, in the form of the paper's table 1."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from hybridnets.models.classifier import Classifier
+from hybridnets.models.stages import ACTIVATIONS, AsSequence, Flatten
+
+UNSEEN = (*ACTIVATIONS.values(), nn.Dropout)  # Keras counts an activation as part of the layer before it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row: where a layer stands, what it is, what it puts out and how many numbers it holds.
+
+    Attributes:
+        stage: Name of the model's stage.
+        name: The layer in Keras's words.
+        shape: Output shape without the batch; maps are height, width, channels.
+        keras: Numbers by Keras's count: what is learned, and batch normalisation's two running statistics.
+        torch: Numbers by torch's count of parameters.
+    """
+
+    stage: str
+    name: str
+    shape: tuple[int, ...]
+    keras: int
+    torch: int
+
+
+def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
+    """The rows of a model for images of (C, H, W), found by sending one through it."""
+    rows = [Layer("input", "Input", _shape(torch.empty(1, *image_shape)), 0, 0)]
+    hooks = []
+
+    def note(stage: str, module: nn.Module) -> None:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            own = list(module.parameters(recurse=False))
+            keras = sum(p.numel() for p in own if p.requires_grad)
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                keras += 2 * module.num_features
+            rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for p in own)))
+
+        hooks.append(module.register_forward_hook(hook))
+
+    for path, module in model.named_modules():
+        holds = any(True for _ in module.parameters(recurse=False)) or not any(True for _ in module.children())
+        if path and holds and not isinstance(module, (*UNSEEN, Metric, nn.ModuleDict)):
+            note(path.split(".")[0], module)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            output = model.probabilities(torch.zeros(1, *image_shape, device=model.device))
+    finally:
+        model.train(was_training)
+        for handle in hooks:
+            handle.remove()
+    return [*rows, Layer("head", "Softmax", _shape(output), 0, 0)]
+
+
+def table(rows: list[Layer]) -> str:
+    """The rows as text, with both totals."""
+    cells = [("stage", "layer", "output", "Keras", "torch")]
+    cells += [(r.stage, r.name, "x".join(map(str, r.shape)), f"{r.keras:,}", f"{r.torch:,}") for r in rows]
+    cells.append(("", "total", "", f"{sum(r.keras for r in rows):,}", f"{sum(r.torch for r in rows):,}"))
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:<{wide[2]}}  {d:>{wide[3]}}  {e:>{wide[4]}}".rstrip()
+        for a, b, c, d, e in cells
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _shape(output: Tensor) -> tuple[int, ...]:
+    shape = tuple(output.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _name(module: nn.Module) -> str:
+    match module:
+        case nn.Conv2d():
+            height, width = module.kernel_size
+            return f"Conv2D {height}x{width} stride {module.stride[0]} same"
+        case nn.modules.batchnorm._BatchNorm():
+            return "BatchNormalization"
+        case nn.MaxPool2d():
+            return f"MaxPooling {module.kernel_size}x{module.kernel_size} stride {module.stride}"
+        case nn.Linear():
+            return "Dense"
+        case AsSequence():
+            return "Reshape"
+        case Flatten():
+            return "Flatten"
+        case nn.RNNBase():
+            several = f" x{module.num_layers}" if module.num_layers > 1 else ""
+            return f"{'Bi' if module.bidirectional else ''}{type(module).__name__}{several}"
+        case _:
+            return type(module).__name__

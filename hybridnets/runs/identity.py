@@ -1,0 +1,89 @@
+"""A run's identity: what determines its result, as canonical JSON, and the folder that follows from it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+# Raised by hand when the same configuration would train differently: no run made before is taken for one made after.
+PROTOCOL = 1
+
+# Keys that came after the first release, by their path, with the value that says what was done before them.
+# They are left out of an identity at that value, so that older runs keep their names.
+ADDED: Mapping[tuple[str, ...], Any] = {}
+
+Identity = dict[str, Any]
+
+
+def identity(seeds: Mapping[str, int], **parts: Any) -> Identity:
+    """The identity of a run.
+
+    Args:
+        seeds: The seeds by what they govern: split, init, order.
+        **parts: Resolved settings that determine the result: model, data, optimizer, trainer and so on.
+    """
+    whole = {"protocol": PROTOCOL, "seeds": dict(seeds), **parts}
+    for path, old in ADDED.items():
+        *above, key = path
+        inner: Any = whole
+        for step in above:
+            inner = inner.get(step, {}) if isinstance(inner, dict) else {}
+        if isinstance(inner, dict) and inner.get(key, old) == old:
+            inner.pop(key, None)
+    return whole
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, whole floats as integers, so that 1 and 1.0 are one value.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def variant(whole: Identity) -> Identity:
+    """The configuration without its seeds: what a comparison compares."""
+    return {key: value for key, value in whole.items() if key != "seeds"}
+
+
+def name(whole: Identity) -> str:
+    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16."""
+    model = whole["model"]
+    words = [_class(model)]
+    if isinstance(layer := model.get("rnn"), Mapping):
+        words.append(("bi" if layer.get("bidirectional") else "") + _class(layer))
+        words.append(f"{model.get('num_layers', 1)}x{model.get('hidden_size', '')}")
+    return "-".join(words)
+
+
+def seed(whole: Identity) -> str:
+    """The seeds in short: one number where all three agree, else split.init.order."""
+    seeds = whole["seeds"]
+    numbers = [str(seeds[key]) for key in ("split", "init", "order")]
+    return numbers[0] if len(set(numbers)) == 1 else ".".join(numbers)
+
+
+def folder(whole: Identity) -> PurePath:
+    """The run's folder below the output folder: DATA/VARIANT/seed=K-HASH."""
+    return PurePath(whole["data"]["name"], name(whole), f"seed={seed(whole)}-{digest(whole)[:6]}")
+
+
+def _class(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("_target_", "model")).rpartition(".")[2].lower()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,173 @@
+"""The run store: a folder a run, written by its own job only, under a lock held for the job's life."""
+
+import contextlib
+import csv
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from hybridnets.runs import identity as ids
+from hybridnets.runs.files import read_json, write_json
+
+SCHEMA = 1  # of result.json; raised when its readers must change
+
+State = Literal["finished", "running", "failed", "pending"]
+
+
+class RunBusyError(ValueError):
+    """Another process trains this run just now."""
+
+
+class Run:
+    """One run: an identity and the folder that follows from it.
+
+    Args:
+        out: Folder of all runs.
+        identity: What determines the run's result; see `hybridnets.runs.identity`.
+
+    Attributes:
+        folder: The run's own folder.
+        digest: SHA-256 of the identity.
+        name: The variant's short name and the seed.
+    """
+
+    def __init__(self, out: Path, identity: ids.Identity) -> None:
+        self.identity = identity
+        self.folder = out / ids.folder(identity)
+        self.digest = ids.digest(identity)
+        self.name = f"{ids.name(identity)} seed={ids.seed(identity)}"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where training goes on from."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The weights of the reported epoch."""
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    def result(self) -> dict[str, Any] | None:
+        """The finished run's result, or None.
+
+        Raises:
+            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude.
+        """
+        found: dict[str, Any] | None = read_json(self.folder / "result.json")
+        if found and found["hash"] != self.digest:
+            raise ValueError(
+                f"{self.folder} holds another run's result ({found['hash']}): choose another folder with out="
+            )
+        return found
+
+    def history(self) -> list[dict[str, float]]:
+        """The finished epochs' metrics, oldest first; empty before the first."""
+        try:
+            with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return []
+
+    def state(self) -> State:
+        """What the folder alone tells: a result is finished, a held lock running, an attempt without either failed."""
+        if (self.folder / "result.json").exists():
+            return "finished"
+        try:
+            with (self.folder / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return "pending"
+        except BlockingIOError:
+            return "running"
+        return "failed" if (self.folder / "provenance.json").exists() else "pending"
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator["Attempt"]:
+        """Makes the folder and holds its lock; the body trains and calls `Attempt.finish`.
+
+        Raises:
+            RunBusyError: If another process holds the lock.
+        """
+        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        # Opened by Python, so closed in every program that the job starts: the lock ends with the job itself.
+        with (self.folder / "lock").open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise RunBusyError(
+                    f"{self.folder} is being trained by {lock.read().strip() or 'another process'}: "
+                    "wait for it to end and run the command again"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            attempt = Attempt(self)
+            try:
+                yield attempt
+            except BaseException as error:
+                attempt.end(f"{type(error).__name__}: {error}".strip(": "))
+                raise
+            attempt.end(None)
+
+
+class Attempt:
+    """One try at a run, recorded in provenance.json beside those before it.
+
+    Args:
+        run: The run, whose lock is held.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.path = run.folder / "provenance.json"
+        self.provenance: dict[str, Any] = read_json(self.path) or {"attempts": [], "epoch_seconds": {}}
+        self.mine: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
+
+    def record(self, **facts: Any) -> None:
+        """Adds facts of this attempt: where it runs, with which versions, by which command."""
+        if self.mine not in self.provenance["attempts"]:
+            self.provenance["attempts"].append(self.mine)
+        self.mine.update(facts)
+        write_json(self.path, self.provenance)
+
+    def epoch(self, number: int, seconds: float) -> None:
+        """Notes how long an epoch took, training and validation."""
+        self.provenance["epoch_seconds"][str(number)] = round(seconds, 3)
+        write_json(self.path, self.provenance)
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of the first attempt, which a resumed run keeps: another number changes sums in their last bits."""
+        return next((a["threads"] for a in self.provenance["attempts"] if "threads" in a), None)
+
+    def finish(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Writes result.json, which makes the run a finished one, and returns it."""
+        whole = {
+            "schema": SCHEMA,
+            "hash": self.run.digest,
+            "data": self.run.identity["data"]["name"],
+            "variant": ids.name(self.run.identity),
+            "seeds": self.run.identity["seeds"],
+            **result,
+            "identity": self.run.identity,
+        }
+        write_json(self.run.folder / "result.json", whole)
+        return whole
+
+    def end(self, error: str | None) -> None:
+        """Notes how the attempt ended."""
+        self.record(ended=_now(), **({"error": error} if error else {}))
+
+
+def find(folders: list[Path]) -> list[Path]:
+    """The folders of finished runs at or below the given ones, each once, in order of their paths."""
+    return sorted({result.parent for top in folders for result in top.rglob("result.json")})
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,94 @@
+"""What a run needs from Lightning's hooks: fresh random state an epoch, and a record it can go on from."""
+
+import logging
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+
+from hybridnets.models import Classifier
+from hybridnets.runs.files import write_text
+from hybridnets.runs.store import Attempt, Run
+
+log = logging.getLogger("hybridnets")
+
+
+class Reseed(Callback):
+    """Seeds torch anew at each epoch's start, so that dropout is a function of seed and epoch and no random state is saved.
+
+    Args:
+        seed: The run's order seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Seeds by order seed, epoch and rank."""
+        key = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+
+
+class Record(Checkpoint):
+    """Writes metrics.csv, checkpoints/best.ckpt and, last, checkpoints/last.ckpt after every epoch.
+
+    The last checkpoint holds everything that the other two follow from: a run killed between the writes repeats the epoch
+    and writes them again, equal.
+
+    Args:
+        run: The run whose folder is written.
+        attempt: Where epoch times go; None on the ranks that write nothing.
+    """
+
+    def __init__(self, run: Run, attempt: Attempt | None) -> None:
+        self.run, self.attempt = run, attempt
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] = {}
+        self.ended = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run takes up."""
+        return {"history": self.history, "best": self.best, "ended": self.ended}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the state of a run cut short."""
+        self.history, self.best, self.ended = state_dict["history"], state_dict["best"], state_dict["ended"]
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Starts the epoch's clock."""
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the epoch down; Lightning calls it after early stopping and after the schedule's step."""
+        assert isinstance(pl_module, Classifier)
+        measured = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(measured.items()))}
+        if pl_module.monitor not in row:
+            raise ValueError(f"the model watches {pl_module.monitor}, which no epoch measured: {', '.join(row)}")
+        self.history.append(row)
+        better = not self.best or _better(row[pl_module.monitor], self.best[pl_module.monitor], pl_module.mode)
+        self.ended = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or math.inf)
+        if better:
+            self.best = row
+            trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True)
+        if self.attempt:
+            keys = list(row)
+            lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
+            write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
+            seconds = time.monotonic() - self.started
+            self.attempt.epoch(trainer.current_epoch, seconds)
+            shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key != "epoch")
+            log.info("epoch %d: %s  %.1f s%s", trainer.current_epoch, shown, seconds, "  best" if better else "")
+        trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
+
+
+def _better(new: float, old: float, mode: str) -> bool:
+    return new > old if mode == "max" else new < old
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6f}"

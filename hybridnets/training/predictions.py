@@ -1,0 +1,43 @@
+"""The prediction for every val and test image at the reported epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from hybridnets.models import Classifier
+from hybridnets.runs.files import replacing
+
+Predictions = dict[str, NDArray[Any]]  # index (N,), label (N,), class (N,), probabilities (N, K), in order of index
+
+
+def predict(trainer: pl.Trainer, model: Classifier, data: pl.LightningDataModule) -> dict[str, Predictions]:
+    """Predictions for the data module's predict_dataloader, val and test, from all ranks."""
+    mine = trainer.predict(model, data)
+    parts = {
+        part: {key: np.concatenate([batch[key].cpu().numpy() for batch in batches]) for key in batches[0]}
+        for part, batches in zip(("val", "test"), mine or [], strict=True)
+    }
+    if trainer.world_size > 1:
+        shares: list[dict[str, Predictions]] = [{}] * trainer.world_size
+        torch.distributed.all_gather_object(shares, parts)
+        parts = {part: {k: np.concatenate([s[part][k] for s in shares]) for k in parts[part]} for part in parts}
+    for part, columns in parts.items():
+        order = np.argsort(columns["index"])
+        parts[part] = {key: column[order] for key, column in columns.items()}
+    return parts
+
+
+def accuracy(predictions: Predictions) -> float:
+    """Share of images whose class is their label."""
+    return float(np.mean(predictions["class"] == predictions["label"]))
+
+
+def write(path: Path, parts: dict[str, Predictions]) -> None:
+    """Writes predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on."""
+    arrays = {f"{part}_{key}": column for part, columns in parts.items() for key, column in columns.items()}
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
