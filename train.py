@@ -34,7 +34,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
     if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in sys.argv}:
-        sys.argv += ["--config-dir", str(HERE / "sweeps")]  # so that -cn paper works from any folder
+        sys.argv[1:1] = ["--config-dir", str(HERE / "sweeps")]  # so that -cn paper works from any folder
     try:
         main()
     except Exception as error:

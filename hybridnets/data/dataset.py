@@ -39,6 +39,7 @@ class ImageDataset:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        """Refuses parts that do not agree."""
         for part, images, labels in (
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),

@@ -1,5 +1,6 @@
 """Checkpoints that are on the disk whole or not at all."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,5 +16,6 @@ class DurableCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint at a path of the local file system."""
         if storage_options is not None:
             raise TypeError(f"storage_options must be None, got {storage_options!r}")
-        with replacing(path) as beside:
-            torch.save(checkpoint, beside)
+        # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
+        with replacing(Path(path)) as beside, beside.open("wb") as file:
+            torch.save(checkpoint, file)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ log = logging.getLogger("hybridnets")
 # Of Lightning's announcements only the warnings are about this run.
 for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
     logging.getLogger(name).setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")  # Lightning's own use of torch
 
 
 @dataclass(frozen=True)
