@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets import config
+from hydra_plugins.process_launcher import JobFailed
 
 HERE = Path(__file__).parent
 
@@ -22,24 +23,33 @@ def main(cfg: DictConfig) -> float:
         from hybridnets.config.build import build
         from hybridnets.training import train
 
-        result = train(run, build(cfg), OmegaConf.to_yaml(cfg, resolve=True), cfg.ckpt_path)
+        yaml = OmegaConf.to_yaml(cfg, resolve=True)
+        result = train(run, build(cfg), command=config.command(), configuration=yaml, checkpoint=cfg.ckpt_path)
     else:
-        print(f"{run.name} is finished already, in {run.folder}")
+        print(f"{run.name} is finished already: see {run.folder}")
     return config.value(result)
 
 
-if __name__ == "__main__":
+def command_line() -> int:
+    """Runs `main` on the command line; a slip of the user's is one sentence and exit code 2, without a traceback."""
     with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, and they can be told as one sentence
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
     if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in sys.argv}:
         sys.argv[1:1] = ["--config-dir", str(HERE / "sweeps")]  # so that -cn paper works from any folder
     try:
         main()
+    except JobFailed:  # told in the sweep's summary
+        return 1
     except Exception as error:
         sentence = config.explain(error, HERE / "conf", sys.argv[1:])
         if sentence is None or with_traceback:
             raise
         print(f"train.py: {sentence}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.check import DATA_SOURCE, ConfigError, dataset
@@ -33,12 +34,16 @@ def build(cfg: DictConfig) -> Build:
 
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
-        return make_trainer(
-            callbacks=callbacks,
-            plugins=[*theirs.get("plugins", []), *plugins],
-            default_root_dir=theirs.get("default_root_dir", default_root_dir),
-            logger=_made("logger", plain["logger"]) if plain["logger"] else False,
-        )
+        logger = _made("logger", plain["logger"]) if plain["logger"] else False
+        try:
+            return make_trainer(
+                callbacks=callbacks,
+                plugins=[*theirs.get("plugins", []), *plugins],
+                default_root_dir=theirs.get("default_root_dir", default_root_dir),
+                logger=logger,
+            )
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            raise ConfigError(f"trainer cannot be built: {error}") from error
 
     return Build(
         data=functools.partial(
@@ -71,7 +76,8 @@ def _made(section: str, settings: Any) -> Any:
     try:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines() if not line.startswith("full_key"))
+        lines = [line.strip() for line in str(error).splitlines() if not line.startswith("full_key")]
+        reason = " ".join(lines).replace(", set env var HYDRA_FULL_ERROR=1 to see chained exception.", "")
         raise ConfigError(f"{section} cannot be built: {reason}") from error
 
 

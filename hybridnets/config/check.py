@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config.schema import scratch
+from hybridnets.config.schema import Config, scratch
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
 from hybridnets.runs import Run, manifest
@@ -79,6 +80,9 @@ def check(cfg: DictConfig) -> Run:
     Raises:
         ValueError: With one sentence that names key, rule and value.
     """
+    for key in map(str, cfg):
+        if key not in Config.__dataclass_fields__:
+            raise ConfigError(f"{key} must be a key of the configuration, which it is not (--help lists the knobs)")
     for key, (rule, legal) in RULES.items():
         above, _, last = key.rpartition(".")
         node = OmegaConf.select(cfg, above) if above else cfg
@@ -88,7 +92,7 @@ def check(cfg: DictConfig) -> Run:
     if cfg.trainer.get("fast_dev_run"):
         out = Path(scratch())  # a trial of the whole way; nothing of it is kept
     run = Run(out, _identity(cfg))
-    _writable(run.folder)
+    _writable(out, run.folder)
     return run
 
 
@@ -103,7 +107,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     if not first.trainer.get("fast_dev_run"):
         runs = list({job.key: job.run for job in jobs}.values())
         name = HydraConfig.get().job.config_name if HydraConfig.initialized() else None
-        command = shlex.join([Path(sys.executable).name, *sys.argv])
+        command = shlex.join(sys.orig_argv)
         report = OmegaConf.to_container(first.report, resolve=True) if first.report is not None else None
         manifest.write(Path(first.out), None if name == "config" else name, command, runs, report)
         finished = sum(run.result() is not None for run in runs)
@@ -140,6 +144,14 @@ class Job:
             return 0.0, ""
         shown = "  ".join(f"{key} {history[-1][key]:.3f}" for key in ("val/acc",) if key in history[-1])
         return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {shown}"
+
+
+def command() -> str:
+    """The command that repeats this run alone."""
+    hydra = HydraConfig.get()
+    name = hydra.job.config_name or "config"
+    sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
+    return shlex.join(["python", "train.py", *sweep, *hydra.overrides.task])
 
 
 def value(result: Mapping[str, Any]) -> float:
@@ -181,7 +193,12 @@ def dataset(cfg: DictConfig) -> ImageDataset:
 
 @functools.cache
 def _load(settings: str) -> ImageDataset:
-    loaded = instantiate(json.loads(settings), _convert_="all")
+    try:
+        loaded = instantiate(json.loads(settings), _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # the data set's own sentence
+            raise error.__cause__ from None
+        raise
     if not isinstance(loaded, ImageDataset):
         raise ConfigError(f"data.dataset._target_ must return an ImageDataset, got {type(loaded).__name__}")
     return loaded
@@ -202,11 +219,11 @@ def _file_hash(path: str) -> str:
         raise ConfigError(f"ckpt_path must be a readable file, got {path} ({error.strerror})") from None
 
 
-def _writable(folder: Path) -> None:
+def _writable(out: Path, folder: Path) -> None:
     """Refuses a folder that could not be made; the nearest one that is there decides."""
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"out must be a folder that can be written to, got {folder}: {there} cannot")
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        raise ConfigError(f"out must be a folder that can be written to, got {out}: {there} cannot be")
 
 
 def _shown(value: Any) -> str:

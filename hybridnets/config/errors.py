@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
@@ -26,10 +26,14 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         options = [str(option) for option in error.options or ()]
         if not group:
-            return f"--config-name must be the name of a file there, got {name}: {_first_line(error)}"
+            return f"--config-name must be the name of a file in the configuration folders, without .yaml, got {name}"
         return f"{group} must be one of {', '.join(options)}, got {name}{_close(name, options)}"
     if isinstance(error, ConfigCompositionException):
         return _composition(error, conf, arguments)
+    if isinstance(error, OverrideParseException):
+        if "Ambiguous value" in str(error):
+            return f"{error.override} names several values: add -m to sweep over them, or write a list as KEY=[A,B]"
+        return f"{error.override} must be an override of the form KEY=VALUE: {_first_line(error)}"
     if isinstance(error, OmegaConfBaseException | HydraException):
         return _first_line(error)
     return str(error) if isinstance(error, ValueError) else None

@@ -21,7 +21,8 @@ class BatchLoader:
     """Yields (images (B, C, H, W) uint8, labels (B,), index (B,)) for one part of a data set.
 
     The batches are those of the whole training, whatever the number of devices: each device takes its share of every
-    one. So every device has equally many, and over all devices each image appears exactly once an epoch.
+    one. So every device has equally many, and over all devices each image appears exactly once an epoch. The shares of
+    a batch differ by one image at most; choose a batch that the devices divide, as gradients are averaged over devices.
 
     Args:
         images: All images, (N, C, H, W), uint8, shared by the loaders.

@@ -3,21 +3,19 @@
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy")
 
 
-def provenance() -> dict[str, Any]:
+def provenance(command: str) -> dict[str, Any]:
     """Command, versions, hardware, and the source's git commit with whether anything was changed since."""
     source = Path(__file__).parent
     commit = _git(source, "rev-parse", "HEAD")
     return {
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "command": command,
         "git_commit": commit,
         "git_dirty": bool(_git(source, "status", "--porcelain")) if commit else None,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},

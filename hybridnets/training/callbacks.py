@@ -41,11 +41,14 @@ class Record(Checkpoint):
 
     Args:
         run: The run whose folder is written.
+
+    Attributes:
         attempt: Where epoch times go; None on the ranks that write nothing.
     """
 
-    def __init__(self, run: Run, attempt: Attempt | None) -> None:
-        self.run, self.attempt = run, attempt
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.attempt: Attempt | None = None
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.ended = False

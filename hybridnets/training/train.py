@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,18 +50,22 @@ class Build:
     trainer: Callable[..., pl.Trainer]
 
 
-def train(run: Run, build: Build, configuration: str, checkpoint: str | None = None) -> dict[str, Any]:
+def train(run: Run, build: Build, *, command: str, configuration: str, checkpoint: str | None = None) -> dict[str, Any]:
     """Trains a run, from its last epoch if it was cut short, and writes and returns its result.
 
     Args:
         run: The run: its identity and its folder.
         build: How its parts are built.
+        command: The command that repeats it.
         configuration: The resolved configuration as YAML, kept beside the result.
         checkpoint: A Lightning checkpoint to start from.
 
     Raises:
         ValueError: If a setting does not fit, before the run's folder is made; or if another process trains the run.
     """
+    # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. First of all, because
+    # a thread takes the setting over from the one that starts it.
+    torch.set_flush_denormal(True)
     seeds = run.identity["seeds"]
     data = build.data()
     pl.seed_everything(seeds["init"], verbose=False)
@@ -69,17 +74,21 @@ def train(run: Run, build: Build, configuration: str, checkpoint: str | None = N
     callbacks = build.callbacks(monitor=model.monitor, mode=model.mode)
     rows = layers(model, data.image_shape)
 
+    record = Record(run)
+    trainer = build.trainer(
+        callbacks=[*callbacks, Reseed(seeds["order"]), record],
+        plugins=[DurableCheckpointIO()],
+        default_root_dir=run.folder,
+    )
+
     with _claim(run) as attempt:
-        record = Record(run, attempt)
-        trainer = build.trainer(
-            callbacks=[*callbacks, Reseed(seeds["order"]), record],
-            plugins=[DurableCheckpointIO()],
-            default_root_dir=run.folder,
-        )
+        record.attempt = attempt
         if attempt:
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
             device = str(trainer.strategy.root_device)
-            attempt.record(threads=torch.get_num_threads(), device=device, devices=trainer.world_size, **provenance())
+            attempt.record(
+                threads=torch.get_num_threads(), device=device, devices=trainer.world_size, **provenance(command)
+            )
             write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(rows))
 
@@ -129,7 +138,8 @@ def _claim(run: Run) -> Iterator[Attempt | None]:
         try:
             yield attempt
         except BaseException:
-            log.exception("%s ended early", run.name)
+            # With its traceback, which the terminal may be spared.
+            file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended early", (), sys.exc_info()))
             raise
         finally:
             logging.getLogger().removeHandler(file)

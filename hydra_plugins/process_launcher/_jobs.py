@@ -1,0 +1,109 @@
+"""What a job is to the application (`Job`), and where the launcher has got with it (`Run`)."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from hydra.errors import CompactHydraException
+
+
+class Job(Protocol):
+    """One job as the function named by `hydra.launcher.plan` describes it.
+
+    Attributes:
+        key: Jobs with equal keys are one job: it is started once, and each of them gets its result.
+        name: Short and readable, for the table and the messages.
+    """
+
+    key: str
+    name: str
+
+    def finished(self) -> bool:
+        """Whether its result is there already, so that no process has to be started."""
+        ...
+
+    def result(self) -> Any:
+        """What the application's main function returned; asked of a finished job only."""
+        ...
+
+    def progress(self) -> tuple[float, str]:
+        """The share done, 0 to 1, and a few words such as "epoch 3/20  val/acc 0.713".
+
+        Asked about twice a second, also before the job has begun: it must be cheap.
+        """
+        ...
+
+
+class LauncherError(CompactHydraException, ValueError):
+    """A setting of the launcher that cannot be followed; Hydra prints its sentence without a traceback."""
+
+
+class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names what happened)
+    """A job ended without a result; the message says which, why, and how to repeat it.
+
+    Attributes:
+        traceback: The traceback of the exception that ended the job, as text; empty where none was seen.
+    """
+
+    traceback: str = ""
+
+
+State = Literal["pending", "running", "finished", "there already", "failed", "stopped"]
+
+
+@dataclass
+class Run:
+    """A job on its way through the launcher; times are of `time.monotonic`."""
+
+    number: int
+    job: Job
+    repeat: str  # the shell command that runs it alone
+    state: State = "pending"
+    share: float = 0.0
+    text: str = ""
+    share_at_start: float = 0.0  # above 0 for a job that continues an earlier attempt
+    started: float = math.nan
+    ended: float = math.nan
+    value: Any = None  # what main returned
+    reason: str = ""  # why it failed
+    traceback: str = ""
+    last_output: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Ask the job how far it is."""
+        try:
+            self.share, self.text = self.job.progress()
+        except Exception as error:  # what is only shown must not end the sweep
+            self.text = f"progress unknown: {type(error).__name__}: {error}"
+
+    def begin(self) -> None:
+        """Note that its process starts now."""
+        self.look()
+        self.state, self.started, self.share_at_start = "running", time.monotonic(), self.share
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since its process was started, until its end."""
+        return (time.monotonic() if math.isnan(self.ended) else self.ended) - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds until its end at the pace of this process; NaN while unknown."""
+        gained = self.share - self.share_at_start
+        return self.elapsed * (1 - self.share) / gained if self.state == "running" and gained > 0 else math.nan
+
+    @property
+    def failure(self) -> JobFailed:
+        """The failed run as an exception."""
+        error = JobFailed(f"Job '{self.job.name}' failed: {self.reason}; repeat it with: {self.repeat}")
+        error.traceback = self.traceback
+        return error
+
+
+def time_left(runs: list[Run], elapsed: float) -> float:
+    """Seconds until all are done, from the shares gained in the seconds `elapsed`; NaN while unknown."""
+    started = [run for run in runs if not math.isnan(run.started)]
+    gained = sum((1.0 if run.state == "finished" else run.share) - run.share_at_start for run in started)
+    missing = sum(1 - run.share for run in runs if run.state in ("pending", "running"))
+    return elapsed * missing / gained if gained > 0 else math.nan

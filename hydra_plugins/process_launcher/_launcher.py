@@ -1,0 +1,250 @@
+"""The launcher: compose every job, ask the plan which of them to run, run those, return what all of them returned."""
+
+import copy
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import version
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import (
+    JobReturn,
+    JobRuntime,
+    JobStatus,
+    configure_log,
+    filter_overrides,
+    setup_globals,
+)
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+import __main__
+
+from ._jobs import Job, LauncherError, Run
+from ._processes import run_all, signals_unwind
+from ._table import display, summary
+
+
+@dataclass
+class LocalLauncherConf:
+    """The settings `hydra.launcher.*`."""
+
+    _target_: str = "hydra_plugins.process_launcher._launcher.LocalLauncher"
+    jobs: int = 1  # how many run at a time
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="process_launcher")
+
+# The parts of the section `hydra` that a job's process gets besides its logging.
+CARRIED = ("callbacks", "job", "output_subdir", "overrides", "runtime", "sweep", "verbose")
+
+
+class LocalLauncher(Launcher):
+    """Runs each job as a process of its own, on the configuration that was composed before the first one started.
+
+    Args:
+        jobs: How many run at a time, 1 or more.
+        plan: Dotted name of a function that takes the jobs' configurations, resolved, and returns a `Job` for each. It
+            is called once, before any process starts; a ValueError that it raises ends the sweep before it began.
+    """
+
+    def __init__(self, jobs: int, plan: str | None) -> None:
+        self.jobs = jobs
+        self.plan = plan
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra gives every launcher.
+
+        Raises:
+            ValueError: `jobs` is less than 1.
+        """
+        if self.jobs < 1:  # here, since Hydra wraps what __init__ raises
+            raise LauncherError(
+                f"hydra.launcher.jobs must be 1 or more, got {self.jobs}: it says how many jobs run at a time."
+            )
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs that are not finished yet, and return in the order of `job_overrides`.
+
+        Raises:
+            ValueError: The plan refuses a configuration.
+        """
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        composed = [self._compose(number, overrides) for number, overrides in zip(numbers, job_overrides, strict=True)]
+        returns = [job_return for job_return, _ in composed]
+        jobs = self._plan(returns)
+
+        runs: dict[str, Run] = {}
+        for number, job, job_return in zip(numbers, jobs, returns, strict=True):
+            if job.key not in runs:
+                run = runs[job.key] = Run(number, job, _repeat(job_return))
+                run.look()
+                if job.finished():
+                    run.state, run.share, run.value = "there already", 1.0, job.result()
+
+        documents = {number: document for number, (_, document) in zip(numbers, composed, strict=True)}
+        with signals_unwind(), tempfile.TemporaryDirectory(prefix="hydra-jobs-") as scratch:
+            for run in runs.values():
+                if run.state == "pending":
+                    _write_config(documents[run.number], Path(scratch), run.number)
+            try:
+                with display(list(runs.values())) as show:
+                    run_all(list(runs.values()), _program(), Path(scratch), self.jobs, show)
+            finally:
+                print(summary(list(runs.values()), len(jobs)), flush=True)
+
+        for job, job_return in zip(jobs, returns, strict=True):
+            run = runs[job.key]
+            job_return.status = JobStatus.FAILED if run.state == "failed" else JobStatus.COMPLETED
+            job_return.return_value = run.failure if run.state == "failed" else run.value
+        return returns
+
+    def _compose(self, number: int, overrides: Sequence[str]) -> tuple[JobReturn, dict[str, Any]]:
+        """The job's return, to be completed, and the document that its process will have for its configuration."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(config)  # so that ${hydra:...} can be resolved
+        try:
+            directory = str(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
+            with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+                config.hydra.runtime.output_dir = str(Path.cwd() / directory)
+            HydraConfig.instance().set_config(config)
+            document: dict[str, Any] = _plain(config, [key for key in config if key != "hydra"])
+            hydra = _plain(config.hydra, CARRIED)
+            hydra_config = copy.deepcopy(HydraConfig.instance().cfg)
+        finally:
+            HydraConfig.instance().cfg = before
+        raw: Any = OmegaConf.to_container(config.hydra)
+
+        task = OmegaConf.create(document)
+        OmegaConf.set_struct(task, True)
+        chdir = config.hydra.job.chdir
+        changes = not version.base_at_least("1.2") if chdir is None else chdir
+        job_return = JobReturn(
+            overrides=list(config.hydra.overrides.task),
+            cfg=task,
+            hydra_cfg=cast(DictConfig, hydra_config),
+            working_dir=directory if changes else str(Path.cwd()),
+            task_name=JobRuntime.instance().get("name"),
+        )
+        # Logging unresolved: DDP's ranks have a hydra.job.name of their own, and by it their own log files.
+        document["hydra"] = hydra | {"mode": "RUN", "run": {"dir": directory}}
+        document["hydra"] |= {key: raw[key] for key in ("job_logging", "hydra_logging")}
+        document["hydra"] |= {"runtime": {"choices": hydra["runtime"]["choices"]}}
+        document["hydra"]["job"]["env_copy"] = []  # copied into env_set already
+        return job_return, document
+
+    def _plan(self, returns: list[JobReturn]) -> list[Job]:
+        """The jobs as the plan sees them, one for each configuration."""
+        if self.plan is None:
+            return [_UnknownJob(str(i), " ".join(filter_overrides(r.overrides or []))) for i, r in enumerate(returns)]
+        try:
+            plan = get_method(self.plan)
+        except Exception as error:  # whatever importing the application's module raises
+            raise LauncherError(f"hydra.launcher.plan must name a function, got '{self.plan}': {error}") from error
+        jobs: list[Job] = list(plan([r.cfg for r in returns]))
+        if len(jobs) != len(returns):
+            raise LauncherError(
+                f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(returns)} configurations."
+            )
+        return jobs
+
+
+@dataclass
+class _UnknownJob:
+    """The job of an application without a plan."""
+
+    key: str
+    name: str
+
+    def finished(self) -> bool:
+        return False
+
+    def result(self) -> Any:
+        return None
+
+    def progress(self) -> tuple[float, str]:
+        return 0.0, ""
+
+
+def _write_config(document: dict[str, Any], scratch: Path, number: int) -> None:
+    """Write job-N.yaml: the document as a primary configuration that Hydra merges with none of its own logging."""
+    hydra = document["hydra"]
+    report = {
+        "_target_": "hydra_plugins.process_launcher._child.Report",
+        "file": str(scratch / f"job-{number}.pickle"),
+        "parent": os.getpid(),
+        "job": {key: hydra["job"][key] for key in ("override_dirname", "config_name")},
+    }
+    defaults = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"]
+    hydra = hydra | {"callbacks": {"process_launcher": report} | (hydra["callbacks"] or {})}
+    config = OmegaConf.create({"defaults": defaults} | document | {"hydra": hydra})
+    OmegaConf.save(config, scratch / f"job-{number}.yaml")
+
+
+def _plain(config: DictConfig | ListConfig, keys: Sequence[Any] | None = None) -> Any:
+    """The container's values (those of `keys`), resolved, and written so that loading them gives the same values again.
+
+    What cannot be resolved stays as it was written: a job that never reads it does not fail of it either.
+    """
+
+    def value(key: Any) -> Any:
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        try:
+            node = config[key]
+        except OmegaConfBaseException:
+            raw: Any = OmegaConf.to_container(config)
+            return raw[key]
+        if isinstance(node, DictConfig | ListConfig):
+            return _plain(node)
+        if isinstance(node, str):  # "${" in a value was escaped before: escape it again, and the backslashes before it
+            return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", node)
+        return node
+
+    if isinstance(config, ListConfig):
+        return [value(index) for index in range(len(config))]
+    return {key: value(key) for key in (config if keys is None else keys)}
+
+
+def _program() -> list[str]:
+    """The command that runs the application again."""
+    if __main__.__spec__ is not None:
+        return [sys.executable, "-m", __main__.__spec__.name]
+    return [sys.executable, str(Path.cwd() / sys.argv[0])]
+
+
+def _repeat(job_return: JobReturn) -> str:
+    """The shell command that runs a single job as the user would, with the same configuration files."""
+    if __main__.__spec__ is not None:
+        words = ["python", *_program()[1:]]
+    else:  # a script, or else an installed command
+        words = ["python", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
+    arguments, _ = get_args_parser().parse_known_args()
+    for option in ("config_path", "config_name", "config_dir"):
+        if getattr(arguments, option):
+            words += ["--" + option.replace("_", "-"), getattr(arguments, option)]
+    assert job_return.hydra_cfg is not None
+    if "hydra.mode=MULTIRUN" not in job_return.hydra_cfg.hydra.overrides.hydra:  # then a configuration file says so
+        words.append("hydra.mode=RUN")
+    return shlex.join([*words, *(job_return.overrides or [])])

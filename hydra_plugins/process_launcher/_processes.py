@@ -1,0 +1,169 @@
+"""Start the jobs' processes, a few at a time, watch them, and leave none behind."""
+
+import contextlib
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from ._jobs import Run
+
+GRACE_SECONDS = 5.0  # between asking a process to end and killing it
+POLL_SECONDS = 0.1
+SHOW_SECONDS = 0.5
+LAST_LINES = 20
+
+
+def run_all(runs: list[Run], program: list[str], scratch: Path, jobs: int, show: Callable[[], None]) -> None:
+    """Run each pending job as `program --config-path scratch --config-name job-N`, until all have ended.
+
+    Args:
+        runs: The jobs; they are updated in place.
+        program: Interpreter and script.
+        scratch: The folder that holds the configurations; receives reports and output.
+        jobs: How many run at a time.
+        show: Called about twice a second.
+    """
+    waiting = deque(run for run in runs if run.state == "pending")
+    running: list[tuple[Run, subprocess.Popen[bytes]]] = []
+    shown = 0.0
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.popleft()
+                run.begin()
+                running.append((run, _start(run, program, scratch, jobs)))
+            if time.monotonic() - shown >= SHOW_SECONDS:
+                for run, _ in running:
+                    run.look()
+                show()
+                shown = time.monotonic()
+            time.sleep(POLL_SECONDS)
+            for run, process in list(running):
+                if _has_ended(run, process):
+                    _signal_group(process, signal.SIGKILL)  # ranks of a dead job would wait for it for ever
+                    _settle(run, process.returncode, scratch)
+                    running.remove((run, process))
+    finally:
+        _stop([process for _, process in running])
+        for run, _ in running:
+            run.state, run.ended = "stopped", time.monotonic()
+        show()
+
+
+@contextlib.contextmanager
+def signals_unwind() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP unwind the stack without a traceback, so that nothing started is left behind."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as nohup and a shell's & do
+                signal.signal(number, leave)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(run: Run, program: list[str], scratch: Path, jobs: int) -> subprocess.Popen[bytes]:
+    """Start the job's process as the leader of a session of its own, which the terminal's Ctrl-C does not reach."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if "OMP_NUM_THREADS" not in environment:  # MKL follows it, where the user has set it
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        environment["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
+        environment.setdefault("MKL_NUM_THREADS", environment["OMP_NUM_THREADS"])
+    command = [*program, "--config-path", str(scratch), "--config-name", f"job-{run.number}"]
+    with (scratch / f"job-{run.number}.log").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _has_ended(run: Run, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process has ended and, if it ended well, what it had started too (DDP's ranks need a moment)."""
+    if process.poll() is None:
+        return False
+    if math.isnan(run.ended):
+        run.ended = time.monotonic()
+    alone = process.returncode != 0 or not _signal_group(process, 0)
+    return alone or time.monotonic() - run.ended > GRACE_SECONDS
+
+
+def _settle(run: Run, code: int, scratch: Path) -> None:
+    """Note how the job ended, from its report and its exit code."""
+    run.look()
+    file, output = scratch / f"job-{run.number}.pickle", scratch / f"job-{run.number}.log"
+    report = {}
+    if file.exists():
+        try:
+            report = pickle.loads(file.read_bytes())
+        except Exception as error:  # a class that only the job could import, for instance
+            report = {"reason": f"what main returned cannot be read back: {error}", "traceback": ""}
+    if "value" in report and code == 0:
+        run.state, run.value, run.share = "finished", report["value"], 1.0
+    else:
+        run.state = "failed"
+        run.reason = report.get("reason") or _reason(code)
+        run.traceback = report.get("traceback", "")
+        run.last_output = _last_lines(output)
+    output.unlink()  # a long sweep's output would fill the temporary folder
+
+
+def _reason(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "killed by SIGKILL (out of memory?)"
+    if code < 0:
+        return f"killed by {next((known.name for known in signal.Signals if known == -code), f'signal {-code}')}"
+    return f"exit code {code}" + ("" if code else " before main had returned")
+
+
+def _last_lines(output: Path) -> list[str]:
+    """The last lines, of a line that a progress bar overwrote its last form."""
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - 100_000))
+        text = file.read().decode(errors="replace")
+    lines = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
+    return [line for line in lines if line.strip()][-LAST_LINES:]
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal the process and what it started (DDP's ranks, data loaders); whether anyone was left."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS answers the second for a group of zombies
+        return False
+    return True
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ask the processes to end, then kill them; a second Ctrl-C shortens the wait."""
+    try:
+        for process in processes:
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    finally:
+        for process in processes:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,170 @@
+"""What is shown while the jobs run: one live table in a terminal, plain lines elsewhere, a summary at the end."""
+
+import contextlib
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from ._jobs import Run, State, time_left
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+LINE_SECONDS = 30.0  # between two plain lines about one job's progress
+LOOKS: dict[State, tuple[str, str]] = {  # mark and colour
+    "running": ("▶", "cyan"),
+    "failed": ("✗", "red"),
+    "stopped": ("■", "yellow"),
+    "pending": ("·", "dim"),
+    "finished": ("✓", "green"),
+    "there already": ("✓", "dim"),
+}
+
+
+@contextlib.contextmanager
+def display(runs: list[Run]) -> Iterator[Callable[[], None]]:
+    """Give the function that shows the runs as they are now; the last state shown stays on the screen."""
+    began = time.monotonic()
+    terminal = next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
+    if terminal is None or os.environ.get("TERM") == "dumb" or find_spec("rich") is None:
+        yield Lines(runs).show
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=terminal)
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda: live.update(table(runs, began, *console.size), refresh=True)
+
+
+def table(runs: list[Run], began: float, width: int, height: int) -> "Table":
+    """The runs as a table that fits the terminal: all in order, or those that matter most and counts of the rest."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    rows, rest = _choose(runs, height - 4)  # head, two lines of caption, one to spare
+    wide = width >= 100
+    longest = max(len(run.job.name) for run in rows)
+    grid = Table(box=None, expand=True, padding=(0, 1, 0, 0), caption_justify="left", caption_style="bold")
+    grid.add_column("job", no_wrap=True, width=min(longest, width * 2 // 5))
+    grid.add_column("state", no_wrap=True)
+    if wide:
+        grid.add_column("", width=12)
+    grid.add_column("", justify="right", width=4)
+    grid.add_column("progress", ratio=1, no_wrap=True, overflow="ellipsis")
+    grid.add_column("time", justify="right", no_wrap=True)
+    grid.add_column("left", justify="right", no_wrap=True)
+    for run in rows:
+        mark, style = LOOKS[run.state]
+        known = run.share > 0 and run.state not in ("finished", "there already")
+        cells: list[Any] = [_shorten(run.job.name, width * 2 // 5), Text(f"{mark} {run.state}", style=style)]
+        cells += [ProgressBar(1.0, run.share) if known else ""] if wide else []
+        words = _words(run) if wide else " ".join(_words(run).split())
+        cells += [f"{run.share:.0%}" if known else "", Text(words), clock(run.elapsed), clock(run.left)]
+        grid.add_row(*cells, style="dim" if run.state in ("pending", "there already") else "")
+    counts = "and " + ", ".join(f"{n} {state}" for state, n in rest.items()) + "\n" if rest else ""
+    grid.caption = Text(counts + _caption(runs, began), no_wrap=True, overflow="ellipsis")
+    return grid
+
+
+def _choose(runs: list[Run], room: int) -> tuple[list[Run], Counter[str]]:
+    """The runs to show in `room` lines, and how many others there are in each state."""
+    if len(runs) <= room:
+        return runs, Counter()
+    pending = [run for run in runs if run.state == "pending"]
+    latest = sorted((run for run in runs if run.state == "finished"), key=lambda run: -run.ended)
+    rows = [run for run in runs if run.state == "running"]
+    rows += [run for run in runs if run.state in ("failed", "stopped")]
+    rows += pending[:3] + latest + pending[3:] + [run for run in runs if run.state == "there already"]
+    room = max(1, room - 1)  # a line for the rest
+    return rows[:room], Counter(run.state for run in rows[room:])
+
+
+def _caption(runs: list[Run], began: float) -> str:
+    elapsed = time.monotonic() - began
+    count = Counter(run.state for run in runs)
+    parts = [f"{count['finished'] + count['there already']}/{len(runs)} done"]
+    parts += [f"{count['failed']} failed"] if count["failed"] else []
+    parts += [f"{clock(elapsed)} elapsed"]
+    left = time_left(runs, elapsed)
+    parts += [f"about {clock(left)} left"] if left > 0 else []
+    return ", ".join(parts)
+
+
+class Lines:
+    """Plain lines: what began, what ended and how, and now and then how far it is."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = runs
+        self.states: dict[int, State] = {run.number: "pending" for run in runs}
+        self.texts: dict[int, str] = {}
+        self.times: dict[int, float] = {}
+
+    def show(self) -> None:
+        """Print what is new."""
+        now = time.monotonic()
+        for run in self.runs:
+            if run.state != self.states[run.number]:
+                if self.states[run.number] == "pending" and run.state in ("finished", "failed"):
+                    self._print("started", run.job.name)  # and ended since the last look
+                self.states[run.number] = run.state
+                self.texts[run.number], self.times[run.number] = run.text, now
+                self._print("started" if run.state == "running" else run.state, run.job.name, self._ending(run))
+            elif run.text != self.texts.get(run.number, run.text) and now - self.times[run.number] >= LINE_SECONDS:
+                self.texts[run.number], self.times[run.number] = run.text, now
+                self._print("running", run.job.name, f"{run.share:.0%}", run.text)
+
+    def _ending(self, run: Run) -> str:
+        took = f"in {clock(run.elapsed)}" if run.state in ("finished", "failed", "stopped") else ""
+        return "  ".join(part for part in (took, _words(run)) if part and run.state != "running")
+
+    def _print(self, state: str, *parts: str) -> None:
+        done = sum(state in ("finished", "there already") for state in self.states.values())
+        print(f"[{done}/{len(self.runs)}] {state:13}", *(part for part in parts if part), sep="  ", flush=True)
+
+
+def summary(runs: list[Run], requested: int) -> str:
+    """Counts, and of each job that failed the reason, the command that repeats it and its last output."""
+    count = Counter(run.state for run in runs)
+    counts = [f"{count[state]} {state}" for state in ("finished", "there already", "failed", "stopped", "pending")]
+    lines = ["", f"{len(runs)} jobs: " + ", ".join(text for text in counts if not text.startswith("0 "))]
+    if requested > len(runs):
+        lines[-1] += f" ({requested} were asked for, but some are the same)"
+    for run in runs:
+        if run.state == "failed":
+            lines += ["", f"failed: {run.job.name}", f"  why:    {run.reason}", f"  repeat: {run.repeat}"]
+            lines += ["  its last output:"] if run.last_output else ["  it printed nothing"]
+            lines += [f"  | {line}" for line in run.last_output]
+    return "\n".join(lines)
+
+
+def clock(seconds: float) -> str:
+    """A duration as 0:07, 12:30 or 1:02:30; nothing where it is unknown."""
+    if math.isnan(seconds):
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _shorten(name: str, width: int) -> "Text":
+    """Cut in the middle: names often differ in their ends only."""
+    from rich.text import Text
+
+    return Text(name if len(name) <= width else f"{name[: width // 3]}…{name[width // 3 + 1 - width :]}")
+
+
+def _words(run: Run) -> str:
+    """What the table says of a run's progress or end."""
+    if run.state == "failed":
+        return run.reason
+    if run.text or run.value is None:
+        return run.text
+    return f"{run.value:.4g}" if isinstance(run.value, float) else " ".join(repr(run.value).split())[:60]

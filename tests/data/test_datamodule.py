@@ -1,0 +1,174 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from hybridnets.data import digits
+from hybridnets.data.datamodule import ImageDataModule
+from hybridnets.data.dataset import DataError, ImageDataset
+from hybridnets.data.loader import Batch
+from hybridnets.data.split import ORDER, permutation
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, size=(130, 3, 4, 4), dtype=np.uint8) // np.array([1, 2, 3], dtype=np.uint8)[:, None, None]
+DATASET = ImageDataset(PIXELS[:100], np.arange(100) % 4, PIXELS[100:], np.arange(30) % 4, tuple("abcd"))
+
+
+def module(**settings: Any) -> ImageDataModule:
+    return ImageDataModule(DATASET, **{"split_seed": 0, "order_seed": 0, **settings})
+
+
+@pytest.mark.parametrize("over", ["all", "train"])
+@pytest.mark.parametrize("statistics", ["scalar", "channel"])
+def test_standardisation_is_numpys(statistics: str, over: str) -> None:
+    data = module(standardize={"statistics": statistics, "over": over})
+    of = DATASET.train_images if over == "all" else DATASET.train_images[data.split.train]
+    axes = (0, 1, 2, 3) if statistics == "scalar" else (0, 2, 3)
+    mean, std = (f(of.astype(np.float64), axis=axes, keepdims=True) for f in (np.mean, np.std))
+    images = DATASET.train_images[:8]
+    batch = (torch.from_numpy(images), torch.arange(8), torch.arange(8))
+    got, labels, index = data.on_after_batch_transfer(batch, 0)
+    assert got.dtype == torch.float32
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(got, (images - mean) / std, rtol=1e-5, atol=1e-6)
+    assert torch.equal(batch[0], torch.from_numpy(images))  # the shared images are left as they are
+    assert labels is batch[1]
+    assert index is batch[2]
+    assert data.mean.shape == data.std.shape == (3, 1, 1)
+
+
+def test_one_copy_of_the_images_serves_every_loader() -> None:
+    data = module()
+    assert data.train_dataloader().images.data_ptr() == DATASET.train_images.ctypes.data
+    assert data.val_dataloader().images.data_ptr() == DATASET.train_images.ctypes.data
+    assert data.train_dataloader().part is data.split.train
+    assert [len(loader.part) for loader in data.predict_dataloader()] == [30, 30]
+
+
+def test_split_and_order_have_a_seed_each() -> None:
+    def order(data: ImageDataModule) -> list[int]:
+        return [i for _, _, index in data.train_dataloader() for i in index.tolist()]
+
+    first = module()
+    reordered, resplit = module(order_seed=1), module(split_seed=1)
+    assert reordered.split.sha256 == first.split.sha256 != resplit.split.sha256
+    assert order(reordered) != order(first)
+    assert sorted(order(reordered)) == sorted(order(first)) == first.split.train.tolist()
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    data = module()
+    torch.save(data.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["classes"] == ["a", "b", "c", "d"]
+    data.load_state_dict(state)
+    with pytest.raises(DataError, match="trained on data with"):
+        module(standardize={"statistics": "channel", "over": "all"}).load_state_dict(state)
+
+
+def test_settings_are_checked_and_equal_pixels_refused() -> None:
+    with pytest.raises(DataError, match=r"data\.batch_size .* 70 images .* got 71"):
+        module(batch_size=71)
+    flat = np.full_like(PIXELS, 77)
+    with pytest.raises(DataError, match=r"data\.standardize"):
+        ImageDataModule(
+            ImageDataset(flat, np.zeros(130, dtype=np.int64), flat, np.zeros(130, dtype=np.int64), ("a",)),
+            split_seed=0,
+            order_seed=0,
+        )
+
+
+class Watcher(pl.LightningModule):
+    """Trains a little and writes down which images Lightning brought it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 4)
+        self.seen: dict[str, list[int]] = {}
+
+    def step(self, batch: Batch, name: str) -> Tensor:
+        images, labels, index = batch
+        self.seen.setdefault(f"{name} {self.current_epoch}", []).extend(index.tolist())
+        loss = nn.functional.cross_entropy(self.layer(images.flatten(1)), labels)
+        self.log(f"{name}/loss", loss)
+        return loss
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        return self.step(batch, "train")
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        self.step(batch, "val")
+
+    def predict_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> Tensor:
+        self.seen.setdefault(f"predict {dataloader_idx}", []).extend(batch[2].tolist())
+        return self.layer(batch[0].flatten(1))  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning 2.6 on torch 2.13
+def test_lightning_sets_the_epoch_also_when_it_resumes(tmp_path: Path) -> None:
+    def trainer(epochs: int) -> pl.Trainer:
+        return pl.Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            default_root_dir=tmp_path,
+        )
+
+    whole, cut, resumed = Watcher(), Watcher(), Watcher()
+    trainer(3).fit(whole, module())
+    first = trainer(2)
+    first.fit(cut, module())
+    first.save_checkpoint(tmp_path / "cut.ckpt")
+    last = trainer(3)
+    last.fit(resumed, module(), ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
+
+    train = module().split.train
+    for epoch in range(3):
+        assert whole.seen[f"train {epoch}"] == train[permutation(len(train), ORDER, 0, epoch)].tolist()
+    assert resumed.seen["train 2"] == whole.seen["train 2"]
+    assert resumed.seen.keys().isdisjoint({"train 0", "train 1"})
+    assert whole.seen["val 2"] == module().split.val.tolist()
+    last.predict(resumed, module())
+    assert resumed.seen["predict 0"] == module().split.val.tolist()
+    assert resumed.seen["predict 1"] == list(range(30))
+
+
+def test_digits() -> None:
+    sklearn = pytest.importorskip("sklearn.datasets")
+    data = digits.load()
+    assert data.train_images.shape == (1_500, 3, 32, 32)
+    assert data.test_images.shape == (297, 3, 32, 32)
+    assert data.train_images.min() == 0
+    assert data.train_images.max() == 255
+    # every scan is there once, with its label
+    bunch = sklearn.load_digits()
+    scans = {
+        np.round(image[0, ::4, ::4] / 255 * 16).astype(int).tobytes(): int(label)
+        for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
+        for image, label in zip(images, labels, strict=True)
+    }
+    assert scans == {
+        image.astype(int).tobytes(): int(label) for image, label in zip(bunch.images, bunch.target, strict=True)
+    }
+    for images in (data.train_images, data.test_images):
+        assert (images == images[:, :1, ::4, ::4].repeat(4, axis=2).repeat(4, axis=3)).all()
+    assert data.sha256 == digits.load().sha256
+    assert np.bincount(data.test_labels).min() > 15
+
+
+def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'hybridnets\[demo\]'"):
+        digits.load()
