@@ -14,41 +14,55 @@ from hydra_plugins.process_launcher import JobFailed
 HERE = Path(__file__).parent
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(HERE / "conf"), config_name="config")
 def main(cfg: DictConfig) -> float:
     """Trains the configured run, unless it is finished, and returns what sweepers optimise: its best val/acc."""
-    run = config.check(cfg)
-    result = run.result()
-    if result is None:
-        from hybridnets.config.build import build
-        from hybridnets.training import train
+    try:
+        run = config.check(cfg)
+        result = run.result()
+        if result is None:
+            from hybridnets.config.build import build
+            from hybridnets.training import train
 
-        yaml = OmegaConf.to_yaml(cfg, resolve=True)
-        result = train(run, build(cfg), command=config.command(), configuration=yaml, checkpoint=cfg.ckpt_path)
-    else:
-        print(f"{run.name} is finished already: see {run.folder}")
-    return config.value(result)
+            yaml = OmegaConf.to_yaml(cfg, resolve=True)
+            result = train(run, build(cfg), command=config.command(), configuration=yaml, checkpoint=cfg.ckpt_path)
+        else:
+            print(f"{run.name} is finished already: see {run.folder}")
+        return config.value(result)
+    except ValueError as error:
+        sys.exit(_told(error))  # here, because Hydra would announce it as an error of the job's
 
 
 def command_line() -> int:
-    """Runs `main` on the command line; a slip of the user's is one sentence and exit code 2, without a traceback."""
-    with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
+    """Runs `main` on the command line and returns the exit code, 2 for a slip of the user's."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
-    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in sys.argv}:
-        sys.argv[1:1] = ["--config-dir", str(HERE / "sweeps")]  # so that -cn paper works from any folder
+    words = sys.argv[1:]
+    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in words}:
+        words = ["--config-dir", str(HERE / "sweeps"), *words]  # so that -cn paper works from any folder
+    # Overrides last, so that options may stand among them, and DDP may append its own to the command of its ranks.
+    overrides = [word for word in words if word.startswith("~") or ("=" in word and not word.startswith("-"))]
+    sys.argv[1:] = [word for word in words if word not in overrides] + overrides
+    wanted = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     try:
         main()
     except JobFailed:  # told in the sweep's summary
         return 1
     except Exception as error:
-        sentence = config.explain(error, HERE / "conf", sys.argv[1:])
-        if sentence is None or with_traceback:
+        if wanted == "1":
             raise
-        print(f"train.py: {sentence}", file=sys.stderr)
-        return 2
+        return _told(error)
     return 0
+
+
+def _told(error: Exception) -> int:
+    """Tells a slip as one sentence; what is none is raised again."""
+    sentence = config.explain(error, HERE / "conf", sys.argv[1:])
+    if sentence is None:
+        raise error
+    print(f"train.py: {sentence}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

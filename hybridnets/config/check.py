@@ -106,7 +106,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     first = configs[0]
     if not first.trainer.get("fast_dev_run"):
         runs = list({job.key: job.run for job in jobs}.values())
-        name = HydraConfig.get().job.config_name if HydraConfig.initialized() else None
+        name = HydraConfig.get().job.config_name
         command = shlex.join(sys.orig_argv)
         report = OmegaConf.to_container(first.report, resolve=True) if first.report is not None else None
         manifest.write(Path(first.out), None if name == "config" else name, command, runs, report)

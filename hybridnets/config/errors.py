@@ -22,6 +22,8 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         conf: Folder of the configuration, for the legal keys.
         arguments: The command line.
     """
+    if found := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
+        return f"{found[1]} names several values: add -m to sweep over them, or write a list as KEY=[A,B]"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         options = [str(option) for option in error.options or ()]
@@ -31,8 +33,6 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
     if isinstance(error, ConfigCompositionException):
         return _composition(error, conf, arguments)
     if isinstance(error, OverrideParseException):
-        if "Ambiguous value" in str(error):
-            return f"{error.override} names several values: add -m to sweep over them, or write a list as KEY=[A,B]"
         return f"{error.override} must be an override of the form KEY=VALUE: {_first_line(error)}"
     if isinstance(error, OmegaConfBaseException | HydraException):
         return _first_line(error)

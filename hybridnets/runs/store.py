@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import math
 import os
 import socket
 import time
@@ -153,7 +154,7 @@ class Attempt:
             "data": self.run.identity["data"]["name"],
             "variant": ids.name(self.run.identity),
             "seeds": self.run.identity["seeds"],
-            **result,
+            **_without_nan(result),
             "identity": self.run.identity,
         }
         write_json(self.run.folder / "result.json", whole)
@@ -167,6 +168,13 @@ class Attempt:
 def find(folders: list[Path]) -> list[Path]:
     """The folders of finished runs at or below the given ones, each once, in order of their paths."""
     return sorted({result.parent for top in folders for result in top.rglob("result.json")})
+
+
+def _without_nan(value: Any) -> Any:
+    """A diverged run's loss as null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _now() -> str:

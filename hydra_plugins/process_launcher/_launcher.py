@@ -162,6 +162,7 @@ class LocalLauncher(Launcher):
             plan = get_method(self.plan)
         except Exception as error:  # whatever importing the application's module raises
             raise LauncherError(f"hydra.launcher.plan must name a function, got '{self.plan}': {error}") from error
+        HydraConfig.instance().set_config(self.config)  # for a plan that asks what was called
         jobs: list[Job] = list(plan([r.cfg for r in returns]))
         if len(jobs) != len(returns):
             raise LauncherError(

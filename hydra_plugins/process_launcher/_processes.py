@@ -123,18 +123,20 @@ def _settle(run: Run, code: int, scratch: Path) -> None:
         run.state, run.value, run.share = "finished", report["value"], 1.0
     else:
         run.state = "failed"
-        run.reason = report.get("reason") or _reason(code)
         run.traceback = report.get("traceback", "")
         run.last_output = _last_lines(output)
+        run.reason = report.get("reason") or _reason(code, run.last_output)
     output.unlink()  # a long sweep's output would fill the temporary folder
 
 
-def _reason(code: int) -> str:
+def _reason(code: int, output: list[str]) -> str:
     if code == -signal.SIGKILL:
         return "killed by SIGKILL (out of memory?)"
     if code < 0:
         return f"killed by {next((known.name for known in signal.Signals if known == -code), f'signal {-code}')}"
-    return f"exit code {code}" + ("" if code else " before main had returned")
+    if code == 0:
+        return "exit code 0 before main had returned"
+    return f"exit code {code}: {output[-1]}" if output else f"exit code {code}"
 
 
 def _last_lines(output: Path) -> list[str]:

@@ -1,0 +1,30 @@
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and compare them (5 minutes on 2 cores)
+	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
+	$(BIN)/python report.py runs/digits --baseline cnn --csv runs/digits
+
+test: $(BIN)/.ready ## every test: no network, no GPU
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(BIN)/.ready ## format, lint, types, and who may know whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test ## what CI runs
+
+$(BIN)/.ready: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,dev]'
+	@touch $@
+
+.PHONY: help demo test lint check

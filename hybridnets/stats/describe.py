@@ -1,0 +1,50 @@
+"""One sample: its mean and spread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sample in three numbers.
+
+    Attributes:
+        mean: The sample's mean.
+        sd: Its standard deviation with n - 1 in the denominator; None for one value, which has no spread.
+        n: How many values.
+    """
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+def summary(x: npt.ArrayLike) -> Summary:
+    """Mean and standard deviation of a sample.
+
+    Args:
+        x: The values, (n,), n at least 1, finite; assumed independent of each other.
+
+    Raises:
+        ValueError: If there is no value, or one that is not finite.
+    """
+    values = sample(x, "x")
+    return Summary(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
+
+
+def sample(x: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
+    """The values as float64, (n,), once they are a sample.
+
+    Args:
+        x: The values, (n,).
+        name: What the error calls them.
+
+    Raises:
+        ValueError: If they are not a row of at least one number, each finite.
+    """
+    values = np.asarray(x, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be a row of at least one finite number, got {values!r}")
+    return values

@@ -1,0 +1,88 @@
+"""A user's slip ends with one sentence and exit code 2, before anything trains, and leaves nothing behind."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from hybridnets.config.check import RULES, check
+from tests.conftest import Said
+
+WHOLE = "must be a whole number from 1 to 1,024, got"
+SLIPS = [
+    (["rnn=foo"], "rnn must be one of bigru, bilstm, birnn, gru, lstm, rnn, got foo"),
+    (["rnn=bilsmt"], "got bilsmt; did you mean bilstm?"),
+    (["nodes=0"], f"nodes {WHOLE} 0"),
+    (["nodes=1025"], f"nodes {WHOLE} 1025"),
+    (["-m", "nodes=16,0"], f"nodes {WHOLE} 0"),
+    (["-m", "nodes=16,abc"], f"nodes {WHOLE} abc"),
+    (["nodes=abc"], f"nodes {WHOLE} abc"),
+    (["nodes=1.5"], f"nodes {WHOLE} 1.5"),
+    (["layers=-1"], f"layers {WHOLE} -1"),
+    (["seed=null"], "seed must be a whole number of at least 0, got null"),
+    (["seed=-1"], "seed must be a whole number of at least 0, got -1"),
+    (["seeds.split=-1"], "seeds.split must be a whole number of at least 0, got -1"),
+    (["foo=1"], "foo must be a key of the configuration, which it is not (--help lists the knobs)"),
+    (["+foo=1"], "foo must be a key of the configuration, which it is not (--help lists the knobs)"),
+    (["optimzer.lr=1"], "optimzer.lr must be a key of the configuration, which it is not; did you mean optimizer.lr?"),
+    (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
+    (["data.train_fraction=0"], "data.train_fraction must lie between 0 and 1"),
+    (["data.train_fraction=1"], "data.train_fraction must lie between 0 and 1"),
+    (["data.batch_size=1051"], "data.batch_size must be a whole number from 2"),
+    (["optimizer.lr=0"], "optimizer.lr must be a number above 0, got 0"),
+    (["optimizer.lr=nan"], "optimizer.lr must be a number above 0, got nan"),
+    (["trainer.max_epochs=0"], "trainer.max_epochs must be a whole number of at least 1, got 0"),
+    (["model.sequence=words"], "model.sequence must be scalars or positions, got words"),
+    (["+model.width=3"], "model.width must be a setting that ECRNN takes, which are image_shape, num_classes, rnn"),
+    (["model._target_=hybridnets.models.RNN"], "model cannot be built: Error locating target 'hybridnets.models.RNN'"),
+    (["trainer.precision=7"], "trainer cannot be built: Precision 7 is invalid"),
+    (["out=file"], "out must be a folder that can be written to, got file: "),
+    (["out=file/below"], "out must be a folder that can be written to, got file/below: "),
+    (["ckpt_path=none.ckpt"], "ckpt_path must be a readable file, got none.ckpt"),
+    (["model=cnn,crnn"], "model=cnn,crnn names several values: add -m to sweep over them"),
+    (["nodes=[1"], "nodes=[1 must be an override of the form KEY=VALUE"),
+    (["-cn", "nothing"], "--config-name must be the name of a file in the configuration folders, without .yaml, got nothing"),
+    (["data=cifar10", "data.mirrors=[]", "data.root=empty"], "data.root"),
+    (["data=cifar10", "data.mirrors=[]", "data.root=file"], "data.root"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), SLIPS, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_slip_is_one_sentence(
+    command: Callable[..., Said], tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    said = command("data=digits", *words) if "data=cifar10" not in words and "-cn" not in words else command(*words)
+    assert said.code == 2
+    assert sentence in said.err
+    assert said.err.startswith("train.py: ")
+    assert len(said.err.splitlines()) == 1, said.err
+    assert sorted(os.listdir(tmp_path)) == ["empty", "file"]
+    assert not os.listdir(tmp_path / "empty")
+
+
+def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        Path(top).chmod(0o555)
+        cfg = composed("data=digits", "model=cnn", f"out={top}/runs")
+        root = os.geteuid() == 0  # who may write everywhere
+        if root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(ValueError, match=r"out must be a folder that can be written to, got \S+/runs: \S+ cannot be"):
+                check(cfg)
+        finally:
+            if root:
+                os.seteuid(0)
+            Path(top).chmod(0o755)
+
+
+def test_rules_name_keys_that_are_there(composed: Callable[..., DictConfig]) -> None:
+    configuration = composed("model=ecrnn")
+    missing = object()
+    for key in RULES:
+        assert OmegaConf.select(configuration, key, default=missing) is not missing, key

@@ -1,0 +1,292 @@
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridnets.report import chosen, read, sections
+from hybridnets.runs import Run, manifest
+from hybridnets.stats import paired_differences
+
+Make = Callable[..., Run]
+Report = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def labels(out: Path) -> list[str]:
+    return [variant.label for section in sections(read([out]))[0] for variant in section.variants]
+
+
+def line(text: str, *words: str) -> str:
+    """The one line that begins with the words."""
+    (found,) = [line for line in text.splitlines() if line.split()[: len(words)] == list(words)]
+    return found
+
+
+def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    cnn, crnn = (0.70, 0.72, 0.71), (0.712, 0.738, 0.719)  # the differences of the worked example
+    for seed in (2, 0, 1):
+        finished("cnn", seed, test=cnn[seed], val=0.8)
+        finished("crnn", seed, test=crnn[seed], val=0.79 + 0.01 * seed, parameters=392_970)
+    assert report(tmp_path, "--csv", tmp_path / "tables") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines()[:-1])) <= 120  # the last one has a path
+    assert " ".join(line(text, "cnn", "3").split()) == "cnn 3 71.00 ± 1.00 80.00 ± 0.00 79.00 ± 0.00 400,586 4.0 15.0 3"
+    assert "val at best *" in text
+    assert "* optimistic" in text
+    differences = [" ".join(words.split()) for words in text.splitlines()]
+    assert "crnn-lstm-1x16 test 3 +1.30 0.46 +0.90 +1.80 +0.16 to +2.44 3 : 0" in differences
+    assert "val * 3 +0.00 1.00 -1.00 +1.00 -2.48 to +2.48 1 : 1" in differences
+    assert "on this data set, over splits and seeds" in text
+
+    test, val = rows(tmp_path / "tables" / "differences.csv")
+    expected = paired_differences(crnn, cnn)
+    assert expected.interval is not None
+    assert (test["variant"], test["baseline"], test["accuracy"]) == ("crnn-lstm-1x16", "cnn", "test")
+    assert (float(test["mean"]), float(test["sd"])) == (expected.mean, expected.sd)  # full precision
+    assert (float(test["interval_low"]), float(test["interval_high"])) == expected.interval
+    assert (val["accuracy"], val["won"], val["lost"], val["seeds"]) == ("val_best", "1", "1", "0 1 2")
+    _, crnn_row = rows(tmp_path / "tables" / "variants.csv")
+    assert (crnn_row["parameters"], crnn_row["runs"], crnn_row["epoch_seconds_median"]) == ("392970", "3", "4.0")
+    runs = rows(tmp_path / "tables" / "runs.csv")
+    assert [(run["variant"], run["seed_split"]) for run in runs[:3]] == [("cnn", "0"), ("cnn", "1"), ("cnn", "2")]
+    assert all((tmp_path / run["folder"] / "result.json").exists() for run in runs)
+    assert [run["test_acc"] for run in runs] == [repr(value) for value in (*cnn, *crnn)]
+
+
+def test_one_seed_and_equal_differences_are_said_and_not_computed(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    finished("cnn", 0)
+    finished("crnn", 0)
+    assert report(tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "75.00 ± n/a" in line(text, "cnn", "1")
+    assert "n/a (one pair)" in line(text, "crnn-lstm-1x16", "test")
+    finished("cnn", 1, test=0.74)
+    finished("crnn", 1, test=0.74)
+    assert report(tmp_path) == 0
+    assert "n/a (all differences equal)" in line(capsys.readouterr().out, "crnn-lstm-1x16", "test")
+
+
+def test_labels_say_what_sets_variants_apart_and_no_more(tmp_path: Path, finished: Make) -> None:
+    finished("cnn")
+    finished("crnn", trainer__max_epochs=5)
+    assert labels(tmp_path) == ["cnn", "crnn-lstm-1x16"]
+    finished("cnn", optimizer__lr=0.01)
+    finished("cnn", optimizer__lr=0.01, scheduler=None)
+    finished("crnn", model__hidden_size=8)
+    finished("crnn", model__hidden_size=8, callbacks__early_stopping__patience=9, model__dropout=0.5)
+    finished("crnn", 3, model__hidden_size=8, trainer__precision="bf16-mixed")
+    finished("cnn", 0, "other")
+    finished("cnn", 0, "other", model__channels=[8, 16], data__sha256="b" * 64)
+    assert labels(tmp_path) == [
+        "cnn lr=0.001 scheduler=ReduceLROnPlateau",
+        "cnn lr=0.01 scheduler=ReduceLROnPlateau",
+        "cnn lr=0.01 scheduler=null",
+        "crnn-lstm-1x8 early_stopping.patience=4 dropout=0 precision=bf16-mixed",
+        "crnn-lstm-1x8 early_stopping.patience=4 dropout=0 precision=unset",
+        "crnn-lstm-1x8 early_stopping.patience=9 dropout=0.5 precision=unset",
+        "crnn-lstm-1x16",
+        "cnn sha256=aaaaaa channels=unset",
+        "cnn sha256=bbbbbb channels=[8,16]",
+    ]
+
+
+def test_classes_of_one_name_keep_their_package(tmp_path: Path, finished: Make) -> None:
+    finished("cnn")
+    finished("cnn", model___target_="theirs.CNN")
+    assert labels(tmp_path) == ["cnn model=hybridnets.models.CNN", "cnn model=theirs.CNN"]
+
+
+def test_runs_pair_only_on_the_same_split_of_the_same_data(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    for seed in range(3):
+        finished("cnn", seed)
+        finished("crnn", seed, test=0.7 + seed / 100, **({"split": "another"} if seed == 1 else {}))
+    finished("crnn", 0, model__hidden_size=8, data__sha256="b" * 64)
+    finished("crnn", 7, model__hidden_size=4)
+    assert report(tmp_path) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "crnn-lstm-1x16 test 2 " in text
+    assert "crnn-lstm-1x16 - cnn: seed 1 left out, they differ in their split (its hash)" in text
+    assert "crnn-lstm-1x8 - cnn: seed 0 left out, they differ in their data (its hash)" in text
+    assert "crnn-lstm-1x4 - cnn: left out, they have no seed in common (7; 0, 1, 2)" in text
+    assert "crnn-lstm-1x8 test" not in text
+
+
+def test_a_recipe_that_differs_beside_the_model_is_named(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    finished("cnn")
+    finished("crnn", optimizer__lr=0.01, model__dropout=0.5)
+    assert report(tmp_path) == 0
+    note = "crnn-lstm-1x16 - cnn: they differ in more than the model: optimizer.lr 0.01 and 0.001\n"
+    assert note in capsys.readouterr().out
+
+
+def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: Make) -> None:
+    seeds = {"cnn": [(0, 0, 0), (0, 1, 0)], "crnn": [(0, 0, 0), (0, 1, 0)]}
+    for model, each in seeds.items():
+        for seed in each:
+            finished(model, seed)
+
+    def question() -> str | None:
+        (comparison,) = chosen(sections(read([tmp_path]))[0])[0]["digits"]
+        return comparison.question
+
+    assert question() == "on this data set and this one split, over seeds"
+    for model in seeds:
+        finished(model, (5, 0, 0))
+    assert question() is None
+
+
+def test_unfinished_runs_of_a_sweep_are_counted_at_their_own_variant(
+    tmp_path: Path, asked: Make, finished: Make, report: Report, capsys: Any
+) -> None:
+    runs = [finished("crnn", seed) for seed in (0, 1)] + [asked("crnn", 2)]
+    runs += [finished("crnn", 0, model__dropout=0.5), asked("crnn", (0, 1, 2), model__dropout=0.5)]
+    runs += [asked("crnn", 0, model__dropout=0.9), asked("crnn", 0, model__hidden_size=8), finished("cnn", 0)]
+    runs += [asked("cnn", 0, "elsewhere")]
+    manifest.write(tmp_path, "first", "train.py", runs, None)
+    manifest.write(tmp_path, "second", "train.py", runs[:3], None)  # asked for twice is missing once
+    assert report(tmp_path / "digits", "--csv", tmp_path / "tables") == 0
+    counts = {row["variant"]: (row["runs"], row["runs_asked"]) for row in rows(tmp_path / "tables" / "variants.csv")}
+    assert counts == {
+        "cnn": ("1", "1"),
+        "crnn-lstm-1x16 dropout=0": ("2", "3"),
+        "crnn-lstm-1x16 dropout=0.5": ("1", "2"),
+    }
+    text = capsys.readouterr().out
+    assert "2/3" in line(text, "crnn-lstm-1x16", "dropout=0", "2/3")
+    assert "digits/crnn-lstm-1x8: 0/1 runs finished" in text
+    assert "digits/crnn-lstm-1x16 with other settings: 0/1 runs finished" in text
+    assert "elsewhere" not in text  # not below the folder given
+
+
+BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
+    "cut short": (lambda text: text[:100], "is no whole JSON file"),
+    "empty": (lambda _: "", "is no whole JSON file"),
+    "foreign": (lambda _: '{"loss": 1}', "does not say schema 1"),
+    "a list": (lambda _: "[]", "does not say schema 1"),
+    "altered settings": (lambda text: text.replace('"dropout": 0.0', '"dropout": 0.1'), "was altered"),
+    "altered seeds": (lambda text: text.replace('"split": 0', '"split": 9', 1), "was altered"),
+    "no finite setting": (lambda text: text.replace('"lr": 0.001', '"lr": Infinity'), "the shape of a result"),
+    "an accuracy above 1": (lambda text: text.replace('"test/acc": 0.75', '"test/acc": 75'), "test/acc 75"),
+    "not a number": (lambda text: text.replace('"test/acc": 0.75', '"test/acc": NaN'), "test/acc nan"),
+    "no accuracy": (lambda text: text.replace('"test/acc"', '"test/f1"'), "lacks 'test/acc'"),
+    "another shape": (lambda text: text.replace('"epochs": 3', '"epochs": 2.5'), "epochs 2.5"),
+    "no parts": (lambda text: json.dumps({**json.loads(text), "best": None}), "the shape of a result"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_result_is_named_and_left_out(
+    how: str, tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    broken = finished("crnn").folder / "result.json"
+    damage, sentence = BROKEN[how]
+    broken.write_text(damage(broken.read_text(encoding="utf-8")), encoding="utf-8")
+    assert report(tmp_path) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+    assert captured.err.count("\n") == 1
+    finished("cnn")
+    (finished("cnn", 1).folder / "provenance.json").write_text("{", encoding="utf-8")
+    assert report(tmp_path) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Missing or left out (2)" in text
+    assert f"{broken} " in text
+    assert sentence in text
+    assert "1 variant, 2 runs" in text
+    assert "the run counts, its seconds do not" in text
+
+
+def test_a_copied_run_counts_once(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    run = finished("cnn")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "result.json").write_bytes((run.folder / "result.json").read_bytes())
+    assert report(tmp_path, run.folder) == 0  # the same folder twice is no copy
+    text = capsys.readouterr().out
+    assert "1 variant, 1 run\n" in text
+    assert "Missing or left out (1)" in text
+    (tmp_path / "empty").mkdir()
+    assert report(run.folder, tmp_path / "empty") == 0
+    assert f"- {tmp_path / 'empty'} holds no finished run" in " ".join(capsys.readouterr().out.split())
+
+
+def test_comparisons_are_those_asked_for(tmp_path: Path, finished: Make) -> None:
+    for nodes in range(1, 7):
+        finished("crnn", model__hidden_size=nodes)
+
+    def pairs(*options: Any) -> list[str]:
+        return [each.name for each in chosen(sections(read([tmp_path]))[0], *options)[0]["digits"]]
+
+    assert len(pairs()) == 15  # no CNN: all pairs
+    assert pairs()[0] == "crnn-lstm-1x2 - crnn-lstm-1x1"
+    finished("crnn", model__hidden_size=7)
+    assert pairs() == []
+    assert "choose with --baseline" in chosen(sections(read([tmp_path]))[0])[1][0]
+    assert len(pairs("crnn-lstm-1x3")) == 6
+    asked = ("crnn-lstm-1x1", "crnn-lstm-1x2", "crnn-lstm-1x4", "crnn-lstm-1x3")
+    assert pairs(None, asked) == ["crnn-lstm-1x1 - crnn-lstm-1x2", "crnn-lstm-1x4 - crnn-lstm-1x3"]
+    finished("cnn")
+    assert len(pairs()) == 7
+    assert pairs()[0] == "crnn-lstm-1x1 - cnn"
+
+
+def test_slips_end_with_one_sentence_and_2(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    def sentence(*arguments: Any) -> str:
+        assert report(*arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("report.py: ")
+        assert captured.err.count("\n") == 1
+        return str(captured.err)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    file = tmp_path / "file"
+    file.touch()
+    assert f"got {empty} without any: train some with train.py" in sentence(empty)
+    assert f"got {tmp_path / 'nowhere'}, which does not exist" in sentence(tmp_path / "nowhere")
+    assert f"got {file}, which is a file" in sentence(file)
+    finished("cnn")
+    finished("crnn")
+    finished("crnn", model__dropout=0.5)
+    assert "which does not exist" in sentence(tmp_path, tmp_path / "nowhere")
+    assert "must be one of cnn, crnn-" in sentence(tmp_path, "--baseline", "cmn")
+    assert "got cmn; did you mean cnn?" in sentence(tmp_path, "--compare", "cmn", "cnn")
+    several = sentence(tmp_path, "--baseline", "crnn-lstm-1x16")
+    assert 'name of 2 in digits: give one of "crnn-lstm-1x16 dropout=0", "crnn-lstm-1x16 dropout=0.5"' in several
+    assert "labels in pairs, got 1: cnn" in sentence(tmp_path, "--compare", "cnn")
+    assert "different variants, got cnn twice" in sentence(tmp_path, "--compare", "cnn", "cnn")
+    assert f"--csv must be a folder that can be written to, got {file}" in sentence(tmp_path, "--csv", file)
+
+
+def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> None:
+    for seed in (0, 1):
+        finished("cnn", seed)
+        finished("crnn", seed, test=0.7 + seed / 100)
+    program = (
+        "import sys, report\n"
+        "try:\n    report.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'numpy', 'scipy'} & set(sys.modules)\n"
+        f"assert report.main([{str(tmp_path)!r}]) == 0\n"
+        "assert not {'torch', 'hydra', 'omegaconf', 'matplotlib', 'pandas', 'scipy.stats'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: report.py" in done.stdout
+    assert "Differences from cnn" in done.stdout

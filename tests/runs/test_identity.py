@@ -1,0 +1,92 @@
+"""What a run is called must never change, or nobody's finished runs are found again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from hybridnets.config import check, plan
+from hybridnets.data.dataset import ImageDataset
+from hybridnets.runs import identity as ids
+from tests.conftest import ROOT, Said
+
+FIXTURE = Path(__file__).with_name("identities.json")
+
+
+@pytest.fixture(autouse=True)
+def cifar10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 by its content's hash alone, which is all of it that an identity knows."""
+    import numpy as np
+
+    from hybridnets.data import cifar10
+
+    images, labels = np.zeros((50_000, 1, 1, 1), np.uint8), np.zeros(50_000, np.int64)
+    dataset = ImageDataset(images, labels, images[:1], labels[:1], tuple("abcdefghij"))
+    object.__setattr__(dataset, "sha256", "c1fa10")
+    monkeypatch.setattr(cifar10, "load", lambda **_: dataset)
+
+
+@pytest.mark.parametrize("words", json.loads(FIXTURE.read_text()))
+def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> None:
+    run = check(composed(*words.split()))
+    assert {"folder": str(run.folder), "hash": run.digest} == json.loads(FIXTURE.read_text())[words]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("model=cnn rnn=lstm", "model=cnn rnn=bigru layers=2 nodes=32"),
+        ("seed=0 seeds.split=1", "seed=1 seeds.init=0 seeds.order=0"),
+        ("optimizer.lr=1", "optimizer.lr=1.0"),
+        ("", "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=null"),
+        ("", "optimizer.fused=false"),
+        ("", "report={baseline:cnn}"),
+    ],
+)
+def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> None:
+    assert check(composed(*one.split())).folder == check(composed(*other.split())).folder
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("seed=1", "seeds.order=1", "layers=2", "rnn=gru", "model.order=permuted", "data.train_fraction=0.8"),
+        *("data.batch_size=64", "optimizer.lr=2e-3", "scheduler=null", "trainer.max_epochs=7", "trainer.precision=bf16-mixed"),
+        *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
+    ],
+)
+def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
+    assert check(composed()).digest != check(composed(*other.split())).digest
+
+
+def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(**extra: Any) -> str:
+        return ids.digest(ids.identity({"split": 0, "init": 0, "order": 0}, model={"width": 3, **extra}, data={"name": "x"}))
+
+    before = made()
+    monkeypatch.setattr(ids, "ADDED", {("model", "depth"): 1})
+    assert made(depth=1) == before
+    assert made(depth=2) != before
+
+
+def test_canonical_json_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        ids.canonical({"lr": float("nan")})
+
+
+def test_the_papers_72_settings_are_51_runs(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by the plan, which the launcher asks before any process starts."""
+
+    def planned(configs: list[DictConfig]) -> list[Any]:
+        jobs = plan(configs)
+        raise ValueError(f"{len(jobs)} settings, {len({job.key for job in jobs})} runs")
+
+    monkeypatch.setattr("hybridnets.config.plan", planned)
+    assert command("-cn", "paper").err == "train.py: 72 settings, 51 runs\n"
+    manifest = json.loads(Path("runs/sweeps/paper.json").read_text())
+    assert len(manifest["runs"]) == 51
+    assert len({run["hash"] for run in manifest["runs"]}) == 51
+    assert ROOT not in Path.cwd().parents

@@ -1,0 +1,196 @@
+"""One run on the digits, as the command line makes it: its files, its resumption bit for bit, and Lightning's own ways."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+import hybridnets
+from hybridnets.config.build import build
+from hybridnets.data import digits
+from hybridnets.models import CRNN
+from tests.conftest import ROOT, SMALL, Said
+
+# Everything that could carry state from one epoch to the next: order, augmentation, dropout, schedule, early stopping.
+STATEFUL = (
+    *SMALL,
+    *("model=crnn", "rnn=bigru", "nodes=4", "model.sequence=positions", "model.dropout=0.3", "data.augment.crop=2"),
+    *("trainer.max_epochs=6", "callbacks.early_stopping.patience=1", "scheduler.patience=0", "optimizer.lr=0.02"),
+)
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words, f"out={folder}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def only_run(out: Path) -> Path:
+    (lock,) = out.glob("*/*/*/lock")
+    return lock.parent
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    return checkpoint["state_dict"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was left alone."""
+    out = tmp_path_factory.mktemp("alone")
+    process = start(out, *STATEFUL)
+    assert process.communicate()[1].count("epoch ") >= 3
+    assert process.returncode == 0
+    return only_run(out)
+
+
+def test_a_run_says_what_it_did(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    with (finished / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "train/acc", "train/loss", "val/acc", "val/loss"]
+    assert [int(row["epoch"]) for row in rows] == list(range(result["epochs"]))
+    best = max(rows, key=lambda row: float(row["val/acc"]))  # the first of equals
+    assert result["best"]["epoch"] == int(best["epoch"])
+    assert result["last"]["epoch"] == len(rows) - 1
+    with np.load(finished / "predictions.npz") as predictions:
+        for part, images in (("val", 450), ("test", 297)):
+            index, label, kind, probabilities = (
+                predictions[f"{part}_{name}"] for name in ("index", "label", "class", "probabilities")
+            )
+            assert len(np.unique(index)) == images == result["images"][part]
+            np.testing.assert_array_equal(probabilities.argmax(1), kind)
+            np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+            assert (kind == label).mean() == result["best"][f"{part}/acc"]
+            images_ = digits.load().train_labels if part == "val" else digits.load().test_labels
+            np.testing.assert_array_equal(label, images_[index])
+    provenance = json.loads((finished / "provenance.json").read_text())
+    assert len(provenance["attempts"]) == 1
+    assert provenance["attempts"][0]["command"].startswith("python train.py data=digits ")
+    assert len(provenance["epoch_seconds"]) == len(rows)
+    assert (finished / "config.yaml").exists()
+    assert "best on val" in (finished / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.15, 0.3], ids=["epoch's end", "soon after", "later"])
+def test_killed_and_started_again_is_the_same_bit_for_bit(finished: Path, tmp_path: Path, moment: float) -> None:
+    process = start(tmp_path, *STATEFUL)
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("epoch 1"):
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stderr.close()
+    folder = only_run(tmp_path)
+    assert not (folder / "result.json").exists()
+    again = start(tmp_path, *STATEFUL)
+    assert "goes on after epoch" in again.communicate()[1]
+    for name in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+    for name, tensor in weights(finished).items():
+        assert torch.equal(tensor, weights(folder)[name]), name
+    attempts = json.loads((folder / "provenance.json").read_text())["attempts"]
+    assert len(attempts) == 2
+
+
+def test_load_predicts_as_the_run_did(finished: Path) -> None:
+    predictor = hybridnets.load(finished)
+    images = digits.load().test_images
+    with np.load(finished / "predictions.npz") as stored:
+        expected = stored["test_probabilities"][np.argsort(stored["test_index"])]
+    torch.testing.assert_close(predictor.predict(images), torch.from_numpy(expected))
+    torch.testing.assert_close(predictor.predict(images.transpose(0, 2, 3, 1)[:3]), torch.from_numpy(expected[:3]))
+    with pytest.raises(ValueError, match="images must be uint8"):
+        predictor.predict(images.astype(np.float32))
+    with pytest.raises(ValueError, match="load needs the folder of a finished run"):
+        hybridnets.load(finished / "checkpoints")
+
+
+def test_load_from_checkpoint_needs_nothing_else(finished: Path) -> None:
+    model = CRNN.load_from_checkpoint(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    assert type(model.rnn).__name__ == "GRU"
+    assert model.rnn.bidirectional
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # our callbacks are left out on purpose
+def test_lightnings_own_fit_goes_on_from_a_checkpoint(
+    finished: Path, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    built = build(composed(*STATEFUL))
+    data = built.data()
+    model = built.model(image_shape=data.image_shape, num_classes=data.num_classes)
+    epochs = json.loads((finished / "result.json").read_text())["epochs"]
+    settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(max_epochs=epochs + 1, default_root_dir=tmp_path, accelerator="cpu", **settings)
+    trainer.fit(model, data, ckpt_path=finished / "checkpoints" / "last.ckpt", weights_only=True)
+    assert trainer.current_epoch == epochs + 1
+
+
+def test_fast_dev_run_goes_all_the_way_and_leaves_nothing(command: Callable[..., Said], tmp_path: Path) -> None:
+    said = command(*SMALL, "model=ecrnn", "nodes=2", "trainer.fast_dev_run=true")
+    assert said.code == 0, said.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_callbacks_and_loggers_by_configuration(command: Callable[..., Said], tmp_path: Path) -> None:
+    said = command(
+        *(*SMALL, "model=cnn", "trainer.log_every_n_steps=5", "callbacks.early_stopping=null"),
+        *("scheduler._target_=torch.optim.lr_scheduler.StepLR",),
+        *("~scheduler.factor", "~scheduler.patience", "+scheduler.step_size=1", "+scheduler.gamma=0.5"),
+        *("+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor", "out=runs"),
+        *("+logger._target_=pytorch_lightning.loggers.CSVLogger", "+logger.save_dir=logged", "+logger.version=''"),
+    )
+    assert said.code == 0, said.err
+    (logged,) = (tmp_path / "logged").rglob("metrics.csv")
+    rates = [row["lr-Adam"] for row in csv.DictReader(logged.open()) if row["lr-Adam"]]
+    assert [float(rate) for rate in rates] == [1e-3, 5e-4]
+
+
+def test_a_finished_run_is_not_run_again(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*SMALL, "model=cnn").code == 0
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    said = command(*SMALL, "model=cnn", "rnn=gru")
+    assert said.code == 0
+    assert "cnn seed=0 is finished already: see runs/digits/cnn/seed=0-" in said.out
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:
+    process = start(tmp_path / "runs", *SMALL, "model=cnn", "trainer.max_epochs=50")
+    assert process.stderr
+    next(line for line in process.stderr if line.startswith("epoch 0"))
+    said = command(*SMALL, "model=cnn", "trainer.max_epochs=50")
+    process.kill()
+    process.communicate()
+    assert said.code == 2
+    assert f"is being trained by process {process.pid} on " in said.err
+
+
+def test_two_processes_share_each_batch_and_predict_each_image_once(tmp_path: Path) -> None:
+    process = start(
+        *(tmp_path, *SMALL, "model=cnn", "trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
+    )
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
+    with np.load(only_run(tmp_path) / "predictions.npz") as predictions:
+        assert predictions["test_index"].tolist() == list(range(297))
+        assert len(np.unique(predictions["val_index"])) == 450
