@@ -120,10 +120,10 @@ def test_initialisation_is_glorot() -> None:
 
 
 def test_activation_stands_before_the_normalisation() -> None:
-    features = Features(IMAGE, (4,), "relu", 0.99)
+    features: Any = Features(IMAGE, (4,), "relu", 0.99)
     images = torch.randn(2, *IMAGE)
     assert (features[1](features[0](images)) >= 0).all()
-    linear = EncoderDecoder(8, (4,), "none", 0.99).eval()
+    linear: Any = EncoderDecoder(8, (4,), "none", 0.99).eval()
     x, y = torch.randn(3, 8), torch.randn(3, 8)
     torch.testing.assert_close(linear(x) + linear(y), linear(x + y) + linear(torch.zeros(3, 8)))
 

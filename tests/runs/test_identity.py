@@ -41,7 +41,10 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> N
         ("model=cnn rnn=lstm", "model=cnn rnn=bigru layers=2 nodes=32"),
         ("seed=0 seeds.split=1", "seed=1 seeds.init=0 seeds.order=0"),
         ("optimizer.lr=1", "optimizer.lr=1.0"),
-        ("", "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=null"),
+        (
+            "",
+            "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=null",
+        ),
         ("", "optimizer.fused=false"),
         ("", "report={baseline:cnn}"),
     ],
@@ -54,7 +57,13 @@ def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> N
     "other",
     [
         *("seed=1", "seeds.order=1", "layers=2", "rnn=gru", "model.order=permuted", "data.train_fraction=0.8"),
-        *("data.batch_size=64", "optimizer.lr=2e-3", "scheduler=null", "trainer.max_epochs=7", "trainer.precision=bf16-mixed"),
+        *(
+            "data.batch_size=64",
+            "optimizer.lr=2e-3",
+            "scheduler=null",
+            "trainer.max_epochs=7",
+            "trainer.precision=bf16-mixed",
+        ),
         *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
     ],
 )
@@ -64,7 +73,9 @@ def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
 
 def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(**extra: Any) -> str:
-        return ids.digest(ids.identity({"split": 0, "init": 0, "order": 0}, model={"width": 3, **extra}, data={"name": "x"}))
+        return ids.digest(
+            ids.identity({"split": 0, "init": 0, "order": 0}, model={"width": 3, **extra}, data={"name": "x"})
+        )
 
     before = made()
     monkeypatch.setattr(ids, "ADDED", {("model", "depth"): 1})

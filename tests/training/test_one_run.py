@@ -161,7 +161,7 @@ def test_callbacks_and_loggers_by_configuration(command: Callable[..., Said], tm
     )
     assert said.code == 0, said.err
     (logged,) = (tmp_path / "logged").rglob("metrics.csv")
-    rates = [row["lr-Adam"] for row in csv.DictReader(logged.open()) if row["lr-Adam"]]
+    rates = [row["lr-Adam"] for row in csv.DictReader(logged.read_text().splitlines()) if row["lr-Adam"]]
     assert [float(rate) for rate in rates] == [1e-3, 5e-4]
 
 

@@ -1,0 +1,162 @@
+"""A sweep from the command line to the comparison, as a user drives it: processes, folders, reports."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, SMALL
+
+
+def python(script: str, *words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    return {
+        path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.parent.name != "sweeps"
+    }
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm,gru", "nodes=4", "seed=0,1", "hydra.launcher.jobs=2"]
+    done = python("train.py", *words, "trainer.max_epochs=1", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 settings, 6 runs, 0 finished already" in done.stdout
+    assert "6 jobs: 6 finished (8 were asked for" in done.stdout
+    return folder
+
+
+def test_the_same_sweep_again_trains_nothing(swept: Path) -> None:
+    before = modified(swept)
+    words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm,gru", "nodes=4", "seed=0,1", "trainer.max_epochs=1"]
+    done = python("train.py", *words, cwd=swept)
+    assert done.returncode == 0
+    assert "8 settings, 6 runs, 6 finished already" in done.stdout
+    assert modified(swept) == before
+
+
+def test_nothing_but_runs_and_their_manifest_is_written(swept: Path) -> None:
+    assert sorted(path.name for path in swept.iterdir()) == ["runs"]
+    (manifest,) = (swept / "runs" / "sweeps").iterdir()
+    asked = json.loads(manifest.read_text())["runs"]
+    assert {swept / "runs" / run["folder"] for run in asked} == {p.parent for p in swept.rglob("result.json")}
+
+
+def test_every_model_saw_the_same_split_of_its_seed(swept: Path) -> None:
+    results = [json.loads(path.read_text()) for path in swept.rglob("result.json")]
+    splits = {seed: {r["split"] for r in results if r["seeds"]["split"] == seed} for seed in (0, 1)}
+    assert all(len(found) == 1 for found in splits.values())
+    assert splits[0] != splits[1]
+
+
+def test_report_compares_them(swept: Path) -> None:
+    done = python("report.py", "runs", "--baseline", "cnn", "--csv", "tables", cwd=swept)
+    assert done.returncode == 0, done.stderr
+    assert "digits: 3 variants, 6 runs" in done.stdout
+    assert len((swept / "tables" / "runs.csv").read_text().splitlines()) == 7
+
+
+def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
+    script = (
+        "import runpy, sys\nsys.argv = ['train.py', '--help']\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"try: runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pytorch_lightning', 'rich'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    for word in (
+        "bigru",
+        "ecnn",
+        "digits",
+        "data.train_fraction",
+        "hydra.launcher.jobs",
+        "python train.py -m rnn=lstm",
+    ):
+        assert word in done.stdout
+
+
+def test_help_names_only_keys_that_are_there(tmp_path: Path) -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from hybridnets import config
+
+    config.register()
+    text = python("train.py", "--help", cwd=tmp_path).stdout.split("Knobs")[1]
+    keys = [word.strip(",") for line in text.splitlines() if line.startswith("  ") for word in line[2:29].split()]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", return_hydra_config=True)
+    assert len(keys) >= 20
+    for key in keys:
+        assert OmegaConf.select(cfg, key.removesuffix(".*"), default=...) is not ..., key
+
+
+MODEL = """
+import torch
+from hybridnets.models import Classifier
+
+class Linear(Classifier):
+    def __init__(self, image_shape, num_classes, scale=1.0):
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.scale = scale
+        self.head = torch.nn.Linear(image_shape[0] * image_shape[1] * image_shape[2], num_classes)
+
+    def forward(self, images):
+        return self.head(self.scale * images.flatten(1))
+"""
+
+
+def test_a_model_in_a_package_of_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text(MODEL)
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "linear.yaml").write_text("_target_: mine.Linear\nscale: 0.5\n")
+    words = ["--config-dir", "conf", "-m", "model=linear,cnn", *SMALL, "trainer.max_epochs=1"]
+    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    # CNN's settings are no settings of that model: the sweep is refused as a whole, before it begins.
+    assert done.returncode == 2
+    words = ["--config-dir", "conf", "-m", "model=linear", "model.scale=0.5,1", "data=digits", "trainer.max_epochs=2"]
+    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
+    assert [result["variant"] for result in results] == ["linear", "linear"]
+    assert all(result["best"]["val/acc"] > 0.5 for result in results)
+    script = (
+        "import hybridnets, glob, numpy\n"
+        "predictor = hybridnets.load(glob.glob('runs/digits/linear/*')[0])\n"
+        "assert predictor.predict(numpy.zeros((2, 3, 32, 32), numpy.uint8)).shape == (2, 10)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    )
+
+
+def test_a_failed_job_says_why_and_loses_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        MODEL.replace("return self", "assert self.scale < 1, 'too large'\n        return self")
+    )
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "linear.yaml").write_text("_target_: mine.Linear\nscale: 0.5\n")
+    words = ["--config-dir", "conf", "-m", "model=linear", "model.scale=2,0.5", "data=digits", "trainer.max_epochs=1"]
+    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "1 finished, 1 failed" in done.stdout
+    assert "AssertionError: too large" in done.stdout
+    assert "python " in done.stdout
+    assert len(list(tmp_path.rglob("result.json"))) == 1
