@@ -36,6 +36,7 @@ def _number(value: Any) -> bool:
 
 
 ACTIVATIONS = ("relu", "elu", "gelu", "tanh", "none")
+# What a legal value is, and whether a value is one; a rule holds wherever its key is there.
 SEED = ("a whole number of at least 0", lambda v: _whole(v, 0, 2**32 - 1))
 RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "layers": ("a whole number from 1 to 1,024", lambda v: _whole(v, 1, 1024)),
@@ -68,7 +69,6 @@ NOT_IDENTITY = {
     *("benchmark", "detect_anomaly", "barebones", "inference_mode", "use_distributed_sampler"),
     *("limit_test_batches", "limit_predict_batches"),
 }
-
 
 # Optimiser settings that choose a kernel, not a method.
 KERNELS = ("fused", "foreach")
@@ -103,15 +103,14 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
         ValueError: As `check`, for the first configuration that breaks a rule.
     """
     jobs = [Job(check(cfg)) for cfg in configs]
-    first = configs[0]
-    if not first.trainer.get("fast_dev_run"):
-        runs = list({job.key: job.run for job in jobs}.values())
-        name = HydraConfig.get().job.config_name
-        command = shlex.join(sys.orig_argv)
-        report = OmegaConf.to_container(first.report, resolve=True) if first.report is not None else None
-        manifest.write(Path(first.out), None if name == "config" else name, command, runs, report)
-        finished = sum(run.result() is not None for run in runs)
-        print(f"{len(configs)} settings, {len(runs)} runs, {finished} finished already", flush=True)
+    runs = list({job.key: job.run for job in jobs}.values())
+    finished = sum(run.result() is not None for run in runs)
+    name = HydraConfig.get().job.config_name
+    report = configs[0].report and OmegaConf.to_container(configs[0].report, resolve=True)
+    for out in {run.out for run in runs} - {Path(scratch())}:
+        asked = [run for run in runs if run.out == out]
+        manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
+    print(f"{len(configs)} settings, {len(runs)} runs, {finished} finished already", flush=True)
     return jobs
 
 
@@ -120,7 +119,6 @@ class Job:
 
     Args:
         run: The run.
-        max_epochs: Epochs that it may take.
     """
 
     def __init__(self, run: Run) -> None:

@@ -31,12 +31,14 @@ class Run:
         identity: What determines the run's result; see `hybridnets.runs.identity`.
 
     Attributes:
+        out: As given.
         folder: The run's own folder.
         digest: SHA-256 of the identity.
         name: The variant's short name and the seed.
     """
 
     def __init__(self, out: Path, identity: ids.Identity) -> None:
+        self.out = out
         self.identity = identity
         self.folder = out / ids.folder(identity)
         self.digest = ids.digest(identity)

@@ -111,9 +111,9 @@ def test_batch_normalisation_is_keras() -> None:
 
 
 def test_initialisation_is_glorot() -> None:
-    features, dense = Features(IMAGE, (32, 64), "relu", 0.99), EncoderDecoder(1024, (512,), "relu", 0.99)
-    conv: Any = features[4]
-    for layer, fans in ((conv, 9 * (32 + 64)), (dense[0], 1024 + 512)):
+    second: Any = Features(IMAGE, (32, 64), "relu", 0.99)[4]
+    dense: Any = EncoderDecoder(1024, (512,), "relu", 0.99)[0]
+    for layer, fans in ((second, 9 * (32 + 64)), (dense, 1024 + 512)):
         limit = np.sqrt(6 / fans)
         assert 0.99 * limit < layer.weight.abs().max().item() <= limit * (1 + 1e-6)
         assert not layer.bias.any()
