@@ -12,6 +12,10 @@ from hybridnets import config
 from hydra_plugins.process_launcher import JobFailed
 
 HERE = Path(__file__).parent
+WITH_VALUE = {  # Hydra's options whose value is the next word
+    *("-cn", "-cd", "-cp", "-c", "-p"),
+    *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
+}
 
 
 @hydra.main(version_base="1.3", config_path=str(HERE / "conf"), config_name="config")
@@ -29,7 +33,7 @@ def main(cfg: DictConfig) -> float:
         else:
             print(f"{run.name} is finished already: see {run.folder}")
         return config.value(result)
-    except ValueError as error:
+    except Exception as error:
         sys.exit(_told(error))  # here, because Hydra would announce it as an error of the job's
 
 
@@ -37,12 +41,7 @@ def command_line() -> int:
     """Runs `main` on the command line and returns the exit code, 2 for a slip of the user's."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
-    words = sys.argv[1:]
-    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in words}:
-        words = ["--config-dir", str(HERE / "sweeps"), *words]  # so that -cn paper works from any folder
-    # Overrides last, so that options may stand among them, and DDP may append its own to the command of its ranks.
-    overrides = [word for word in words if word.startswith("~") or ("=" in word and not word.startswith("-"))]
-    sys.argv[1:] = [word for word in words if word not in overrides] + overrides
+    sys.argv[1:] = _in_order(sys.argv[1:])
     wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     try:
@@ -54,6 +53,17 @@ def command_line() -> int:
             raise
         return _told(error)
     return 0
+
+
+def _in_order(words: list[str]) -> list[str]:
+    """Options first, so that they may stand anywhere; DDP appends overrides of its own to the command of its ranks."""
+    options: list[str] = []
+    overrides: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        (options if word.startswith("-") or before in WITH_VALUE else overrides).append(word)
+    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in options}:
+        options.append(f"--config-dir={HERE / 'sweeps'}")  # so that -cn paper works from any folder
+    return options + overrides
 
 
 def _told(error: Exception) -> int:

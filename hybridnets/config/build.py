@@ -3,17 +3,16 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config.check import DATA_SOURCE, ConfigError, dataset
-from hybridnets.training import Build
+from hybridnets.config.check import DATA_SOURCE, ConfigError, dataset, reason
+from hybridnets.training import Build, building
 
 
 def build(cfg: DictConfig) -> Build:
@@ -26,30 +25,35 @@ def build(cfg: DictConfig) -> Build:
     loader = {key: value for key, value in plain["data"].items() if key not in ("name", *DATA_SOURCE)}
     settings = {key: value for key, value in plain["trainer"].items() if value is not None}
     settings.setdefault("enable_progress_bar", sys.stdout.isatty())
+    make_data, make_model = _factory("data", loader), _factory("model", plain["model"])
     make_trainer = _factory("trainer", settings)
 
+    def data() -> Any:
+        with building("data"):
+            return make_data(dataset(cfg), split_seed=cfg.seeds.split, order_seed=cfg.seeds.order)
+
+    def model(image_shape: Sequence[int], num_classes: int) -> Any:
+        with building("model"):
+            return make_model(image_shape=image_shape, num_classes=num_classes)
+
     def callbacks(monitor: str, mode: str) -> list[Any]:
-        made = [_made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value]
-        return [one(monitor=monitor, mode=mode) if isinstance(one, functools.partial) else one for one in made]
+        with building("callbacks"):
+            made = [_made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value]
+            return [one(monitor=monitor, mode=mode) if isinstance(one, functools.partial) else one for one in made]
 
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
-        logger = _made("logger", plain["logger"]) if plain["logger"] else False
-        try:
+        with building("trainer"):
             return make_trainer(
                 callbacks=callbacks,
                 plugins=[*theirs.get("plugins", []), *plugins],
                 default_root_dir=theirs.get("default_root_dir", default_root_dir),
-                logger=logger,
+                logger=_made("logger", plain["logger"]) if plain["logger"] else False,
             )
-        except (MisconfigurationException, TypeError, ValueError) as error:
-            raise ConfigError(f"trainer cannot be built: {error}") from error
 
     return Build(
-        data=functools.partial(
-            _factory("data", loader), dataset(cfg), split_seed=cfg.seeds.split, order_seed=cfg.seeds.order
-        ),
-        model=_factory("model", plain["model"]),
+        data=data,
+        model=model,
         optimizer=_factory("optimizer", plain["optimizer"]),
         scheduler=_factory("scheduler", plain["scheduler"]) if plain["scheduler"] else None,
         callbacks=callbacks,
@@ -76,9 +80,7 @@ def _made(section: str, settings: Any) -> Any:
     try:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
-        lines = [line.strip() for line in str(error).splitlines() if not line.startswith("full_key")]
-        reason = " ".join(lines).replace(", set env var HYDRA_FULL_ERROR=1 to see chained exception.", "")
-        raise ConfigError(f"{section} cannot be built: {reason}") from error
+        raise ConfigError(f"{section} cannot be built: {reason(error)}") from error
 
 
 def _name(target: Callable[..., Any]) -> str:

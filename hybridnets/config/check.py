@@ -5,9 +5,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import shlex
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,18 @@ from hybridnets.config.schema import Config, scratch
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
 from hybridnets.runs import Run, manifest
-from hybridnets.runs.identity import Identity, identity
+from hybridnets.runs.identity import Identity, canonical, identity
 
 
 class ConfigError(ValueError):
     """A setting that does not fit, in one sentence."""
+
+
+def _holds(legal: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        return bool(legal(value))
+    except TypeError:  # a value of a kind that does not even compare
+        return False
 
 
 def _whole(value: Any, least: int, most: float = math.inf) -> bool:
@@ -37,8 +46,15 @@ def _number(value: Any) -> bool:
 
 ACTIVATIONS = ("relu", "elu", "gelu", "tanh", "none")
 # What a legal value is, and whether a value is one; a rule holds wherever its key is there.
-SEED = ("a whole number of at least 0", lambda v: _whole(v, 0, 2**32 - 1))
-RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+SEED = ("a whole number from 0 to 4,294,967,295", lambda v: _whole(v, 0, 2**32 - 1))
+SECTION = ("a section with keys of its own", lambda v: isinstance(v, Mapping))
+WIDTHS = (
+    "a list of whole numbers from 1",
+    lambda v: isinstance(v, Sequence) and len(v) > 0 and all(_whole(width, 1) for width in v),
+)
+RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    **{key: SECTION for key in ("model", "data", "seeds", "optimizer", "callbacks", "trainer")},
+    "scheduler": ("null or a section with keys of its own", lambda v: v is None or isinstance(v, Mapping)),
     "layers": ("a whole number from 1 to 1,024", lambda v: _whole(v, 1, 1024)),
     "nodes": ("a whole number from 1 to 1,024", lambda v: _whole(v, 1, 1024)),
     "seed": SEED,
@@ -51,11 +67,22 @@ RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "model.activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
     "model.dense_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
     "model.batch_norm_momentum": ("a number from 0 up to, not including, 1", lambda v: _number(v) and 0 <= v < 1),
+    "model.channels": WIDTHS,
+    "model.dense": WIDTHS,
     "model.dropout": ("a number from 0 up to, not including, 1", lambda v: _number(v) and 0 <= v < 1),
     "optimizer.lr": ("a number above 0", lambda v: _number(v) and v > 0),
     "callbacks.early_stopping.patience": ("a whole number of at least 1", lambda v: _whole(v, 1)),
     "trainer.max_epochs": ("a whole number of at least 1", lambda v: _whole(v, 1)),
     "trainer.gradient_clip_val": ("null or a number of at least 0", lambda v: v is None or (_number(v) and v >= 0)),
+    "trainer.check_val_every_n_epoch": ("null or 1: every epoch is measured on val", lambda v: v in (None, 1)),
+    "trainer.limit_val_batches": ("null or above 0: every epoch is measured on val", lambda v: v is None or v > 0),
+    "trainer.limit_predict_batches": ("null: the prediction for every image is kept", lambda v: v is None),
+    "trainer.callbacks": ("set by name, as callbacks.NAME", lambda _: False),
+    "trainer.logger": ("set as logger", lambda _: False),
+    "data.name": (
+        "a plain name, for it names a folder",
+        lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
+    ),
     "out": ("the path of a folder", lambda v: bool(v)),
 }
 
@@ -67,8 +94,15 @@ NOT_IDENTITY = {
     *("_target_", "accelerator", "devices", "num_nodes", "strategy", "default_root_dir", "enable_checkpointing"),
     *("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "num_sanity_val_steps", "profiler"),
     *("benchmark", "detect_anomaly", "barebones", "inference_mode", "use_distributed_sampler"),
-    *("limit_test_batches", "limit_predict_batches"),
+    "limit_test_batches",
 }
+# Where 1 is one batch, or every batch, and 1.0 all of them.
+COUNT_OR_SHARE = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
+# What every configuration must have.
+NEEDED = (
+    *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
+    *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
+)
 
 # Optimiser settings that choose a kernel, not a method.
 KERNELS = ("fused", "foreach")
@@ -86,8 +120,12 @@ def check(cfg: DictConfig) -> Run:
     for key, (rule, legal) in RULES.items():
         above, _, last = key.rpartition(".")
         node = OmegaConf.select(cfg, above) if above else cfg
-        if isinstance(node, DictConfig) and last in node and not legal(value := node[last]):
+        if isinstance(node, DictConfig) and last in node and not _holds(legal, value := node[last]):
             raise ConfigError(f"{key} must be {rule}, got {_shown(value)}")
+    for key in NEEDED:
+        above, _, last = key.rpartition(".")
+        if last not in (OmegaConf.select(cfg, above) if above else cfg):
+            raise ConfigError(f"{key} must be there, and is not: give it a value, or do not remove it with ~")
     out = Path(cfg.out)
     if cfg.trainer.get("fast_dev_run"):
         out = Path(scratch())  # a trial of the whole way; nothing of it is kept
@@ -102,16 +140,68 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     Raises:
         ValueError: As `check`, for the first configuration that breaks a rule.
     """
+    hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir must be false, got true: a run's folder is its own, whatever the working folder"
+        )
+    if hydra.sweeper.get("max_batch_size"):
+        raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
     jobs = [Job(check(cfg)) for cfg in configs]
     runs = list({job.key: job.run for job in jobs}.values())
     finished = sum(run.result() is not None for run in runs)
-    name = HydraConfig.get().job.config_name
+    _tell_apart(jobs)
+    pending = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True) if not job.finished()}
+    _rehearse(list(pending.values()))
+    name = hydra.job.config_name
     report = configs[0].report and OmegaConf.to_container(configs[0].report, resolve=True)
     for out in {run.out for run in runs} - {Path(scratch())}:
         asked = [run for run in runs if run.out == out]
         manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
     print(f"{len(configs)} settings, {len(runs)} runs, {finished} finished already", flush=True)
     return jobs
+
+
+def _tell_apart(jobs: list["Job"]) -> None:
+    """Adds to the names of different runs of one name the settings in which they differ."""
+    for name in {job.name for job in jobs}:
+        same = [job for job in jobs if job.name == name]
+        settings = [dict(_flat(job.run.identity)) for job in same]
+        keys = sorted({key for one in settings for key in one})
+        differing = [key for key in keys if len({canonical(one.get(key)) for one in settings}) > 1]
+        for job, one in zip(same, settings, strict=True):
+            job.name = " ".join([name, *(f"{key}={_shown(one.get(key))}" for key in differing)])
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _rehearse(configs: list[DictConfig]) -> None:
+    """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
+
+    Raises:
+        ConfigError: With the sentence of the first part that cannot be built.
+    """
+    variants: dict[str, None] = {}
+    for cfg in configs:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        variants.setdefault(json.dumps({**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}), None)
+    if variants:
+        done = subprocess.run(
+            [sys.executable, "-m", "hybridnets.config.rehearse"],
+            input=f"[{','.join(variants)}]",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ConfigError(done.stderr.strip().splitlines()[-1])
 
 
 class Job:
@@ -169,6 +259,7 @@ def _identity(cfg: DictConfig) -> Identity:
     )
     settings = {key: setting for key, setting in data.items() if key not in DATA_SOURCE}
     kept = {key: setting for key, setting in trainer.items() if key not in NOT_IDENTITY and setting is not None}
+    kept |= {key: f"{kept[key]:%}" for key in COUNT_OR_SHARE if isinstance(kept.get(key), float)}
     if (devices := _devices(trainer)) != 1:
         kept["devices"] = devices
     parts = {
@@ -196,10 +287,20 @@ def _load(settings: str) -> ImageDataset:
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):  # the data set's own sentence
             raise error.__cause__ from None
-        raise
+        raise ConfigError(f"data.dataset cannot be built: {reason(error)}") from error
     if not isinstance(loaded, ImageDataset):
         raise ConfigError(f"data.dataset._target_ must return an ImageDataset, got {type(loaded).__name__}")
     return loaded
+
+
+def reason(error: Exception) -> str:
+    """What Hydra says of a target that cannot be built, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("full_key")]
+    text = " ".join(lines).replace(", set env var HYDRA_FULL_ERROR=1 to see chained exception.", "")
+    cause = error.__cause__
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return text if cause is None or str(cause) in text else f"{text} ({type(cause).__name__}: {cause})"
 
 
 def _devices(trainer: Mapping[str, Any]) -> Any:
@@ -225,4 +326,4 @@ def _writable(out: Path, folder: Path) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
+    return "null" if value is None else "nothing" if value == "" else str(value)

@@ -45,7 +45,7 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
         key, value = found[2], found[3]
         if isinstance(cause, ValidationError):
             rule = RULES[key][0] if key in RULES else _first_line(cause)
-            return f"{key} must be {rule}, got {value}"
+            return f"{key} must be {rule.rstrip('.')}, got {value}"
         return _unknown(key, conf, arguments)
     if found := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
         key = found[1].split("@")[0]
@@ -55,6 +55,8 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
 
 def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
     keys = list(_keys(_composed(conf, arguments)))
+    if key in keys:
+        return f"{key} must be a key of every configuration of the sweep, and some have none: sweep over those that have it"
     return f"{key} must be a key of the configuration, which it is not{_close(key, keys)} (--help lists the knobs)"
 
 

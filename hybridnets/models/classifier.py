@@ -42,7 +42,7 @@ class Classifier(pl.LightningModule):
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities of standardised images, (B, C, H, W) to (B, K)."""
-        return F.softmax(self(images), dim=1)
+        return F.softmax(self(images).float(), dim=1)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Cross-entropy of a batch; logs train/loss and train/acc over the epoch."""
@@ -88,7 +88,8 @@ class Classifier(pl.LightningModule):
         """Steps the schedule once an epoch, before the checkpoint callback saves its state."""
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(self.trainer.callback_metrics[self.monitor])
+            if self.monitor in self.trainer.callback_metrics:
+                schedule.step(self.trainer.callback_metrics[self.monitor])
         elif isinstance(schedule, LRScheduler):
             schedule.step()
 

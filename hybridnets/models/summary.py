@@ -35,14 +35,16 @@ def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
     """The rows of a model for images of (C, H, W), found by sending one through it."""
     rows = [Layer("input", "Input", _shape(torch.empty(1, *image_shape)), 0, 0)]
     hooks = []
+    seen: set[nn.Module] = set()  # a layer used twice holds its numbers once
 
     def note(stage: str, module: nn.Module) -> None:
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            own = list(module.parameters(recurse=False))
+            own = [] if module in seen else list(module.parameters(recurse=False))
             keras = sum(p.numel() for p in own if p.requires_grad)
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and own:
                 keras += 2 * module.num_features
             rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for p in own)))
+            seen.add(module)
 
         hooks.append(module.register_forward_hook(hook))
 

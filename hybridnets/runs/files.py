@@ -39,8 +39,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file, or None where there is no such file."""
+    """The value of a JSON file, or None where there is no such file.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON, and is damaged ({error}): remove it, and the run ends anew") from error

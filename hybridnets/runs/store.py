@@ -60,10 +60,11 @@ class Run:
         Raises:
             ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude.
         """
-        found: dict[str, Any] | None = read_json(self.folder / "result.json")
-        if found and found["hash"] != self.digest:
+        found = read_json(self.folder / "result.json")
+        if found is not None and (not isinstance(found, dict) or found.get("hash") != self.digest):
             raise ValueError(
-                f"{self.folder} holds another run's result ({found['hash']}): choose another folder with out="
+                f"{self.folder / 'result.json'} must be this run's result, and is damaged or another's: remove it, or "
+                "choose another folder with out="
             )
         return found
 

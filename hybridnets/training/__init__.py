@@ -1,5 +1,6 @@
 """Training one run: seed, build, fit, predict, write."""
 
-from hybridnets.training.train import Build, train
+from hybridnets.training.assemble import Build, assemble, building
+from hybridnets.training.train import train
 
-__all__ = ["Build", "train"]
+__all__ = ["Build", "assemble", "building", "train"]

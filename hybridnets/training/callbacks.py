@@ -55,10 +55,12 @@ class Record(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run takes up."""
-        return {"history": self.history, "best": self.best, "ended": self.ended}
+        return {"run": self.run.digest, "history": self.history, "best": self.best, "ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the state of a run cut short."""
+        """Takes up the state of this run, cut short; another run's, with which one may start, is its own story."""
+        if state_dict["run"] != self.run.digest:
+            return
         self.history, self.best, self.ended = state_dict["history"], state_dict["best"], state_dict["ended"]
 
     def on_train_epoch_start(self, *_: Any) -> None:
@@ -79,14 +81,18 @@ class Record(Checkpoint):
             self.best = row
             trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True)
         if self.attempt:
-            keys = list(row)
-            lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
-            write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
+            self.write_metrics()
             seconds = time.monotonic() - self.started
             self.attempt.epoch(trainer.current_epoch, seconds)
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key != "epoch")
             log.info("epoch %d: %s  %.1f s%s", trainer.current_epoch, shown, seconds, "  best" if better else "")
         trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
+
+    def write_metrics(self) -> None:
+        """Writes metrics.csv, a line an epoch."""
+        keys = list(self.history[-1])
+        lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
+        write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
 
 
 def _better(new: float, old: float, mode: str) -> bool:

@@ -1,10 +1,11 @@
-"""Checkpoints that are on the disk whole or not at all."""
+"""Checkpoints that are on the disk whole or not at all, and that are read without executing anything."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from torch import nn
 
 from hybridnets.runs.files import replacing
 
@@ -19,3 +20,42 @@ class DurableCheckpointIO(TorchCheckpointIO):
         # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
         with replacing(Path(path)) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint of a run's own, on the CPU.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    except Exception as error:  # torch raises nearly anything
+        raise ValueError(
+            f"{path} must be a checkpoint, and is missing or damaged ({type(error).__name__}): remove the folder "
+            f"{path.parent}, and the run begins anew"
+        ) from error
+
+
+def check_start(path: str, model: nn.Module, max_epochs: int | None) -> None:
+    """Refuses a checkpoint from which the model cannot start.
+
+    Raises:
+        ValueError: If it is no checkpoint, has no optimiser's state, is another model's, or has no epoch left to train.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        epochs, weights, _ = (checkpoint[key] for key in ("epoch", "state_dict", "optimizer_states"))
+    except Exception as error:
+        raise ValueError(
+            f"ckpt_path must be a Lightning checkpoint of tensors and plain types with the optimiser's state, such as a run's "
+            f"last.ckpt, got {path} ({type(error).__name__})"
+        ) from error
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"ckpt_path must hold this model's weights, got {path}: {' '.join(str(error).split())}"
+        ) from error
+    if max_epochs is not None and epochs + 1 >= max_epochs:
+        raise ValueError(f"trainer.max_epochs must be above the {epochs + 1} epochs behind {path}, got {max_epochs}")

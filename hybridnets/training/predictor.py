@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,12 +29,14 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        result = read_json(folder / "result.json")
-        if result is None:
-            raise ValueError(f"load needs the folder of a finished run, with result.json in it, got {folder}")
+        result = read_json(folder / "result.json") if folder.is_dir() else None
+        best = folder / "checkpoints" / "best.ckpt"
+        if not isinstance(result, dict) or "identity" not in result or not best.exists():
+            raise ValueError(
+                f"load needs the folder of a finished run, with result.json and checkpoints/best.ckpt in it, got {folder}"
+            )
         module, _, name = result["identity"]["model"]["_target_"].rpartition(".")
         architecture = getattr(importlib.import_module(module), name)
-        best = folder / "checkpoints" / "best.ckpt"
         self.model = architecture.load_from_checkpoint(best, map_location=device, weights_only=True).eval()
         checkpoint = torch.load(best, map_location=device, weights_only=True)
         data = checkpoint[result["identity"]["data"]["_target_"].rpartition(".")[2]]
@@ -50,7 +53,8 @@ class Predictor:
         Raises:
             ValueError: If the images are not uint8 or of another shape than those trained on.
         """
-        images = torch.as_tensor(images)
+        if not isinstance(images, Tensor):
+            images = torch.from_numpy(np.ascontiguousarray(images))  # mirrored views too
         channels, height, width = self.image_shape
         if images.shape[1:] == (height, width, channels) != self.image_shape:
             images = images.permute(0, 3, 1, 2)

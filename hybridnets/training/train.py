@@ -4,21 +4,18 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from hybridnets.models import Classifier
-from hybridnets.models.summary import layers, table
+from hybridnets.models.summary import table
 from hybridnets.runs.files import write_text
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run
-from hybridnets.training.callbacks import Record, Reseed
-from hybridnets.training.checkpoints import DurableCheckpointIO
+from hybridnets.training.assemble import Build, assemble
+from hybridnets.training.checkpoints import check_start, load
 from hybridnets.training.predictions import accuracy, predict, write
 
 log = logging.getLogger("hybridnets")
@@ -27,27 +24,6 @@ log = logging.getLogger("hybridnets")
 for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
     logging.getLogger(name).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")  # Lightning's own use of torch
-
-
-@dataclass(frozen=True)
-class Build:
-    """What a configuration tells how to build; each is called once, so that nothing is made before it is needed.
-
-    Attributes:
-        data: The data module, with its seeds.
-        model: The model, from image_shape and num_classes.
-        optimizer: Parameters to optimiser.
-        scheduler: Optimiser to schedule, or None.
-        callbacks: The configured callbacks, from what the model watches: monitor and mode.
-        trainer: The trainer, from callbacks and the settings that belong to the run.
-    """
-
-    data: Callable[[], Any]
-    model: Callable[..., Classifier]
-    optimizer: Callable[..., torch.optim.Optimizer]
-    scheduler: Callable[..., Any] | None
-    callbacks: Callable[..., list[pl.Callback]]
-    trainer: Callable[..., pl.Trainer]
 
 
 def train(run: Run, build: Build, *, command: str, configuration: str, checkpoint: str | None = None) -> dict[str, Any]:
@@ -63,23 +39,10 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     Raises:
         ValueError: If a setting does not fit, before the run's folder is made; or if another process trains the run.
     """
-    # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. First of all, because
-    # a thread takes the setting over from the one that starts it.
-    torch.set_flush_denormal(True)
-    seeds = run.identity["seeds"]
-    data = build.data()
-    pl.seed_everything(seeds["init"], verbose=False)
-    model = build.model(image_shape=data.image_shape, num_classes=data.num_classes)
-    model.optimizer, model.scheduler = build.optimizer, build.scheduler
-    callbacks = build.callbacks(monitor=model.monitor, mode=model.mode)
-    rows = layers(model, data.image_shape)
-
-    record = Record(run)
-    trainer = build.trainer(
-        callbacks=[*callbacks, Reseed(seeds["order"]), record],
-        plugins=[DurableCheckpointIO()],
-        default_root_dir=run.folder,
-    )
+    parts = assemble(run, build)
+    data, model, trainer, record = parts.data, parts.model, parts.trainer, parts.record
+    if checkpoint and not run.last_checkpoint.exists():
+        check_start(checkpoint, model, trainer.max_epochs)
 
     with _claim(run) as attempt:
         record.attempt = attempt
@@ -90,18 +53,16 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
                 threads=torch.get_num_threads(), device=device, devices=trainer.world_size, **provenance(command)
             )
             write_text(run.folder / "config.yaml", configuration)
-            log.info("%s in %s\n%s", run.name, run.folder, table(rows))
+            log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
 
         if run.last_checkpoint.exists():
             checkpoint = str(run.last_checkpoint)
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            record.load_state_dict(saved["callbacks"][record.state_key])
+            record.load_state_dict(load(run.last_checkpoint)["callbacks"][record.state_key])
             log.info("goes on after epoch %d", record.history[-1]["epoch"])
         if not record.ended:
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
 
-        weights = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        model.load_state_dict(weights)
+        model.load_state_dict(load(run.best_checkpoint)["state_dict"])
         predictions = predict(trainer, model, data)
         measured = {f"{part}/acc": accuracy(found) for part, found in predictions.items()}
         best, last = {**record.best, **measured}, record.history[-1]
@@ -113,10 +74,11 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             "images": {"train": len(data.split.train), **{part: len(p["index"]) for part, p in predictions.items()}},
             "split": data.split.sha256,
             "classes": list(data.classes),
-            "parameters": {"keras": sum(r.keras for r in rows), "torch": sum(r.torch for r in rows)},
+            "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
         }
         if not attempt:
             return result
+        record.write_metrics()
         write(run.folder / "predictions.npz", predictions)
         log.info(
             "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",

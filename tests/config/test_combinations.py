@@ -47,6 +47,6 @@ def test_the_configuration_lists_all_of_lightnings_settings(composed: Callable[.
 @pytest.mark.parametrize("path", sorted(Path(ROOT, "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_sweep_files_compose_and_say_what_they_are(composed: Callable[..., DictConfig], path: Path) -> None:
     header = path.read_text().split("defaults:")[0]
-    assert f"python train.py -cn {path.stem}" in header
-    assert "Source: " in header
+    for line in (f"python train.py -cn {path.stem}", "Source: "):
+        assert line in header, f"{path.name} must say, above its defaults, «{line}»"
     assert composed(name=path.stem).trainer.max_epochs > 0

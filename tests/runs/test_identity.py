@@ -64,11 +64,17 @@ def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> N
             "trainer.max_epochs=7",
             "trainer.precision=bf16-mixed",
         ),
+        *("trainer.limit_train_batches=1", "trainer.limit_train_batches=1.0"),
         *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
     ],
 )
 def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
     assert check(composed()).digest != check(composed(*other.split())).digest
+
+
+def test_one_batch_is_not_all_of_them(composed: Callable[..., DictConfig]) -> None:
+    one, all_ = (check(composed(f"trainer.limit_train_batches={limit}")).digest for limit in ("1", "1.0"))
+    assert one != all_
 
 
 def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:

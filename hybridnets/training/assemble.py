@@ -1,0 +1,95 @@
+"""The parts of a run, put together before anything of it is written: what does not fit is refused here."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from hybridnets.models import Classifier
+from hybridnets.models.summary import Layer, layers
+from hybridnets.runs.store import Run
+from hybridnets.training.callbacks import Record, Reseed
+from hybridnets.training.checkpoints import DurableCheckpointIO
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a configuration tells how to build; each is called once.
+
+    Attributes:
+        data: The data module, with its seeds.
+        model: The model, from image_shape and num_classes.
+        optimizer: Parameters to optimiser.
+        scheduler: Optimiser to schedule, or None.
+        callbacks: The configured callbacks, from what the model watches: monitor and mode.
+        trainer: The trainer, from callbacks and the settings that belong to the run.
+    """
+
+    data: Callable[[], Any]
+    model: Callable[..., Classifier]
+    optimizer: Callable[..., torch.optim.Optimizer]
+    scheduler: Callable[..., Any] | None
+    callbacks: Callable[..., list[pl.Callback]]
+    trainer: Callable[..., pl.Trainer]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `train` needs: data module, model, the model's rows for the summary, trainer and the run's record."""
+
+    data: Any
+    model: Classifier
+    rows: list[Layer]
+    trainer: pl.Trainer
+    record: Record
+
+
+def assemble(run: Run, build: Build) -> Parts:
+    """Seeds and builds everything that a run consists of.
+
+    Raises:
+        ValueError: With one sentence, if a part cannot be built.
+    """
+    # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. First of all, because
+    # a thread takes the setting over from the one that starts it.
+    torch.set_flush_denormal(True)
+    seeds = run.identity["seeds"]
+    data = build.data()
+    pl.seed_everything(seeds["init"], verbose=False)
+    model = build.model(image_shape=data.image_shape, num_classes=data.num_classes)
+    model.optimizer, model.scheduler = build.optimizer, build.scheduler
+    callbacks = build.callbacks(monitor=model.monitor, mode=model.mode)
+    with building("model"):
+        rows = layers(model, data.image_shape)
+    with building("optimizer, or scheduler,"):
+        model.configure_optimizers()
+    record = Record(run)
+    trainer = build.trainer(
+        callbacks=[*callbacks, Reseed(seeds["order"]), record],
+        plugins=[DurableCheckpointIO()],
+        default_root_dir=run.folder,
+    )
+    return Parts(data, model, rows, trainer, record)
+
+
+@contextlib.contextmanager
+def building(section: str) -> Iterator[None]:
+    """Turns whatever a part raises while it is built into one sentence that names its section.
+
+    Raises:
+        ValueError: That sentence; one that names a key of the section already is left as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, ValueError):
+            raise ValueError(
+                text if text.startswith(f"{section}.") else f"{section} cannot be built: {text}"
+            ) from error
+        raise ValueError(
+            f"{section} cannot be built: {type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
+        ) from error
