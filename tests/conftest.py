@@ -1,5 +1,6 @@
 """The command line as a user drives it, in this process, where that is enough: a start costs a tenth of a process's."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from omegaconf import DictConfig
 import train
 from hybridnets import config
 
-torch.set_num_threads(1)  # the tests run side by side
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start: the tests run side by side
+torch.set_num_threads(1)
 torch.set_flush_denormal(True)  # as training does
 
 ROOT = Path(__file__).parents[1]

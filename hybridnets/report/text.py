@@ -140,8 +140,9 @@ def _number(n: int, what: str) -> str:
 
 
 def _item(sentence: str) -> str:
-    return textwrap.fill(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+    return "- " + _wrapped(sentence).replace("\n", "\n  ")
 
 
 def _wrapped(sentence: str) -> str:
-    return textwrap.fill(sentence, WIDTH, break_on_hyphens=False)
+    """In lines that never cut a word: a path is there to be copied."""
+    return textwrap.fill(sentence, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
