@@ -10,7 +10,7 @@ demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and compa
 	$(BIN)/python report.py runs/digits --baseline cnn --csv runs/digits
 
 test: $(BIN)/.ready ## every test: no network, no GPU
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .

@@ -44,7 +44,6 @@ SLIPS = [
     (["data.name=../x"], "data.name must be a plain name, for it names a folder, got ../x"),
     (["model.channels=4"], "model.channels must be a list of whole numbers from 1, got 4"),
     (["-m", "model.channels=[4],[4,4,4,4,4,4,4]"], "model.channels must be at most 5 blocks for images of 32x32"),
-    (["-m", "nodes=4", "optimizer.eps=-1"], "optimizer, or scheduler, cannot be built: Invalid epsilon value: -1"),
     (["optimizer.eps=-1"], "optimizer, or scheduler, cannot be built: Invalid epsilon value: -1"),
     (["+rnn.foo=1"], "model cannot be built: TypeError: LSTM.__init__() got an unexpected keyword argument 'foo'"),
     (["trainer.limit_predict_batches=1"], "trainer.limit_predict_batches must be null"),
