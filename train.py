@@ -12,6 +12,7 @@ from hybridnets import config
 from hydra_plugins.process_launcher import JobFailed
 
 HERE = Path(__file__).parent
+WITH_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 WITH_VALUE = {  # Hydra's options whose value is the next word
     *("-cn", "-cd", "-cp", "-c", "-p"),
     *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
@@ -42,15 +43,12 @@ def command_line() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
     sys.argv[1:] = _in_order(sys.argv[1:])
-    wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     try:
         main()
     except JobFailed:  # told in the sweep's summary
         return 1
     except Exception as error:
-        if wanted == "1":
-            raise
         return _told(error)
     return 0
 
@@ -67,9 +65,9 @@ def _in_order(words: list[str]) -> list[str]:
 
 
 def _told(error: Exception) -> int:
-    """Tells a slip as one sentence; what is none is raised again."""
+    """Tells a slip as one sentence; what is none is raised again, and everything is in a sweep's jobs, which report it."""
     sentence = config.explain(error, HERE / "conf", sys.argv[1:])
-    if sentence is None:
+    if sentence is None or WITH_TRACEBACK:
         raise error
     print(f"train.py: {sentence}", file=sys.stderr)
     return 2
