@@ -148,17 +148,17 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     if hydra.sweeper.get("max_batch_size"):
         raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
     jobs = [Job(check(cfg)) for cfg in configs]
-    runs = list({job.key: job.run for job in jobs}.values())
-    finished = sum(run.result() is not None for run in runs)
+    runs = {job.key: job.run for job in jobs}
     _tell_apart(jobs)
-    pending = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True) if not job.finished()}
-    _rehearse(list(pending.values()))
+    configurations = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True)}
+    pending = [configurations[key] for key, run in runs.items() if run.result() is None]
+    _rehearse(pending)
     name = hydra.job.config_name
     report = configs[0].report and OmegaConf.to_container(configs[0].report, resolve=True)
-    for out in {run.out for run in runs} - {Path(scratch())}:
-        asked = [run for run in runs if run.out == out]
+    for out in {run.out for run in runs.values()} - {Path(scratch())}:
+        asked = [run for run in runs.values() if run.out == out]
         manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
-    print(f"{len(configs)} settings, {len(runs)} runs, {finished} finished already", flush=True)
+    print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
     return jobs
 
 
