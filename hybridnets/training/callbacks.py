@@ -59,7 +59,7 @@ class Record(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the state of this run, cut short; another run's, with which one may start, is its own story."""
-        if state_dict["run"] != self.run.digest:
+        if state_dict.get("run") != self.run.digest:
             return
         self.history, self.best, self.ended = state_dict["history"], state_dict["best"], state_dict["ended"]
 

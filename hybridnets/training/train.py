@@ -75,6 +75,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             "split": data.split.sha256,
             "classes": list(data.classes),
             "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
+            "layers": [[r.stage, r.name, list(r.shape), r.keras] for r in parts.rows],
         }
         if not attempt:
             return result
