@@ -1,6 +1,56 @@
 """Statistics as pure functions on arrays: they know of no torch, no files and no configuration."""
 
 from hybridnets.stats.describe import Summary, summary
+from hybridnets.stats.factorial import effects
+from hybridnets.stats.families import benjamini_hochberg, holm, stars
+from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
 from hybridnets.stats.paired import Differences, paired_differences
+from hybridnets.stats.power import Plan, floor, plan, power, seeds_needed
+from hybridnets.stats.published import reproduced, uncorrelated
+from hybridnets.stats.result import Test
+from hybridnets.stats.seeds import (
+    Effect,
+    Improvement,
+    Posterior,
+    bayesian_t,
+    effect_size,
+    least_p,
+    paired_t,
+    probability_of_improvement,
+    sign_flip,
+    wilcoxon,
+)
 
-__all__ = ["Differences", "Summary", "paired_differences", "summary"]
+__all__ = [
+    "Differences",
+    "Effect",
+    "Improvement",
+    "McNemar",
+    "Plan",
+    "Posterior",
+    "Summary",
+    "Test",
+    "bayesian_t",
+    "benjamini_hochberg",
+    "bootstrap",
+    "clustered_t",
+    "effect_size",
+    "effects",
+    "floor",
+    "holm",
+    "least_p",
+    "mcnemar",
+    "paired_differences",
+    "paired_t",
+    "plan",
+    "pooled_t",
+    "power",
+    "probability_of_improvement",
+    "reproduced",
+    "seeds_needed",
+    "sign_flip",
+    "stars",
+    "summary",
+    "uncorrelated",
+    "wilcoxon",
+]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridnets.stats.describe import sample
+from hybridnets.stats.result import student
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike, confidence: float = 0
         confidence: The share of samples whose interval holds the true mean, between 0 and 1.
 
     Raises:
-        ValueError: If the two do not pair, or a value is not finite.
+        ValueError: If the two do not pair, a value is not finite or the confidence is no share.
 
     Source: Student 1908, The probable error of a mean, Biometrika 6(1), 1-25: mean +- t(1 - alpha/2; n - 1) s / sqrt(n).
     """
@@ -67,9 +68,6 @@ def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike, confidence: float = 0
     elif equal:
         why = "all differences equal"
     else:
-        from scipy.special import stdtrit  # scipy.stats would take seconds to import for this one quantile
-
-        half = float(stdtrit(n - 1, (1 + confidence) / 2)) * sd / n**0.5
-        interval = (mean - half, mean + half)
+        interval = student(mean, sd / n**0.5, n - 1, n, confidence).interval
     positive, negative = int((d > 0).sum()), int((d < 0).sum())
     return Differences(mean, sd, n, float(d.min()), float(d.max()), positive, negative, interval, why)

@@ -1,0 +1,201 @@
+"""Tests over images: they hold the trained networks fixed.
+
+They say "these trained networks differ", never "the architecture is better": another seed is not in them. A row is one
+image in one seed. Its seed and image are ids; its d is correct_a - correct_b: 1 where only a is right, -1 where only b
+is, 0 otherwise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridnets.stats.describe import sample
+from hybridnets.stats.result import Test, share, student
+
+
+def pooled_t(d: npt.ArrayLike) -> Test:
+    """The paired t test on 0/1 outcomes pooled over seeds: what the paper calls its paired t-test.
+
+    It takes the N rows for independent pairs. They are not: rows of one seed share a network, and rows of one image share
+    the image. So its p is too small for any claim about architectures.
+
+    Args:
+        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
+
+    Returns:
+        The mean difference, t, p and interval (95 %) over N rows, which it counts as n.
+
+    Raises:
+        ValueError: If a value is not -1, 0 or 1.
+
+    Source: Student 1908, The probable error of a mean, Biometrika 6(1), 1-25.
+    """
+    x = _outcomes(d)
+    n, mean = len(x), float(x.mean())
+    why = _no_spread(x)
+    if why:
+        return Test(mean, None, None, None, n, why)
+    return student(mean, float(x.std(ddof=1)) / n**0.5, n - 1, n)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of one pair of trained networks.
+
+    Attributes:
+        exact: The exact two-sided p; never below the level it claims.
+        mid_p: The mid-p, less cautious than the exact one and close to its level.
+        only_a: Images that only a gets right.
+        only_b: Images that only b gets right.
+    """
+
+    exact: float
+    mid_p: float
+    only_a: int
+    only_b: int
+
+
+def mcnemar(only_a: int, only_b: int) -> McNemar:
+    """McNemar's test in its exact and its mid-p form, for two networks on the same images.
+
+    Of the images that one network alone gets right, each falls to either side like a fair coin if the two are equally
+    good. With k the smaller count and m both together, exact = min(1, 2 P(K <= k)) and mid-p = 2 P(K <= k) - P(K = k), K
+    binomial (m, 1/2). Without such images both are 1. The images are assumed independent: never add up the counts of
+    seeds that share images.
+
+    Args:
+        only_a: How many images only a gets right, in one seed.
+        only_b: How many only b gets right.
+
+    Raises:
+        ValueError: If a count is negative or not whole.
+
+    Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages,
+    Psychometrika 12(2), 153-157; Fagerland, Lydersen and Laake 2013, The McNemar test for binary matched-pairs data, BMC
+    Medical Research Methodology 13, 91 (exact and mid-p).
+    """
+    from scipy.special import bdtr
+
+    for name, count in (("only_a", only_a), ("only_b", only_b)):
+        if not 0 <= count < np.inf or count != int(count):
+            raise ValueError(f"{name} must be a count, 0 or a whole number above it, got {count!r}")
+    k, m = int(min(only_a, only_b)), int(only_a + only_b)
+    up_to, below = float(bdtr(k, m, 0.5)), float(bdtr(k - 1, m, 0.5)) if k else 0.0
+    return McNemar(min(1.0, 2 * up_to), min(1.0, up_to + below), int(only_a), int(only_b))
+
+
+def clustered_t(image: npt.ArrayLike, d: npt.ArrayLike) -> Test:
+    """The mean difference over all rows, its error clustered by image.
+
+    All rows of one image are one cluster: what makes an image hard is shared by every network. The variance of the mean m
+    is G / (G - 1) sum_g (sum of d - m over the rows of image g)^2 / N^2 over G images, with G - 1 degrees of freedom.
+    Images are assumed independent and many; they may have unequal numbers of rows, as on val, where each seed has its own
+    split.
+
+    Args:
+        image: The image's id a row, (N,).
+        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
+
+    Returns:
+        The mean difference, t, p and interval (95 %) over G images, which it counts as n.
+
+    Raises:
+        ValueError: If the two do not pair row by row, or a value of d is not -1, 0 or 1.
+
+    Source: Liang and Zeger 1986, Longitudinal data analysis using generalized linear models, Biometrika 73(1), 13-22;
+    Cameron and Miller 2015, A practitioner's guide to cluster-robust inference, Journal of Human Resources 50(2), 317-372
+    (the factor G / (G - 1) and the degrees of freedom).
+    """
+    x = _outcomes(d)
+    index, count = _index(image, len(x), "image")
+    mean = float(x.mean())
+    sums = np.bincount(index, x - mean, count)
+    error = float(np.sqrt(count / max(1, count - 1) * (sums @ sums))) / len(x)
+    why = "one image" if count == 1 else _no_spread(x)
+    if not why and error < 1e-12:
+        why = "no spread between images"
+    if why:
+        return Test(mean, None, None, None, count, why)
+    return student(mean, error, count - 1, count)
+
+
+def bootstrap(
+    seed: npt.ArrayLike, image: npt.ArrayLike, d: npt.ArrayLike, resamples: int = 2000, confidence: float = 0.95
+) -> Test:
+    """A percentile interval for the mean difference that resamples seeds and images together (pigeonhole bootstrap).
+
+    A resample draws S seeds and I images with replacement; a row counts as often as its seed times as often as its image.
+    The seeds are drawn. Given their weights w, the mean is a ratio of sums over many independent images, so its normal limit
+    takes the place of drawing those: its variance is the sum over images of (sum_s w_s (d_si - R m_si))^2 over
+    (sum w_s m_si)^2, with m_si = 1 where seed s has image i and R the mean under w. Assumes many images (hundreds); over
+    few seeds the interval is too narrow.
+
+    Args:
+        seed: The seed's id a row, (N,).
+        image: The image's id a row, (N,); no image twice in one seed.
+        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
+        resamples: How many resamples; a private generator draws them, so the same rows give the same interval.
+        confidence: The share between the two percentiles, between 0 and 1.
+
+    Returns:
+        The mean difference and its interval over S seeds, which it counts as n; never a p.
+
+    Raises:
+        ValueError: If the three do not pair row by row, an image stands twice in one seed, a value of d is not -1, 0 or
+            1, there is no resample or the confidence is no share.
+
+    Source: Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1(2), 386-411.
+    """
+    x = _outcomes(d)
+    share(confidence, "confidence")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples!r}")
+    row, seeds = _index(seed, len(x), "seed")
+    column, images = _index(image, len(x), "image")
+    place = row * images + column
+    has = np.bincount(place, minlength=seeds * images).reshape(seeds, images).astype(np.float64)
+    if has.max() > 1:
+        raise ValueError("image must stand once in each seed, got one twice")
+    mean = float(x.mean())
+    why = "one seed" if seeds == 1 else "one image" if images == 1 else _no_spread(x)
+    if why:
+        return Test(mean, None, None, None, seeds, why)
+    value = np.asarray(np.bincount(place, x, seeds * images), dtype=np.float64).reshape(seeds, images)
+    both, cross, rows = value @ value.T, value @ has.T, has @ has.T
+    generator = np.random.default_rng(0)
+    w = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples).astype(np.float64)  # (resamples, S)
+    weight = w @ has.sum(1)
+    centre = w @ value.sum(1) / weight
+
+    def form(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(((w @ matrix) * w).sum(1))
+
+    variance = form(both) - 2 * centre * form(cross) + centre**2 * form(rows)
+    drawn = centre + generator.standard_normal(resamples) * np.sqrt(np.maximum(variance, 0)) / weight
+    lower, upper = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Test(mean, None, None, (float(lower), float(upper)), seeds, "an interval, not a test")
+
+
+def _outcomes(d: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The differences of outcomes, (N,), once each is -1, 0 or 1."""
+    x = sample(d, "d")
+    if not np.isin(x, (-1, 0, 1)).all():
+        raise ValueError(f"d must be -1, 0 or 1 in every row, got {x!r}")
+    return x
+
+
+def _index(ids: npt.ArrayLike, rows: int, name: str) -> tuple[npt.NDArray[np.intp], int]:
+    """Each row's place among the distinct ids, (N,), and how many there are."""
+    values = np.asarray(ids)
+    if values.shape != (rows,):
+        raise ValueError(f"{name} must have one id for each of the {rows} rows, got shape {values.shape}")
+    distinct, index = np.unique(values, return_inverse=True)
+    return index, len(distinct)
+
+
+def _no_spread(d: npt.NDArray[np.float64]) -> str:
+    """Why the outcomes have no spread to measure by; empty where they have."""
+    if len(d) == 1:
+        return "one row"
+    return "all differences equal" if np.ptp(d) == 0 else ""
