@@ -5,9 +5,9 @@ BIN := .venv/bin
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
 
-demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and compare them (5 minutes on 2 cores)
+demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and report on them (5 minutes on 2 cores)
 	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
-	$(BIN)/python report.py runs/digits --baseline cnn --csv runs/digits
+	$(BIN)/python report.py runs/digits
 
 test: $(BIN)/.ready ## every test: no network, no GPU
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -24,7 +24,7 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,dev]'
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,report,dev]'
 	@touch $@
 
 .PHONY: help demo test lint check

@@ -1,15 +1,31 @@
-"""Compares finished runs: `python report.py --help`."""
+"""Compares finished runs, or anybody's scores: `python report.py --help`."""
 
 import argparse
+import dataclasses
+import functools
+import importlib.util
+import json
+import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from hybridnets.data.dataset import ImageDataset
+    from hybridnets.report import Asked, Found, Report
+    from hybridnets.report.analysis import Part
+
+EXTRA = ("jinja2", "matplotlib")  # what page and figures need
 EXAMPLES = """\
 examples:
-  python report.py runs                                      every variant, and its differences from cnn
-  python report.py runs/digits --baseline crnn-lstm-1x16     differences from another one
-  python report.py runs --compare ecrnn-lstm-1x16 ecnn --csv tables
+  python report.py runs/digits                               the answer, tables, figures, one page: runs/digits/report
+  python report.py runs --baseline crnn-lstm-1x16            every variant against this one
+  python report.py runs --baseline model=cnn --vary rnn      tables by the variants' own axes
+  python report.py runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
+  python report.py scores.csv                                any project's: columns variant, seed, score
+  python report.py --verify runs/digits                      computes it all again from the stored predictions
+  python report.py --published sweeps/published.csv          what the stars of published figures counted
 
 A variant is a configuration without its seeds. Its label is the name of its folder; where variants share that name, the
 settings that set them apart follow ("crnn-lstm-1x16 sequence=positions", in quotes). The first table shows all labels.
@@ -17,47 +33,195 @@ settings that set them apart follow ("crnn-lstm-1x16 sequence=positions", in quo
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the comparison of the runs in some folders, and writes it as CSV if asked to."""
+    """Prints the comparison, and writes it as tables, figures and a page."""
     arguments = _arguments(argv)
     # After the arguments, so that --help need not wait for numpy.
-    from hybridnets.report import ReportError, chosen, export, read, sections, told
+    from hybridnets.report import Asked, ReportError, analyse
+    from hybridnets.report.text import told
 
     try:
-        found = read(arguments.folders)
-        variants, problems = sections(found)
-        comparisons, notes = chosen(variants, arguments.baseline, tuple(arguments.compare))
-        written = export(arguments.csv, variants, comparisons) if arguments.csv else []
-        print(told(variants, comparisons, notes, [*found.problems, *problems]))
-        if written:
-            print(f"\nWrote {', '.join(written)} in {arguments.csv}")
+        if arguments.published:
+            return _published(arguments.published, arguments.n)
+        if not arguments.paths:
+            raise ReportError("FOLDER must be given: the folder of runs that train.py wrote to, or a file of scores")
+        if arguments.verify:
+            return _verify(arguments)
+        if arguments.margin is not None and not 0 <= arguments.margin < float("inf"):
+            raise ReportError(f"--margin must be a difference of at least 0, got {arguments.margin}")
+        asked = Asked.of(vars(arguments))
+        found = _read(arguments.paths)
+        report = analyse(
+            found, _title(arguments.paths), shlex.join(["python", "report.py", *(argv or sys.argv[1:])]), asked
+        )
+        print(told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))))
+        if not arguments.no_page:
+            _write(report, asked, _folder(arguments))
     except ReportError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def _read(paths: list[Path]) -> "Found":
+    from hybridnets.report import ReportError, results, scores
+
+    if len(paths) == 1 and paths[0].suffix.lower() == ".csv" and paths[0].is_file():
+        return scores.read(paths[0])
+    if any(path.suffix.lower() == ".csv" and path.is_file() for path in paths):
+        raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
+    return results.read(paths, progress=_progress)
+
+
+def _progress(folders: list[Path]) -> Any:
+    from tqdm import tqdm
+
+    # Only where somebody looks, and only where there is something to wait for.
+    return tqdm(folders, desc="reading runs", unit="run", leave=False, disable=None if len(folders) > 50 else True)
+
+
+def _write(report: "Report", asked: "Asked", to: Path) -> None:
+    from hybridnets.report import ReportError
+    from hybridnets.report.export import export
+
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    pictures, page = {}, None
+    if not missing:
+        from hybridnets.report.figures import pictures as drawn
+        from hybridnets.report.page import page as laid_out
+
+        pictures = {part.section.data: list(drawn(part, functools.partial(_dataset, part))) for part in report.parts}
+        page = laid_out(report, pictures)
+    export(to, report, dataclasses.asdict(asked), page, pictures)
+    if missing:
+        raise ReportError(
+            f"the page and the figures need {' and '.join(missing)}: pip install 'hybridnets[report]', or --no-page; "
+            f"the tables are in {to / 'tables'}"
+        )
+    print(f"\nThe page: {to / 'index.html'}; tables and figures beside it")
+
+
+def _dataset(part: "Part") -> "ImageDataset | None":
+    """The images that the runs were made with, where they are at hand; nothing is downloaded."""
+    from omegaconf import OmegaConf
+
+    from hybridnets import config
+
+    run = part.section.variants[0].runs[0]
+    path = run.folder / "config.yaml"
+    if not path.is_file():
+        return None
+    try:
+        cfg: Any = OmegaConf.load(path)
+        if "mirrors" in cfg.data.dataset:
+            cfg.data.dataset.mirrors = []
+        found = config.dataset(cfg)
+    except Exception as error:  # whatever a data set of anybody's raises, the report is about something else
+        print(f"report.py: no images of {part.section.data} are shown ({str(error).splitlines()[0]})", file=sys.stderr)
+        return None
+    return found if found.sha256 == run.identity["data"].get("sha256") else None
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from hybridnets.report import Asked, ReportError, analyse
+    from hybridnets.report.export import RECORD, tables
+    from hybridnets.report.verify import cells, recomputed
+
+    found, said = recomputed(_read(arguments.paths))
+    to = _folder(arguments)
+    told = f"{len(found.runs)} runs verified from their predictions"
+    if (to / RECORD).is_file():
+        try:
+            asked = Asked.of(json.loads((to / RECORD).read_text(encoding="utf-8"))["asked"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise ReportError(
+                f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"
+            ) from None
+        now = tables(analyse(found, "", "", asked))
+        said += cells(now, to / "tables")
+        told += f", and every cell of the {sum(name.endswith('.csv') for name in now)} tables in {to / 'tables'}"
+    else:
+        told += f"; there are no tables in {to} to verify"
+    for sentence in said:
+        print(f"- {sentence}")
+    print(f"{told}: {f'{len(said)} do not agree' if said else 'all agree'}")
+    return 1 if said else 0
+
+
+def _published(path: Path, n: int) -> int:
+    from hybridnets.report import ReportError
+    from hybridnets.report.published import recount, rows
+    from hybridnets.report.table import text, wrapped
+
+    if n < 1:
+        raise ReportError(f"-n must be a number of outcomes, at least 1, got {n}")
+    table, said = recount(rows(path), n)
+    print(f"{text(table)}\n\n{wrapped(said)}")
+    return 0
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Where the report goes: into the folder of runs, or beside the file of scores."""
+    first: Path = arguments.paths[0]
+    beside = first / "report" if first.is_dir() else first.with_name(f"{first.stem}-report")
+    return arguments.to or beside
+
+
+def _title(paths: list[Path]) -> str:
+    return ", ".join(path.resolve().name for path in paths)
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="report.py",
-        description="Compare finished runs: accuracies of every variant over its seeds, and paired differences.",
+        description="Compare finished runs: what their differences are worth, as text, tables, figures and one page.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="finished runs at or below it are read")
-    parser.add_argument("--baseline", metavar="LABEL", help="compare every other variant with this one (default: cnn)")
-    parser.add_argument(
+    add = parser.add_argument
+    add(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="finished runs at or below it are read; or a CSV of scores",
+    )
+    add(
+        "--baseline",
+        metavar="LABEL",
+        help="compare every other variant with this one, or every level with this: model=cnn",
+    )
+    add(
         "--compare",
         nargs="+",
         action="extend",
         default=[],
         metavar="LABEL",
-        help="compare the first with the second, the third with the fourth",
+        help="the first with the second, and so on",
     )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FOLDER",
-        help="write variants.csv, differences.csv and runs.csv there, accuracies as fractions",
+    add(
+        "--vary",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="AXIS",
+        help="tables of these axes: model, rnn, layers ...",
+    )
+    add("--primary", nargs=2, metavar="LABEL", help="the comparison that answers, in the place of the sweep's own")
+    add("--metric", choices=("test", "val", "score"), help="its metric (default: test)")
+    add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
+    add("--to", type=Path, metavar="FOLDER", help="where page, tables and figures go (default: FOLDER/report)")
+    add("--no-page", action="store_true", help="print only, write nothing")
+    add(
+        "--verify",
+        action="store_true",
+        help="compute everything again from the stored predictions, and say what differs",
+    )
+    add("--published", type=Path, metavar="CSV", help="what the stars of published accuracies counted")
+    add(
+        "-n",
+        type=int,
+        default=45_000,
+        help="outcomes a variant for --published (default: 45000, 3 x 15,000 val images)",
     )
     return parser.parse_args(argv)
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.schema import Config, scratch
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
+from hybridnets.report.declared import declaration
+from hybridnets.report.published import rows
 from hybridnets.runs import Run, manifest
-from hybridnets.runs.identity import Identity, canonical, identity
+from hybridnets.runs import identity as ids
+from hybridnets.runs.identity import Identity, identity
+from hybridnets.runs.labels import labels
 
 
 class ConfigError(ValueError):
@@ -147,6 +151,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
         )
     if hydra.sweeper.get("max_batch_size"):
         raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
+    report = _report(configs[0])
     jobs = [Job(check(cfg)) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     _tell_apart(jobs)
@@ -154,7 +159,6 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     pending = [configurations[key] for key, run in runs.items() if run.result() is None]
     _rehearse(pending)
     name = hydra.job.config_name
-    report = configs[0].report and OmegaConf.to_container(configs[0].report, resolve=True)
     for out in {run.out for run in runs.values()} - {Path(scratch())}:
         asked = [run for run in runs.values() if run.out == out]
         manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
@@ -162,23 +166,31 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     return jobs
 
 
+def _report(cfg: DictConfig) -> Any:
+    """The sweep's `report:` section as its manifest keeps it, with the published figures in the place of their file's name.
+
+    Raises:
+        ValueError: If a part of it has no meaning.
+    """
+    section = OmegaConf.to_container(cfg.report, resolve=True) if OmegaConf.is_config(cfg.report) else cfg.report
+    if isinstance(section, dict) and isinstance(name := section.get("published"), str):
+        sources = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
+        path = next((found for folder in [*sources, Path()] if (found := folder / name).is_file()), None)
+        if path is None:
+            raise ConfigError(f"report.published must be a CSV beside the sweep's file, got {name}, which is not there")
+        section["published"] = rows(path)
+    declaration(section)
+    return section
+
+
 def _tell_apart(jobs: list["Job"]) -> None:
-    """Adds to the names of different runs of one name the settings in which they differ."""
-    for name in {job.name for job in jobs}:
-        same = [job for job in jobs if job.name == name]
-        settings = [dict(_flat(job.run.identity)) for job in same]
-        keys = sorted({key for one in settings for key in one})
-        differing = [key for key in keys if len({canonical(one.get(key)) for one in settings}) > 1]
-        for job, one in zip(same, settings, strict=True):
-            job.name = " ".join([name, *(f"{key}={_shown(one.get(key))}" for key in differing)])
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+    """Adds to the names of variants that share theirs the settings in which they differ."""
+    variants = [ids.variant(job.run.identity) for job in jobs]
+    keys = [ids.digest(variant) for variant in variants]
+    names = {key: ids.name(variant) for key, variant in zip(keys, variants, strict=True)}
+    told = labels(dict(zip(keys, variants, strict=True)), names)
+    for job, key in zip(jobs, keys, strict=True):
+        job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
 
 
 def _rehearse(configs: list[DictConfig]) -> None:

@@ -1,20 +1,6 @@
-"""From finished runs to tables: results are read, grouped into variants, paired over seeds, and told as text and CSV."""
+"""From finished runs to the comparison: read, paired over seeds, tested, told as text, tables, figures and one page."""
 
-from hybridnets.report.differences import Comparison, chosen
-from hybridnets.report.export import export
-from hybridnets.report.results import Finished, ReportError, read
-from hybridnets.report.text import told
-from hybridnets.report.variants import Section, Variant, sections
+from hybridnets.report.analysis import Asked, Report, analyse
+from hybridnets.report.results import Found, ReportError
 
-__all__ = [
-    "Comparison",
-    "Finished",
-    "ReportError",
-    "Section",
-    "Variant",
-    "chosen",
-    "export",
-    "read",
-    "sections",
-    "told",
-]
+__all__ = ["Asked", "Found", "Report", "ReportError", "analyse"]

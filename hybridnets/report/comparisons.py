@@ -1,107 +1,195 @@
-"""Which variants are compared, and the runs of two variants paired over the seeds that both finished."""
+"""Which variants are compared: those asked for, and the grids that follow from the variants' own axes."""
 
 import difflib
 import itertools
-from collections import defaultdict
 from dataclasses import dataclass
+from statistics import fmean
 
-from hybridnets.report.results import Finished, ReportError
-from hybridnets.report.variants import Section, Variant, differing
-from hybridnets.stats import Differences, paired_differences
+from hybridnets.report.declared import Grid
+from hybridnets.report.evidence import Comparison, compare
+from hybridnets.report.results import ReportError
+from hybridnets.report.variants import Section, Variant, natural
 
 PLAINEST = "cnn"  # what every variant adds something to
 FEW = 6  # variants whose pairs still make a table to read
+LEVELS = 4  # of an axis whose pairs still make tables to read
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A variant against another over the seeds that both finished.
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """A grid with its comparisons: every variant at the one level against its like at the other.
 
     Attributes:
-        variant: The one that a positive difference favours.
-        baseline: The other.
-        pairs: A run of each, by seed: equal seeds, equal split, equal data, equal protocol.
-        left_out: A sentence on the seeds that both finished and that do not pair; empty where all do.
+        grid: The axis and its two levels.
+        comparisons: One a cell; those without a common seed are left out.
+        best: The best of each row of cells against the best of the other level, chosen on val; empty where there is no
+            choice.
     """
 
-    variant: Variant
-    baseline: Variant
-    pairs: tuple[tuple[Finished, Finished], ...]
-    left_out: str
+    grid: Grid
+    comparisons: tuple[Comparison, ...]
+    best: tuple[Comparison, ...]
 
-    @property
-    def name(self) -> str:
-        """What is subtracted from what."""
-        return f"{self.variant.label} - {self.baseline.label}"
 
-    @property
-    def question(self) -> str | None:
-        """What an interval over these pairs is about, which the splits decide; None where they are neither all nor none."""
-        splits = len({one.split for one, _ in self.pairs})
-        if splits == len(self.pairs):
-            return "on this data set, over splits and seeds"
-        return "on this data set and this one split, over seeds" if splits == 1 else None
+class Compared:
+    """The comparisons of one data set, each made once.
 
-    def differences(self, score: str) -> Differences:
-        """The differences of a score over the pairs, of which there is at least one.
+    Args:
+        section: Its variants.
+    """
 
-        Args:
-            score: Name of an accuracy of a finished run: test, val_best or val_last.
-        """
-        one, other = ([getattr(run, score) for run in side] for side in zip(*self.pairs, strict=True))
-        return paired_differences(one, other)
+    def __init__(self, section: Section) -> None:
+        self.section = section
+        self.made: dict[tuple[str, str], Comparison] = {}
+        self.by_label = {variant.label: variant for variant in section.variants}
 
-    @property
-    def recipe(self) -> str:
-        """A sentence on the settings besides the model's that differ; empty where none does or the labels say it."""
-        if self.variant.name == self.baseline.name:
-            return ""
-        settings = differing(self.variant.settings, self.baseline.settings)
-        others = [f"{path} {one} and {other}" for path, one, other in settings if path.split(".")[0] != "model"]
-        return f"{self.name}: they differ in more than the model: {', '.join(others)}" if others else ""
+    def of(self, variant: Variant, baseline: Variant) -> Comparison:
+        """A variant against a baseline."""
+        key = (variant.label, baseline.label)
+        if key not in self.made:
+            self.made[key] = compare(variant, baseline)
+        return self.made[key]
+
+    def contrast(self, grid: Grid) -> Contrast:
+        """The comparisons of a grid: two variants are alike when every other axis that both have is equal."""
+        sides = [
+            [v for v in self.section.variants if v.axes.get(grid.axis) == level] for level in (grid.low, grid.high)
+        ]
+        low, high = sides
+        alike = [(one, other) for one in high for other in low if _alike(one, other, grid.axis)]
+        cells = [self.of(one, other) for one, other in alike]
+        across = set(columns(self.section.variants, grid.axis))
+        best = []
+        for row in dict.fromkeys(_row(one, across | {grid.axis}) for one, _ in alike):
+            mine = [[v for v in side if _row(v, across | {grid.axis}) == row] for side in (high, low)]
+            # Of a cell with lost runs nobody knows how good it is.
+            mine = [[v for v in side if not v.missing and not v.diverged] for side in mine]
+            if all(len(side) > 1 for side in mine):
+                best.append(self.of(*(max(side, key=_on_val) for side in mine)))
+        return Contrast(grid, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
+
+
+def grids(section: Section, baseline: tuple[str, str] | None = None, vary: tuple[str, ...] = ()) -> list[Grid]:
+    """The tables that a section's own axes make: every two levels of an axis that like variants differ in.
+
+    Args:
+        section: The variants.
+        baseline: An axis and its level: only tables that subtract this level.
+        vary: Only tables of these axes, and of the baseline's.
+
+    Raises:
+        ReportError: If an axis or a level is not there.
+    """
+    levels = _levels(section)
+    known = ", ".join(f"{axis} ({', '.join(found)})" for axis, found in levels.items()) or "none"
+    for axis in vary:
+        if axis not in levels:
+            raise ReportError(
+                f"--vary must be an axis that variants of {section.data} differ in, got {axis}: there is {known}"
+            )
+    if baseline and baseline[1] not in levels.get(baseline[0], ()):
+        raise ReportError(
+            f"--baseline must be a level of an axis of {section.data}, got {'='.join(baseline)}: there is {known}"
+        )
+    found = []
+    for axis, steps in levels.items():
+        if baseline and axis == baseline[0]:
+            pairs = [(baseline[1], level) for level in steps if level != baseline[1]]
+        elif axis in vary or not (vary or baseline):
+            pairs = (
+                list(itertools.combinations(steps, 2)) if len(steps) <= LEVELS else [(steps[0], s) for s in steps[1:]]
+            )
+        else:
+            pairs = []
+        found += [Grid(axis, low, high) for low, high in pairs]
+    return found
+
+
+def columns(variants: list[Variant], without: str) -> list[str]:
+    """The axes that run across a table: those of numbers, as layers and nodes in the paper.
+
+    Args:
+        variants: The variants.
+        without: The axis that the table compares.
+    """
+    axes = dict.fromkeys(axis for variant in variants for axis in variant.axes if axis != without)
+    return [axis for axis in axes if all(v.axes.get(axis, "0").replace(".", "", 1).isdigit() for v in variants)]
+
+
+def _row(variant: Variant, without: set[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((axis, level) for axis, level in variant.axes.items() if axis not in without)
+
+
+def _on_val(variant: Variant) -> float:
+    metric = "val" if "val" in variant.runs[0].scores else "score"
+    found = variant.scores(metric)
+    return found.mean if found else -1.0
+
+
+def _alike(one: Variant, other: Variant, axis: str) -> bool:
+    shared = (one.axes.keys() & other.axes.keys()) - {axis}
+    return all(one.axes[each] == other.axes[each] for each in shared)
+
+
+def _levels(section: Section) -> dict[str, list[str]]:
+    """The levels of every axis that has at least two between which like variants differ, the plainest first."""
+    axes = dict.fromkeys(axis for variant in section.variants for axis in variant.axes)
+    found = {}
+    for axis in axes:
+        levels: dict[str, list[Variant]] = {}
+        for variant in section.variants:
+            if axis in variant.axes:
+                levels.setdefault(variant.axes[axis], []).append(variant)
+        if len(levels) > 1:
+            size = {level: fmean(v.parameters or 0 for v in side) for level, side in levels.items()}
+            found[axis] = sorted(levels, key=lambda level: (level != PLAINEST, size[level], natural(level)))
+    return found
 
 
 def chosen(
-    sections: list[Section], baseline: str | None = None, names: tuple[str, ...] = ()
-) -> tuple[dict[str, list[Comparison]], list[str]]:
-    """The comparisons by data set, and a sentence on each that was asked for and cannot be made.
+    compared: Compared, baseline: str | None = None, names: tuple[str, ...] = ()
+) -> tuple[list[Comparison], list[str]]:
+    """The comparisons by label, and a sentence on each that was asked for and cannot be made.
 
     Args:
-        sections: The variants by data set.
+        compared: The variants of one data set.
         baseline: Label of the variant that every other one is compared with.
         names: Labels in pairs: the first is compared with the second, the third with the fourth.
 
     Without both, the plainest variant is the baseline; without such a one all pairs are compared, where they are few.
+    """
+    variants = compared.by_label
+    couples = list(zip(names[::2], names[1::2], strict=True))
+    wanted = [*([(label, baseline) for label in variants if label != baseline] if baseline else []), *couples]
+    said: list[str] = []
+    if not wanted:
+        wanted, said = _usual(list(variants))
+    for name in sorted({name for pair in wanted for name in pair} - set(variants)):
+        said.append(f"there is no {name} here, comparisons with it are left out")
+    there = [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(variants)]
+    comparisons = [compared.of(variants[one], variants[other]) for one, other in there]
+    return [comparison for comparison in comparisons if comparison.pairs], said
+
+
+def check_labels(sections: list[Section], baseline: str | None, names: tuple[str, ...]) -> None:
+    """Refuses labels that no data set knows.
+
+    Args:
+        sections: The variants by data set.
+        baseline: A label, or None.
+        names: Labels in pairs.
 
     Raises:
         ReportError: If a label is unknown in every data set or stands for several variants, or if labels do not pair.
     """
     if len(names) % 2:
         raise ReportError(f"--compare must be given labels in pairs, got {len(names)}: {', '.join(names)}")
-    couples = list(zip(names[::2], names[1::2], strict=True))
-    for one, other in couples:
+    for one, other in zip(names[::2], names[1::2], strict=True):
         if one == other:
             raise ReportError(f"--compare must be given pairs of different variants, got {one} twice")
     for key, name in [("--baseline", baseline), *(("--compare", name) for name in names)]:
         if name is not None:
             _known(sections, key, name)
-    result: dict[str, list[Comparison]] = {}
-    notes = []
-    for section in sections:
-        variants = {variant.label: variant for variant in section.variants}
-        wanted = [*([(label, baseline) for label in variants if label != baseline] if baseline else []), *couples]
-        said: list[str] = []
-        if not wanted:
-            wanted, said = _usual(list(variants))
-        for name in sorted({name for pair in wanted for name in pair} - set(variants)):
-            said.append(f"there is no {name} here, comparisons with it are left out")
-        there = [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(variants)]
-        comparisons = [_compare(variants[one], variants[other]) for one, other in there]
-        result[section.data] = [comparison for comparison in comparisons if comparison.pairs]
-        said += [f"{each.name}: {each.left_out}" for each in comparisons if each.left_out]
-        said += [each.recipe for each in result[section.data] if each.recipe]
-        notes += [f"{section.data}: {sentence}" for sentence in said]
-    return result, notes
 
 
 def _usual(labels: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -131,34 +219,3 @@ def _known(sections: list[Section], key: str, name: str) -> None:
         close = difflib.get_close_matches(name, labels, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ReportError(f"{key} must be one of {', '.join(labels)}, got {name}{hint}")
-
-
-def _compare(variant: Variant, baseline: Variant) -> Comparison:
-    others = {run.seeds: run for run in baseline.runs}
-    pairs = []
-    apart = defaultdict[str, list[str]](list)
-    for run in variant.runs:
-        if other := others.get(run.seeds):
-            if what := _apart(run, other):
-                apart[what].append(run.seed)
-            else:
-                pairs.append((run, other))
-    sentences = [f"{_seeds(seeds)} left out, they differ in {what}" for what, seeds in apart.items()]
-    if not pairs and not apart:
-        seeds = [", ".join(run.seed for run in side.runs) for side in (variant, baseline)]
-        sentences = [f"left out, they have no seed in common ({seeds[0]}; {seeds[1]})"]
-    return Comparison(variant, baseline, tuple(pairs), "; ".join(sentences))
-
-
-def _seeds(seeds: list[str]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
-
-
-def _apart(run: Finished, other: Finished) -> str:
-    """What keeps two runs of equal seeds from being a pair; empty where nothing does."""
-    facts = {
-        "their split (its hash)": (run.split, other.split),
-        "their data (its hash)": (run.identity["data"].get("sha256"), other.identity["data"].get("sha256")),
-        "the protocol number": (run.identity.get("protocol"), other.identity.get("protocol")),
-    }
-    return " and ".join(what for what, (one, two) in facts.items() if one != two)

@@ -1,85 +1,172 @@
-"""The comparison as CSV: plain fractions in full precision, an empty cell where there is no number."""
+"""The report as files: the page, the tables in four formats, the figures in three, and what was tested and measured."""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from hybridnets.report.differences import Comparison
+from hybridnets import stats
+from hybridnets.report import table as formats
+from hybridnets.report.analysis import Part, Report
+from hybridnets.report.evidence import Evidence
+from hybridnets.report.picture import Picture
 from hybridnets.report.results import ReportError
-from hybridnets.report.variants import Section
-from hybridnets.runs.files import write_text
+from hybridnets.report.table import Table
+from hybridnets.runs.files import read_json, replacing, write_text
 
-# Each table yields its header and then its rows.
-Row = Sequence[str | int | float | None]
+FORMATS = {
+    "txt": formats.text,
+    "md": formats.markdown,
+    "tex": formats.latex,
+    "csv": formats.comma_separated,
+}
+RECORD = "report.json"  # what was asked for and which files were written
 
 
-def export(folder: Path, sections: list[Section], comparisons: dict[str, list[Comparison]]) -> list[str]:
-    """Writes variants.csv, differences.csv and runs.csv, each whole or not at all, and returns these names.
+def export(
+    to: Path, report: Report, asked: Mapping[str, Any], page: str | None, pictures: Mapping[str, Sequence[Picture]]
+) -> None:
+    """Writes the report's folder; files of an earlier report there that this one does not have go.
 
     Args:
-        folder: Where to; made if it is not there.
-        sections: The variants by data set.
-        comparisons: The comparisons by data set.
+        to: Where to; made if it is not there.
+        report: The report.
+        asked: What was asked for, to make the same report again.
+        page: The page; None where it cannot be made.
+        pictures: The figures by data set.
 
     Raises:
-        ReportError: If the folder cannot be made or written to.
+        ReportError: If the folder cannot be made or written to, or holds something else.
     """
-    tables = {
-        "variants.csv": _variants(sections),
-        "differences.csv": _differences(comparisons),
-        "runs.csv": _runs(sections),
-    }
+    files: dict[str, str | bytes] = {f"tables/{name}": text for name, text in tables(report).items()}
+    for data, drawn in pictures.items():
+        for picture in drawn:
+            for suffix, content in (("svg", picture.svg), ("png", picture.png), ("pdf", picture.pdf)):
+                files[f"figures/{data}-{picture.key}.{suffix}"] = content
+    if page is not None:
+        files["index.html"] = page
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in tables.items():
-            file = io.StringIO()
-            csv.writer(file, lineterminator="\n").writerows(rows)
-            write_text(folder / name, file.getvalue())
+        before = _before(to)
+        for name, content in files.items():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, str):
+                write_text(to / name, content)
+            else:
+                with replacing(to / name) as beside:
+                    beside.write_bytes(content)
+        write_text(to / RECORD, json.dumps({"asked": asked, "files": sorted(files)}, indent=2) + "\n")
+        for name in before - files.keys():
+            (to / name).unlink(missing_ok=True)
     except OSError as error:
-        raise ReportError(f"--csv must be a folder that can be written to, got {folder} ({error.strerror})") from None
-    return list(tables)
+        raise ReportError(
+            f"--to must be a folder that can be written to, got {to} ({error.strerror}): give another, or --no-page to "
+            "write nothing"
+        ) from None
 
 
-def _variants(sections: list[Section]) -> Iterator[Row]:
-    accuracies = [f"{score}_acc_{what}" for score in ("test", "val_best", "val_last") for what in ("mean", "sd")]
-    costs = ["parameters", "epoch_seconds_median", "run_seconds_mean", "epochs_min", "epochs_max"]
-    yield ["data", "variant", "runs", "runs_asked", *accuracies, *costs]
-    for section in sections:
-        for variant in section.variants:
-            found = [variant.scores(score) for score in ("test", "val_best", "val_last")]
-            epochs = [run.epochs for run in variant.runs]
-            yield [
-                *(section.data, variant.label, len(variant.runs), len(variant.runs) + variant.missing),
-                *(number for each in found for number in (each.mean, each.sd)),
-                *(variant.parameters, variant.epoch_seconds, variant.run_seconds, min(epochs), max(epochs)),
-            ]
+def _before(to: Path) -> set[str]:
+    """The files of an earlier report, as it recorded them."""
+    try:
+        record = read_json(to / RECORD)
+        names = {str(name) for name in record["files"]} if record else set()
+    except (ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if name.split("/")[0] in ("tables", "figures", "index.html") and ".." not in name}
 
 
-def _differences(comparisons: dict[str, list[Comparison]]) -> Iterator[Row]:
-    what = ["mean", "sd", "min", "max", "interval_low", "interval_high", "won", "lost", "seeds"]
-    yield ["data", "variant", "baseline", "accuracy", "n", *what]
-    for data, group in comparisons.items():
-        for comparison in group:
-            seeds = " ".join(run.seed for run, _ in comparison.pairs)
-            for score in ("test", "val_best"):
-                d = comparison.differences(score)
-                interval = (d.interval if comparison.question else None) or (None, None)
-                yield [
-                    *(data, comparison.variant.label, comparison.baseline.label, score, d.n, d.mean, d.sd),
-                    *(d.minimum, d.maximum, *interval, d.positive, d.negative, seeds),
-                ]
+def tables(report: Report) -> dict[str, str]:
+    """Every table as text by its file's name; the CSVs hold fractions in full precision.
+
+    Args:
+        report: The report.
+    """
+    files = {}
+    for part in report.parts:
+        for table in all_tables(part):
+            for suffix, form in FORMATS.items():
+                files[f"{part.section.data}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
+    files["tests.csv"] = _csv(line for part in report.parts for line in _tests(part))
+    files["runs.csv"] = _csv(line for part in report.parts for line in _runs(part))
+    return files
 
 
-def _runs(sections: list[Section]) -> Iterator[Row]:
-    accuracies = ["best_epoch", "val_best_acc", "val_last_acc", "test_acc"]
-    seeds = ["seed_split", "seed_init", "seed_order"]
-    yield ["data", "variant", *seeds, *accuracies, "parameters", "epochs", "seconds", "folder", "hash"]
-    for section in sections:
-        for variant in section.variants:
-            for run in variant.runs:
-                yield [
-                    *(section.data, variant.label, *run.seeds),
-                    *(run.best_epoch, run.val_best, run.val_last, run.test, run.parameters, run.epochs),
-                    *(run.seconds, run.relative.as_posix(), run.hash),
-                ]
+def all_tables(part: Part) -> list[Table]:
+    """The tables of a data set; those of a second answer get a number."""
+    answers = [
+        Table(**{**vars(table), "key": f"{table.key}-{n}" if n > 1 else table.key})
+        for n, answer in enumerate(part.answers, start=1)
+        for table in answer.tables
+    ]
+    return [part.variants, *answers, *part.tables]
+
+
+def _csv(lines: Iterator[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    rows = list(lines)
+    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _tests(part: Part) -> Iterator[dict[str, Any]]:
+    """Every test of every comparison, a row each, as numbers; `why` where there is no p."""
+    for comparison in part.comparisons:
+        for metric in part.section.metrics:
+            for name, test in _each(comparison.evidence(metric)):
+                low, high = test.interval or (None, None)
+                yield {
+                    "data": part.section.data,
+                    "variant": comparison.variant.label,
+                    "baseline": comparison.baseline.label,
+                    "metric": metric,
+                    "test": name,
+                    "n": test.n,
+                    "estimate": test.estimate,
+                    "statistic": test.statistic,
+                    "p": test.p,
+                    "low": low,
+                    "high": high,
+                    "why": comparison.no_star or test.why,
+                }
+
+
+def _each(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
+    yield "paired t over seeds", e.plain
+    yield "corrected resampled t over seeds", e.corrected
+    yield "Wilcoxon over seeds", e.wilcoxon
+    yield "sign flip over seeds", e.sign_flip
+    yield "paired t over images", e.pooled
+    yield "paired t over images, clustered", e.clustered
+    yield "bootstrap over seeds and images", e.bootstrap
+    for (one, _), found in zip(e.pairs, e.mcnemar, strict=False):
+        discordant = found.only_a + found.only_b
+        yield f"McNemar exact, seed {one.seed}", stats.Test(None, None, found.exact, None, discordant)
+        yield f"McNemar mid-p, seed {one.seed}", stats.Test(None, None, found.mid_p, None, discordant)
+
+
+def _runs(part: Part) -> Iterator[dict[str, Any]]:
+    for variant in part.section.variants:
+        for run in variant.runs:
+            split, init, order = run.seeds
+            yield {
+                "data": part.section.data,
+                "variant": variant.label,
+                "seed_split": split,
+                "seed_init": init,
+                "seed_order": order,
+                "best_epoch": run.best_epoch,
+                **{
+                    metric: run.scores.get(metric)
+                    for metric in ("test", "val", "val_last", "score")
+                    if metric in run.scores
+                },
+                "diverged": run.diverged,
+                "parameters": run.parameters,
+                "epochs": run.epochs,
+                "seconds": run.seconds,
+                "folder": run.relative.as_posix(),
+                "hash": run.hash,
+            }

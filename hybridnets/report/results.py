@@ -1,26 +1,34 @@
 """The finished runs below some folders, each read and checked by itself: one that is broken costs no other."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hybridnets import runs
+from hybridnets.report.predictions import Outcomes, Reader
 from hybridnets.runs import identity as ids
 from hybridnets.runs.files import read_json
 from hybridnets.runs.store import SCHEMA
 
+ROUNDING = 1e-6  # between two ways to a share of images: a float32 mean, and a count
+
 # What of an attempt's record says where its seconds were measured, with the unit.
 HARDWARE = {"device": "", "threads": " thread(s)", "processor": ""}
+
+Layer = tuple[str, str, tuple[int, ...], int]
+Progress = Callable[[list[Path]], Iterable[Path]]  # passes the folders on, and shows how far it got
 
 
 class ReportError(ValueError):
     """Something asked for that cannot be reported, in one sentence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finished:
-    """One finished run, as its result tells it. Accuracies are fractions.
+    """One finished training, as its result tells it. Accuracies are fractions.
 
     Attributes:
         folder: Its folder, as it was given.
@@ -29,15 +37,23 @@ class Finished:
         data: The data set's name.
         name: The variant's short name.
         seeds: The seeds of split, initialisation and order.
-        split: Hash of its split into train and val.
-        best_epoch: The reported epoch, counted from 0: the one that was best on val.
-        val_best: Accuracy on val at that epoch, which is optimistic.
-        val_last: Accuracy on val at the last epoch.
-        test: Accuracy on test at the reported epoch.
+        scores: By metric: test and val at the epoch that was best on val (val is optimistic there), val_last at the last
+            epoch; or score, of anybody's file.
+        split: Hash of its split into train and val; empty where unknown.
+        ratio: Images in val for one in train; None where unknown.
+        diverged: Whether a loss at the reported or the last epoch is not finite.
+        best_epoch: The reported epoch, counted from 0.
         epochs: How many epochs were trained.
-        parameters: Keras's count.
+        parameters: Keras's count; None where unknown.
+        layers: Stage, name, output shape (maps: height, width, channels) and Keras's count of each layer; may be empty.
+        classes: Names of the classes; empty where unknown.
+        outcomes: Its predictions by part, val and test; empty where none are stored.
+        curves: A value an epoch of each metric that was logged; may be empty.
         epoch_seconds: Seconds of each epoch, where they were recorded.
         hardware: Device, threads and processor of the last attempt; empty where unknown.
+        source: Commit and versions of the last attempt; empty where unknown.
+        started: When its first attempt began; None where unknown.
+        axes: Settings by which a table may order it, where its identity does not tell them.
     """
 
     folder: Path
@@ -46,15 +62,22 @@ class Finished:
     data: str
     name: str
     seeds: tuple[int, int, int]
-    split: str
-    best_epoch: int
-    val_best: float
-    val_last: float
-    test: float
-    epochs: int
-    parameters: int
-    epoch_seconds: tuple[float, ...]
-    hardware: str
+    scores: Mapping[str, float]
+    split: str = ""
+    ratio: float | None = None
+    diverged: bool = False
+    best_epoch: int = 0
+    epochs: int = 0
+    parameters: int | None = None
+    layers: tuple[Layer, ...] = ()
+    classes: tuple[str, ...] = ()
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    epoch_seconds: tuple[float, ...] = ()
+    hardware: str = ""
+    source: str = ""
+    started: datetime | None = None
+    axes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> str:
@@ -87,11 +110,12 @@ class Found:
     problems: tuple[str, ...]
 
 
-def read(folders: list[Path]) -> Found:
+def read(folders: list[Path], progress: Progress = iter) -> Found:
     """The finished runs at or below the folders, each once; broken ones are named and left out.
 
     Args:
         folders: Folders of runs.
+        progress: Shows how many were read.
 
     Raises:
         ReportError: If one of them is no folder, or if not one run in them can be read.
@@ -110,9 +134,10 @@ def read(folders: list[Path]) -> Found:
         )
     problems = [f"{folder} holds no finished run" for folder, there in below.items() if not there]
     found: dict[str, Finished] = {}
-    for folder in {folder.resolve(): folder for there in below.values() for folder in there}.values():
+    reader = Reader()
+    for folder in progress(list({folder.resolve(): folder for there in below.values() for folder in there}.values())):
         try:
-            run = _run(folder, problems)
+            run = _run(folder, reader, problems)
         except ReportError as error:
             problems.append(str(error))
             continue
@@ -125,33 +150,43 @@ def read(folders: list[Path]) -> Found:
     return Found(tuple(folder.resolve() for folder in folders), tuple(found.values()), tuple(problems))
 
 
-def _run(folder: Path, problems: list[str]) -> Finished:
+def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
     path = folder / "result.json"
     try:
         result = read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
-        _refuse(path, f"is no whole JSON file ({error})")
+    except (OSError, ValueError, RecursionError):
+        _refuse(path, "is no whole JSON file")
     if not isinstance(result, dict) or result.get("schema") != SCHEMA:
         _refuse(path, f"does not say schema {SCHEMA}: something else wrote it, or another version")
     identity: Any = result.get("identity")
     try:
         if ids.digest(identity) != result["hash"] or identity["seeds"] != result["seeds"]:
             _refuse(path, "was altered: its hash does not follow from its identity")
-        seeds = identity["seeds"]
-        return Finished(
+        seeds, best, last = identity["seeds"], result["best"], result["last"]
+        images = result.get("images", {})
+        found = Finished(
             folder=folder,
             hash=result["hash"],
             identity=identity,
             data=str(identity["data"]["name"]),
             name=ids.name(identity),
             seeds=(_whole(path, seeds, "split"), _whole(path, seeds, "init"), _whole(path, seeds, "order")),
+            scores={
+                "test": _accuracy(path, best, "test/acc"),
+                "val": _accuracy(path, best, "val/acc"),
+                "val_last": _accuracy(path, last, "val/acc"),
+            },
             split=str(result["split"]),
-            best_epoch=_whole(path, result["best"], "epoch"),
-            val_best=_accuracy(path, result["best"], "val/acc"),
-            val_last=_accuracy(path, result["last"], "val/acc"),
-            test=_accuracy(path, result["best"], "test/acc"),
+            ratio=_whole(path, images, "val") / (_whole(path, images, "train") or 1) if images else None,
+            # JSON has no NaN: a loss that is not finite is stored as null.
+            diverged=any(part.get(f"{what}/loss", 0.0) is None for part in (best, last) for what in ("train", "val")),
+            best_epoch=_whole(path, best, "epoch"),
             epochs=_whole(path, result, "epochs"),
             parameters=_whole(path, result["parameters"], "keras"),
+            layers=tuple((str(a), str(b), tuple(map(int, c)), int(d)) for a, b, c, d in result.get("layers", ())),
+            classes=tuple(map(str, result.get("classes", ()))),
+            outcomes=_outcomes(path, best, reader),
+            curves=_curves(folder, problems),
             **_provenance(folder, problems),
         )
     except KeyError as error:
@@ -160,28 +195,66 @@ def _run(folder: Path, problems: list[str]) -> Finished:
         raise
     except (TypeError, AttributeError, ValueError, RecursionError):
         _refuse(path, "does not have the shape of a result")
+    return found
+
+
+def _outcomes(path: Path, best: Mapping[str, Any], reader: Reader) -> dict[str, Outcomes]:
+    """The predictions, which must give the result's accuracies: one of the two was altered where they do not."""
+    stored = path.with_name("predictions.npz")
+    try:
+        outcomes = reader.run(stored)
+    except ValueError as error:
+        raise ReportError(str(error)) from None
+    for part, found in outcomes.items():
+        if abs(found.accuracy - best[f"{part}/acc"]) > ROUNDING:
+            _refuse(
+                stored,
+                f"gives {part}/acc {found.accuracy:.6f}, and result.json says {best[f'{part}/acc']:.6f}: one was altered",
+            )
+    return outcomes
+
+
+def _curves(folder: Path, problems: list[str]) -> dict[str, tuple[float, ...]]:
+    """What was logged each epoch, which only the learning curves depend on."""
+    path = folder / "metrics.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = [row for row in csv.reader(file) if row]
+        columns = zip(*([float(cell or "nan") for cell in row] for row in rows), strict=True)
+        return dict(zip(header, columns, strict=True)) if rows else {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, csv.Error):
+        problems.append(f"{path} cannot be read: the run counts, its learning curve is missing")
+        return {}
 
 
 def _provenance(folder: Path, problems: list[str]) -> dict[str, Any]:
-    """Seconds and hardware, which nothing else depends on: without them the run still counts."""
+    """Seconds, hardware and versions, which no accuracy depends on: without them the run still counts."""
     path = folder / "provenance.json"
-    unknown = {"epoch_seconds": (), "hardware": ""}
     try:
         provenance = read_json(path)
         if provenance is None:
-            return unknown
-        seconds = tuple(float(value) for value in provenance["epoch_seconds"].values())
-        last = (provenance["attempts"] or [{}])[-1]
+            return {}
+        attempts = provenance["attempts"] or [{}]
+        last = attempts[-1]
         words = [str(last[key]) + unit for key, unit in HARDWARE.items() if key in last]
-        return {"epoch_seconds": seconds, "hardware": ", ".join(words)}
+        versions = [f"{package} {version}" for package, version in last.get("versions", {}).items()]
+        commit, changed = last.get("git_commit"), " with changes" if last.get("git_dirty") else ""
+        return {
+            "epoch_seconds": tuple(float(value) for value in provenance["epoch_seconds"].values()),
+            "hardware": ", ".join(words),
+            "source": ", ".join([*([f"commit {str(commit)[:10]}{changed}"] if commit else []), *versions]),
+            "started": datetime.fromisoformat(attempts[0]["started"]) if "started" in attempts[0] else None,
+        }
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         problems.append(f"{path} cannot be read: the run counts, its seconds do not")
-        return unknown
+        return {}
 
 
 def _accuracy(path: Path, measured: Mapping[str, Any], key: str) -> float:
     value = measured[key]
-    if type(value) not in (int, float) or not 0 <= value <= 1 + 1e-6:  # the last epoch's is a float32 mean
+    if type(value) not in (int, float) or not 0 <= value <= 1 + ROUNDING:
         _refuse(path, f"has {key} {value}, which is no share of images")
     return float(value)
 

@@ -2,12 +2,50 @@
 
 import re
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePath
 from typing import Any
 
 from hybridnets.runs.files import read_json, write_json
 from hybridnets.runs.identity import digest
 from hybridnets.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one sweep asked for.
+
+    Attributes:
+        path: Its file.
+        out: The folder of all runs.
+        declared: When it was asked for first.
+        command: What the user typed.
+        runs: The runs' folders below `out`, by hash.
+        report: The sweep's `report:` section.
+    """
+
+    path: Path
+    out: Path
+    declared: datetime
+    command: str
+    runs: Mapping[str, PurePath]
+    report: Any
+
+
+def read(out: Path) -> tuple[list[Manifest], list[str]]:
+    """The manifests of a folder of runs, the oldest first, and a sentence on each that cannot be read."""
+    found, problems = [], []
+    for path in sorted(out.glob("sweeps/*.json")):
+        try:
+            held = read_json(path)
+            runs = {str(run["hash"]): PurePath(run["folder"]) for run in held["runs"]}
+            declared = datetime.fromisoformat(held["declared"])
+            found.append(Manifest(path, out, declared, str(held["command"]), runs, held.get("report")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            problems.append(f"{path} cannot be read: runs that it asked for and that are missing are not counted")
+    return sorted(found, key=lambda manifest: manifest.declared.timestamp()), problems
 
 
 def write(out: Path, name: str | None, command: str, runs: list[Run], report: Any) -> Path:

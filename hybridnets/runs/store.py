@@ -76,19 +76,6 @@ class Run:
         except FileNotFoundError:
             return []
 
-    def state(self) -> State:
-        """What the folder alone tells: a result is finished, a held lock running, an attempt without either failed."""
-        if (self.folder / "result.json").exists():
-            return "finished"
-        try:
-            with (self.folder / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return "pending"
-        except BlockingIOError:
-            return "running"
-        return "failed" if (self.folder / "provenance.json").exists() else "pending"
-
     @contextlib.contextmanager
     def claim(self) -> Iterator["Attempt"]:
         """Makes the folder and holds its lock; the body trains and calls `Attempt.finish`.
@@ -166,6 +153,28 @@ class Attempt:
     def end(self, error: str | None) -> None:
         """Notes how the attempt ended."""
         self.record(ended=_now(), **({"error": error} if error else {}))
+
+
+def state(folder: Path) -> State:
+    """What a run's folder alone tells: a result is finished, a held lock running, an attempt without either failed."""
+    if (folder / "result.json").exists():
+        return "finished"
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return "pending"
+    except BlockingIOError:
+        return "running"
+    return "failed" if (folder / "provenance.json").exists() else "pending"
+
+
+def reason(folder: Path) -> str:
+    """Why the last attempt at a run ended early, in one line; empty where it did not, or where nothing is recorded."""
+    try:
+        return str(read_json(folder / "provenance.json")["attempts"][-1].get("error", "")).partition("\n")[0]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return ""
 
 
 def find(folders: list[Path]) -> list[Path]:

@@ -1,18 +1,43 @@
 import importlib.util
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from hybridnets.runs import Run
+from hybridnets.runs import Run, manifest
 from hybridnets.runs.identity import identity
 
 LSTM = {"_target_": "hybridnets.rnn.LSTM", "_partial_": True, "bidirectional": False}
+RECURRENT = {"rnn": LSTM, "num_layers": 1, "hidden_size": 16, "dropout": 0.0}
 MODELS: dict[str, dict[str, Any]] = {
     "cnn": {"_target_": "hybridnets.models.CNN", "dropout": 0.0},
-    "crnn": {"_target_": "hybridnets.models.CRNN", "rnn": LSTM, "num_layers": 1, "hidden_size": 16, "dropout": 0.0},
+    "crnn": {"_target_": "hybridnets.models.CRNN", **RECURRENT},
+    "ecrnn": {"_target_": "hybridnets.models.ECRNN", **RECURRENT},
 }
+IMAGES = {"val": 300, "test": 200}
+LAYERS = [
+    ["input", "Input", [32, 32, 3], 0],
+    ["features", "Conv2D 3x3", [16, 16, 64], 1792],
+    ["head", "Dense", [10], 330],
+]
+
+
+def _predictions(seed: int, accuracies: dict[str, float]) -> dict[str, Any]:
+    """Columns as the training writes them: the share of right predictions is the accuracy, which images is chance."""
+    draw = np.random.default_rng([seed, *(round(1e6 * value) for value in accuracies.values())])
+    columns: dict[str, Any] = {}
+    for part, accuracy in accuracies.items():
+        n = IMAGES[part]
+        index = np.sort(np.random.default_rng(seed).permutation(1000)[:n]) if part == "val" else np.arange(n)
+        label = index % 10
+        wrong = draw.permutation(n) >= round(accuracy * n)
+        columns |= {f"{part}_index": index, f"{part}_label": label, f"{part}_class": (label + wrong) % 10}
+        columns[f"{part}_probabilities"] = np.eye(10, dtype=np.float32)[columns[f"{part}_class"]]
+    return columns
 
 
 def _settings(seed: int | tuple[int, int, int], model: str, data: str, changes: dict[str, Any]) -> Run:
@@ -51,21 +76,42 @@ def finished(asked: Callable[..., Run]) -> Callable[..., Run]:
     """The same run once it is finished, written by the store itself."""
 
     def make(
-        *which: Any, test: float = 0.75, val: float = 0.8, split: str = "", parameters: int = 400_586, **changes: Any
+        *which: Any,
+        test: float = 0.75,
+        val: float = 0.8,
+        split: str = "",
+        parameters: int = 400_586,
+        loss: float = 0.5,
+        predictions: bool = False,
+        **changes: Any,
     ) -> Run:
         run = asked(*which, **changes)
+        seed = run.identity["seeds"]["split"]
         with run.claim() as attempt:
-            attempt.record(device="cpu", threads=1, processor="a processor")
+            attempt.record(
+                device="cpu", threads=1, processor="a processor", git_commit="c0ffee", versions={"torch": "2.13.0"}
+            )
             for epoch, seconds in enumerate((9.0, 2.0, 4.0)):
                 attempt.epoch(epoch, seconds)
+            if predictions:
+                columns = _predictions(seed, {"val": val, "test": test})
+                val, test = (
+                    float(np.mean(columns[f"{part}_class"] == columns[f"{part}_label"])) for part in ("val", "test")
+                )
+                np.savez(run.folder / "predictions.npz", **columns)
+                rows = [f"{epoch},{value:.4f},{value:.4f}" for epoch, value in enumerate((val - 0.1, val, val - 0.01))]
+                (run.folder / "metrics.csv").write_text("\n".join(["epoch,train/acc,val/acc", *rows]), encoding="utf-8")
             attempt.finish(
                 {
                     "monitor": "val/acc",
-                    "best": {"epoch": 1.0, "val/acc": val, "test/acc": test},
-                    "last": {"epoch": 2.0, "val/acc": val - 0.01},
+                    "best": {"epoch": 1.0, "val/acc": val, "val/loss": loss, "test/acc": test},
+                    "last": {"epoch": 2.0, "val/acc": round(val - 0.01, 4) if predictions else val - 0.01},
                     "epochs": 3,
-                    "split": split or f"split {run.identity['seeds']['split']}",
+                    "images": {"train": 700, "val": 300, "test": 200},
+                    "split": split or f"split {seed}",
+                    "classes": [f"class {n}" for n in range(10)],
                     "parameters": {"keras": parameters, "torch": parameters - 960},
+                    "layers": LAYERS,
                 }
             )
         return run
@@ -82,3 +128,31 @@ def report() -> Callable[..., int]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return lambda *arguments: int(module.main([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def grid(tmp_path: Path, asked: Callable[..., Run], finished: Callable[..., Run]) -> Callable[..., list[Run]]:
+    """A small grid as the paper's: CNN, CRNN and ECRNN, LSTM and BiLSTM, 16 and 32 nodes, with predictions."""
+
+    def make(
+        seeds: int = 3, declared: Any = None, lost: tuple[Any, ...] = (), diverged: tuple[Any, ...] = ()
+    ) -> list[Run]:
+        draw = np.random.default_rng(0)
+        runs = []
+        for seed in range(seeds):
+            runs.append(finished("cnn", seed, test=0.72, val=0.73 + draw.normal() / 100, predictions=True))
+            for model, rnn, nodes in itertools.product(("crnn", "ecrnn"), ("lstm", "bilstm"), (16, 32)):
+                changes = {"model__hidden_size": nodes, "model__rnn": {**LSTM, "bidirectional": rnn == "bilstm"}}
+                if (model, rnn, nodes, seed) in lost:
+                    runs.append(asked(model, seed, **changes))
+                    continue
+                test, val = (0.73 + 0.03 * (model == "ecrnn") + draw.normal() / 100 for _ in range(2))
+                loss = math.nan if (model, rnn, nodes, seed) in diverged else 0.5
+                size = 392_970 + 1000 * nodes * (1 + (rnn == "bilstm")) + 1_300_000 * (model == "ecrnn")
+                runs.append(
+                    finished(model, seed, test=test, val=val, loss=loss, parameters=size, predictions=True, **changes)
+                )
+        manifest.write(tmp_path, "grid", "python train.py -cn grid", runs, declared)
+        return runs
+
+    return make

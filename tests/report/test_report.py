@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import subprocess
@@ -8,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import chosen, read, sections
+from hybridnets.report import Asked, analyse
+from hybridnets.report.analysis import Report as Analysis
+from hybridnets.report.comparisons import Compared, chosen
+from hybridnets.report.results import read
+from hybridnets.report.variants import sections
 from hybridnets.runs import Run, manifest
-from hybridnets.stats import paired_differences
+from hybridnets.stats import paired_differences, paired_t
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
@@ -23,7 +28,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def labels(out: Path) -> list[str]:
-    return [variant.label for section in sections(read([out]))[0] for variant in section.variants]
+    return [variant.label for section in sections(read([out])) for variant in section.variants]
+
+
+def analysed(out: Path, **asked: Any) -> Analysis:
+    return analyse(read([out]), "title", "command", Asked(**asked))
 
 
 def line(text: str, *words: str) -> str:
@@ -37,30 +46,30 @@ def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, repo
     for seed in (2, 0, 1):
         finished("cnn", seed, test=cnn[seed], val=0.8)
         finished("crnn", seed, test=crnn[seed], val=0.79 + 0.01 * seed, parameters=392_970)
-    assert report(tmp_path, "--csv", tmp_path / "tables") == 0
+    assert report(tmp_path, "--no-page") == 0
     text = capsys.readouterr().out
-    assert max(map(len, text.splitlines()[:-1])) <= 120  # the last one has a path
+    assert max(map(len, text.splitlines())) <= 120
     assert " ".join(line(text, "cnn", "3").split()) == "cnn 3 71.00 ± 1.00 80.00 ± 0.00 79.00 ± 0.00 400,586 4.0 15.0 3"
-    assert "val at best *" in text
-    assert "* optimistic" in text
-    differences = [" ".join(words.split()) for words in text.splitlines()]
-    assert "crnn-lstm-1x16 test 3 +1.30 0.46 +0.90 +1.80 +0.16 to +2.44 3 : 0" in differences
-    assert "val * 3 +0.00 1.00 -1.00 +1.00 -2.48 to +2.48 1 : 1" in differences
-    assert "on this data set, over splits and seeds" in text
+    assert "val is optimistic" in text
+    differences = " ".join(line(text, "crnn-lstm-1x16", "cnn").split())
+    assert differences == "crnn-lstm-1x16 cnn 3 +1.30 0.46 +0.16 to +2.44 0.039 0.039 0.039 3 : 0"
+    assert "its question: on this data set, over splits and seeds" in " ".join(text.split())
 
-    test, val = rows(tmp_path / "tables" / "differences.csv")
-    expected = paired_differences(crnn, cnn)
+    assert report(tmp_path, "--to", tmp_path / "told") == 0
+    tests = [row for row in rows(tmp_path / "told" / "tables" / "tests.csv") if row["metric"] == "test"]
+    plain, corrected = tests[:2]
+    expected = paired_t([crnn[seed] - cnn[seed] for seed in range(3)])
+    assert (plain["test"], plain["variant"], plain["baseline"]) == ("paired t over seeds", "crnn-lstm-1x16", "cnn")
     assert expected.interval is not None
-    assert (test["variant"], test["baseline"], test["accuracy"]) == ("crnn-lstm-1x16", "cnn", "test")
-    assert (float(test["mean"]), float(test["sd"])) == (expected.mean, expected.sd)  # full precision
-    assert (float(test["interval_low"]), float(test["interval_high"])) == expected.interval
-    assert (val["accuracy"], val["won"], val["lost"], val["seeds"]) == ("val_best", "1", "1", "0 1 2")
-    _, crnn_row = rows(tmp_path / "tables" / "variants.csv")
-    assert (crnn_row["parameters"], crnn_row["runs"], crnn_row["epoch_seconds_median"]) == ("392970", "3", "4.0")
-    runs = rows(tmp_path / "tables" / "runs.csv")
+    assert (float(plain["p"]), float(plain["low"]), float(plain["high"])) == (expected.p, *expected.interval)
+    assert (corrected["p"], corrected["why"]) == ("", "the test images are the same for all seeds")
+    _, crnn_row = rows(tmp_path / "told" / "tables" / "digits-variants.csv")
+    assert (crnn_row["parameters"], crnn_row["runs"], float(crnn_row["s/epoch"])) == ("392970", "3", 4.0)
+    assert float(crnn_row["test"]) == paired_differences(crnn, [0.0] * 3).mean  # full precision
+    runs = rows(tmp_path / "told" / "tables" / "runs.csv")
     assert [(run["variant"], run["seed_split"]) for run in runs[:3]] == [("cnn", "0"), ("cnn", "1"), ("cnn", "2")]
     assert all((tmp_path / run["folder"] / "result.json").exists() for run in runs)
-    assert [run["test_acc"] for run in runs] == [repr(value) for value in (*cnn, *crnn)]
+    assert [run["test"] for run in runs] == [repr(value) for value in (*cnn, *crnn)]
 
 
 def test_one_seed_and_equal_differences_are_said_and_not_computed(
@@ -68,14 +77,17 @@ def test_one_seed_and_equal_differences_are_said_and_not_computed(
 ) -> None:
     finished("cnn", 0)
     finished("crnn", 0)
-    assert report(tmp_path) == 0
+    assert report(tmp_path, "--no-page") == 0
     text = capsys.readouterr().out
     assert "75.00 ± n/a" in line(text, "cnn", "1")
-    assert "n/a (one pair)" in line(text, "crnn-lstm-1x16", "test")
+    assert "n/a (one seed)" in line(text, "crnn-lstm-1x16", "cnn")
+    assert "That does not say which is better (one seed): train more seeds." in text
     finished("cnn", 1, test=0.74)
     finished("crnn", 1, test=0.74)
-    assert report(tmp_path) == 0
-    assert "n/a (all differences equal)" in line(capsys.readouterr().out, "crnn-lstm-1x16", "test")
+    assert report(tmp_path, "--no-page") == 0
+    text = capsys.readouterr().out
+    assert "n/a (all differences" in line(text, "crnn-lstm-1x16", "cnn")
+    assert "That does not say which is better (all differences equal)" in text
 
 
 def test_labels_say_what_sets_variants_apart_and_no_more(tmp_path: Path, finished: Make) -> None:
@@ -116,13 +128,13 @@ def test_runs_pair_only_on_the_same_split_of_the_same_data(
         finished("crnn", seed, test=0.7 + seed / 100, **({"split": "another"} if seed == 1 else {}))
     finished("crnn", 0, model__hidden_size=8, data__sha256="b" * 64)
     finished("crnn", 7, model__hidden_size=4)
-    assert report(tmp_path) == 0
+    assert report(tmp_path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "crnn-lstm-1x16 test 2 " in text
+    assert "crnn-lstm-1x16 cnn 2/3 " in text
     assert "crnn-lstm-1x16 - cnn: seed 1 left out, they differ in their split (its hash)" in text
     assert "crnn-lstm-1x8 - cnn: seed 0 left out, they differ in their data (its hash)" in text
     assert "crnn-lstm-1x4 - cnn: left out, they have no seed in common (7; 0, 1, 2)" in text
-    assert "crnn-lstm-1x8 test" not in text
+    assert "crnn-lstm-1x8 cnn" not in text
 
 
 def test_a_recipe_that_differs_beside_the_model_is_named(
@@ -130,7 +142,7 @@ def test_a_recipe_that_differs_beside_the_model_is_named(
 ) -> None:
     finished("cnn")
     finished("crnn", optimizer__lr=0.01, model__dropout=0.5)
-    assert report(tmp_path) == 0
+    assert report(tmp_path, "--no-page") == 0
     note = "crnn-lstm-1x16 - cnn: they differ in more than the model: optimizer.lr 0.01 and 0.001\n"
     assert note in capsys.readouterr().out
 
@@ -142,13 +154,21 @@ def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: M
             finished(model, seed)
 
     def question() -> str | None:
-        (comparison,) = chosen(sections(read([tmp_path]))[0])[0]["digits"]
-        return comparison.question
+        (comparison,) = analysed(tmp_path).parts[0].comparisons
+        return comparison.evidence("val").question
 
     assert question() == "on this data set and this one split, over seeds"
     for model in seeds:
         finished(model, (5, 0, 0))
     assert question() is None
+    (comparison,) = analysed(tmp_path).parts[0].comparisons
+    for test in (
+        comparison.evidence("val").plain,
+        comparison.evidence("val").corrected,
+        comparison.evidence("test").sign_flip,
+    ):
+        assert (test.p, test.interval) == (None, None)
+    assert comparison.evidence("test").plain.why == "some seeds share a split"
 
 
 def test_unfinished_runs_of_a_sweep_are_counted_at_their_own_variant(
@@ -160,17 +180,17 @@ def test_unfinished_runs_of_a_sweep_are_counted_at_their_own_variant(
     runs += [asked("cnn", 0, "elsewhere")]
     manifest.write(tmp_path, "first", "train.py", runs, None)
     manifest.write(tmp_path, "second", "train.py", runs[:3], None)  # asked for twice is missing once
-    assert report(tmp_path / "digits", "--csv", tmp_path / "tables") == 0
-    counts = {row["variant"]: (row["runs"], row["runs_asked"]) for row in rows(tmp_path / "tables" / "variants.csv")}
-    assert counts == {
-        "cnn": ("1", "1"),
-        "crnn-lstm-1x16 dropout=0": ("2", "3"),
-        "crnn-lstm-1x16 dropout=0.5": ("1", "2"),
-    }
-    text = capsys.readouterr().out
-    assert "2/3" in line(text, "crnn-lstm-1x16", "dropout=0", "2/3")
-    assert "digits/crnn-lstm-1x8: 0/1 runs finished" in text
-    assert "digits/crnn-lstm-1x16 with other settings: 0/1 runs finished" in text
+    with contextlib.suppress(ZeroDivisionError), runs[2].claim():
+        raise ZeroDivisionError("nothing to divide")
+    assert report(tmp_path / "digits", "--no-page") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "cnn 1 75.00" in text
+    assert "crnn-lstm-1x16 dropout=0 2/3 75.00" in text
+    assert "crnn-lstm-1x16 dropout=0.5 1/2 75.00" in text
+    assert "Runs without a result (4)" in text
+    assert "digits/crnn-lstm-1x16/seed=2-" in text
+    assert ": failed, ZeroDivisionError: nothing to divide" in text
+    assert f"digits/crnn-lstm-1x8/{runs[6].folder.name}: pending" in text
     assert "elsewhere" not in text  # not below the folder given
 
 
@@ -197,16 +217,16 @@ def test_a_broken_result_is_named_and_left_out(
     broken = finished("crnn").folder / "result.json"
     damage, sentence = BROKEN[how]
     broken.write_text(damage(broken.read_text(encoding="utf-8")), encoding="utf-8")
-    assert report(tmp_path) == 2
+    assert report(tmp_path, "--no-page") == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
     finished("cnn")
     (finished("cnn", 1).folder / "provenance.json").write_text("{", encoding="utf-8")
-    assert report(tmp_path) == 0
+    assert report(tmp_path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Missing or left out (2)" in text
+    assert "Left out (2)" in text
     assert f"{broken} " in text
     assert sentence in text
     assert "1 variant, 2 runs" in text
@@ -218,12 +238,12 @@ def test_a_copied_run_counts_once(tmp_path: Path, finished: Make, report: Report
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "result.json").write_bytes((run.folder / "result.json").read_bytes())
-    assert report(tmp_path, run.folder) == 0  # the same folder twice is no copy
+    assert report("--no-page", tmp_path, run.folder) == 0  # the same folder twice is no copy
     text = capsys.readouterr().out
     assert "1 variant, 1 run\n" in text
-    assert "Missing or left out (1)" in text
+    assert "Left out (1)" in text
     (tmp_path / "empty").mkdir()
-    assert report(run.folder, tmp_path / "empty") == 0
+    assert report("--no-page", run.folder, tmp_path / "empty") == 0
     assert f"- {tmp_path / 'empty'} holds no finished run" in " ".join(capsys.readouterr().out.split())
 
 
@@ -232,13 +252,13 @@ def test_comparisons_are_those_asked_for(tmp_path: Path, finished: Make) -> None
         finished("crnn", model__hidden_size=nodes)
 
     def pairs(*options: Any) -> list[str]:
-        return [each.name for each in chosen(sections(read([tmp_path]))[0], *options)[0]["digits"]]
+        return [each.name for each in chosen(Compared(sections(read([tmp_path]))[0]), *options)[0]]
 
     assert len(pairs()) == 15  # no CNN: all pairs
     assert pairs()[0] == "crnn-lstm-1x2 - crnn-lstm-1x1"
     finished("crnn", model__hidden_size=7)
     assert pairs() == []
-    assert "choose with --baseline" in chosen(sections(read([tmp_path]))[0])[1][0]
+    assert "choose with --baseline" in chosen(Compared(sections(read([tmp_path]))[0]))[1][0]
     assert len(pairs("crnn-lstm-1x3")) == 6
     asked = ("crnn-lstm-1x1", "crnn-lstm-1x2", "crnn-lstm-1x4", "crnn-lstm-1x3")
     assert pairs(None, asked) == ["crnn-lstm-1x1 - crnn-lstm-1x2", "crnn-lstm-1x4 - crnn-lstm-1x3"]
@@ -249,7 +269,7 @@ def test_comparisons_are_those_asked_for(tmp_path: Path, finished: Make) -> None
 
 def test_slips_end_with_one_sentence_and_2(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
     def sentence(*arguments: Any) -> str:
-        assert report(*arguments) == 2
+        assert report("--no-page", *arguments) == 2
         captured = capsys.readouterr()
         assert captured.err.startswith("report.py: ")
         assert captured.err.count("\n") == 1
@@ -272,7 +292,8 @@ def test_slips_end_with_one_sentence_and_2(tmp_path: Path, finished: Make, repor
     assert 'name of 2 in digits: give one of "crnn-lstm-1x16 dropout=0", "crnn-lstm-1x16 dropout=0.5"' in several
     assert "labels in pairs, got 1: cnn" in sentence(tmp_path, "--compare", "cnn")
     assert "different variants, got cnn twice" in sentence(tmp_path, "--compare", "cnn", "cnn")
-    assert f"--csv must be a folder that can be written to, got {file}" in sentence(tmp_path, "--csv", file)
+    assert report(tmp_path, "--to", file) == 2
+    assert f"--to must be a folder that can be written to, got {file}" in capsys.readouterr().err
 
 
 def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> None:
@@ -283,10 +304,10 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> No
         "import sys, report\n"
         "try:\n    report.main(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert not {'numpy', 'scipy'} & set(sys.modules)\n"
-        f"assert report.main([{str(tmp_path)!r}]) == 0\n"
-        "assert not {'torch', 'hydra', 'omegaconf', 'matplotlib', 'pandas', 'scipy.stats'} & set(sys.modules)\n"
+        f"assert report.main([{str(tmp_path)!r}, '--no-page']) == 0\n"
+        "assert not {'torch', 'hydra', 'omegaconf', 'matplotlib', 'jinja2', 'pandas'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: report.py" in done.stdout
-    assert "Differences from cnn" in done.stdout
+    assert "Differences on test accuracy" in done.stdout

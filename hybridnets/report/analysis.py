@@ -1,0 +1,248 @@
+"""The whole report as data: answers, tables, and what the figures are drawn from."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hybridnets.report.answer import Answer, answer
+from hybridnets.report.comparisons import Compared, Contrast, check_labels, chosen, grids
+from hybridnets.report.declared import Declaration, Grid, Primary, declaration
+from hybridnets.report.effects import effects
+from hybridnets.report.evidence import Comparison
+from hybridnets.report.grid import grid as grid_table
+from hybridnets.report.published import Published
+from hybridnets.report.results import Found, ReportError
+from hybridnets.report.table import Table
+from hybridnets.report.tables import differences
+from hybridnets.report.tables import variants as variants_table
+from hybridnets.report.units import unit as unit_of
+from hybridnets.report.variants import Missing, Section, Variant, sections
+from hybridnets.runs import manifest
+from hybridnets.runs.manifest import Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What is reported of one data set.
+
+    Attributes:
+        section: Its variants.
+        answers: The primary analyses, the oldest first; usually one.
+        variants: The table of all variants.
+        contrasts: The grids behind the tables.
+        tables: The grids' tables, each metric, and the tables of differences and effects.
+        comparisons: All comparisons in those tables, each once.
+        notes: Sentences on what could not be compared, or only with care.
+        lost: The runs that were asked for and have no result.
+    """
+
+    section: Section
+    answers: tuple[Answer, ...]
+    variants: Table
+    contrasts: tuple[Contrast, ...]
+    tables: tuple[Table, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+    lost: tuple[Missing, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that is told.
+
+    Attributes:
+        title: What was reported on.
+        parts: By data set.
+        problems: A sentence for each file or run that was left out.
+        commands: What repeats it: the sweeps' commands and the report's own.
+        sources: Commits and versions that the runs were made with, and how many runs each.
+    """
+
+    title: str
+    parts: tuple[Part, ...]
+    problems: tuple[str, ...]
+    commands: tuple[str, ...]
+    sources: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        baseline: A variant's label, or axis=level.
+        compare: Labels in pairs.
+        vary: Axes to make tables of.
+        primary: Labels of variant and baseline of the analysis that answers.
+        margin: The smallest difference that matters, in percent points, or in the score's unit; None: as declared.
+        metric: The primary analysis's metric.
+    """
+
+    baseline: str | None = None
+    compare: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    primary: tuple[str, str] | None = None
+    margin: float | None = None
+    metric: str | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Asked":
+        """From plain values by name: arguments, or what a report's record holds."""
+        plain: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        lists = {key: tuple(value) for key, value in plain.items() if isinstance(value, list)}
+        return cls(**(plain | lists))
+
+
+def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> Report:
+    """Compares what was found.
+
+    Args:
+        found: The finished runs.
+        title: What the report is called.
+        command: The command that makes it.
+        asked: What to compare; what follows from the sweeps and the variants, where it says nothing.
+
+    Raises:
+        ReportError: If something was asked for that is not there.
+    """
+    manifests, problems = _manifests(found)
+    split = sections(found, manifests)
+    level = asked.baseline.partition("=") if asked.baseline and "=" in asked.baseline else None
+    check_labels(split, None if level else asked.baseline, asked.compare)
+    declared = []
+    for each in manifests:
+        try:
+            declared.append((each, declaration(each.report)))
+        except ReportError as error:
+            problems.append(f"{each.path}: {error}; its report section is left out")
+    parts = tuple(_part(section, asked, (level[0], level[2]) if level else None, declared) for section in split)
+    if asked.primary and not any(part.answers for part in parts):
+        labels = sorted({variant.label for section in split for variant in section.variants})
+        raise ReportError(
+            f"--primary must be two variants with a seed in common, of {', '.join(labels)}, got {' and '.join(asked.primary)}"
+        )
+    sources = Counter(run.source for run in found.runs if run.source)
+    commands = [*dict.fromkeys(each.command for each in manifests), command]
+    return Report(title, parts, (*found.problems, *problems), tuple(commands), sources.most_common())
+
+
+def _manifests(found: Found) -> tuple[list[Manifest], list[str]]:
+    """The manifests of sweeps that asked for any run below the given folders."""
+    read: list[Manifest] = []
+    problems: list[str] = []
+    for out in sorted({out for run in found.runs for out in run.folder.resolve().parents[2:3]}):
+        there, broken = manifest.read(out)
+        read += [each for each in there if any(_below(out / run, found.folders) for run in each.runs.values())]
+        problems += broken
+    return read, problems
+
+
+def _below(path: Path, folders: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _part(
+    section: Section, asked: Asked, level: tuple[str, str] | None, declared: list[tuple[Manifest, Declaration]]
+) -> Part:
+    compared = Compared(section)
+    unit = unit_of(section)
+    notes: list[str] = []
+    known = [each for _, each in declared]
+    answers = list(_answers(compared, asked, declared, notes))
+    published = next((each.published for each in known if each.published.accuracies), Published())
+    flat: list[Comparison] = []
+    wanted: list[Grid] = []
+    if asked.compare or (asked.baseline and not level):
+        flat, said = chosen(compared, asked.baseline, asked.compare)
+        notes += said
+    else:
+        wanted = [grid for each in known for grid in each.tables] if not (level or asked.vary) else []
+        wanted = list(dict.fromkeys(wanted)) or grids(section, level, asked.vary)
+    contrasts = [each for each in map(compared.contrast, wanted) if each.comparisons]
+    if not contrasts and not flat:
+        flat, said = chosen(compared)
+        notes += said
+    made = list(dict.fromkeys([*(c for each in contrasts for c in (*each.comparisons, *each.best)), *flat]))
+    made += [answer.comparison for answer in answers if answer.comparison not in made]
+    shown = []
+    for metric in section.metrics:
+        for n, contrast in enumerate(contrasts, start=1):
+            shown.append(grid_table(contrast, metric, unit, published, f"table-{n}-{metric}"))
+        if made:
+            shown.append(differences(made, metric, unit, f"differences-{metric}"))
+        if found := effects(section, metric, unit):
+            shown.append(found)
+    notes += [each.left_out and f"{each.name}: {each.left_out}" for each in compared.made.values() if each.left_out]
+    notes += [each.recipe for each in made if each.recipe]
+    return Part(
+        section,
+        tuple(answers),
+        variants_table(section),
+        tuple(contrasts),
+        tuple(shown),
+        tuple(made),
+        tuple(notes),
+        tuple(run for runs in (*(v.missing for v in section.variants), section.lost) for run in runs),
+    )
+
+
+def _answers(
+    compared: Compared, asked: Asked, declared: list[tuple[Manifest, Declaration]], notes: list[str]
+) -> Iterator[Answer]:
+    """The analyses that answer: the one asked for, else those declared, else the only one there is."""
+    metrics = compared.section.metrics
+    scale = unit_of(compared.section).scale
+    default = metrics[0] if metrics else "test"
+    if asked.primary:
+        one, other = (compared.by_label.get(label) for label in asked.primary)
+        primary = Primary(*asked.primary, asked.metric or default, "paired", (asked.margin or 0.0) / scale)
+        if one and other and compared.of(one, other).pairs:
+            yield answer(
+                compared.of(one, other), primary, compared.section, "asked for on the command line, after the runs"
+            )
+        return
+    first: dict[Primary, Manifest] = {}
+    for each, known in declared:  # the oldest first
+        if known.primary:
+            first.setdefault(known.primary, each)
+    for primary, each in first.items():
+        sides = [_meant(compared.section, label, each) for label in (primary.variant, primary.baseline)]
+        what = f"the primary analysis of {each.path.name} ({primary.variant} - {primary.baseline}, {primary.metric})"
+        if None in sides or primary.metric not in metrics:
+            if any(run.parts[0] == compared.section.data for run in each.runs.values()):
+                notes.append(
+                    f"{what} cannot be made: not both of its variants have finished runs with {primary.metric}"
+                )
+            continue
+        comparison = compared.of(*(side for side in sides if side))
+        if not comparison.pairs:
+            notes.append(f"{what} cannot be made: {comparison.left_out}")
+            continue
+        if asked.margin is not None:
+            primary = replace(primary, margin=asked.margin / scale)
+        yield answer(comparison, primary, compared.section, _when(each, comparison))
+    if not first and metrics and len(only := chosen(compared)[0]) == 1:
+        names = (only[0].variant.label, only[0].baseline.label)
+        primary = Primary(*names, asked.metric or default, "paired", (asked.margin or 0.0) / scale)
+        yield answer(only[0], primary, compared.section, "not declared: the only comparison there is")
+
+
+def _meant(section: Section, label: str, manifest: Manifest) -> Variant | None:
+    """The variant that a sweep's report section means: of its own runs, by label or by short name."""
+    own = [v for v in section.variants if any(run.hash in manifest.runs for run in v.runs)]
+    named = [v for v in own if v.label == label] or [v for v in own if v.name == label]
+    return named[0] if len(named) == 1 else None
+
+
+def _when(manifest: Manifest, comparison: Comparison) -> str:
+    """Whether an analysis was declared before its runs began, by the dates."""
+    runs = [run for pair in comparison.pairs for run in pair]
+    begun = [run for run in runs if run.started is None or run.started.timestamp() < manifest.declared.timestamp()]
+    later = [run for run in runs if run.hash not in manifest.runs]
+    date = f"{manifest.declared:%Y-%m-%d %H:%M %Z}".strip()
+    more = f"; {len(later)} of {len(runs)} runs were asked for by another sweep" if later else ""
+    if not begun:
+        return f"declared {date}, before the runs{more}"
+    return f"declared {date}, after {len(begun)} of its {len(runs)} runs had begun{more}"

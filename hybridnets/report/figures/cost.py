@@ -1,0 +1,93 @@
+"""What accuracy costs: against parameters, and against training time."""
+
+from matplotlib.figure import Figure
+
+from hybridnets.report.analysis import Part
+from hybridnets.report.figures.style import (
+    BLUE,
+    INK,
+    SMALL,
+    VERMILLION,
+    fitted,
+    level_name,
+    listed,
+    main_metric,
+    mark,
+    picture,
+    style,
+)
+from hybridnets.report.picture import Picture
+from hybridnets.report.units import unit
+
+LABELLED = 20  # points whose names can still be read
+
+
+@style()
+def cost(part: Part) -> Picture | None:
+    """Mean accuracy against parameters and against seconds a run; None where neither is known of two variants."""
+    metric, of = main_metric(part), unit(part.section)
+    costs = (("parameters (Keras's count)", "parameters"), ("training time of a run (s)", "run_seconds"))
+    known = [
+        (
+            name,
+            [
+                (getattr(v, what), s.mean, v)
+                for v in part.section.variants
+                if getattr(v, what) and (s := v.scores(metric))
+            ],
+        )
+        for name, what in costs
+    ]
+    known = [(name, points) for name, points in known if len(points) > 1]
+    if not known:
+        return None
+    figure = Figure((9.0, 4.2), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
+    primary = {v for a in part.answers for v in (a.comparison.variant, a.comparison.baseline)}
+    for axes, (name, points) in zip(panels, known, strict=True):
+        sizes = [size for size, _, _ in points]
+        if max(sizes) > 10 * min(sizes):
+            axes.set_xscale("log")
+        for size, mean, variant in points:
+            scores = [of.scale * run.scores[metric] for run in variant.sound]
+            axes.plot([size, size], [min(scores), max(scores)], color=INK, linewidth=0.8, alpha=0.5)
+            own = variant in primary
+            axes.plot(size, of.scale * mean, "D" if own else "o", color=VERMILLION if own else BLUE, markersize=6)
+        if len(points) <= LABELLED:
+            _name(axes, [(size, of.scale * mean, variant.label) for size, mean, variant in points])
+        axes.set_xlabel(name)
+        axes.margins(x=0.18, y=0.1)
+    panels[0].set_ylabel(level_name(metric, of))
+    marks = [mark(BLUE, "o", "mean of a variant"), mark(INK, "", "lowest to highest seed", line="-")]
+    if primary:
+        marks.insert(1, mark(VERMILLION, "D", "of the primary analysis"))
+    listed(figure, marks)
+    caption = [
+        "Up and to the left is better: more accurate, and cheaper.",
+        "Training time: the epochs of a run together, mean over the runs; seconds of different hardware do not compare.",
+        f"Of more than {LABELLED} variants the names are left out; the table has them."
+        * (len(part.section.variants) > LABELLED),
+    ]
+    return picture(figure, "cost", f"{part.section.data}: accuracy and its cost", caption)
+
+
+def _name(axes, points) -> None:  # type: ignore[no-untyped-def]
+    """Names beside their points, pushed apart from below where they would overlap."""
+    axes.figure.draw_without_rendering()
+    place = axes.transData
+    taken: list[tuple[float, float]] = []
+    for x, y, label in sorted(points, key=lambda point: point[1]):
+        left, bottom = place.transform((x, y))
+        while any(abs(bottom - b) < 14 and abs(left - a) < 170 for a, b in taken):
+            bottom += 3
+        taken.append((left, bottom))
+        offset = (bottom - place.transform((x, y))[1]) * 72 / axes.figure.dpi
+        axes.annotate(
+            fitted(label, 26, 1),
+            (x, y),
+            (7, offset),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL - 1,
+            annotation_clip=False,
+        )

@@ -1,0 +1,185 @@
+"""What all figures share: one look for print, screen and grey, and the three files of a picture."""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import matplotlib.style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hybridnets.report.analysis import Part
+from hybridnets.report.evidence import Comparison
+from hybridnets.report.picture import Picture
+from hybridnets.report.units import Unit
+
+INK = "#123456"  # all text and axes; a page puts its own colour for it
+WIDTH = 8.0  # inches; at 700 pixels the small text is still 10 pixels high
+SMALL = 8.0  # points
+
+# Told apart by everybody, on white and on black. Source: Okabe and Ito 2008, Color universal design.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+
+RC = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "font.size": 9,
+    "grid.alpha": 0.2,
+    "grid.color": INK,
+    "grid.linewidth": 0.6,
+    "hatch.color": INK,
+    "hatch.linewidth": 0.6,
+    "image.composite_image": False,
+    "legend.fontsize": SMALL + 0.5,
+    "legend.frameon": False,
+    "lines.markersize": 5,
+    "pdf.fonttype": 42,  # journals refuse the default, Type 3
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hybridnets",
+    "text.color": INK,
+    "text.parse_math": False,  # a label may hold a dollar sign
+    "xtick.color": INK,
+    "xtick.labelsize": SMALL,
+    "ytick.color": INK,
+    "ytick.labelsize": SMALL,
+}
+
+
+class Look(NamedTuple):
+    """How a variant is told from others, in colour and without."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+LOOKS = (
+    Look(BLUE, "o", "-"),
+    Look(VERMILLION, "^", (0, (5, 1.5))),
+    Look(GREEN, "s", (0, (5, 1.5, 1, 1.5))),
+    Look(PURPLE, "D", (0, (1, 1))),
+    Look(ORANGE, "v", (0, (5, 1.5, 1, 1.5, 1, 1.5))),
+    Look(SKY, "P", (0, (9, 2))),
+)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our look and nobody's matplotlibrc, for as long as a figure is drawn and saved; also a decorator."""
+    with matplotlib.style.context(["default", RC]), warnings.catch_warnings():
+        # A label's letters that the font lacks are boxes in the PNG; in the SVG the reader's own fonts show them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Picture:
+    """Saves a figure three times, the same bytes each time it is drawn.
+
+    Args:
+        figure: The figure.
+        key: The figure's name.
+        title: What it shows.
+        caption: Sentences; empty ones are left out.
+    """
+    if figure.get_layout_engine():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, so that the three agree
+    files = {kind: io.BytesIO() for kind in ("svg", "png", "pdf")}
+    no = {"svg": ("Creator", "Date", "Format", "Type"), "png": ("Software",), "pdf": ("CreationDate",)}
+    for kind, file in files.items():
+        ground = "white" if kind == "png" else "none"
+        figure.savefig(file, format=kind, facecolor=ground, metadata=dict.fromkeys(no[kind]))
+    return Picture(
+        key,
+        title,
+        " ".join(filter(None, caption)),
+        files["svg"].getvalue().decode(),
+        files["png"].getvalue(),
+        files["pdf"].getvalue(),
+    )
+
+
+def fitted(words: str, width: int, lines: int = 2) -> str:
+    """Words in a few lines; what is too long loses its middle, because labels differ at their ends.
+
+    Args:
+        words: Anything, also what cannot be printed.
+        width: Characters a line, 4 at least.
+        lines: The most lines.
+    """
+    clean = "".join(c if c.isprintable() else " " for c in words).strip() or "?"
+    room = min(len(clean), width * lines)
+    while True:
+        end = (room - 1) // 2
+        kept = clean if len(clean) <= room else f"{clean[: room - 1 - end]}…{clean[len(clean) - end :]}"
+        wrapped = textwrap.wrap(kept, width)
+        if len(wrapped) <= lines:
+            return "\n".join(wrapped)
+        room -= 1
+
+
+def listed(figure: Figure, marks: Sequence[tuple[Artist, str]], columns: int = 4) -> None:
+    """A legend below the figure; none of its words is hidden, as matplotlib hides those that begin with _."""
+    words = [f" {label}" if label.startswith("_") else label for _, label in marks]
+    figure.legend([mark for mark, _ in marks], words, loc="outside lower center", ncols=columns)
+
+
+def mark(color: str, marker: str, label: str, filled: bool = True, line: Any = "none") -> tuple[Line2D, str]:
+    """An entry of a legend."""
+    inside = color if filled else "none"
+    return Line2D([], [], color=color, marker=marker, linestyle=line, markerfacecolor=inside, linewidth=1.8), label
+
+
+def striped(axes: Axes, labels: Sequence[str]) -> None:
+    """Rows from top to bottom, every other one shaded, so that the eye stays in its row."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    for row in range(0, len(labels), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color=INK, alpha=0.06, linewidth=0)
+
+
+def level_name(metric: str, unit: Unit) -> str:
+    """An axis of accuracies, with its unit."""
+    words = {"test": "test accuracy", "val": "val accuracy"}.get(metric, metric)
+    return f"{words} (%)" if unit.scale == 100 else f"{words} (its own unit)"
+
+
+def difference_name(metric: str, unit: Unit) -> str:
+    """An axis of differences, with its unit."""
+    words = {"test": "difference in test accuracy", "val": "difference in val accuracy"}.get(metric, "difference")
+    return f"{words} (percentage points)" if unit.scale == 100 else f"{words} (the {metric}'s own unit)"
+
+
+def main_metric(part: Part) -> str:
+    """The metric that a figure of one metric shows: the primary analysis's, else test before val; empty without any."""
+    return next((m for m in (*(a.metric for a in part.answers), *part.section.metrics) if m), "")
+
+
+def focus(part: Part) -> Comparison | None:
+    """The comparison that a figure of two variants shows: the primary analysis's, else the only one."""
+    if part.answers:
+        return part.answers[0].comparison
+    return part.comparisons[0] if len(part.comparisons) == 1 else None
+
+
+def shown(comparison: Comparison) -> str:
+    """Two variants in a title."""
+    return f"{fitted(comparison.variant.label, 60, 1)} and {fitted(comparison.baseline.label, 60, 1)}"

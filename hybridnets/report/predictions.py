@@ -1,0 +1,127 @@
+"""Which images a training got right: read from stored predictions, and matched image by image between two trainings."""
+
+import csv
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = ("index", "label", "class")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """The predictions of one training on one set of images, in order of the images' index.
+
+    Attributes:
+        index: The image's place in its data set, (N,), ascending, each once.
+        label: Its class, (N,).
+        predicted: The class that was predicted, (N,).
+    """
+
+    index: NDArray[Any]
+    label: NDArray[Any]
+    predicted: NDArray[Any]
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the prediction is the label, (N,)."""
+        return np.asarray(self.predicted == self.label)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that were predicted right."""
+        return float(self.right.mean())
+
+
+class Reader:
+    """Reads files of predictions; columns that several trainings share are kept once."""
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[str, bytes], NDArray[Any]] = {}
+
+    def run(self, path: Path) -> dict[str, Outcomes]:
+        """A run's predictions.npz, by part: val and test; empty where there is no such file.
+
+        Raises:
+            ValueError: If the file is damaged, or does not hold such columns.
+        """
+        try:
+            # Opened here, for numpy leaves the file of a damaged archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return {
+                    part: self._outcomes([arrays[f"{part}_{column}"] for column in COLUMNS]) for part in ("val", "test")
+                }
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} does not hold a run's predictions ({_first(error)})") from None
+
+    def file(self, path: Path) -> Outcomes:
+        """Predictions of anybody's: arrays, or columns with a header, named index, label and class.
+
+        Args:
+            path: A .npz or a .csv.
+
+        Raises:
+            ValueError: If the file is missing or damaged, or does not hold such columns.
+        """
+        try:
+            if path.suffix == ".npz":
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                    return self._outcomes([arrays[column] for column in COLUMNS])
+            with path.open(newline="", encoding="utf-8-sig") as text:
+                rows = list(csv.DictReader(text))
+            return self._outcomes([np.array([int(row[column]) for row in rows]) for column in COLUMNS])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} must hold the columns index, label and class as whole numbers, one row an image ({_first(error)})"
+            ) from None
+
+    def _outcomes(self, columns: list[NDArray[Any]]) -> Outcomes:
+        index, label, predicted = columns
+        for name, column in zip(COLUMNS, columns, strict=True):
+            if column.ndim != 1 or not len(column) or column.dtype.kind not in "iu" or column.shape != index.shape:
+                raise ValueError(f"{name} is {column.dtype} {column.shape}")
+        if np.any(np.diff(index) <= 0):
+            order = np.argsort(index, kind="stable")
+            index, label, predicted = index[order], label[order], predicted[order]
+            if np.any(np.diff(index) == 0):
+                raise ValueError("an image stands there twice")
+        most = max(int(label.max()), int(predicted.max()), 1)
+        if min(int(label.min()), int(predicted.min()), int(index[0])) < 0:
+            raise ValueError("a negative number")
+        small = np.min_scalar_type(most)
+        return Outcomes(
+            self._once("index", index.astype(np.int32)),
+            self._once("label", label.astype(small)),
+            predicted.astype(small),
+        )
+
+    def _once(self, what: str, column: NDArray[Any]) -> NDArray[Any]:
+        return self._shared.setdefault((what + str(column.dtype), column.tobytes()), column)
+
+
+def unpaired(one: Mapping[str, Outcomes], other: Mapping[str, Outcomes], part: str) -> str:
+    """Why the images of two trainings do not pair; empty where they do.
+
+    Args:
+        one: The outcomes of one training by part.
+        other: Those of the other.
+        part: val or test.
+    """
+    if part not in one or part not in other:
+        return "no predictions"
+    left, right = one[part], other[part]
+    if not np.array_equal(left.index, right.index):
+        return "predictions of different images"
+    return "" if np.array_equal(left.label, right.label) else "predictions with different labels"
+
+
+def _first(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].strip("'\"")[:100]

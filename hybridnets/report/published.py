@@ -1,0 +1,124 @@
+"""Published figures: to stand beside ours, and to ask what their stars counted."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybridnets import stats
+from hybridnets.report.results import ReportError
+from hybridnets.report.table import Cell, Table, row
+
+COLUMNS = ("table", "baseline", "candidate", "baseline_accuracy", "candidate_accuracy", "difference", "stars")
+LABELS = ("", "*", "**", "***")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A paper's comparisons.
+
+    Attributes:
+        accuracies: Its accuracies by variant, as fractions.
+        stars: Difference in points and stars, by candidate and baseline.
+    """
+
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    stars: Mapping[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of published comparisons, each once checked.
+
+    Args:
+        path: A CSV with the columns table, baseline, candidate, baseline_accuracy, candidate_accuracy, difference (percent)
+            and stars.
+
+    Raises:
+        ReportError: If the file cannot be read or a row does not fit.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            found = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ReportError(f"{path} must be a CSV of published comparisons, and cannot be read ({error})") from None
+    published(found, str(path))
+    return found
+
+
+def published(found: Iterable[Mapping[str, Any]], source: str = "report.published") -> Published:
+    """The comparisons of such rows.
+
+    Args:
+        found: The rows.
+        source: What an error calls them.
+
+    Raises:
+        ReportError: If a row does not fit.
+    """
+    accuracies: dict[str, float] = {}
+    stars = {}
+    for number, each in enumerate(found, start=1):
+        try:
+            candidate, baseline, label = str(each["candidate"]), str(each["baseline"]), str(each["stars"])
+            values = [float(each[column]) for column in ("candidate_accuracy", "baseline_accuracy")]
+            difference = float(each["difference"])
+        except (KeyError, TypeError, ValueError):
+            raise ReportError(
+                f"{source} must have {', '.join(COLUMNS)} with numbers of percent in each row, and row {number} does not"
+            ) from None
+        if not all(0 <= value <= 100 for value in values) or label not in LABELS:
+            raise ReportError(
+                f"{source} must have percentages and one of *, **, *** or nothing, got row {number}: {dict(each)}"
+            )
+        accuracies |= {candidate: values[0] / 100, baseline: values[1] / 100}
+        stars[candidate, baseline] = (difference, label)
+    return Published(accuracies, stars)
+
+
+def recount(found: list[dict[str, str]], n: int) -> tuple[Table, str]:
+    """What the stars of a paper counted: its labels beside those that n uncorrelated outcomes a variant would give.
+
+    Args:
+        found: Its comparisons, as `rows` reads them.
+        n: Outcomes a variant: images of val, times runs.
+
+    Returns:
+        The table, and a sentence on how many labels this n reproduces.
+    """
+    numbers = [(float(each["baseline_accuracy"]) / 100, float(each["candidate_accuracy"]) / 100) for each in found]
+    lines = []
+    for each, (a, b) in zip(found, numbers, strict=True):
+        test = stats.uncorrelated(a, b, n)
+        stars = "" if test.p is None else stats.stars(test.p)
+        lines.append(
+            row(
+                *(each["table"], each["candidate"], each["baseline"]),
+                Cell(f"{float(each['difference']):+.2f}", float(each["difference"]) / 100),
+                Cell(each["stars"] or "-"),
+                Cell("n/a" if test.p is None else f"{test.p:.2g}", test.p),
+                Cell(stars or "-"),
+                Cell("yes" if stars == each["stars"] else "NO"),
+            )
+        )
+    labels = [each["stars"] for each in found]
+    first, second = (list(side) for side in zip(*numbers, strict=True))
+    same = {count: stats.reproduced(first, second, labels, count) for count in sorted({n, n // 3})}
+    said = (
+        f"{same[n]} of {len(found)} star labels follow from {n:,} outcomes a variant taken as independent"
+        + (f", {same[n // 3]} from {n // 3:,}" if n >= 3 else "")
+        + ". "
+    )
+    said += (
+        "So the stars probably count images, not trainings: they are consistent with all val images of all runs pooled, which "
+        "says that those trained networks differ. What another training would give, they do not say."
+        if same[n] == len(found)
+        else "So this is not how the stars came about: try another -n."
+    )
+    header = ("table", "variant", "baseline", "difference", "published", "p", "recounted", "same")
+    caption = (
+        f"t = (b - a) / sqrt((a (1 - a) + b (1 - b)) / n) with n = {n:,} outcomes a variant, two-sided, no pairing, no "
+        "correction. * p < .05, ** p < .005, *** p < .0001.",
+        "Comparisons that stand in two tables are counted twice here, and once in a family.",
+    )
+    return Table("published", "What the published stars counted", header, tuple(lines), caption, left=3), said

@@ -1,0 +1,143 @@
+"""A table as data, and the same table as text, Markdown, LaTeX and CSV. The page lays it out as HTML."""
+
+import csv
+import io
+import itertools
+import textwrap
+from dataclasses import dataclass
+
+WIDTH = 120  # columns of a terminal
+LABEL = 34  # columns of a row's first words, which go on below where they are longer
+CELL = 26  # columns of any other cell, likewise
+
+LATEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"\ensuremath{\pm}",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What is shown.
+        value: The number behind it, in full precision and in the unit of the data (a fraction for an accuracy); None
+            where there is none.
+    """
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        key: Its file's name.
+        title: What stands above it.
+        header: The columns' names.
+        rows: Its cells, row by row.
+        caption: Sentences below it: what the numbers are and how they were made.
+        left: How many columns are words, and so aligned to the left.
+    """
+
+    key: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: tuple[str, ...]
+    left: int = 1
+
+
+def row(*cells: Cell | str) -> tuple[Cell, ...]:
+    """A row of cells and plain words."""
+    return tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
+
+
+def text(table: Table) -> str:
+    """For a terminal of 120 columns: title, columns under a rule, caption."""
+    grid = [
+        [_lines(cell.text, CELL if column else LABEL) for column, cell in enumerate(cells)]
+        for cells in (row(*table.header), *table.rows)
+    ]
+    widths = [max(len(line) for cell in column for line in cell) for column in zip(*grid, strict=True)]
+    lines = []
+    for cells in grid:
+        for parts in itertools.zip_longest(*cells, fillvalue=""):
+            padded = [
+                p.ljust(w) if i < table.left else p.rjust(w) for i, (p, w) in enumerate(zip(parts, widths, strict=True))
+            ]
+            lines.append("  ".join(padded).rstrip())
+    rule = "-" * max(map(len, lines))
+    caption = [wrapped(sentence) for sentence in table.caption]
+    return "\n".join([wrapped(table.title), "", lines[0], rule, *lines[1:], "", *caption])
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, as GitHub and pandoc read it."""
+
+    def line(cells: list[str]) -> str:
+        return (
+            "| "
+            + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*") for cell in cells)
+            + " |"
+        )
+
+    rule = "|" + "|".join(" --- " if i < table.left else " ---: " for i in range(len(table.header))) + "|"
+    body = [line([cell.text for cell in cells]) for cells in table.rows]
+    return "\n".join([f"**{table.title}**", "", line(list(table.header)), rule, *body, "", *table.caption])
+
+
+def latex(table: Table) -> str:
+    """A table environment with booktabs; needs no other package."""
+
+    def line(cells: list[str]) -> str:
+        return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
+
+    columns = "l" * table.left + "r" * (len(table.header) - table.left)
+    body = [line([cell.text for cell in cells]) for cells in table.rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{' '.join([table.title + '.', *table.caption]).translate(LATEX)}}}",
+            rf"\label{{tab:{table.key}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            *[r"\toprule", line(list(table.header)), r"\midrule", *body, r"\bottomrule"],
+            *[r"\end{tabular}", r"\end{table}"],
+        ]
+    )
+
+
+def comma_separated(table: Table) -> str:
+    """The numbers behind the cells, in full precision; words where there is no number."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows([cell.text if cell.value is None else repr(cell.value) for cell in cells] for cells in table.rows)
+    return file.getvalue()
+
+
+def wrapped(sentence: str, indent: str = "") -> str:
+    """In lines that never cut a word: a path is there to be copied."""
+    return textwrap.fill(sentence, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _lines(words: str, width: int) -> list[str]:
+    indent = words[: len(words) - len(words.lstrip())] + "  "
+    return textwrap.wrap(words, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]

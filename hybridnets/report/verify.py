@@ -1,0 +1,76 @@
+"""Everything that was told, computed again from the stored predictions."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hybridnets.report.results import Finished, Found
+
+SAME = 1e-9  # between two ways to one number
+
+
+def recomputed(found: Found) -> tuple[Found, list[str]]:
+    """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
+
+    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv.
+
+    Args:
+        found: The runs as their results tell them.
+    """
+    said = list(found.problems)
+    runs = []
+    for run in found.runs:
+        scores = {part: outcomes.accuracy for part, outcomes in run.outcomes.items()}
+        if not scores:
+            said.append(f"{run.folder} has no predictions: nothing of it can be verified")
+        for part, accuracy in scores.items():
+            if abs(accuracy - run.scores[part]) > SAME:
+                said.append(
+                    f"{run.folder}: predictions give {part} {accuracy:.6f}, the result says {run.scores[part]:.6f}"
+                )
+        said += _last(run)
+        runs.append(replace(run, scores={**run.scores, **scores}))
+    return replace(found, runs=tuple(runs)), said
+
+
+def _last(run: Finished) -> Iterator[str]:
+    logged = run.curves.get("val/acc", ())
+    if logged and "val_last" in run.scores and abs(logged[-1] - run.scores["val_last"]) > 1e-6:
+        yield f"{run.folder}: metrics.csv ends with val/acc {logged[-1]:.6f}, the result says {run.scores['val_last']:.6f}"
+
+
+def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """A sentence on every cell of the written tables that the recomputed ones do not have.
+
+    Args:
+        now: The tables computed again, by file name; only the CSVs are compared.
+        folder: Where the written ones lie.
+    """
+    for name, text in now.items():
+        if not name.endswith(".csv"):
+            continue
+        path = folder / name
+        try:
+            written = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, csv.Error) as error:
+            yield f"{path} cannot be read ({error})"
+            continue
+        expected = list(csv.reader(io.StringIO(text)))
+        if [len(line) for line in written] != [len(line) for line in expected]:
+            yield f"{path} has other rows or columns than the runs give now: make the report again"
+            continue
+        header = expected[0] if expected else []
+        for number, (lines, wanted) in enumerate(zip(written, expected, strict=True), start=1):
+            for column, got, want in zip(header, lines, wanted, strict=True):
+                if not _same(got, want):
+                    where = f"{path}, line {number}, {column or 'first column'}"
+                    yield f"{where}: {got} is written, {want} follows from the predictions"
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return one == other or abs(float(one) - float(other)) <= SAME * max(1.0, abs(float(other)))
+    except ValueError:
+        return False

@@ -1,0 +1,164 @@
+"""The figures: what is drawn is what was measured, and what cannot be drawn is left out."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hybridnets.report import Asked, analyse
+from hybridnets.report.analysis import Part
+from hybridnets.report.figures import pictures
+from hybridnets.report.figures.accuracy import accuracy, differences
+from hybridnets.report.figures.architecture import architecture
+from hybridnets.report.figures.classes import classes
+from hybridnets.report.figures.cost import cost
+from hybridnets.report.figures.curves import curves
+from hybridnets.report.figures.gallery import _found, gallery
+from hybridnets.report.picture import Picture
+from hybridnets.report.results import read
+from hybridnets.report.scores import read as read_scores
+from hybridnets.runs import Run
+
+Grid = Callable[..., list[Run]]
+PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
+IMAGES = SimpleNamespace(
+    train_images=np.zeros((1000, 3, 4, 4), np.uint8), test_images=np.full((200, 1, 4, 4), 90, np.uint8)
+)
+
+
+def part(out: Path) -> Part:
+    (found,) = analyse(read([out]), "title", "command").parts
+    return found
+
+
+def marks(picture: Picture, gid: str) -> int:
+    """How many marks the element with that id draws."""
+    root = ElementTree.fromstring(picture.svg)
+    (group,) = [element for element in root.iter() if element.get("id") == gid]
+    return sum(element.tag.endswith("}use") for element in group.iter())
+
+
+def words(picture: Picture) -> str:
+    root = ElementTree.fromstring(picture.svg)
+    return " ".join("".join(element.itertext()) for element in root.iter() if element.tag.endswith("}text"))
+
+
+def test_every_figure_of_a_grid(tmp_path: Path, grid: Grid) -> None:
+    grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
+    found = list(pictures(part(tmp_path), lambda: IMAGES))
+    keys = ["accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
+    assert [picture.key for picture in found] == keys
+    for picture in found:
+        assert picture.png.startswith(b"\x89PNG")
+        assert picture.pdf.startswith(b"%PDF")
+        assert "#123456" in picture.svg  # what a page puts its own colour for
+        assert picture.caption.endswith(".")
+    by_key = dict(zip(keys, found, strict=True))
+    rows = [variant.label for variant in part(tmp_path).section.variants]
+    for label, dots in (("cnn", 3), ("crnn-lstm-1x16", 2), ("crnn-lstm-1x32", 2)):
+        assert marks(by_key["accuracy"], f"seeds-test-{rows.index(label)}") == dots
+    assert marks(by_key["differences"], "seeds-val-0") == 3  # the primary analysis stands first
+    assert "2/3" in words(by_key["accuracy"])
+    assert "1 diverged" in words(by_key["accuracy"])
+    assert marks(by_key["classes"], "class-9") == 3
+    assert "only ecrnn-bilstm-1x16 is right, cnn is not" in words(by_key["gallery"])
+    assert "1,792" in words(by_key["architecture"])
+    for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run (s)"):
+        assert axis in words(by_key["cost"])
+    assert [picture.svg for picture in pictures(part(tmp_path), lambda: IMAGES)] == [picture.svg for picture in found]
+
+
+def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Grid) -> None:
+    grid(3, PRIMARY)
+    whole = part(tmp_path)
+    drawn = differences(whole)
+    assert drawn is not None
+    evidence = whole.answers[0].comparison.evidence("val")
+    assert evidence.plain.interval is not None
+    assert evidence.corrected.interval is not None
+
+    def ends(gid: str) -> tuple[float, float]:
+        root = ElementTree.fromstring(drawn.svg)
+        (group,) = [element for element in root.iter() if element.get("id") == gid]
+        path = next(element for element in group.iter() if element.tag.endswith("}path")).attrib["d"]
+        xs = [float(x) for x in re.findall(r"[ML] (\S+) ", path)]
+        return min(xs), max(xs)
+
+    plain, corrected = ends("plain-val-0"), ends("corrected-val-0")
+    wider = (evidence.corrected.interval[1] - evidence.corrected.interval[0]) / (
+        evidence.plain.interval[1] - evidence.plain.interval[0]
+    )
+    assert (corrected[1] - corrected[0]) / (plain[1] - plain[0]) == pytest.approx(wider, rel=1e-3)
+    assert sum(corrected) == pytest.approx(sum(plain), rel=1e-3)
+
+
+def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Grid) -> None:
+    runs = grid(2, PRIMARY)
+    (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
+    drawn = curves(part(tmp_path))
+    assert drawn is not None
+    assert "Where seeds stopped early" in drawn.caption
+    (runs[1].folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n", encoding="utf-8")
+    report = analyse(read([tmp_path]), "title", "command")
+    assert any("its learning curve is missing" in problem for problem in report.problems)
+
+
+def test_what_does_not_apply_is_left_out(tmp_path: Path, finished: Callable[..., Run]) -> None:
+    finished("cnn")
+    alone = part(tmp_path)
+    assert differences(alone) is None
+    assert cost(alone) is None
+    assert classes(alone) is None
+    assert curves(alone) is None
+    assert [picture.key for picture in pictures(alone, lambda: None)] == ["accuracy", "architecture"]
+    finished("crnn", loss=float("nan"))
+    assert [picture.key for picture in pictures(part(tmp_path), lambda: IMAGES)] == ["accuracy", "architecture"]
+
+
+def test_labels_are_words_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
+    path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
+    (found,) = analyse(read_scores(path), "title", "command", Asked(primary=("_b", name), margin=0.1)).parts
+    drawn = accuracy(found)
+    assert drawn is not None
+    assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
+    assert "score (its own unit)" in words(drawn)
+    assert [picture.key for picture in pictures(found, lambda: None)] == ["accuracy", "differences"]
+
+
+def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
+    path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
+    (found,) = analyse(read_scores(path), "title", "command", Asked(baseline="v000")).parts
+    drawn = accuracy(found)
+    assert drawn is not None
+    assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
+    assert "v119" in words(drawn)
+    assert "v060" not in words(drawn)
+    forest = differences(found)
+    assert forest is not None
+    assert "The first 40 of 119 comparisons" in forest.caption
+
+
+def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Grid) -> None:
+    grid(2, PRIMARY)
+    whole = part(tmp_path)
+    comparison = whole.answers[0].comparison
+    for sign, (right, wrong) in ((1, (0, 1)), (-1, (1, 0))):
+        found = _found(comparison, "test", sign)
+        assert len(found) == 8
+        for index in found:
+            sides = [
+                [bool(pair[side].outcomes["test"].right[index]) for pair in comparison.pairs] for side in (right, wrong)
+            ]
+            assert sum(sides[0]) > sum(sides[1])
+            assert all(a >= b for a, b in zip(*sides, strict=True))
+    assert gallery(replace(whole, answers=(), comparisons=()), IMAGES) is None
+    assert architecture(whole) is not None

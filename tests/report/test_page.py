@@ -1,0 +1,179 @@
+"""The page: whole in one file, escaped, and used in a real browser."""
+
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridnets.report import Asked, Report, analyse
+from hybridnets.report.figures import pictures
+from hybridnets.report.page import page
+from hybridnets.report.results import read
+from hybridnets.report.scores import read as read_scores
+from hybridnets.runs import Run
+
+Grid = Callable[..., list[Run]]
+PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE = "<script>document.title = 'ran'</script> & \"it's\" \u202egnp " + "long" * 40
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and all text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def told(report: Report) -> str:
+    return page(report, {part.section.data: list(pictures(part, lambda: None)) for part in report.parts})
+
+
+@pytest.fixture
+def whole(tmp_path: Path, grid: Grid) -> str:
+    """The page of a grid with a run that failed, one that was not started, and one that is damaged."""
+    runs = grid(2, PRIMARY, lost=(("crnn", "lstm", 16, 1), ("ecrnn", "lstm", 32, 0)))
+    lost = next(run for run in runs if not (run.folder / "result.json").exists())
+    with pytest.raises(RuntimeError), lost.claim():
+        raise RuntimeError(HOSTILE)
+    (runs[1].folder / "result.json").write_text("{", encoding="utf-8")
+    return told(analyse(read([tmp_path]), "a title", "python report.py runs"))
+
+
+def test_one_file_says_all_and_fetches_nothing(whole: str) -> None:
+    found = Reader(whole)
+    text = " ".join(" ".join(found.words).split())
+    for words in (
+        "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on this data set, over splits and seeds?",
+        "declared 20",
+        "model: crnn and ecrnn (test accuracy)",
+        "1/2 runs",
+        "How many seeds a claim needs",
+        "pending",
+        "RuntimeError: <script>document.title",
+        "is no whole JSON file",
+        "commit c0ffee, torch 2.13.0",
+        "python train.py -cn grid",
+        "python report.py runs",
+    ):
+        assert words in text, words
+    assert sum(tag == "svg" for tag, _ in found.tags) == 6
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for _, a in found.tags if (a.get("href") or "").startswith("#")}  # type: ignore[index]
+    assert targets <= set(ids)
+    _check_safety(whole, found)
+
+
+def _check_safety(whole: str, found: Reader) -> None:
+    """Nothing is fetched, and nothing of a run is markup."""
+    for tag, attributes in found.tags:
+        for name in ("src", "href", "action", "data", "srcset", "poster"):
+            assert not re.match(r"(?!#|data:)", attributes.get(name) or "#"), (tag, attributes)
+    assert not re.search(r"url\((?!#)|@import", whole)
+    (policy,) = [a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert str(policy).startswith("default-src 'none'")
+    assert [tag for tag, _ in found.tags].count("script") == 1
+    assert "\u202e" not in whole  # it would turn round the words after it
+    assert "[U+202E]gnp" in whole
+
+
+def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Grid) -> None:
+    grid(2)
+    text = " ".join(" ".join(Reader(page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
+    assert "No primary analysis was declared: everything below is exploratory." in text
+
+
+PROBE = """
+<pre id="found"></pre><script>
+const said = {errors: [], ran: document.title};
+addEventListener("error", (event) => said.errors.push(String(event.message)));
+addEventListener("load", async () => {
+  const frames = [360, 800, 1600].map((width) => {
+    const frame = document.createElement("iframe");
+    frame.style = `width:${width}px;height:900px;border:0`;
+    frame.src = "page.html";
+    document.body.append(frame);
+    return new Promise((done) => frame.addEventListener("load", () => done([width, frame])));
+  });
+  said.widths = {};
+  for (const [width, frame] of await Promise.all(frames)) {
+    const page = frame.contentDocument;
+    for (const detail of page.querySelectorAll("details")) detail.open = true;
+    said.widths[width] = page.documentElement.scrollWidth;
+    said.title = page.title;
+    const table = page.querySelector("table[data-sortable]");
+    const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.startsWith("score"));
+    const column = () => [...table.tBodies[0].rows].map((row) => row.cells[head].textContent.trim());
+    const button = table.tHead.rows[0].cells[head].querySelector("button");
+    said.sorts = [];
+    for (let click = 0; click < 3; click += 1) {
+      button.click();
+      said.sorts.push([table.tHead.rows[0].cells[head].getAttribute("aria-sort"), column()]);
+    }
+    said.color = getComputedStyle(page.body).backgroundColor;
+    said.ink = getComputedStyle(page.querySelector("svg text")).fill;
+  }
+  document.getElementById("found").textContent = JSON.stringify(said);
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["variant", "seed", "score"])
+        for n, variant in enumerate(("plain", HOSTILE, "third", "lost")):
+            for seed in range(3):
+                rows.writerow([variant, seed, "" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
+    report = analyse(read_scores(path), HOSTILE, "command", Asked(primary=("third", "plain"), margin=0.1))
+    (tmp_path / "page.html").write_text(told(report), encoding="utf-8")
+    (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
+    found: dict[str, Any] = {}
+    for scheme, number in (("light", 1), ("dark", 0)):
+        done = subprocess.run(
+            [
+                *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+                *(f"--user-data-dir={tmp_path / scheme}", f"--blink-settings=preferredColorScheme={number}"),
+                *("--virtual-time-budget=10000", "--dump-dom", (tmp_path / "probe.html").as_uri()),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        told_by_it = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.S)
+        assert told_by_it, done.stderr[-2000:]
+        found[scheme] = json.loads(html.unescape(told_by_it[1]))
+    light, dark = found["light"], found["dark"]
+    assert light["errors"] == dark["errors"] == []
+    assert {int(width): wide for width, wide in light["widths"].items() if wide > int(width)} == {}
+    assert light["title"] != "ran"
+    (_, up), (_, down), (_, again) = light["sorts"]
+    assert [state for state, _ in light["sorts"]] == ["ascending", "descending", "none"]
+    assert up[:-1] == sorted(up[:-1], key=lambda text: float(text.split()[0]))
+    assert down[:-1] == up[-2::-1]
+    assert up[-1] == down[-1] == "n/a (3 failed)"
+    assert sorted(again) == sorted(up)
+    assert light["color"] != dark["color"]
+    assert light["ink"] != dark["ink"]

@@ -1,0 +1,166 @@
+"""Anybody's scores, what of them can be verified, and what published stars counted."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridnets.report import ReportError, analyse
+from hybridnets.report.evidence import POOL, UNKNOWN
+from hybridnets.report.scores import read
+from hybridnets.runs import Run
+
+Report = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+
+
+def written(folder: Path, *lines: str, header: str = "variant,seed,score") -> Path:
+    path = folder / "scores.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_three_columns_are_enough(tmp_path: Path, report: Report, capsys: Any) -> None:
+    path = written(tmp_path, "a,0,0.70", "a,1,0.72", "a,2,0.71", "b,0,0.712", "b,1,0.738", "b,2,0.719")
+    assert report(path, "--no-page", "--margin", "0.5") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "b reached 72.30 % and a 71.00 %" in text
+    assert "a difference of +1.30 points, 95 % interval +0.16 to +2.44" in text
+    assert "So b is better than a; whether by the 0.50 points that matter is not settled." in text
+    (part,) = analyse(read(path), "t", "c").parts
+    evidence = part.answers[0].comparison.evidence("score")
+    assert evidence.question == UNKNOWN
+    assert evidence.corrected.why == "the splits are not known"
+    assert evidence.pooled.why == "no predictions"
+
+
+def test_splits_sizes_and_predictions_give_every_test(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    lines = []
+    for variant, right in (("a", 0.7), ("b", 0.8)):
+        for seed in range(3):
+            label = np.arange(100) % 3
+            predicted = np.where(draw.random(100) < right, label, (label + 1) % 3)
+            name = f"{variant}{seed}.{'npz' if variant == 'a' else 'csv'}"
+            columns: dict[str, Any] = {"index": np.arange(100), "label": label, "class": predicted}
+            if variant == "a":
+                np.savez(tmp_path / name, **columns)
+            else:
+                rows = zip(*columns.values(), strict=True)
+                (tmp_path / name).write_text(
+                    "\n".join(["index,label,class", *(",".join(map(str, row)) for row in rows)]), encoding="utf-8"
+                )
+            lines.append(
+                f"{variant},{seed},{np.mean(predicted == label)},s{seed},350,150,{name},{4 if variant == 'a' else 8}"
+            )
+    path = written(tmp_path, *lines, header="variant,seed,score,split,n_train,n_val,predictions,depth")
+    (part,) = analyse(read(path), "t", "c").parts
+    (contrast,) = part.contrasts
+    assert (contrast.grid.axis, contrast.grid.low, contrast.grid.high) == ("depth", "4", "8")
+    evidence = contrast.comparisons[0].evidence("score")
+    assert evidence.question == POOL
+    assert evidence.ratio == pytest.approx(3 / 7)
+    assert evidence.corrected.p is not None
+    assert evidence.pooled.n == 300
+    assert evidence.pooled.estimate == pytest.approx(evidence.d.mean())
+    assert len(evidence.mcnemar) == 3
+
+
+def test_scores_that_are_no_shares_keep_their_unit(tmp_path: Path, report: Report, capsys: Any) -> None:
+    path = written(tmp_path, "a,0,12.5", "a,1,13.5", "b,0,11", "b,1,11.5")
+    assert report(path, "--no-page") == 0
+    assert "b reached 11.25 and a 13.00" in capsys.readouterr().out
+
+
+def test_a_score_that_is_no_number_is_a_training_that_failed(tmp_path: Path, report: Report, capsys: Any) -> None:
+    path = written(tmp_path, "a,0,0.7", "a,1,nan", "a,2,0.7", "b,0,0.8", "b,1,0.8", "b,2,")
+    assert report(path, "--no-page") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "a 3, 1 failed 70.00 ± 0.00" in text
+    assert "n/a (1 failed and 1" in text
+    assert "That does not say which is better, for 1 failed and 1 failed" in text
+
+
+def test_one_line_that_is_wrong_costs_no_other(tmp_path: Path, report: Report, capsys: Any) -> None:
+    lines = ("a,0,0.7", "b,0,0.8", "b,one,0.8", ",1,0.8", "b,2,much", "b,3,0.8,5", "b,0,0.9")
+    path = written(tmp_path, *lines)
+    assert report(path, "--no-page") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Left out (5)" in text
+    for sentence in (
+        "line 4: seed must be a whole number, got one",
+        "line 5: variant must be a name, got nothing",
+        "line 6: score must be a number, got much",
+        "line 7: it has more cells than the header",
+        "line 8: b has seed 0 twice; the first counts",
+    ):
+        assert sentence in text
+
+
+REFUSED = {
+    "no column": ("name,value\na,1\n", "must have the columns variant, seed and score, got name, value"),
+    "nothing": ("", "got nothing"),
+    "no row": ("variant,seed,score\n", "must have a row that can be used, got none: no row at all"),
+    "one size": ("variant,seed,score,n_train\na,0,1,5\n", "n_train and n_val must both be numbers above 0"),
+    "no file": (
+        "variant,seed,score,predictions\na,0,1,gone.npz\n",
+        "gone.npz must hold the columns index, label and class",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", REFUSED)
+def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(which: str, tmp_path: Path) -> None:
+    text, sentence = REFUSED[which]
+    (tmp_path / "scores.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ReportError, match=sentence):
+        read(tmp_path / "scores.csv")
+
+
+def test_what_the_published_stars_counted(report: Report, capsys: Any) -> None:
+    assert report("--published", ROOT / "sweeps" / "published.csv") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "36 of 36 star labels follow from 45,000 outcomes a variant taken as independent, 22 from 15,000" in text
+    assert "probably count images, not trainings" in text
+    assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "15000") == 0
+    assert "this is not how the stars came about" in " ".join(capsys.readouterr().out.split())
+    assert report("--published", "nowhere.csv") == 2
+    assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "0") == 2
+    assert "-n must be" in capsys.readouterr().err
+
+
+def test_verify_recomputes_accuracies_and_cells(
+    tmp_path: Path, grid: Callable[..., list[Run]], report: Report, capsys: Any
+) -> None:
+    runs = grid(2)
+    told = tmp_path / "digits" / "report"
+    assert report(tmp_path / "digits", "--vary", "rnn") == 0
+    assert report("--verify", tmp_path / "digits") == 0
+    text = capsys.readouterr().out
+    assert "18 runs verified from their predictions, and every cell of the " in text
+    assert text.endswith("all agree\n")
+    table = told / "tables" / "digits-variants.csv"
+    right = table.read_text(encoding="utf-8")
+    table.write_text(right.replace("0.72", "0.73", 1), encoding="utf-8")
+    assert report("--verify", tmp_path / "digits") == 1
+    assert (
+        "digits-variants.csv, line 2, test: 0.73 is written, 0.72 follows from the predictions"
+        in capsys.readouterr().out
+    )
+    table.write_text(right, encoding="utf-8")
+    path = runs[3].folder / "predictions.npz"
+    with np.load(path) as arrays:
+        columns = dict(arrays)
+    columns["test_class"] = (columns["test_class"] + (np.arange(200) < 2)) % 10
+    np.savez(path, **columns)
+    assert report("--verify", tmp_path / "digits") == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{path} gives test/acc" in text
+    assert "one was altered" in text
+    path.write_bytes(path.read_bytes()[:1000])
+    assert report("--no-page", tmp_path / "digits") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{path} does not hold a run's predictions" in text
+    assert "9 variants, 17 runs" in text

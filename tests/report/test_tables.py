@@ -1,0 +1,333 @@
+"""What stands in the tables, which runs it rests on, and what is said where it does not hold."""
+
+import csv
+import io
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridnets import stats
+from hybridnets.report import Asked, ReportError, analyse
+from hybridnets.report import table as formats
+from hybridnets.report.analysis import Part
+from hybridnets.report.declared import declaration
+from hybridnets.report.export import all_tables, tables
+from hybridnets.report.published import published, rows
+from hybridnets.report.results import read
+from hybridnets.report.table import Cell, Table, row
+from hybridnets.runs import Run, manifest
+
+Make = Callable[..., Run]
+Grid = Callable[..., list[Run]]
+ROOT = Path(__file__).parents[2]
+PRIMARY = {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}
+
+
+def part(out: Path, **asked: Any) -> Part:
+    (found,) = analyse(read([out]), "title", "command", Asked(**asked)).parts
+    return found
+
+
+def lines(found: Table) -> dict[str, list[str]]:
+    """Cells by a row's first words; rows below a line are under its words and theirs."""
+    result, above = {}, ""
+    for first, *rest in found.rows:
+        above = first.text if not first.text.startswith(" ") else above
+        result[first.text if first.text == above else above + first.text] = [cell.text for cell in rest]
+    return result
+
+
+def table(found: Part, key: str) -> Table:
+    return next(each for each in all_tables(found) if each.key == key)
+
+
+def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Grid) -> None:
+    grid()
+    found = part(tmp_path)
+    titles = [each.title for each in found.tables if each.key.startswith("table-") and each.key.endswith("-test")]
+    assert titles == [
+        f"{title} (test accuracy)"
+        for title in (
+            "model: cnn and crnn",
+            "model: cnn and ecrnn",
+            "model: crnn and ecrnn",
+            "rnn: lstm and bilstm",
+            "nodes: 16 and 32",
+        )
+    ]
+    third = table(found, "table-3-val")
+    assert third.header == ("", "1x16", "1x32")
+    told = lines(third)
+    by_label = {variant.label: variant for variant in found.section.variants}
+    mean = by_label["crnn-lstm-1x16"].scores("val")
+    assert mean is not None
+    assert told["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
+    d = [
+        100 * (a.scores["val"] - b.scores["val"])
+        for a, b in zip(by_label["ecrnn-bilstm-1x32"].runs, by_label["crnn-bilstm-1x32"].runs, strict=True)
+    ]
+    assert told["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f}"
+    # The three kinds of stars, each from its own test; over seeds they are corrected for the table's size.
+    contrast = found.contrasts[2]
+    family = [*contrast.comparisons, *contrast.best]
+    evidence = {c.name: c.evidence("val") for c in family}
+    name = "ecrnn-bilstm-1x32 - crnn-bilstm-1x32"
+    place = list(evidence).index(name)
+    assert told["ecrnn - crnn, bilstm  stars over images"][1] == (stats.stars(evidence[name].pooled.p) or "-")
+    for words, test in (("", "plain"), (", corrected", "corrected")):
+        p = stats.holm([getattr(e, test).p for e in evidence.values()])[place]
+        assert told[f"ecrnn - crnn, bilstm  stars over seeds{words}"][1] == (stats.stars(p) or "-")
+    assert any(f"Holm over the {len(evidence)} comparisons" in sentence for sentence in third.caption)
+    assert "corrected" not in " ".join(lines(table(found, "table-3-test")))  # r is about val
+    assert [c.name for c in found.contrasts[0].best] == []  # one CNN is no choice
+
+
+def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Grid) -> None:
+    runs = grid(2, lost=(("ecrnn", "lstm", 32, 1),))
+    found = part(tmp_path)
+    best = found.contrasts[2].best
+    assert [c.variant.axes["rnn"] for c in best] == [
+        "bilstm"
+    ]  # among lstm one cell is not complete: nobody knows its best
+    (comparison,) = best
+    for side in (comparison.variant, comparison.baseline):
+        means = {
+            v.label: np.mean([run.scores["val"] for run in v.runs])
+            for v in found.section.variants
+            if v.axes.get("rnn") == "bilstm" and v.axes["model"] == side.axes["model"]
+        }
+        assert side.label == max(means, key=lambda label: means[label])
+    captions = {key: " ".join(table(found, f"table-3-{key}").caption) for key in ("test", "val")}
+    assert "chosen by its mean on val and compared here on test" in captions["test"]
+    assert "chosen on the data that it is compared on" in captions["val"]
+    assert len(runs) == 18
+
+
+def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Grid) -> None:
+    grid(3, PRIMARY and {"primary": PRIMARY}, lost=(("ecrnn", "bilstm", 16, 1),), diverged=(("crnn", "lstm", 32, 2),))
+    found = part(tmp_path)
+    told = lines(table(found, "table-3-test"))
+    assert told["ecrnn bilstm"][0].endswith("(2/3 runs)")
+    assert told["ecrnn - crnn, bilstm"][0].endswith("(2/3 seeds)")
+    crnn = next(v for v in found.section.variants if v.label == "crnn-lstm-1x32")
+    sound = [run.scores["test"] for run in crnn.runs if not run.diverged]
+    assert len(sound) == 2
+    cell = table(found, "variants").rows[[v.label for v in found.section.variants].index("crnn-lstm-1x32")]
+    assert cell[1].text == "3, 1 diverged"
+    assert cell[2].text.startswith(f"{100 * np.mean(sound):.2f} ± ")
+    assert cell[2].text.endswith(f"[{100 * np.mean([*sound, 0.1]):.2f}]")  # chance among ten classes
+    for kind in ("images", "seeds"):
+        assert told[f"ecrnn - crnn, lstm  stars over {kind}"][1] == "n/a (1 diverged)"
+    assert "crnn (runs diverged)" in " ".join(table(found, "effects-test").caption)
+    (answer,) = found.answers
+    assert "(test, the mean of 2 seeds of 3 asked for)" in answer.sentences[0]
+
+
+def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Grid) -> None:
+    grid()
+    found = part(tmp_path)
+    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in found.section.variants for run in v.runs}
+    nodes = [
+        np.mean([score["crnn", r, "1", "32", s] - score["crnn", r, "1", "16", s] for r in ("lstm", "bilstm")])
+        for s in "012"
+    ]
+    (line,) = [
+        cells
+        for cells in table(found, "effects-val").rows
+        if cells[0].text == "crnn" and cells[1].text == "nodes 16 to 32"
+    ]
+    assert line[3].value == pytest.approx(np.mean(nodes))
+    assert line[5].value == pytest.approx(stats.paired_t(nodes).p)
+    assert line[6].value == pytest.approx(stats.paired_t(nodes, ratio=3 / 7).p)
+    both = [cells for cells in table(found, "effects-val").rows if cells[1].text == "rnn x nodes"]
+    assert [cells[0].text for cells in both] == ["crnn", "ecrnn"]
+
+
+def test_the_primary_analysis_heads_and_says_when_it_was_declared(tmp_path: Path, grid: Grid, finished: Make) -> None:
+    finished("cnn", 9)
+    runs = grid(3, {"primary": PRIMARY})
+    (answer,) = part(tmp_path).answers
+    assert (
+        answer.question
+        == "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on this data set, over splits and seeds?"
+    )
+    evidence = answer.comparison.evidence("test")
+    assert evidence.plain.interval is not None
+    low, high = (100 * end for end in evidence.plain.interval)
+    assert f"95 % interval {low:+.2f} to {high:+.2f} (the plain paired t over seeds)" in answer.sentences[0]
+    assert len(answer.sentences) == 2
+    path = tmp_path / "sweeps" / "grid.json"
+    text = path.read_text(encoding="utf-8")
+    for century, when in (("19", "before the runs"), ("30", "after 6 of its 6 runs had begun")):
+        path.write_text(text.replace('"declared": "20', f'"declared": "{century}'), encoding="utf-8")
+        (answer,) = part(tmp_path).answers
+        assert answer.declared.endswith(when)
+    assert len(runs) == 27
+
+
+@pytest.mark.parametrize(
+    ("d", "margin", "verdict"),
+    [
+        ((0.030, 0.031, 0.029), 1.0, "So crnn-lstm-1x16 is better than cnn, by more than the 1.00 points that matter."),
+        ((-0.030, -0.031, -0.029), 0, "So cnn is better than crnn-lstm-1x16."),
+        ((0.030, 0.031, 0.029), 5.0, "is better than cnn, but by less than the 5.00 points that would matter."),
+        ((0.030, 0.031, 0.029), 3.0, "is better than cnn; whether by the 3.00 points that matter is not settled."),
+        ((0.001, -0.001, 0.0), 1.0, "So the two are as good as equal: the whole interval lies within the 1.00 points"),
+        ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better, for 0 lies in the interval; about "),
+    ],
+)
+def test_the_answer_in_plain_words(
+    d: tuple[float, ...], margin: float, verdict: str, tmp_path: Path, finished: Make
+) -> None:
+    for seed, difference in enumerate(d):
+        finished("cnn", seed, test=0.7)
+        finished("crnn", seed, test=0.7 + difference)
+    (answer,) = part(tmp_path, primary=("crnn-lstm-1x16", "cnn"), margin=margin).answers
+    assert verdict in answer.sentences[1]
+
+
+def test_no_number_of_seeds_can_is_said_with_what_to_change(tmp_path: Path, finished: Make) -> None:
+    for seed, difference in enumerate((0.02, -0.01, 0.0)):
+        finished("cnn", seed, val=0.7)
+        finished("crnn", seed, val=0.7 + difference)
+    asked = {
+        "primary": {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val", "test": "corrected", "margin": 0.5}
+    }
+    manifest.write(tmp_path, "sweep", "command", [finished("cnn", 0), finished("crnn", 0)], asked)
+    (answer,) = part(tmp_path).answers
+    assert "cannot be settled by more seeds alone (no number of seeds can on overlapping splits" in answer.sentences[1]
+    power = table(part(tmp_path), "power")
+    assert any(
+        cells[0].text == "val" and cells[1].text == "corrected t" and cells[3].text == "n/a" for cells in power.rows
+    )
+    assert any("Hold out less" in sentence for sentence in power.caption)
+
+
+def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Grid) -> None:
+    grid(2)
+    keys = [c.grid for c in part(tmp_path, vary=("rnn",)).contrasts]
+    assert [(g.axis, g.low, g.high) for g in keys] == [("rnn", "lstm", "bilstm")]
+    keys = [c.grid for c in part(tmp_path, baseline="model=crnn", vary=("nodes",)).contrasts]
+    assert [(g.axis, g.low, g.high) for g in keys] == [
+        ("model", "crnn", "cnn"),
+        ("model", "crnn", "ecrnn"),
+        ("nodes", "16", "32"),
+    ]
+    with pytest.raises(ReportError, match=r"--vary must be an axis .* got depth: there is model \(cnn, crnn, ecrnn\)"):
+        part(tmp_path, vary=("depth",))
+    with pytest.raises(ReportError, match="--baseline must be a level of an axis"):
+        part(tmp_path, baseline="model=resnet")
+    assert {c.baseline.label for c in part(tmp_path, baseline="crnn-lstm-1x16").comparisons} == {"crnn-lstm-1x16"}
+
+
+def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Grid) -> None:
+    grid(2, {"published": rows(ROOT / "sweeps" / "published.csv")})
+    told = lines(table(part(tmp_path), "table-2-val"))
+    assert told["ecrnn bilstm  published"] == ["77.08", "75.95"]
+    assert told["cnn  published"][0] == "73.25"
+    assert told["ecrnn - cnn, bilstm  published"] == ["+3.83 ***", "+2.70 ***"]
+
+
+SECTIONS: dict[str, tuple[Any, str]] = {
+    "no section": ([], "report must be a section with primary, tables, published"),
+    "a typo": ({"primry": {}}, "report must hold primary, tables, published only, got primry"),
+    "no baseline": ({"primary": {"variant": "a"}}, "report.primary must have variant, baseline, got no baseline"),
+    "one variant": ({"primary": {"variant": "a", "baseline": "a"}}, "must compare two variants, got a"),
+    "a metric": (
+        {"primary": PRIMARY | {"metric": "loss"}},
+        "report.primary.metric must be test, val or score, got loss",
+    ),
+    "a test": ({"primary": PRIMARY | {"test": "z"}}, "report.primary.test must be paired or corrected, got z"),
+    "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired where metric is test"),
+    "a margin": (
+        {"primary": PRIMARY | {"margin": -1}},
+        "report.primary.margin must be a number of percent from 0 to 100, got -1",
+    ),
+    "tables": ({"tables": "all"}, "report.tables must be a list"),
+    "a table": (
+        {"tables": [{"vary": "rnn", "from": "lstm"}]},
+        r"report.tables\[0\] must have vary, from, to, got no to",
+    ),
+    "published": ({"published": [{"candidate": "a"}]}, "with numbers of percent in each row, and row 1 does not"),
+}
+
+
+@pytest.mark.parametrize("which", SECTIONS)
+def test_a_report_section_is_refused_in_one_sentence(which: str) -> None:
+    section, sentence = SECTIONS[which]
+    with pytest.raises(ReportError, match=sentence):
+        declaration(section)
+
+
+def test_the_paper_is_transcribed_whole() -> None:
+    found = published(rows(ROOT / "sweeps" / "published.csv"))
+    assert len(found.accuracies) == 17
+    assert len(found.stars) == 34  # of 36 labels two comparisons stand twice
+    for (candidate, baseline), (difference, _) in found.stars.items():
+        assert 100 * (found.accuracies[candidate] - found.accuracies[baseline]) == pytest.approx(difference, abs=0.011)
+
+
+AWKWARD = Table(
+    "awkward",
+    r"100 % of {_$#&~^\} | <b>",
+    ("variant", "a_b", "p < .05"),
+    (row("x|y & *z* \\", Cell("77.95 ± 0.30", 0.7795), "***"), row("  sub $x_1$", Cell("n/a (one seed)"), "-")),
+    ("* optimistic; 50 %.", "p < .05"),
+)
+
+
+def test_markdown_escapes_what_would_be_markup() -> None:
+    text = formats.markdown(AWKWARD)
+    assert r"| x\|y & \*z\* \\ | 77.95 ± 0.30 | \*\*\* |" in text
+    assert "| --- | ---: | ---: |" in text
+
+
+def test_csv_holds_the_numbers_behind_the_cells() -> None:
+    assert list(csv.reader(io.StringIO(formats.comma_separated(AWKWARD))))[1:] == [
+        ["x|y & *z* \\", "0.7795", "***"],
+        ["  sub $x_1$", "n/a (one seed)", "-"],
+    ]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path, grid: Grid) -> None:
+    grid(2, {"primary": PRIMARY}, diverged=(("crnn", "lstm", 32, 1),))
+    report = analyse(read([tmp_path]), "title", "command")
+    bodies = [text for name, text in tables(report).items() if name.endswith(".tex")]
+    bodies.append(formats.latex(AWKWARD))
+    assert len(bodies) > 10
+    source = "\n".join(
+        [
+            r"\documentclass{article}\usepackage{booktabs}\begin{document}",
+            *(rf"{body}\clearpage" for body in bodies),
+            r"\end{document}",
+        ]
+    )
+    (tmp_path / "all.tex").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Grid) -> None:
+    grid(2)
+    files = tables(analyse(read([tmp_path]), "title", "command"))
+    assert {name.rpartition(".")[2] for name in files} == {"txt", "md", "tex", "csv"}
+    tests = list(csv.DictReader(io.StringIO(files["tests.csv"])))
+    assert {line["test"] for line in tests} >= {
+        "paired t over images",
+        "McNemar exact, seed 1",
+        "bootstrap over seeds and images",
+    }
+    assert all(bool(line["p"]) != bool(line["why"]) for line in tests)
+    assert not any(math.isnan(float(line["estimate"] or 0)) for line in tests)
