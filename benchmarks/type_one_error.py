@@ -128,8 +128,9 @@ def trained(rng: np.random.Generator, views: Array, labels: Array, learner: str)
     train, val = x[:, :, :TRAIN], x[:, :, TRAIN:]
     turned = train.swapaxes(-1, -2)
     solution = np.linalg.solve(turned @ train + np.eye(x.shape[-1]), turned @ y[:, :TRAIN, None])  # (2, S, F + 1, 1)
-    correct = np.asarray((val @ solution)[..., 0] * y[:, TRAIN:] > 0, np.float64)  # (2, S, N - TRAIN)
-    return correct[0] - correct[1]
+    correct: Array = np.asarray((val @ solution)[..., 0] * y[:, TRAIN:] > 0, np.float64)  # (2, S, N - TRAIN)
+    difference: Array = correct[0] - correct[1]
+    return difference
 
 
 def p_values(outcomes: Array) -> dict[str, float | None]:
@@ -156,7 +157,7 @@ def simulate(repeats: int, seed: int = 0) -> tuple[list[Error], list[Check]]:
     Returns:
         The type-I errors, ordered by learner, arm, test, seeds; and the differences behind them, by learner and arm.
     """
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     pool = twinned(*draw(np.random.default_rng(seed), EXAMPLES // 2))
     errors, checks = [], []
