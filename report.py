@@ -8,14 +8,17 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
     from hybridnets.report import Asked, Found, Report
     from hybridnets.report.analysis import Part
+    from hybridnets.report.picture import Picture
 
+T = TypeVar("T")
 EXTRA = ("jinja2", "matplotlib")  # what page and figures need
 EXAMPLES = """\
 examples:
@@ -72,11 +75,12 @@ def _read(paths: list[Path]) -> "Found":
     return results.read(paths, progress=_progress)
 
 
-def _progress(folders: list[Path]) -> Any:
+def _progress(things: Iterable[T], what: str = "reading runs", unit: str = "run") -> Iterable[T]:
+    """Shows how far it got, where somebody looks."""
     from tqdm import tqdm
 
-    # Only where somebody looks, and only where there is something to wait for.
-    return tqdm(folders, desc="reading runs", unit="run", leave=False, disable=None if len(folders) > 50 else True)
+    shown: Iterable[T] = tqdm(things, desc=what, unit=unit, leave=False, disable=None)
+    return shown
 
 
 def _write(report: "Report", asked: "Asked", to: Path) -> None:
@@ -84,12 +88,15 @@ def _write(report: "Report", asked: "Asked", to: Path) -> None:
     from hybridnets.report.export import export
 
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    pictures, page = {}, None
+    pictures: dict[str, list[Picture]] = {}
+    page = None
     if not missing:
         from hybridnets.report.figures import pictures as drawn
         from hybridnets.report.page import page as laid_out
 
-        pictures = {part.section.data: list(drawn(part, functools.partial(_dataset, part))) for part in report.parts}
+        for part in report.parts:
+            figures = drawn(part, functools.partial(_dataset, part))
+            pictures[part.section.data] = list(_progress(figures, "drawing figures", "figure"))
         page = laid_out(report, pictures)
     export(to, report, dataclasses.asdict(asked), page, pictures)
     if missing:

@@ -206,7 +206,7 @@ def write_csv(errors: list[Error], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Error._fields)
-        writer.writerows([*e[:4], f"{e.error:.6g}", f"{e.standard_error:.3g}", e.repeats] for e in errors)
+        writer.writerows([*e[:4], f"{e.error:.6g}", f"{e.standard_error:.6g}", e.repeats] for e in errors)
 
 
 def read_csv(path: Path) -> list[Error]:

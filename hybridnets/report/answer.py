@@ -48,7 +48,7 @@ def answer(comparison: Comparison, primary: Primary, section: Section, declared:
     unit = unit_of(section)
     evidence = comparison.evidence(primary.metric)
     test = evidence.corrected if primary.test == "corrected" else evidence.plain
-    about = NEW if primary.test == "corrected" else evidence.question
+    about = NEW if primary.test == "corrected" else evidence.question or "over seeds of which some share a split"
     return Answer(
         comparison,
         primary.metric,
@@ -84,7 +84,8 @@ def _verdict(e: Evidence, primary: Primary, test: stats.Test, unit: Unit) -> str
             f"That does not say which is better, for {e.comparison.no_star}: the runs that are left are the lucky ones."
         )
     if test.interval is None:
-        return f"That does not say which is better ({test.why}): train more seeds."
+        more = ": train more seeds" if len(e.pairs) == 1 else ""
+        return f"That does not say which is better ({test.why}){more}."
     low, high = test.interval
     margin = f"{unit.level(primary.margin)}{' ' + unit.differences if unit.scale == 100 else ''}"
     if low > 0 or high < 0:

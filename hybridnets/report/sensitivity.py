@@ -35,6 +35,29 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str,
     yield one("corrected resampled t", NEW, e.corrected)
     yield one("Wilcoxon signed rank", about, e.wilcoxon)
     yield one("sign flip", about, e.sign_flip)
+    if e.question is not None:
+        yield from _sizes(e, about, margin, unit)
+    networks = "these trained networks"
+    yield one("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
+    yield one("the same, clustered by image", f"{networks}, images like these", e.clustered)
+    yield one("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
+    if found := e.mcnemar:
+        exact, mid = ([getattr(m, kind) for m in found] for kind in ("exact", "mid_p"))
+        won = sum(m.only_a > m.only_b for m in found)
+        yield (
+            *(
+                "McNemar, seed by seed: exact",
+                f"the two networks of a seed; {won} of {len(found)} favour the first",
+                mean,
+                "n/a",
+            ),
+            "; ".join(map(p_value, exact)),
+        )
+        yield "McNemar, seed by seed: mid-p", "the two networks of a seed", mean, "n/a", "; ".join(map(p_value, mid))
+
+
+def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[tuple[Cell | str, ...]]:
+    """How large the difference is beside its spread, how often it is there, and how probably it matters."""
     effect = e.effect
     if effect.g is None:
         yield "effect size g", about, f"n/a ({effect.why})", "n/a", ""
@@ -59,23 +82,6 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str,
         said = Cell(f"{posterior.better:.2f} / {posterior.equivalent:.2f} / {posterior.worse:.2f}", posterior.better)
     zone = f"better / within ±{unit.level(margin)} / worse"
     yield f"Bayesian t: P({zone})", NEW if e.ratio else about, said, unit.interval(posterior.interval), ""
-    networks = "these trained networks"
-    yield one("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
-    yield one("the same, clustered by image", f"{networks}, images like these", e.clustered)
-    yield one("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
-    if found := e.mcnemar:
-        exact, mid = ([getattr(m, kind) for m in found] for kind in ("exact", "mid_p"))
-        won = sum(m.only_a > m.only_b for m in found)
-        yield (
-            *(
-                "McNemar, seed by seed: exact",
-                f"the two networks of a seed; {won} of {len(found)} favour the first",
-                mean,
-                "n/a",
-            ),
-            "; ".join(map(p_value, exact)),
-        )
-        yield "McNemar, seed by seed: mid-p", "the two networks of a seed", mean, "n/a", "; ".join(map(p_value, mid))
 
 
 def power(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:

@@ -331,3 +331,17 @@ def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Grid) -> None:
     }
     assert all(bool(line["p"]) != bool(line["why"]) for line in tests)
     assert not any(math.isnan(float(line["estimate"] or 0)) for line in tests)
+
+
+def test_splits_that_are_shared_in_part_carry_no_test(tmp_path: Path, finished: Make) -> None:
+    for model, test in (("cnn", 0.7), ("crnn", 0.72)):
+        for n, seed in enumerate(((0, 0, 0), (0, 1, 0), (5, 0, 0))):
+            finished(model, seed, test=test + n * n / 100)
+    (answer,) = part(tmp_path).answers
+    assert "over seeds of which some share a split?" in answer.question
+    assert answer.sentences[1] == "That does not say which is better (some seeds share a split)."
+    over_seeds = [
+        cells for cells in answer.tables[0].rows if "images" not in cells[1].text and "image" not in cells[2].text
+    ]
+    assert all(cells[5].text.startswith("n/a") for cells in over_seeds), over_seeds
+    assert not any("P(" in cells[1].text or "effect" in cells[1].text for cells in over_seeds)
