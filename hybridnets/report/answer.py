@@ -8,7 +8,7 @@ from hybridnets.report.declared import TESTS, Primary
 from hybridnets.report.evidence import NEW, Comparison, Evidence
 from hybridnets.report.sensitivity import power, sensitivity
 from hybridnets.report.table import Table
-from hybridnets.report.units import Unit
+from hybridnets.report.units import Unit, metric_name
 from hybridnets.report.units import unit as unit_of
 from hybridnets.report.variants import Section
 
@@ -53,7 +53,7 @@ def answer(comparison: Comparison, primary: Primary, section: Section, declared:
         comparison,
         primary.metric,
         primary.margin,
-        f"Is {primary.variant} better than {primary.baseline} by its {primary.metric} accuracy, {about}?",
+        f"Is {primary.variant} better than {primary.baseline} by its {metric_name(primary.metric).rstrip(' *')}, {about}?",
         (_found(evidence, primary, test, unit), _verdict(evidence, primary, test, unit)),
         declared,
         (

@@ -17,6 +17,8 @@ def sensitivity(comparison: Comparison, margin: float, metrics: Sequence[str], u
         f"{comparison.name}, in {unit.differences}; n = {len(comparison.pairs)} pairs of runs. Nothing here is corrected for "
         "being one of many: the primary analysis answers, this table says how much the answer hangs on the test.",
         *([f"* {OPTIMISTIC}"] if "val" in metrics else []),
+        "Probability of improvement: how often the first wins on a seed (Bouthillier et al. 2021), with Clopper and Pearson's "
+        "interval; their bootstrap has no width where one side always wins.",
         "Over seeds: how the architectures differ over trainings. Over images: the trained networks are held fixed.",
     )
     header = ("metric", "test", "about", "estimate", "95 % interval", "p")

@@ -64,10 +64,13 @@ def test_every_model_saw_the_same_split_of_its_seed(swept: Path) -> None:
 
 
 def test_report_compares_them(swept: Path) -> None:
-    done = python("report.py", "runs", "--baseline", "cnn", "--csv", "tables", cwd=swept)
+    done = python("report.py", "runs", "--baseline", "cnn", cwd=swept)
     assert done.returncode == 0, done.stderr
     assert "digits: 2 variants, 4 runs" in done.stdout
-    assert len((swept / "tables" / "runs.csv").read_text().splitlines()) == 5
+    assert (swept / "runs" / "report" / "index.html").exists()
+    assert len((swept / "runs" / "report" / "tables" / "runs.csv").read_text().splitlines()) == 5
+    assert (swept / "runs" / "report" / "figures" / "digits-gallery.png").exists()  # the images were found again
+    assert python("report.py", "--verify", "runs", cwd=swept).returncode == 0
 
 
 def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_jobs_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> N
         _wait_for(lambda: all(path.exists() and path.read_text() for path in ready))
         assert all(_alive(path) for path in ready)
         parent.send_signal(number)
-        output, _ = parent.communicate(timeout=20)
+        output, _ = parent.communicate(timeout=60)
     _wait_for(lambda: not any(_alive(path) for path in ready))
     assert not (tmp_path / "ready/app-3").exists()
     if number == signal.SIGKILL:
