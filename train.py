@@ -25,7 +25,11 @@ def main(cfg: DictConfig) -> float:
     try:
         run = config.check(cfg)
         result = run.result()
+        if result is None and cfg.dry_run:
+            print(f"{run.name} would run in {run.folder}")
+            return float("nan")
         if result is None:
+            config.check_diverged(run, cfg)
             from hybridnets.config.build import build
             from hybridnets.training import train
 

@@ -1,5 +1,6 @@
 """From a configuration to the run that it asks for: rules, identity, and what a sweep's launcher wants to know."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -25,8 +27,12 @@ from hybridnets.report.declared import declaration
 from hybridnets.report.published import rows
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
+from hybridnets.runs.files import read_json
 from hybridnets.runs.identity import Identity, identity
 from hybridnets.runs.labels import labels
+from hybridnets.runs.store import DivergedError
+from hybridnets.runs.store import reason as reason_of
+from hydra_plugins import process_launcher as launcher
 
 
 class ConfigError(ValueError):
@@ -152,7 +158,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     if hydra.sweeper.get("max_batch_size"):
         raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
     report = _report(configs[0])
-    jobs = [Job(check(cfg)) for cfg in configs]
+    jobs = [Job(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     _tell_apart(jobs)
     configurations = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True)}
@@ -216,22 +222,38 @@ def _rehearse(configs: list[DictConfig]) -> None:
             raise ConfigError(done.stderr.strip().splitlines()[-1])
 
 
-class Job:
+class Job(launcher.Job):
     """One run of a sweep, as the launcher sees it.
 
     Args:
         run: The run.
+        cfg: Its configuration.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, cfg: DictConfig) -> None:
+        accelerator, devices = cfg.trainer.get("accelerator"), cfg.trainer.get("devices")
+        dealt = accelerator in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
+        super().__init__(str(run.folder), run.name, (1 if devices is None else max(devices, 0)) if dealt else 0)
         self.run = run
-        self.key = str(run.folder)
-        self.name = run.name
+        self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
 
     def finished(self) -> bool:
         """Whether the run has its result."""
         return self.run.result() is not None
+
+    def refuses(self) -> str:
+        """A run that diverged would do so again."""
+        return "" if self.retry_diverged else diverged(self.run)
+
+    def cost(self) -> tuple[float, float]:
+        """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""
+        seconds, sizes = [], []
+        for folder in {result.parent for result in self.run.folder.parent.glob("*/result.json")}:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                seconds.append(sum(read_json(folder / "provenance.json")["epoch_seconds"].values()))
+                sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        return (median(seconds), median(sizes)) if sizes else (math.nan, math.nan)
 
     def result(self) -> float:
         """What main returned for the finished run."""
@@ -244,6 +266,22 @@ class Job:
             return 0.0, ""
         shown = "  ".join(f"{key} {history[-1][key]:.3f}" for key in ("val/acc",) if key in history[-1])
         return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {shown}"
+
+
+def diverged(run: Run) -> str:
+    """Why a run is not tried again: its loss was not finite; empty where it was, or where nothing is known of it."""
+    told = reason_of(run.folder)
+    return f"{told} (retry_diverged=true tries it again)" if told.startswith(DivergedError.__name__) else ""
+
+
+def check_diverged(run: Run, cfg: DictConfig) -> None:
+    """Refuses a run that would only diverge again.
+
+    Raises:
+        ConfigError: If it diverged before, and nobody asks to try it again.
+    """
+    if not cfg.retry_diverged and (told := diverged(run)):
+        raise ConfigError(f"{run.name} is not trained again: {told}")
 
 
 def command() -> str:

@@ -39,6 +39,8 @@ class Config:
     ckpt_path: str | None = None
     out: str = MISSING
     report: Any = None
+    retry_diverged: bool = False
+    dry_run: bool = False
 
 
 def register() -> None:

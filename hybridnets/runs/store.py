@@ -23,6 +23,14 @@ class RunBusyError(ValueError):
     """Another process trains this run just now."""
 
 
+class DivergedError(ValueError):
+    """The loss is no longer finite: the same run would end so again."""
+
+
+class StoppedError(ValueError):
+    """The run was asked to end, and did so where it can go on from."""
+
+
 class Run:
     """One run: an identity and the folder that follows from it.
 

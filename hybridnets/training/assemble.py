@@ -11,7 +11,7 @@ import torch
 from hybridnets.models import Classifier
 from hybridnets.models.summary import Layer, layers
 from hybridnets.runs.store import Run
-from hybridnets.training.callbacks import Record, Reseed
+from hybridnets.training.callbacks import Finite, Record, Reseed
 from hybridnets.training.checkpoints import DurableCheckpointIO
 
 
@@ -68,7 +68,7 @@ def assemble(run: Run, build: Build) -> Parts:
         model.configure_optimizers()
     record = Record(run)
     trainer = build.trainer(
-        callbacks=[*callbacks, Reseed(seeds["order"]), record],
+        callbacks=[*callbacks, Reseed(seeds["order"]), Finite(), record],
         plugins=[DurableCheckpointIO()],
         default_root_dir=run.folder,
     )

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import signal
+import threading
 import time
 from typing import Any
 
@@ -12,9 +14,12 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from hybridnets.models import Classifier
 from hybridnets.runs.files import write_text
-from hybridnets.runs.store import Attempt, Run
+from hybridnets.runs.store import Attempt, DivergedError, Run, StoppedError
 
 log = logging.getLogger("hybridnets")
+
+SAFE_POINT = signal.SIGUSR2  # from hydra/launcher=local, and from schedulers that are about to take the node away
+ADVICE = "the training diverged; a smaller optimizer.lr or trainer.gradient_clip_val=1 may keep it"
 
 
 class Reseed(Callback):
@@ -31,6 +36,39 @@ class Reseed(Callback):
         """Seeds by order seed, epoch and rank."""
         key = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+
+
+class Finite(Callback):
+    """Ends a training whose loss is NaN or infinite, and says at which step that was.
+
+    On the CPU each step is looked at when it is done. Elsewhere that would make the device wait for us at every step: there
+    the first bad step is remembered on the device, and asked for at the epoch's end.
+    """
+
+    def on_train_epoch_start(self, _: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing bad has been seen yet."""
+        self.first = torch.full((), -1, dtype=torch.int64, device=pl_module.device)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        """Looks at a step's loss."""
+        bad = ~torch.isfinite(outputs["loss"].detach())
+        step = trainer.fit_loop.batch_idx
+        if pl_module.device.type == "cpu":
+            if bad:
+                what = f"train/loss is {float(outputs['loss'])}"
+                raise DivergedError(f"{what} at step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}")
+        else:
+            self.first = torch.where((self.first < 0) & bad, step, self.first)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Asks the device, and looks at val/loss: a model may blow up between the last step and its evaluation."""
+        if (step := int(self.first)) >= 0:
+            raise DivergedError(
+                f"train/loss is not finite from step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}"
+            )
+        value = trainer.callback_metrics.get("val/loss")
+        if value is not None and not torch.isfinite(value):
+            raise DivergedError(f"val/loss is {float(value)} after epoch {trainer.current_epoch}: {ADVICE}")
 
 
 class Record(Checkpoint):
@@ -52,6 +90,15 @@ class Record(Checkpoint):
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.ended = False
+        self.asked = False
+
+    def on_fit_start(self, *_: Any) -> None:
+        """From here on the run ends after its epoch when it is asked to."""
+        if threading.current_thread() is threading.main_thread():  # only there can handlers be set
+            signal.signal(SAFE_POINT, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run takes up."""
@@ -87,6 +134,11 @@ class Record(Checkpoint):
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key != "epoch")
             log.info("epoch %d: %s  %.1f s%s", trainer.current_epoch, shown, seconds, "  best" if better else "")
         trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
+        # All ranks together, for one alone would leave the others waiting.
+        if trainer.strategy.reduce_boolean_decision(self.asked, all=False) and not self.ended:
+            raise StoppedError(
+                f"asked to end, after epoch {trainer.current_epoch}: the same command goes on from there"
+            )
 
     def write_metrics(self) -> None:
         """Writes metrics.csv, a line an epoch."""

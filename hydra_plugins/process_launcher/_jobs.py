@@ -3,36 +3,72 @@
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from hydra.errors import CompactHydraException
 
 
-class Job(Protocol):
-    """One job as the function named by `hydra.launcher.plan` describes it.
+class Job:
+    """One job as the function named by `hydra.launcher.plan` describes it; without a plan every job is such a one.
 
-    Attributes:
+    Args:
         key: Jobs with equal keys are one job: it is started once, and each of them gets its result.
         name: Short and readable, for the table and the messages.
+        gpus: How many GPUs it uses, where there are any; 0 for none, or where it sees to that itself.
     """
 
-    key: str
-    name: str
+    def __init__(self, key: str, name: str, gpus: int = 1) -> None:
+        self.key, self.name, self.gpus = key, name, gpus
 
     def finished(self) -> bool:
         """Whether its result is there already, so that no process has to be started."""
-        ...
+        return False
+
+    def refuses(self) -> str:
+        """Why it is not to be started although it has no result, as when it would only fail again; empty where it is."""
+        return ""
 
     def result(self) -> Any:
         """What the application's main function returned; asked of a finished job only."""
-        ...
+        return None
 
     def progress(self) -> tuple[float, str]:
         """The share done, 0 to 1, and a few words such as "epoch 3/20  val/acc 0.713".
 
         Asked about twice a second, also before the job has begun: it must be cheap.
         """
-        ...
+        return 0.0, ""
+
+    def cost(self) -> tuple[float, float]:
+        """Seconds that the whole job takes, and bytes that it leaves, as far as earlier ones tell; NaN where unknown."""
+        return math.nan, math.nan
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may run at a time, and how often; see `LocalLauncher`."""
+
+    jobs: int
+    jobs_per_gpu: int
+    retries: int
+    on_failure: str
+
+    def check(self) -> None:
+        """Refuse what cannot be followed.
+
+        Raises:
+            ValueError: With the key, the rule and the value.
+        """
+        for key, least, what in (
+            ("jobs", 1, "how many jobs run at a time"),
+            ("jobs_per_gpu", 1, "how many jobs share a GPU"),
+            ("retries", 0, "how often a job that failed is started again"),
+        ):
+            value = getattr(self, key)
+            if value < least:
+                raise LauncherError(f"hydra.launcher.{key} must be {least} or more, got {value}: it says {what}.")
+        if self.on_failure not in ("continue", "stop"):
+            raise LauncherError(f"hydra.launcher.on_failure must be continue or stop, got '{self.on_failure}'.")
 
 
 class LauncherError(CompactHydraException, ValueError):
@@ -66,7 +102,8 @@ class Run:
     started: float = math.nan
     ended: float = math.nan
     value: Any = None  # what main returned
-    reason: str = ""  # why it failed
+    reasons: list[str] = field(default_factory=list)  # why each attempt failed
+    devices: tuple[str, ...] = ()  # the GPUs that it was dealt
     traceback: str = ""
     last_output: list[str] = field(default_factory=list)
 
@@ -92,6 +129,16 @@ class Run:
         """Seconds until its end at the pace of this process; NaN while unknown."""
         gained = self.share - self.share_at_start
         return self.elapsed * (1 - self.share) / gained if self.state == "running" and gained > 0 else math.nan
+
+    @property
+    def reason(self) -> str:
+        """Why it failed; of several attempts, why each did."""
+        last = self.reasons[-1] if self.reasons else ""
+        if len(self.reasons) < 2:
+            return last
+        if len(set(self.reasons)) == 1:
+            return f"{last} ({len(self.reasons)} attempts)"
+        return "; ".join(f"attempt {n}: {reason}" for n, reason in enumerate(self.reasons, start=1))
 
     @property
     def failure(self) -> JobFailed:

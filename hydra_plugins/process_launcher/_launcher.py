@@ -4,6 +4,7 @@ import copy
 import os
 import re
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,9 +32,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 import __main__
 
-from ._jobs import Job, LauncherError, Run
+from ._jobs import Job, LauncherError, Limits, Run
 from ._processes import run_all, signals_unwind
-from ._table import display, summary
+from ._table import display, foreseen, summary
 
 
 @dataclass
@@ -42,6 +43,10 @@ class LocalLauncherConf:
 
     _target_: str = "hydra_plugins.process_launcher._launcher.LocalLauncher"
     jobs: int = 1  # how many run at a time
+    jobs_per_gpu: int = 1  # how many of those share a GPU, where there are any
+    retries: int = 0  # how often a job that failed is started again
+    on_failure: str = "continue"  # or stop: then nothing more is started
+    dry_run: bool = False  # say what would run, and start nothing
     plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
 
 
@@ -56,24 +61,28 @@ class LocalLauncher(Launcher):
 
     Args:
         jobs: How many run at a time, 1 or more.
+        jobs_per_gpu: How many of them share a GPU; GPUs are dealt out in turn by CUDA_VISIBLE_DEVICES.
+        retries: How often a job that failed is started again; the reason of each attempt is kept.
+        on_failure: "continue" with the other jobs, or "stop": what runs goes on to its end, and nothing more is started.
+        dry_run: Say what would run and what is there, and start nothing.
         plan: Dotted name of a function that takes the jobs' configurations, resolved, and returns a `Job` for each. It
             is called once, before any process starts; a ValueError that it raises ends the sweep before it began.
     """
 
-    def __init__(self, jobs: int, plan: str | None) -> None:
-        self.jobs = jobs
+    def __init__(
+        self, jobs: int, plan: str | None, jobs_per_gpu: int, retries: int, on_failure: str, dry_run: bool
+    ) -> None:
         self.plan = plan
+        self.dry_run = dry_run
+        self.limits = Limits(jobs, jobs_per_gpu, retries, on_failure)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every launcher.
 
         Raises:
-            ValueError: `jobs` is less than 1.
+            ValueError: A setting lies outside its range.
         """
-        if self.jobs < 1:  # here, since Hydra wraps what __init__ raises
-            raise LauncherError(
-                f"hydra.launcher.jobs must be 1 or more, got {self.jobs}: it says how many jobs run at a time."
-            )
+        self.limits.check()  # here, since Hydra wraps what __init__ raises
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -98,17 +107,24 @@ class LocalLauncher(Launcher):
                 run.look()
                 if job.finished():
                     run.state, run.share, run.value = "there already", 1.0, job.result()
+                elif reason := job.refuses():
+                    run.state, run.reasons = "failed", [reason]
+        if self.dry_run:
+            print(foreseen(list(runs.values()), len(jobs), self.limits.jobs), flush=True)
+            sys.exit(0)  # Hydra's sweepers would take missing values for results
 
         documents = {number: document for number, (_, document) in zip(numbers, composed, strict=True)}
-        with signals_unwind(), tempfile.TemporaryDirectory(prefix="hydra-jobs-") as scratch:
+        with signals_unwind() as ending, tempfile.TemporaryDirectory(prefix="hydra-jobs-") as scratch:
             for run in runs.values():
                 if run.state == "pending":
                     _write_config(documents[run.number], Path(scratch), run.number)
             try:
                 with display(list(runs.values())) as show:
-                    run_all(list(runs.values()), _program(), Path(scratch), self.jobs, show)
+                    run_all(list(runs.values()), _program(), Path(scratch), self.limits, ending, show)
             finally:
                 print(summary(list(runs.values()), len(jobs)), flush=True)
+            if ending.asked:
+                sys.exit(128 + signal.SIGINT)
 
         for job, job_return in zip(jobs, returns, strict=True):
             run = runs[job.key]
@@ -157,7 +173,7 @@ class LocalLauncher(Launcher):
     def _plan(self, returns: list[JobReturn]) -> list[Job]:
         """The jobs as the plan sees them, one for each configuration."""
         if self.plan is None:
-            return [_UnknownJob(str(i), " ".join(filter_overrides(r.overrides or []))) for i, r in enumerate(returns)]
+            return [Job(str(i), " ".join(filter_overrides(r.overrides or []))) for i, r in enumerate(returns)]
         try:
             plan = get_method(self.plan)
         except Exception as error:  # whatever importing the application's module raises
@@ -169,23 +185,6 @@ class LocalLauncher(Launcher):
                 f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(returns)} configurations."
             )
         return jobs
-
-
-@dataclass
-class _UnknownJob:
-    """The job of an application without a plan."""
-
-    key: str
-    name: str
-
-    def finished(self) -> bool:
-        return False
-
-    def result(self) -> Any:
-        return None
-
-    def progress(self) -> tuple[float, str]:
-        return 0.0, ""
 
 
 def _write_config(document: dict[str, Any], scratch: Path, number: int) -> None:

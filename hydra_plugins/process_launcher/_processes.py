@@ -11,36 +11,58 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from ._jobs import Run
+from ._jobs import Limits, Run
 
 GRACE_SECONDS = 5.0  # between asking a process to end and killing it
 POLL_SECONDS = 0.1
 SHOW_SECONDS = 0.5
 LAST_LINES = 20
+SAFE_POINT = signal.SIGUSR2  # asks a job to end where nothing is lost, as schedulers do before they take a node away
 
 
-def run_all(runs: list[Run], program: list[str], scratch: Path, jobs: int, show: Callable[[], None]) -> None:
+@dataclass
+class Ending:
+    """Whether the user asked for the end: then nothing more is started, and what runs ends at its next safe point."""
+
+    asked: bool = False
+
+
+def run_all(
+    runs: list[Run], program: list[str], scratch: Path, limits: Limits, ending: Ending, show: Callable[[], None]
+) -> None:
     """Run each pending job as `program --config-path scratch --config-name job-N`, until all have ended.
 
     Args:
         runs: The jobs; they are updated in place.
         program: Interpreter and script.
         scratch: The folder that holds the configurations; receives reports and output.
-        jobs: How many run at a time.
+        limits: How many run at a time, and how often.
+        ending: Once asked for, the running jobs get SAFE_POINT, which ends those that know nothing of it.
         show: Called about twice a second.
     """
     waiting = deque(run for run in runs if run.state == "pending")
     running: list[tuple[Run, subprocess.Popen[bytes]]] = []
+    gpus = _gpus()
     shown = 0.0
+    told = False
     try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
+        while (waiting and not ending.asked) or running:
+            while waiting and len(running) < limits.jobs and not ending.asked:
+                devices = _deal(gpus, [run for run, _ in running], waiting[0].job.gpus, limits.jobs_per_gpu)
+                if devices is None:  # until a job gives one back
+                    break
                 run = waiting.popleft()
+                run.devices = devices
                 run.begin()
-                running.append((run, _start(run, program, scratch, jobs)))
+                running.append((run, _start(run, program, scratch, limits.jobs)))
+            if ending.asked and not told:
+                told = True
+                for _, process in running:
+                    _signal_group(process, SAFE_POINT)
             if time.monotonic() - shown >= SHOW_SECONDS:
                 for run, _ in running:
                     run.look()
@@ -52,6 +74,13 @@ def run_all(runs: list[Run], program: list[str], scratch: Path, jobs: int, show:
                     _signal_group(process, signal.SIGKILL)  # ranks of a dead job would wait for it for ever
                     _settle(run, process.returncode, scratch)
                     running.remove((run, process))
+                    if run.state == "failed" and ending.asked:
+                        run.state = "stopped"
+                    elif run.state == "failed" and len(run.reasons) <= limits.retries and not run.job.refuses():
+                        run.state, run.ended = "pending", math.nan
+                        waiting.appendleft(run)
+                    elif run.state == "failed" and limits.on_failure == "stop":
+                        waiting.clear()
     finally:
         _stop([process for _, process in running])
         for run, _ in running:
@@ -60,34 +89,65 @@ def run_all(runs: list[Run], program: list[str], scratch: Path, jobs: int, show:
 
 
 @contextlib.contextmanager
-def signals_unwind() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP unwind the stack without a traceback, so that nothing started is left behind."""
+def signals_unwind() -> Iterator[Ending]:
+    """Let signals end the sweep without a traceback, and with nothing that it started left behind.
+
+    The first Ctrl-C asks for the end, the second unwinds the stack, as SIGTERM and SIGHUP do at once.
+    """
+    ending = Ending()
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and not ending.asked:
+            ending.asked = True
+            words = "Ending: running jobs go on to their next safe point. Ctrl-C again ends them at once."
+            os.write(2, f"\n{words}\n".encode())  # print is not safe in a handler
+            return
         sys.exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
-        yield
+        yield ending
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:  # as nohup and a shell's & do
                 signal.signal(number, leave)
-        yield
+        yield ending
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def _gpus() -> list[str]:
+    """The names of the GPUs that the jobs may have, as CUDA_VISIBLE_DEVICES takes them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+def _deal(gpus: list[str], running: list[Run], wanted: int, jobs_per_gpu: int) -> tuple[str, ...] | None:
+    """The GPUs with the fewest jobs; none where there are none or none is wanted; None where all are taken."""
+    if not gpus or not wanted:
+        return ()
+    load = {gpu: sum(gpu in run.devices for run in running) for gpu in gpus}
+    free = sorted((gpu for gpu in gpus if load[gpu] < jobs_per_gpu), key=lambda gpu: load[gpu])  # in turn where equal
+    if wanted > len(gpus):
+        return ()  # the job itself will say that it cannot have them
+    return tuple(free[:wanted]) if len(free) >= wanted else None
+
+
 def _start(run: Run, program: list[str], scratch: Path, jobs: int) -> subprocess.Popen[bytes]:
     """Start the job's process as the leader of a session of its own, which the terminal's Ctrl-C does not reach."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if run.devices:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
     if "OMP_NUM_THREADS" not in environment:  # MKL follows it, where the user has set it
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         environment["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
         environment.setdefault("MKL_NUM_THREADS", environment["OMP_NUM_THREADS"])
     command = [*program, "--config-path", str(scratch), "--config-name", f"job-{run.number}"]
+    (scratch / f"job-{run.number}.pickle").unlink(missing_ok=True)  # of an attempt before
     with (scratch / f"job-{run.number}.log").open("wb") as output:
         return subprocess.Popen(
             command,
@@ -125,7 +185,7 @@ def _settle(run: Run, code: int, scratch: Path) -> None:
         run.state = "failed"
         run.traceback = report.get("traceback", "")
         run.last_output = _last_lines(output)
-        run.reason = report.get("reason") or _reason(code, run.last_output)
+        run.reasons.append(report.get("reason") or _reason(code, run.last_output))
     output.unlink()  # a long sweep's output would fill the temporary folder
 
 

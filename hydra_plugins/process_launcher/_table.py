@@ -135,14 +135,44 @@ def summary(runs: list[Run], requested: int) -> str:
     count = Counter(run.state for run in runs)
     counts = [f"{count[state]} {state}" for state in ("finished", "there already", "failed", "stopped", "pending")]
     lines = ["", f"{len(runs)} jobs: " + ", ".join(text for text in counts if not text.startswith("0 "))]
+    if count["stopped"] or count["pending"]:
+        lines.append("The same command goes on where this one ended.")
     if requested > len(runs):
-        lines[-1] += f" ({requested} were asked for, but some are the same)"
+        lines[1] += f" ({requested} were asked for, but some are the same)"
     for run in runs:
         if run.state == "failed":
             lines += ["", f"failed: {run.job.name}", f"  why:    {run.reason}", f"  repeat: {run.repeat}"]
             lines += ["  its last output:"] if run.last_output else ["  it printed nothing"]
             lines += [f"  | {line}" for line in run.last_output]
     return "\n".join(lines)
+
+
+def foreseen(runs: list[Run], requested: int, jobs: int) -> str:
+    """What would run and what is there already, and what it would cost by what earlier jobs tell."""
+    count = Counter(run.state for run in runs)
+    lines = [f"{len(runs)} jobs: {count['pending']} would run, {count['there already']} there already"]
+    lines[0] += f", {count['failed']} would not be started" if count["failed"] else ""
+    lines[0] += f" ({requested} were asked for, but some are the same)" if requested > len(runs) else ""
+    for run in runs:
+        begun = f", from {run.share:.0%} on ({run.text})" if run.share > 0 else ""
+        words = {"pending": f"would run{begun}", "failed": f"would not be started: {run.reason}"}
+        lines.append(f"  {run.job.name}: {words.get(run.state, run.state)}")
+    costs = [(run.job.cost(), 1 - run.share) for run in runs if run.state == "pending"]
+    seconds = [whole * left for (whole, _), left in costs if not math.isnan(whole)]
+    sizes = [size for (_, size), _ in costs if not math.isnan(size)]
+    if seconds:
+        unknown = (
+            f", and {len(costs) - len(seconds)} jobs of which nothing is known" if len(seconds) < len(costs) else ""
+        )
+        # The longest is a lower bound, however many run at a time.
+        time_needed = max(sum(seconds) / jobs, *seconds)
+        lines.append(
+            f"about {clock(time_needed)} with {jobs} at a time, and {sum(sizes) / 1e6:,.0f} MB of disk, by what earlier jobs "
+            f"took{unknown}"
+        )
+    elif costs:
+        lines.append("time and disk are unknown: no earlier job tells")
+    return "\n".join([*lines, "nothing was started"])
 
 
 def clock(seconds: float) -> str:

@@ -205,13 +205,16 @@ return repr((values, unset))
 
 PLAN = """
 import pathlib
+from hydra_plugins.process_launcher import Job as Base
 
-class Job:
+class Job(Base):
     def __init__(self, x, folder):
-        self.x, self.key, self.name, self.folder = x, str(abs(x)), f"job {abs(x)}", folder
+        super().__init__(str(abs(x)), f"job {abs(x)}")
+        self.x, self.folder = x, folder
     def finished(self): return self.x == 3
     def result(self): return "from before"
     def progress(self): return 0.5, "half"
+    def cost(self): return 30.0, 2e6
 
 def plan(configs):
     if any(config.x > 9 for config in configs):
@@ -240,6 +243,9 @@ def test_plan_saves_jobs(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("hydra.launcher.jobs=0", "hydra.launcher.jobs must be 1 or more, got 0: it says how many jobs run at a time."),
+        ("hydra.launcher.jobs_per_gpu=0", "hydra.launcher.jobs_per_gpu must be 1 or more, got 0: it says"),
+        ("hydra.launcher.retries=-1", "hydra.launcher.retries must be 0 or more, got -1: it says"),
+        ("hydra.launcher.on_failure=go", "hydra.launcher.on_failure must be continue or stop, got 'go'."),
         ("hydra.launcher.plan=no.such", "hydra.launcher.plan must name a function, got 'no.such': "),
     ],
 )
@@ -335,3 +341,107 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_failed_job_is_tried_again_and_each_reason_is_kept(tmp_path: Path) -> None:
+    body = """
+tries = here / f"tries{cfg.x}"
+tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+n = len(tries.read_text())
+if cfg.x == 1 and n < 3: raise ValueError(f"not at {n}")
+if cfg.x == 2: os.kill(os.getpid(), signal.SIGKILL)
+return n
+"""
+    app = App(tmp_path, body)
+    code, output = app.run("x=1,2,3", "hydra.launcher.retries=2", "hydra.launcher.jobs=2")
+    assert code == 1
+    assert [row[1] for row in app.returns()][::2] == [3, 1]
+    assert "3 jobs: 2 finished, 1 failed" in output
+    assert "why:    killed by SIGKILL (out of memory?) (3 attempts)" in output
+    assert len((tmp_path / "tries2").read_text()) == 3
+    code, output = app.run("x=1", "hydra.launcher.retries=0")
+    assert code == 0  # the third try
+
+
+def test_different_reasons_are_all_told() -> None:
+    from hydra_plugins.process_launcher._jobs import Job, Run
+
+    run = Run(0, Job("0", "job"), "", "failed", reasons=["exit code 3", "killed by SIGKILL"])
+    assert run.reason == "attempt 1: exit code 3; attempt 2: killed by SIGKILL"
+
+
+def test_after_a_failure_nothing_more_is_started_where_that_is_wanted(tmp_path: Path) -> None:
+    app = App(tmp_path, "(here / f'began{cfg.x}').touch()\ntime.sleep(cfg.x)\nassert cfg.x, 'no x'\nreturn cfg.x")
+    code, output = app.run("x=0,3,2", "hydra.launcher.jobs=2", "hydra.launcher.on_failure=stop")
+    assert code == 1
+    assert "3 jobs: 1 finished, 1 failed, 1 pending" in output
+    assert not (tmp_path / "began2").exists()
+    assert "The same command goes on where this one ended." in output
+
+
+SAFE = """
+signal.signal(signal.SIGUSR2, lambda *_: (here / f"asked{cfg.x}").touch())
+(here / f"began{cfg.x}").touch()
+until = time.monotonic() + 60
+while not (here / f"go{cfg.x}").exists() and time.monotonic() < until: time.sleep(0.05)
+raise SystemExit("at a safe point")
+"""
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_ctrl_c_waits_for_a_safe_point_and_a_second_does_not(tmp_path: Path, twice: bool) -> None:
+    app = App(tmp_path, SAFE)
+    with app.start("x=1,2", "hydra.launcher.jobs=1") as parent:
+        _wait_for((tmp_path / "began1").exists)
+        parent.send_signal(signal.SIGINT)
+        _wait_for((tmp_path / "asked1").exists)
+        if twice:
+            parent.send_signal(signal.SIGINT)
+        else:
+            assert parent.poll() is None
+            (tmp_path / "go1").touch()
+        output, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    assert "Ctrl-C again ends them at once." in output
+    assert "2 jobs: 1 stopped, 1 pending" in output
+    assert "The same command goes on where this one ended." in output
+    assert not (tmp_path / "began2").exists()
+    assert "Traceback" not in output
+
+
+def test_gpus_are_dealt_out_in_turn(tmp_path: Path) -> None:
+    body = """
+(here / f"began{cfg.x}").touch()
+while not all((here / f"began{x}").exists() for x in range(4)): time.sleep(0.05)  # all four at once
+return os.environ["CUDA_VISIBLE_DEVICES"]
+"""
+    app = App(tmp_path, body)
+    app.environment["CUDA_VISIBLE_DEVICES"] = "2,5"
+    code, output = app.run("x=0,1,2,3", "hydra.launcher.jobs=4", "hydra.launcher.jobs_per_gpu=2")
+    assert code == 0, output
+    assert [row[1] for row in app.returns()] == ["2", "5", "2", "5"]
+
+
+def test_no_gpu_has_more_jobs_than_it_may() -> None:
+    from hydra_plugins.process_launcher._jobs import Job, Run
+    from hydra_plugins.process_launcher._processes import _deal
+
+    running = [Run(n, Job(str(n), ""), "", devices=(gpu,)) for n, gpu in enumerate("00112")]
+    assert _deal(["0", "1", "2"], running, 1, 2) == ("2",)
+    assert _deal(["0", "1", "2"], running, 2, 2) is None  # until one is given back
+    assert _deal(["0", "1"], [], 2, 1) == ("0", "1")
+    assert _deal(["0", "1"], running, 0, 1) == ()
+    assert _deal([], running, 1, 1) == ()
+    assert _deal(["0"], [], 2, 1) == ()  # the job says that it cannot have them
+
+
+def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
+    app = App(tmp_path, "(here / f'began{cfg.x}').touch()\nreturn cfg.x", "folder: ${hydra:runtime.output_dir}")
+    (tmp_path / "their_plan.py").write_text(PLAN)
+    code, output = app.run("x=1,-1,3,2", "hydra.launcher.plan=their_plan.plan", "hydra.launcher.dry_run=true")
+    assert code == 0, output
+    assert "3 jobs: 2 would run, 1 there already (4 were asked for, but some are the same)" in output
+    assert "job 1: would run, from 50% on (half)" in output
+    assert "job 3: there already" in output
+    assert "about 0:30 with 1 at a time, and 4 MB of disk" in output
+    assert not list(tmp_path.glob("began*"))

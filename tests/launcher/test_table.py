@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from hydra_plugins.process_launcher._jobs import Run, State, time_left
-from hydra_plugins.process_launcher._launcher import _UnknownJob
+from hydra_plugins.process_launcher._jobs import Job, Run, State, time_left
 from hydra_plugins.process_launcher._table import Lines, clock, summary, table
 
 
@@ -16,12 +15,12 @@ def _runs(states: dict[State, int]) -> list[Run]:
         for _ in range(count):
             number = len(runs)
             name = f"crnn-bilstm-2x16 [a={number}] seed={number}"  # brackets are markup to rich
-            run = Run(number, _UnknownJob(str(number), name), f"python app.py seed={number}", state)
+            run = Run(number, Job(str(number), name), f"python app.py seed={number}", state)
             runs.append(run)
             if state in ("running", "failed", "finished"):
                 run.started, run.share, run.text = time.monotonic() - 60, 0.25, "epoch 5/20  val/acc 0.713"
             if state in ("failed", "finished"):
-                run.ended, run.reason = time.monotonic(), "exit code 3" if state == "failed" else ""
+                run.ended, run.reasons = time.monotonic(), ["exit code 3"] if state == "failed" else []
     return runs
 
 
@@ -56,15 +55,15 @@ def test_few_jobs_keep_their_order() -> None:
 
 
 def test_time_left_counts_what_this_launch_gained() -> None:
-    run = Run(0, _UnknownJob("0", "resumed"), "", "running", share=0.75, share_at_start=0.5)
+    run = Run(0, Job("0", "resumed"), "", "running", share=0.75, share_at_start=0.5)
     run.started = time.monotonic() - 100
     assert run.left == pytest.approx(100, rel=0.01)
-    assert time_left([run, Run(1, _UnknownJob("1", "next"), "")], 100) == pytest.approx(500)
-    assert math.isnan(time_left([Run(1, _UnknownJob("1", "next"), "")], 100))
+    assert time_left([run, Run(1, Job("1", "next"), "")], 100) == pytest.approx(500)
+    assert math.isnan(time_left([Run(1, Job("1", "next"), "")], 100))
 
 
 def test_lines_say_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(0, _UnknownJob("0", "my job"), "python app.py")
+    run = Run(0, Job("0", "my job"), "python app.py")
     lines = Lines([run])
     lines.show()
     run.begin()

@@ -89,17 +89,22 @@ def test_a_run_says_what_it_did(finished: Path) -> None:
     assert "best on val" in (finished / "log.txt").read_text()
 
 
-def test_killed_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR2])
+def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
+    number: signal.Signals, finished: Path, tmp_path: Path
+) -> None:
     process = start(tmp_path, *STATEFUL)
     assert process.stderr
     for line in process.stderr:
-        if line.startswith("epoch 1"):
+        if line.startswith("epoch 0" if number == signal.SIGUSR2 else "epoch 1"):
             time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(number)
             break
-    process.wait()
-    process.stderr.close()
+    rest = process.communicate()[1]
     folder = only_run(tmp_path)
+    if number == signal.SIGUSR2:  # asked to end at the next safe point
+        assert process.returncode == 2
+        assert "train.py: asked to end, after epoch 1: the same command goes on from there" in rest
     assert not (folder / "result.json").exists()
     again = start(tmp_path, *STATEFUL)
     assert "goes on after epoch" in again.communicate()[1]
@@ -109,6 +114,28 @@ def test_killed_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(finished:
         assert torch.equal(tensor, weights(folder)[name]), name
     attempts = json.loads((folder / "provenance.json").read_text())["attempts"]
     assert len(attempts) == 2
+
+
+def test_a_run_that_diverges_fails_with_that_name_and_is_not_tried_again(
+    command: Callable[..., Said], tmp_path: Path
+) -> None:
+    words = (*SMALL, "model=cnn", "optimizer.lr=1e30")
+    said = command(*words)
+    assert said.code == 2
+    assert "train.py: train/loss is nan at step 2 of epoch 0: the training diverged; " in said.err
+    folder = only_run(tmp_path / "runs")
+    assert not (folder / "result.json").exists()
+    said = command(*words)
+    assert said.code == 2
+    assert "train.py: cnn seed=0 is not trained again: DivergedError: train/loss is nan at step 2" in said.err
+    assert "(retry_diverged=true tries it again)" in said.err
+    said = command(*words, "retry_diverged=true")
+    assert "the training diverged" in said.err
+    assert len(json.loads((folder / "provenance.json").read_text())["attempts"]) == 2
+    said = command("-m", *words, "seed=0,1", "dry_run=true")
+    assert said.code == 0
+    assert "2 jobs: 1 would run, 0 there already, 1 would not be started" in said.out
+    assert not list(tmp_path.glob("runs/*/*/seed=1*"))
 
 
 def test_load_predicts_as_the_run_did(finished: Path) -> None:
