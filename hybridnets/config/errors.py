@@ -1,6 +1,7 @@
 """Hydra's errors as one sentence each: key, rule, value, and what to do."""
 
 import difflib
+import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from hybridnets.config.check import RULES
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
@@ -36,6 +39,12 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         return f"{error.override} must be an override of the form KEY=VALUE: {_first_line(error)}"
     if isinstance(error, OmegaConfBaseException | HydraException):
         return _first_line(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        where = f"{error.filename}: " if error.filename else ""
+        return (
+            f"out must be a folder with room to write in, and is not ({where}{error.strerror}): the same command goes on "
+            "where there is some"
+        )
     return str(error) if isinstance(error, ValueError) else None
 
 

@@ -58,6 +58,11 @@ class Run:
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The one before, for when the last is damaged, or was just being replaced."""
+        return self.folder / "checkpoints" / "previous.ckpt"
+
+    @property
     def best_checkpoint(self) -> Path:
         """The weights of the reported epoch."""
         return self.folder / "checkpoints" / "best.ckpt"
@@ -109,7 +114,8 @@ class Run:
             try:
                 yield attempt
             except BaseException as error:
-                attempt.end(f"{type(error).__name__}: {error}".strip(": "))
+                with contextlib.suppress(OSError):  # of a disk that is full the error itself tells
+                    attempt.end(f"{type(error).__name__}: {error}".strip(": "))
                 raise
             attempt.end(None)
 

@@ -133,6 +133,8 @@ class Record(Checkpoint):
             self.attempt.epoch(trainer.current_epoch, seconds)
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key != "epoch")
             log.info("epoch %d: %s  %.1f s%s", trainer.current_epoch, shown, seconds, "  best" if better else "")
+        if trainer.is_global_zero and self.run.last_checkpoint.exists():
+            self.run.last_checkpoint.replace(self.run.previous_checkpoint)
         trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
         # All ranks together, for one alone would leave the others waiting.
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False) and not self.ended:

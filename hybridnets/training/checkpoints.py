@@ -1,13 +1,17 @@
 """Checkpoints that are on the disk whole or not at all, and that are read without executing anything."""
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from hybridnets.runs.files import replacing
+from hybridnets.runs.store import Run
+
+log = logging.getLogger("hybridnets")
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
@@ -35,6 +39,54 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} must be a checkpoint, and is missing or damaged ({type(error).__name__}): remove the folder "
             f"{path.parent}, and the run begins anew"
         ) from error
+
+
+class Resumable(NamedTuple):
+    """Where a run goes on from: a checkpoint, and what its record held then."""
+
+    path: Path
+    state: dict[str, Any]
+
+
+def resumable(run: Run, key: str) -> Resumable | None:
+    """The newest of a run's checkpoints that can be read; what is damaged is set aside by name, and said.
+
+    Args:
+        run: The run, whose lock is held.
+        key: Under which its record keeps its state.
+
+    Returns:
+        None where the run begins anew.
+    """
+    paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
+    if paths and not _sound(run.best_checkpoint):
+        # Which weights were the best, the others do not know.
+        for path in paths:
+            _set_aside(path, "the best weights are lost, and the run begins anew")
+        return None
+    for path in paths:
+        try:
+            return Resumable(path, load(path)["callbacks"][key])
+        except (ValueError, KeyError, TypeError):
+            before = path is not paths[-1]
+            _set_aside(path, "the run goes on from the one before" if before else "the run begins anew")
+    return None
+
+
+def _sound(path: Path) -> bool:
+    try:
+        load(path)
+    except ValueError:
+        if path.exists():
+            _set_aside(path, "it was damaged")
+        return False
+    return True
+
+
+def _set_aside(path: Path, why: str) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    log.warning("%s is set aside as %s: %s", path, aside.name, why)
 
 
 def check_start(path: str, model: nn.Module, max_epochs: int | None) -> None:

@@ -15,7 +15,7 @@ from hybridnets.runs.files import write_text
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run
 from hybridnets.training.assemble import Build, assemble
-from hybridnets.training.checkpoints import check_start, load
+from hybridnets.training.checkpoints import check_start, load, resumable
 from hybridnets.training.predictions import accuracy, predict, write
 
 log = logging.getLogger("hybridnets")
@@ -41,7 +41,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     """
     parts = assemble(run, build)
     data, model, trainer, record = parts.data, parts.model, parts.trainer, parts.record
-    if checkpoint and not run.last_checkpoint.exists():
+    if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
         check_start(checkpoint, model, trainer.max_epochs)
 
     with _claim(run) as attempt:
@@ -55,9 +55,9 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
 
-        if run.last_checkpoint.exists():
-            checkpoint = str(run.last_checkpoint)
-            record.load_state_dict(load(run.last_checkpoint)["callbacks"][record.state_key])
+        if found := resumable(run, record.state_key):
+            checkpoint = str(found.path)
+            record.load_state_dict(found.state)
             log.info("goes on after epoch %d", record.history[-1]["epoch"])
         if not record.ended:
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)

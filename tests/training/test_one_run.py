@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,56 @@ def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
         assert torch.equal(tensor, weights(folder)[name]), name
     attempts = json.loads((folder / "provenance.json").read_text())["attempts"]
     assert len(attempts) == 2
+
+
+@pytest.mark.parametrize(
+    ("damaged", "sentence"),
+    [
+        (("last",), "last.ckpt is set aside as last.ckpt.damaged: the run goes on from the one before"),
+        (("last", "previous"), "previous.ckpt is set aside as previous.ckpt.damaged: the run begins anew"),
+        (("best",), "last.ckpt is set aside as last.ckpt.damaged: the best weights are lost, and the run begins anew"),
+    ],
+)
+def test_a_damaged_checkpoint_is_set_aside_and_costs_no_result(
+    damaged: tuple[str, ...], sentence: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / finished.relative_to(finished.parents[2])
+    shutil.copytree(finished, folder)
+    (folder / "result.json").unlink()  # as if it had been killed before its last file
+    for name in damaged:
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        path.write_bytes(path.read_bytes()[:-1000])
+    again = start(tmp_path, *STATEFUL)
+    assert sentence in again.communicate()[1]
+    for name in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+    for name in damaged:
+        assert (folder / "checkpoints" / f"{name}.ckpt.damaged").exists()
+
+
+def test_a_full_disk_is_named_and_harms_nothing(finished: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", small], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        said = start(small, *STATEFUL)
+        sentence = said.communicate()[1].splitlines()[-1]
+        assert said.returncode == 2
+        assert sentence.startswith("train.py: out must be a folder with room to write in, and is not (")
+        assert "No space left on device" in sentence
+        subprocess.run(["mount", "-o", "remount,size=9m", small], check=True)
+        said = start(small, *STATEFUL)
+        said.communicate()
+        assert said.returncode == 0
+        folder = only_run(small)
+        for name in ("result.json", "metrics.csv", "predictions.npz"):
+            assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+        assert not [path for path in folder.rglob(".*") if path.is_file()]  # nothing half written stays
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 def test_a_run_that_diverges_fails_with_that_name_and_is_not_tried_again(
