@@ -28,6 +28,7 @@ examples:
   python report.py runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
   python report.py scores.csv                                any project's: columns variant, seed, score
   python report.py --verify runs/digits                      computes it all again from the stored predictions
+  python report.py --status runs                             how far a sweep is
   python report.py --published sweeps/published.csv          what the stars of published figures counted
 
 A variant is a configuration without its seeds. Its label is the name of its folder; where variants share that name, the
@@ -47,6 +48,11 @@ def main(argv: list[str] | None = None) -> int:
             return _published(arguments.published, arguments.n)
         if not arguments.paths:
             raise ReportError("FOLDER must be given: the folder of runs that train.py wrote to, or a file of scores")
+        if arguments.status:
+            from hybridnets.report import status
+
+            print(status.told(arguments.paths))
+            return 0
         if arguments.verify:
             return _verify(arguments)
         if arguments.margin is not None and not 0 <= arguments.margin < float("inf"):
@@ -218,6 +224,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
     add("--to", type=Path, metavar="FOLDER", help="where page, tables and figures go (default: FOLDER/report)")
     add("--no-page", action="store_true", help="print only, write nothing")
+    add("--status", action="store_true", help="how far the runs are, also while they run")
     add(
         "--verify",
         action="store_true",

@@ -183,6 +183,14 @@ def state(folder: Path) -> State:
     return "failed" if (folder / "provenance.json").exists() else "pending"
 
 
+def owner(folder: Path) -> str:
+    """Who holds a run's lock, as it wrote there; empty where nobody did."""
+    try:
+        return (folder / "lock").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 def reason(folder: Path) -> str:
     """Why the last attempt at a run ended early, in one line; empty where it did not, or where nothing is recorded."""
     try:
