@@ -12,6 +12,9 @@ demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and repor
 test: $(BIN)/.ready ## every test: no network, no GPU
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+torture: $(BIN)/.ready ## the long form of the tests that kill: an hour
+	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py
+
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -27,4 +30,4 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,report,dev]'
 	@touch $@
 
-.PHONY: help demo test lint check
+.PHONY: help demo test torture lint check

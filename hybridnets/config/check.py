@@ -30,7 +30,7 @@ from hybridnets.runs import identity as ids
 from hybridnets.runs.files import read_json
 from hybridnets.runs.identity import Identity, identity
 from hybridnets.runs.labels import labels
-from hybridnets.runs.store import DivergedError
+from hybridnets.runs.store import DivergedError, owner, state
 from hybridnets.runs.store import reason as reason_of
 from hydra_plugins import process_launcher as launcher
 
@@ -245,6 +245,10 @@ class Job(launcher.Job):
     def refuses(self) -> str:
         """A run that diverged would do so again."""
         return "" if self.retry_diverged else diverged(self.run)
+
+    def busy(self) -> str:
+        """The process that trains it just now."""
+        return f"by {owner(self.run.folder)}" if state(self.run.folder) == "running" else ""
 
     def cost(self) -> tuple[float, float]:
         """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""

@@ -10,6 +10,8 @@ from hybridnets.report.results import Finished, Found, ReportError
 from hybridnets.runs import identity as ids
 
 NEEDED = ("variant", "seed", "score")
+FAILED = ("", "nan", "inf", "infinity")  # a score of a training that failed
+LARGEST = 1e100  # whose square is a number still
 OPTIONAL = ("split", "n_train", "n_val", "predictions", "seconds", "parameters")
 
 
@@ -70,11 +72,11 @@ def _run(path: Path, line: Mapping[str, str | None], reader: Reader) -> Finished
         seed = int(values["seed"])
     except ValueError:
         raise ValueError(f"seed must be a whole number, got {values['seed'] or 'nothing'}") from None
-    score = _number(values, "score") if values["score"] else math.nan
+    score = math.nan if values["score"].lower().lstrip("+-") in FAILED else _number(values, "score")
     outcomes: dict[str, Outcomes] = {}
     if stored := values.get("predictions"):
         outcomes = {"score": reader.file(path.parent / stored)}
-    failed = not math.isfinite(score)
+    failed = math.isnan(score)
     sizes = [_number(values, key) for key in ("n_val", "n_train") if values.get(key)]
     if sizes and (len(sizes) < 2 or min(sizes) <= 0):
         raise ValueError("n_train and n_val must both be numbers above 0")
@@ -101,9 +103,12 @@ def _run(path: Path, line: Mapping[str, str | None], reader: Reader) -> Finished
 
 def _number(values: Mapping[str, str], key: str) -> float:
     try:
-        return float(values[key])
+        found = float(values[key])
     except ValueError:
-        raise ValueError(f"{key} must be a number, got {values[key]}") from None
+        found = math.nan
+    if not abs(found) <= LARGEST:
+        raise ValueError(f"{key} must be a number, at most {LARGEST:g}, got {values[key]}")
+    return found
 
 
 def _classes(found: Iterable[Outcomes]) -> tuple[str, ...]:

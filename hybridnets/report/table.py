@@ -107,7 +107,9 @@ def latex(table: Table) -> str:
     """A table environment with booktabs; needs no other package."""
 
     def line(cells: list[str]) -> str:
-        return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
+        first, *rest = (cell.translate(LATEX) for cell in cells)
+        # The end of the row before would take a bracket or a star for its own.
+        return " & ".join([f"{{}}{first}" if first.startswith(("[", "*")) else first, *rest]) + r" \\"
 
     columns = "l" * table.left + "r" * (len(table.header) - table.left)
     body = [line([cell.text for cell in cells]) for cells in table.rows]

@@ -26,7 +26,11 @@ def variants(section: Section) -> Table:
                 Cell(f"{variant.parameters:,}" if variant.parameters is not None else "n/a", variant.parameters),
                 _seconds(variant.epoch_seconds),
                 _seconds(variant.run_seconds),
-                Cell(str(epochs[0]) if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}"),
+                Cell(
+                    (str(epochs[0]) if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}")
+                    if any(epochs)
+                    else "n/a"
+                ),
             ]
         rows.append(tuple(cells))
     caption = [

@@ -28,6 +28,10 @@ class Job:
         """Why it is not to be started although it has no result, as when it would only fail again; empty where it is."""
         return ""
 
+    def busy(self) -> str:
+        """Who else is at it just now, as another sweep may be; empty where nobody is. Asked before it is started."""
+        return ""
+
     def result(self) -> Any:
         """What the application's main function returned; asked of a finished job only."""
         return None
@@ -85,7 +89,7 @@ class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names wh
     traceback: str = ""
 
 
-State = Literal["pending", "running", "finished", "there already", "failed", "stopped"]
+State = Literal["pending", "running", "finished", "there already", "elsewhere", "failed", "stopped"]
 
 
 @dataclass

@@ -51,11 +51,11 @@ def run_all(
     told = False
     try:
         while (waiting and not ending.asked) or running:
-            while waiting and len(running) < limits.jobs and not ending.asked:
-                devices = _deal(gpus, [run for run, _ in running], waiting[0].job.gpus, limits.jobs_per_gpu)
+            while len(running) < limits.jobs and not ending.asked and (run := _next(waiting)):
+                devices = _deal(gpus, [run for run, _ in running], run.job.gpus, limits.jobs_per_gpu)
                 if devices is None:  # until a job gives one back
                     break
-                run = waiting.popleft()
+                waiting.remove(run)
                 run.devices = devices
                 run.begin()
                 running.append((run, _start(run, program, scratch, limits.jobs)))
@@ -68,7 +68,7 @@ def run_all(
                     run.look()
                 show()
                 shown = time.monotonic()
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS if running else SHOW_SECONDS)
             for run, process in list(running):
                 if _has_ended(run, process):
                     _signal_group(process, signal.SIGKILL)  # ranks of a dead job would wait for it for ever
@@ -76,6 +76,10 @@ def run_all(
                     running.remove((run, process))
                     if run.state == "failed" and ending.asked:
                         run.state = "stopped"
+                    elif run.state == "failed" and (run.job.finished() or run.job.busy()):
+                        run.reasons.pop()  # another sweep was first
+                        run.state, run.ended = "pending", math.nan
+                        waiting.append(run)
                     elif run.state == "failed" and len(run.reasons) <= limits.retries and not run.job.refuses():
                         run.state, run.ended = "pending", math.nan
                         waiting.appendleft(run)
@@ -83,9 +87,26 @@ def run_all(
                         waiting.clear()
     finally:
         _stop([process for _, process in running])
+        for run in waiting:
+            run.state = "pending"
         for run, _ in running:
             run.state, run.ended = "stopped", time.monotonic()
         show()
+
+
+def _next(waiting: deque[Run]) -> Run | None:
+    """The first job that nobody else is at; those that somebody else has finished meanwhile are taken from the queue."""
+    for run in list(waiting):
+        if run.job.finished():
+            run.state, run.share, run.value = "there already", 1.0, run.job.result()
+            waiting.remove(run)
+        elif who := run.job.busy():
+            run.look()
+            run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
+        else:
+            run.state = "pending"
+            return run
+    return None
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ LOOKS: dict[State, tuple[str, str]] = {  # mark and colour
     "failed": ("✗", "red"),
     "stopped": ("■", "yellow"),
     "pending": ("·", "dim"),
+    "elsewhere": ("~", "blue"),
     "finished": ("✓", "green"),
     "there already": ("✓", "dim"),
 }
@@ -80,7 +81,7 @@ def _choose(runs: list[Run], room: int) -> tuple[list[Run], Counter[str]]:
         return runs, Counter()
     pending = [run for run in runs if run.state == "pending"]
     latest = sorted((run for run in runs if run.state == "finished"), key=lambda run: -run.ended)
-    rows = [run for run in runs if run.state == "running"]
+    rows = [run for run in runs if run.state in ("running", "elsewhere")]
     rows += [run for run in runs if run.state in ("failed", "stopped")]
     rows += pending[:3] + latest + pending[3:] + [run for run in runs if run.state == "there already"]
     room = max(1, room - 1)  # a line for the rest

@@ -445,3 +445,44 @@ def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
     assert "job 3: there already" in output
     assert "about 0:30 with 1 at a time, and 4 MB of disk" in output
     assert not list(tmp_path.glob("began*"))
+
+
+SHARED = """
+from hydra_plugins.process_launcher import Job as Base
+import fcntl, pathlib
+
+class Job(Base):
+    def __init__(self, x):
+        super().__init__(str(x), f"job {x}")
+        self.x = x
+    def finished(self): return pathlib.Path(f"done{self.x}").exists()
+    def result(self): return "theirs"
+    def busy(self):
+        try:
+            with open(f"lock{self.x}", "rb") as lock: fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError: return ""
+        except BlockingIOError: return "by another sweep"
+        return ""
+
+def plan(configs): return [Job(config.x) for config in configs]
+"""
+
+
+def test_two_sweeps_at_once_run_each_job_once(tmp_path: Path) -> None:
+    body = """
+import fcntl
+with open(here / f"lock{cfg.x}", "a") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not (here / f"done{cfg.x}").exists(), "twice"
+    time.sleep(0.5)
+    (here / f"done{cfg.x}").touch()
+return "mine"
+"""
+    app = App(tmp_path, body)
+    (tmp_path / "their_plan.py").write_text(SHARED)
+    words = ("x=1,2,3,4,5,6", "hydra.launcher.plan=their_plan.plan", "hydra.launcher.jobs=2")
+    with app.start(*words) as one, app.start(*words) as other:
+        outputs = [process.communicate(timeout=60)[0] for process in (one, other)]
+    assert [one.returncode, other.returncode] == [0, 0], outputs
+    assert "twice" not in "".join(outputs)
+    assert all("failed" not in output for output in outputs)

@@ -92,7 +92,7 @@ def test_one_line_that_is_wrong_costs_no_other(tmp_path: Path, report: Report, c
     for sentence in (
         "line 4: seed must be a whole number, got one",
         "line 5: variant must be a name, got nothing",
-        "line 6: score must be a number, got much",
+        "line 6: score must be a number, at most 1e+100, got much",
         "line 7: it has more cells than the header",
         "line 8: b has seed 0 twice; the first counts",
     ):

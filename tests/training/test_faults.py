@@ -1,0 +1,104 @@
+"""A run killed before and after every write, rename and sync, one by one: in the end its files are what they would have been.
+
+The short form takes some of those moments, other ones at each place in the story; HYBRIDNETS_LONG=1 takes all.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+import train
+from hybridnets.training.checkpoints import load
+from tests.conftest import ROOT, SMALL
+
+WORDS = (*SMALL, "model=cnn", "model.dropout=0.2", "trainer.max_epochs=2", "data.batch_size=256")
+KILLED = 9
+SAME = ("result.json", "metrics.csv", "predictions.npz")
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def run(out: Path, fault: Callable[[], None] | None = None) -> int:
+    """Trains in a process of its own, which has torch loaded already, and returns its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            if fault:
+                fault()
+            GlobalHydra.instance().clear()
+            sys.argv = [str(ROOT / "train.py"), *WORDS, f"out={out}"]
+            code = train.command_line()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def dying_at(moment: int, count: Path | None = None) -> Callable[[], None]:
+    """Has the process die at a moment; each operation on the disk has two, before it and after it.
+
+    Args:
+        moment: Which, from 0.
+        count: Where to write how many there were instead.
+    """
+    passed = 0
+
+    def tick() -> None:
+        nonlocal passed
+        if passed == moment:
+            os._exit(KILLED)  # nothing is flushed and no finally runs, as at a SIGKILL
+        passed += 1
+        if count:
+            os.pwrite(counter, str(passed).encode(), 0)
+
+    def around(owner: Any, name: str) -> None:
+        whole = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **keywords: Any) -> Any:
+            tick()
+            done = whole(*arguments, **keywords)
+            tick()
+            return done
+
+        setattr(owner, name, wrapped)
+
+    counter = os.open(count, os.O_WRONLY | os.O_CREAT) if count else -1
+
+    def install() -> None:
+        for owner, name in (
+            *((os, name) for name in ("fsync", "ftruncate")),
+            *((Path, name) for name in ("replace", "write_text", "mkdir")),
+            *((torch, "save"), (np, "savez")),
+        ):
+            around(owner, name)
+
+    return install
+
+
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    assert run(tmp_path / "alone", dying_at(-1, tmp_path / "count")) == 0
+    (alone,) = (tmp_path / "alone").glob("*/*/*/")
+    moments = int((tmp_path / "count").read_text())
+    assert moments > 60
+    chosen = range(moments) if os.environ.get("HYBRIDNETS_LONG") else range(5, moments, 23)
+    for moment in chosen:
+        out = tmp_path / f"killed{moment}"
+        assert run(out, dying_at(moment)) == KILLED
+        for result in out.rglob("result.json"):  # what is there is whole
+            assert result.read_bytes() == (alone / "result.json").read_bytes(), moment
+        assert run(out) == 0, moment
+        folder = out / alone.relative_to(tmp_path / "alone")
+        for name in SAME:
+            assert (folder / name).read_bytes() == (alone / name).read_bytes(), (moment, name)
+        best, expected = (load(each / "checkpoints" / "best.ckpt")["state_dict"] for each in (folder, alone))
+        assert all(torch.equal(tensor, best[name]) for name, tensor in expected.items()), moment
