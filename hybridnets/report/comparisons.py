@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import re
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,6 +13,7 @@ from hybridnets.report.variants import Section, Variant, natural
 
 PLAINEST = "cnn"  # what every variant adds something to
 FEW = 6  # variants whose pairs still make a table to read
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 LEVELS = 4  # of an axis whose pairs still make tables to read
 
 
@@ -113,7 +115,7 @@ def columns(variants: list[Variant], without: str) -> list[str]:
         without: The axis that the table compares.
     """
     axes = dict.fromkeys(axis for variant in variants for axis in variant.axes if axis != without)
-    return [axis for axis in axes if all(v.axes.get(axis, "0").replace(".", "", 1).isdigit() for v in variants)]
+    return [axis for axis in axes if all(NUMBER.fullmatch(v.axes.get(axis, "0")) for v in variants)]
 
 
 def _row(variant: Variant, without: set[str]) -> tuple[tuple[str, str], ...]:

@@ -33,6 +33,9 @@ def effects(section: Section, metric: str, unit: Unit) -> Table | None:
             left_out.append(f"{group} ({len(seeds)} seed{'' if len(seeds) == 1 else 's'} in all of its cells)")
             continue
         distinct = len({each[s].split for each in runs for s in seeds})
+        if distinct not in (1, len(seeds)):
+            left_out.append(f"{group} (some seeds share a split)")
+            continue
         ratios = {run.ratio for each in runs for run in each.values()}
         ratio = next(iter(ratios)) if metric != "test" and distinct == len(seeds) and len(ratios) == 1 else None
         scores = np.array([[each[s].scores[metric] for each in runs] for s in seeds])

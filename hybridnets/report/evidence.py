@@ -97,6 +97,8 @@ class Evidence:
     @cached_property
     def d(self) -> NDArray[np.float64]:
         """One difference a pair, (n,)."""
+        if self.differences.sd == 0:  # equal but for rounding: .75 - .74 and .76 - .75 are one difference
+            return np.full(len(self.pairs), self.differences.mean)
         return np.array([one.scores[self.metric] - other.scores[self.metric] for one, other in self.pairs])
 
     @cached_property
@@ -143,6 +145,10 @@ class Evidence:
             return "one seed"
         if self.question is None:
             return "some seeds share a split"
+        if self.question == POOL:
+            return (
+                "n_val / n_train is not the same for all" if self.pairs[0][0].ratio else "n_val / n_train is not known"
+            )
         return "one split" if self.question == ONE_SPLIT else "the splits are not known"
 
     @cached_property
@@ -244,7 +250,10 @@ def compare(variant: Variant, baseline: Variant) -> Comparison:
             else:
                 pairs.append((run, other))
     sentences = [f"{_seeds(seeds)} left out, they differ in {what}" for what, seeds in apart.items()]
-    if not pairs and not apart:
+    lost = [side.label for side in (variant, baseline) if not side.sound]
+    if lost:
+        sentences = [f"left out, no run of {' and '.join(lost)} is sound"]
+    elif not pairs and not apart:
         seeds = [", ".join(run.seed for run in side.sound) for side in (variant, baseline)]
         sentences = [f"left out, they have no seed in common ({seeds[0]}; {seeds[1]})"]
     return Comparison(variant, baseline, tuple(pairs), "; ".join(sentences))

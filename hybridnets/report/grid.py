@@ -92,7 +92,7 @@ def grid(contrast: Contrast, metric: str, unit: Unit, published: Published, key:
         *(
             "x".join(p)
             if across == ["layers", "nodes"]
-            else " ".join(f"{a} {x}" for a, x in zip(across, p, strict=True)) or metric
+            else " ".join(f"{a} {x}" for a, x in zip(across, p, strict=False)) or metric
             for p in places
         ),
     ]
@@ -132,8 +132,10 @@ def _grid_caption(
     yield LEVELS
     if contrast.best:
         sound = metric == "test"
+        chosen = "val" if metric in ("test", "val") else "these scores"
         yield (
-            "best: the best variant of a row at each level, chosen by its mean on val"
+            "best: the best variant of a row at each level, chosen by its mean on "
+            + chosen
             + (
                 " and compared here on test."
                 if sound

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ from hybridnets.report.analysis import Part, Report
 from hybridnets.report.evidence import NEW, POOL
 from hybridnets.report.picture import Picture
 from hybridnets.report.results import ReportError
-from hybridnets.report.table import Cell, Table, row
+from hybridnets.report.table import UNSEEN, Cell, Table, row
 from hybridnets.report.units import LEVELS, OPTIMISTIC
 
 if TYPE_CHECKING:
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 SORTABLE = ("variants", "differences", "sensitivity", "power", "effects", "lost")
 SHORT = 20  # characters of a cell that stay on one line
 INK = "#123456"  # what a picture draws its text and axes in
-
-# Characters that show nothing, or turn round what follows them, or that no file can hold: a page shows their numbers.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 class Figure(NamedTuple):
@@ -89,7 +85,7 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
         POOL=POOL,
         NEW=NEW,
     )
-    return _visible(html)
+    return _shown(html)
 
 
 def _chapter(name: str, part: Part, pictures: Sequence[Picture]) -> Chapter:
@@ -129,7 +125,7 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _visible(text: str) -> str:
+def _shown(text: str) -> str:
     return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
@@ -137,7 +133,7 @@ def _figure(picture: Picture, name: str) -> Figure:
     """The SVG as part of the page: without namespaces, its ids its own, its ink and its width the page's."""
     from markupsafe import Markup
 
-    root = ElementTree.fromstring(_visible(picture.svg))
+    root = ElementTree.fromstring(_shown(picture.svg))
     for found in root.findall("{*}metadata"):
         root.remove(found)
     for element in root.iter():

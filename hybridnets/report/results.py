@@ -1,6 +1,9 @@
 """The finished runs below some folders, each read and checked by itself: one that is broken costs no other."""
 
 import csv
+import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +16,8 @@ from hybridnets.runs import identity as ids
 from hybridnets.runs.files import read_json
 from hybridnets.runs.store import SCHEMA
 
+NAME = r"[\w.+-]*\w"  # of a data set: it names files
+MOST = 1e15  # of anything that is counted
 ROUNDING = 1e-6  # between two ways to a share of images: a float32 mean, and a count
 
 # What of an attempt's record says where its seconds were measured, with the unit.
@@ -162,6 +167,9 @@ def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
     try:
         if ids.digest(identity) != result["hash"] or identity["seeds"] != result["seeds"]:
             _refuse(path, "was altered: its hash does not follow from its identity")
+        json.dumps(identity, ensure_ascii=False).encode()  # what no file can hold, no report can say
+        if not re.fullmatch(NAME, identity["data"]["name"]):
+            _refuse(path, f"must name its data set plainly, got {identity['data']['name']!r}")
         seeds, best, last = identity["seeds"], result["best"], result["last"]
         images = result.get("images", {})
         found = Finished(
@@ -179,7 +187,9 @@ def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
             split=str(result["split"]),
             ratio=_whole(path, images, "val") / (_whole(path, images, "train") or 1) if images else None,
             # JSON has no NaN: a loss that is not finite is stored as null.
-            diverged=any(part.get(f"{what}/loss", 0.0) is None for part in (best, last) for what in ("train", "val")),
+            diverged=any(
+                not _finite(part.get(f"{what}/loss", 0.0)) for part in (best, last) for what in ("train", "val")
+            ),
             best_epoch=_whole(path, best, "epoch"),
             epochs=_whole(path, result, "epochs"),
             parameters=_whole(path, result["parameters"], "keras"),
@@ -193,9 +203,13 @@ def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
         _refuse(path, f"lacks {error}")
     except ReportError:
         raise
-    except (TypeError, AttributeError, ValueError, RecursionError):
+    except (TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         _refuse(path, "does not have the shape of a result")
     return found
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _outcomes(path: Path, best: Mapping[str, Any], reader: Reader) -> dict[str, Outcomes]:
@@ -220,7 +234,9 @@ def _curves(folder: Path, problems: list[str]) -> dict[str, tuple[float, ...]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = [row for row in csv.reader(file) if row]
-        columns = zip(*([float(cell or "nan") for cell in row] for row in rows), strict=True)
+        columns = list(zip(*([float(cell or "nan") for cell in row] for row in rows), strict=True))
+        if any(abs(value) > MOST for column in columns for value in column):
+            raise ValueError("a number that cannot be")
         return dict(zip(header, columns, strict=True)) if rows else {}
     except FileNotFoundError:
         return {}
@@ -241,13 +257,17 @@ def _provenance(folder: Path, problems: list[str]) -> dict[str, Any]:
         words = [str(last[key]) + unit for key, unit in HARDWARE.items() if key in last]
         versions = [f"{package} {version}" for package, version in last.get("versions", {}).items()]
         commit, changed = last.get("git_commit"), " with changes" if last.get("git_dirty") else ""
+        seconds = tuple(float(value) for value in provenance["epoch_seconds"].values())
+        started = datetime.fromisoformat(attempts[0]["started"]) if "started" in attempts[0] else None
+        if not all(0 <= value <= MOST for value in seconds) or (started and started.timestamp() < 0):
+            raise ValueError("a time that cannot be")
         return {
-            "epoch_seconds": tuple(float(value) for value in provenance["epoch_seconds"].values()),
+            "epoch_seconds": seconds,
             "hardware": ", ".join(words),
             "source": ", ".join([*([f"commit {str(commit)[:10]}{changed}"] if commit else []), *versions]),
-            "started": datetime.fromisoformat(attempts[0]["started"]) if "started" in attempts[0] else None,
+            "started": started,
         }
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError, IndexError):
         problems.append(f"{path} cannot be read: the run counts, its seconds do not")
         return {}
 
@@ -261,7 +281,7 @@ def _accuracy(path: Path, measured: Mapping[str, Any], key: str) -> float:
 
 def _whole(path: Path, measured: Mapping[str, Any], key: str) -> int:
     value = measured[key]
-    if type(value) not in (int, float) or value != value // 1 or value < 0:
+    if type(value) not in (int, float) or not 0 <= value <= MOST or value != value // 1:
         _refuse(path, f"has {key} {value}, which is no whole number")
     return int(value)
 

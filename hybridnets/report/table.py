@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import textwrap
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ WIDTH = 120  # columns of a terminal
 LABEL = 34  # columns of a row's first words, which go on below where they are longer
 CELL = 26  # columns of any other cell, likewise
 
+MARKDOWN = re.compile(r"([\\|*`_\[\]])")
 LATEX = str.maketrans(
     {
         "&": r"\&",
@@ -27,6 +29,10 @@ LATEX = str.maketrans(
         "±": r"\ensuremath{\pm}",
     }
 )
+
+
+# Characters that show nothing, or turn round what follows them, or that no file can hold.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,11 @@ class Table:
     left: int = 1
 
 
+def visible(words: str) -> str:
+    """Words in one line; characters that show nothing, or turn round what follows them, as their numbers."""
+    return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", re.sub(r"[\t\r\n\v\f\x85\u2028\u2029]+", " ", words))
+
+
 def row(*cells: Cell | str) -> tuple[Cell, ...]:
     """A row of cells and plain words."""
     return tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
@@ -92,11 +103,7 @@ def markdown(table: Table) -> str:
     """A pipe table, as GitHub and pandoc read it."""
 
     def line(cells: list[str]) -> str:
-        return (
-            "| "
-            + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*") for cell in cells)
-            + " |"
-        )
+        return "| " + " | ".join(MARKDOWN.sub(r"\\\1", cell).replace("<", "&lt;") for cell in cells) + " |"
 
     rule = "|" + "|".join(" --- " if i < table.left else " ---: " for i in range(len(table.header))) + "|"
     body = [line([cell.text for cell in cells]) for cells in table.rows]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from statistics import fmean, median
 
 from hybridnets.report.results import Finished, Found
+from hybridnets.report.table import visible
 from hybridnets.runs import identity as ids
 from hybridnets.runs.labels import labels
 from hybridnets.runs.manifest import Manifest
@@ -110,7 +111,7 @@ class Variant:
             metric: The metric's name.
         """
         classes = len(self.runs[0].classes)
-        if not self.diverged or not classes:
+        if not self.diverged or not classes or any(run.scores[metric] > 1 for run in self.sound):
             return None
         return fmean([*(run.scores[metric] for run in self.sound), *[1 / classes] * self.diverged])
 
@@ -158,11 +159,16 @@ def sections(found: Found, manifests: Sequence[Manifest] = ()) -> list[Section]:
             {key: ids.variant(group[0].identity) for key, group in grouped.items()},
             {key: group[0].name for key, group in grouped.items()},
         )
+        axes = {key: {**_words(group[0]), **told[key][1]} for key, group in grouped.items()}
+        alike = [found for found in axes.values() if list(axes.values()).count(found) > 1]
+        axes |= {  # where nothing but the name tells variants apart
+            key: {**found, "variant": grouped[key][0].name} for key, found in axes.items() if found and found in alike
+        }
         variants = [
             Variant(
-                label=told[key][0],
+                label=visible(told[key][0]),
                 name=group[0].name,
-                axes={**_words(group[0]), **told[key][1]},
+                axes={axis: visible(level) for axis, level in axes[key].items()},
                 settings=ids.variant(group[0].identity),
                 runs=tuple(sorted(group, key=lambda run: run.seeds)),
                 missing=tuple(_claimed(missing, group[0])),

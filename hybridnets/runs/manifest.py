@@ -40,12 +40,25 @@ def read(out: Path) -> tuple[list[Manifest], list[str]]:
     for path in sorted(out.glob("sweeps/*.json")):
         try:
             held = read_json(path)
-            runs = {str(run["hash"]): PurePath(run["folder"]) for run in held["runs"]}
+            runs = {str(run["hash"]): _relative(run["folder"]) for run in held["runs"]}
             declared = datetime.fromisoformat(held["declared"])
+            declared.timestamp()
             found.append(Manifest(path, out, declared, str(held["command"]), runs, held.get("report")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
             problems.append(f"{path} cannot be read: runs that it asked for and that are missing are not counted")
     return sorted(found, key=lambda manifest: manifest.declared.timestamp()), problems
+
+
+def _relative(folder: str) -> PurePath:
+    """A run's folder below that of all runs.
+
+    Raises:
+        ValueError: If it is no such one.
+    """
+    path = PurePath(folder)
+    if len(path.parts) != 3 or ".." in path.parts or "\0" in folder or max(map(len, path.parts)) > 255:
+        raise ValueError(f"{folder!r} is no run's folder")
+    return path
 
 
 def write(out: Path, name: str | None, command: str, runs: list[Run], report: Any) -> Path:

@@ -176,10 +176,10 @@ def state(folder: Path) -> State:
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return "pending"
     except BlockingIOError:
         return "running"
+    except OSError:  # there is none, or what stands there is no lock
+        return "pending"
     return "failed" if (folder / "provenance.json").exists() else "pending"
 
 
@@ -195,7 +195,7 @@ def reason(folder: Path) -> str:
     """Why the last attempt at a run ended early, in one line; empty where it did not, or where nothing is recorded."""
     try:
         return str(read_json(folder / "provenance.json")["attempts"][-1].get("error", "")).partition("\n")[0]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
         return ""
 
 
