@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import functools
 import importlib.util
+import io
 import json
+import os
 import shlex
 import signal
 import sys
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hybridnets.report.picture import Picture
 
 T = TypeVar("T")
+OURS = "hybridnets.data."  # where data sets are read
 EXTRA = ("jinja2", "matplotlib")  # what page and figures need
 EXAMPLES = """\
 examples:
@@ -39,6 +42,9 @@ settings that set them apart follow ("crnn-lstm-1x16 sequence=positions", in quo
 def main(argv: list[str] | None = None) -> int:
     """Prints the comparison, and writes it as tables, figures and a page."""
     arguments = _arguments(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what a terminal cannot show
     # After the arguments, so that --help need not wait for numpy.
     from hybridnets.report import Asked, ReportError, analyse
     from hybridnets.report.text import told
@@ -55,8 +61,6 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if arguments.verify:
             return _verify(arguments)
-        if arguments.margin is not None and not 0 <= arguments.margin < float("inf"):
-            raise ReportError(f"--margin must be a difference of at least 0, got {arguments.margin}")
         asked = Asked.of(vars(arguments))
         found = _read(arguments.paths)
         report = analyse(
@@ -65,9 +69,13 @@ def main(argv: list[str] | None = None) -> int:
         print(told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))))
         if not arguments.no_page:
             _write(report, asked, _folder(arguments))
+        sys.stdout.flush()  # here, where a full disk can still be told
     except ReportError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"report.py: the report cannot be printed ({error.strerror})", file=sys.stderr)
+        os._exit(2)  # Python would try to flush once more, and tell in its own words
     return 0
 
 
@@ -125,11 +133,14 @@ def _dataset(part: "Part") -> "ImageDataset | None":
         return None
     try:
         cfg: Any = OmegaConf.load(path)
+        if not str(cfg.data.dataset._target_).startswith(OURS):
+            return None  # a report runs no code that a run's file names
         if "mirrors" in cfg.data.dataset:
             cfg.data.dataset.mirrors = []
         found = config.dataset(cfg)
     except Exception as error:  # whatever a data set of anybody's raises, the report is about something else
-        print(f"report.py: no images of {part.section.data} are shown ({str(error).splitlines()[0]})", file=sys.stderr)
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        print(f"report.py: no images of {part.section.data} are shown ({why})", file=sys.stderr)
         return None
     return found if found.sha256 == run.identity["data"].get("sha256") else None
 
@@ -144,14 +155,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     told = f"{len(found.runs)} runs verified from their predictions"
     if (to / RECORD).is_file():
         try:
-            asked = Asked.of(json.loads((to / RECORD).read_text(encoding="utf-8"))["asked"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            record = json.loads((to / RECORD).read_text(encoding="utf-8"))
+            asked = Asked.of(record["asked"])
+            if not record["whole"]:
+                said.append(f"{to / RECORD}: the report was cut short; make it again")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ReportError(
                 f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"
             ) from None
         now = tables(analyse(found, "", "", asked))
         said += cells(now, to / "tables")
-        told += f", and every cell of the {sum(name.endswith('.csv') for name in now)} tables in {to / 'tables'}"
+        count = sum(name.endswith(".csv") for name in now)
+        told += f", and every cell of the {count} tables in {to / 'tables'}, in each format (not the page's)"
     else:
         told += f"; there are no tables in {to} to verify"
     for sentence in said:
@@ -165,8 +180,8 @@ def _published(path: Path, n: int) -> int:
     from hybridnets.report.published import recount, rows
     from hybridnets.report.table import text, wrapped
 
-    if n < 1:
-        raise ReportError(f"-n must be a number of outcomes, at least 1, got {n}")
+    if not 2 <= n <= 10**12:
+        raise ReportError(f"-n must be a number of outcomes from 2 to 10^12, got {n if n < 10**12 else 'more'}")
     table, said = recount(rows(path), n)
     print(f"{text(table)}\n\n{wrapped(said)}")
     return 0
@@ -180,7 +195,7 @@ def _folder(arguments: argparse.Namespace) -> Path:
 
 
 def _title(paths: list[Path]) -> str:
-    return ", ".join(path.resolve().name for path in paths)
+    return ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -1,14 +1,14 @@
 """The whole report as data: answers, tables, and what the figures are drawn from."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from hybridnets.report.answer import Answer, answer
 from hybridnets.report.comparisons import Compared, Contrast, check_labels, chosen, grids
-from hybridnets.report.declared import Declaration, Grid, Primary, declaration
+from hybridnets.report.declared import METRICS, Declaration, Grid, Primary, declaration
 from hybridnets.report.effects import effects
 from hybridnets.report.evidence import Comparison
 from hybridnets.report.grid import grid as grid_table
@@ -36,6 +36,7 @@ class Part:
         comparisons: All comparisons in those tables, each once.
         notes: Sentences on what could not be compared, or only with care.
         lost: The runs that were asked for and have no result.
+        flat: Whether single comparisons were asked for, not only grids.
     """
 
     section: Section
@@ -46,6 +47,7 @@ class Part:
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
     lost: tuple[Missing, ...]
+    flat: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,29 @@ class Report:
     problems: tuple[str, ...]
     commands: tuple[str, ...]
     sources: Sequence[tuple[str, int]]
+
+
+LARGEST = 1e12  # a margin that can still be drawn
+
+
+def _words(values: Any) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+
+
+RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "baseline": ("a label, or axis=level", lambda v: v is None or isinstance(v, str)),
+    "compare": ("labels", _words),
+    "vary": ("axes", _words),
+    "primary": (
+        "the labels of two different variants",
+        lambda v: v is None or (_words(v) and len(set(v)) == len(v) == 2),
+    ),
+    "margin": (
+        f"a difference from 0 to {LARGEST:g}",
+        lambda v: v is None or (isinstance(v, int | float) and 0 <= v <= LARGEST),
+    ),
+    "metric": ("test, val or score", lambda v: v is None or v in METRICS),
+}
 
 
 @dataclass(frozen=True)
@@ -89,10 +114,17 @@ class Asked:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Asked":
-        """From plain values by name: arguments, or what a report's record holds."""
+        """From plain values by name: arguments, or what a report's record holds.
+
+        Raises:
+            ReportError: If a value has no meaning.
+        """
         plain: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
-        lists = {key: tuple(value) for key, value in plain.items() if isinstance(value, list)}
-        return cls(**(plain | lists))
+        plain |= {key: tuple(value) for key, value in plain.items() if isinstance(value, list)}
+        for key, (rule, legal) in RULES.items():
+            if not legal(plain[key]):
+                raise ReportError(f"--{key} must be {rule}, got {plain[key]}")
+        return cls(**plain)
 
 
 def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> Report:
@@ -115,7 +147,7 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
     for each in manifests:
         try:
             declared.append((each, declaration(each.report)))
-        except ReportError as error:
+        except (ReportError, ArithmeticError, RecursionError) as error:
             problems.append(f"{each.path}: {error}; its report section is left out")
     parts = tuple(_part(section, asked, (level[0], level[2]) if level else None, declared) for section in split)
     if asked.primary and not any(part.answers for part in parts):
@@ -155,9 +187,10 @@ def _part(
     flat: list[Comparison] = []
     wanted: list[Grid] = []
     if asked.compare or (asked.baseline and not level):
-        flat, said = chosen(compared, asked.baseline, asked.compare)
+        flat, said = chosen(compared, None if level else asked.baseline, asked.compare)
         notes += said
-    else:
+    single = bool(flat)
+    if level or asked.vary or not flat:
         wanted = [grid for each in known for grid in each.tables] if not (level or asked.vary) else []
         wanted = list(dict.fromkeys(wanted)) or grids(section, level, asked.vary)
     contrasts = [each for each in map(compared.contrast, wanted) if each.comparisons]
@@ -185,6 +218,7 @@ def _part(
         tuple(made),
         tuple(notes),
         tuple(run for runs in (*(v.missing for v in section.variants), section.lost) for run in runs),
+        single,
     )
 
 
@@ -195,6 +229,10 @@ def _answers(
     metrics = compared.section.metrics
     scale = unit_of(compared.section).scale
     default = metrics[0] if metrics else "test"
+    if asked.metric and asked.metric not in metrics:
+        raise ReportError(
+            f"--metric must be one of {', '.join(metrics)} for {compared.section.data}, got {asked.metric}"
+        )
     if asked.primary:
         one, other = (compared.by_label.get(label) for label in asked.primary)
         primary = Primary(*asked.primary, asked.metric or default, "paired", (asked.margin or 0.0) / scale)
@@ -220,9 +258,14 @@ def _answers(
         if not comparison.pairs:
             notes.append(f"{what} cannot be made: {comparison.left_out}")
             continue
-        if asked.margin is not None:
+        when = _when(each, comparison)
+        if asked.margin is not None and asked.margin / scale != primary.margin:
             primary = replace(primary, margin=asked.margin / scale)
-        yield answer(comparison, primary, compared.section, _when(each, comparison))
+            when += "; its margin was given on the command line, after the runs"
+        if asked.metric and asked.metric != primary.metric:
+            primary = replace(primary, metric=asked.metric, test="paired")
+            when += "; its metric was chosen on the command line, after the runs"
+        yield answer(comparison, primary, compared.section, when)
     if not first and metrics and len(only := chosen(compared)[0]) == 1:
         names = (only[0].variant.label, only[0].baseline.label)
         primary = Primary(*names, asked.metric or default, "paired", (asked.margin or 0.0) / scale)

@@ -135,7 +135,8 @@ def _alike(one: Variant, other: Variant, axis: str) -> bool:
 
 def _levels(section: Section) -> dict[str, list[str]]:
     """The levels of every axis that has at least two between which like variants differ, the plainest first."""
-    axes = dict.fromkeys(axis for variant in section.variants for axis in variant.axes)
+    # A variant's name is no setting: it only tells apart what nothing else does.
+    axes = dict.fromkeys(axis for variant in section.variants for axis in variant.axes if axis != "variant")
     found = {}
     for axis in axes:
         levels: dict[str, list[Variant]] = {}

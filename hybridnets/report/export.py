@@ -1,8 +1,11 @@
 """The report as files: the page, the tables in four formats, the figures in three, and what was tested and measured."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,21 +47,27 @@ def export(
     for data, drawn in pictures.items():
         for picture in drawn:
             for suffix, content in (("svg", picture.svg), ("png", picture.png), ("pdf", picture.pdf)):
-                files[f"figures/{data}-{picture.key}.{suffix}"] = content
+                files[f"figures/{_slug(data)}-{picture.key}.{suffix}"] = content
     if page is not None:
         files["index.html"] = page
     try:
         before = _before(to)
+        to.mkdir(parents=True, exist_ok=True)
+        # First what may come to be there: a report that is cut short leaves nothing that the next one does not know.
+        _record(to, asked, before | files.keys(), whole=False)
         for name, content in files.items():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, str):
-                write_text(to / name, content)
-            else:
-                with replacing(to / name) as beside:
-                    beside.write_bytes(content)
-        write_text(to / RECORD, json.dumps({"asked": asked, "files": sorted(files)}, indent=2) + "\n")
+            with replacing(to / name) as beside:
+                beside.write_bytes(content.encode() if isinstance(content, str) else content)
         for name in before - files.keys():
             (to / name).unlink(missing_ok=True)
+        for left in (each for part in ("tables", "figures", ".") for each in (to / part).glob(".*.*")):
+            if found := re.fullmatch(r"\..+\.([0-9]+)", left.name):
+                with contextlib.suppress(ProcessLookupError, OverflowError):
+                    os.kill(int(found[1]), 0)  # another report is being written just now
+                    continue
+                left.unlink(missing_ok=True)
+        _record(to, asked, set(files), whole=True)
     except OSError as error:
         raise ReportError(
             f"--to must be a folder that can be written to, got {to} ({error.strerror}): give another, or --no-page to "
@@ -66,14 +75,23 @@ def export(
         ) from None
 
 
+def _record(to: Path, asked: Mapping[str, Any], files: set[str], whole: bool) -> None:
+    write_text(to / RECORD, json.dumps({"asked": asked, "whole": whole, "files": sorted(files)}, indent=2) + "\n")
+
+
 def _before(to: Path) -> set[str]:
     """The files of an earlier report, as it recorded them."""
     try:
         record = read_json(to / RECORD)
         names = {str(name) for name in record["files"]} if record else set()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return set()
     return {name for name in names if name.split("/")[0] in ("tables", "figures", "index.html") and ".." not in name}
+
+
+def _slug(name: str) -> str:
+    """A name that files may have."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 
 def tables(report: Report) -> dict[str, str]:
@@ -86,7 +104,7 @@ def tables(report: Report) -> dict[str, str]:
     for part in report.parts:
         for table in all_tables(part):
             for suffix, form in FORMATS.items():
-                files[f"{part.section.data}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
+                files[f"{_slug(part.section.data)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
     files["tests.csv"] = _csv(line for part in report.parts for line in _tests(part))
     files["runs.csv"] = _csv(line for part in report.parts for line in _runs(part))
     return files
@@ -158,11 +176,8 @@ def _runs(part: Part) -> Iterator[dict[str, Any]]:
                 "seed_init": init,
                 "seed_order": order,
                 "best_epoch": run.best_epoch,
-                **{
-                    metric: run.scores.get(metric)
-                    for metric in ("test", "val", "val_last", "score")
-                    if metric in run.scores
-                },
+                **{metric: run.scores[metric] for metric in ("test", "val", "val_last") if metric in run.scores},
+                **({"score": None if run.diverged else run.scores["score"]} if "score" in run.scores else {}),
                 "diverged": run.diverged,
                 "parameters": run.parameters,
                 "epochs": run.epochs,

@@ -11,6 +11,7 @@ from hybridnets.report.results import ReportError
 from hybridnets.report.table import Cell, Table, row
 
 COLUMNS = ("table", "baseline", "candidate", "baseline_accuracy", "candidate_accuracy", "difference", "stars")
+ROUNDED = 0.05  # points between a printed difference and that of printed accuracies
 LABELS = ("", "*", "**", "***")
 
 
@@ -42,6 +43,10 @@ def rows(path: Path) -> list[dict[str, str]]:
             found = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise ReportError(f"{path} must be a CSV of published comparisons, and cannot be read ({error})") from None
+    if not found:
+        raise ReportError(f"{path} must have a row of published comparisons, got none")
+    if lacking := [column for column in COLUMNS if column not in found[0]]:
+        raise ReportError(f"{path} must have the columns {', '.join(COLUMNS)}, got no {', '.join(lacking)}")
     published(found, str(path))
     return found
 
@@ -63,13 +68,18 @@ def published(found: Iterable[Mapping[str, Any]], source: str = "report.publishe
             candidate, baseline, label = str(each["candidate"]), str(each["baseline"]), str(each["stars"])
             values = [float(each[column]) for column in ("candidate_accuracy", "baseline_accuracy")]
             difference = float(each["difference"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             raise ReportError(
                 f"{source} must have {', '.join(COLUMNS)} with numbers of percent in each row, and row {number} does not"
             ) from None
-        if not all(0 <= value <= 100 for value in values) or label not in LABELS:
+        if not all(value == 0 or 0.001 <= value <= 100 for value in values) or label not in LABELS:
             raise ReportError(
                 f"{source} must have percentages and one of *, **, *** or nothing, got row {number}: {dict(each)}"
+            )
+        if not abs(values[0] - values[1] - difference) <= ROUNDED:
+            raise ReportError(
+                f"{source} must have the difference of the two accuracies, got {difference} beside {values[0]} and "
+                f"{values[1]} in row {number}"
             )
         accuracies |= {candidate: values[0] / 100, baseline: values[1] / 100}
         stars[candidate, baseline] = (difference, label)
@@ -103,18 +113,19 @@ def recount(found: list[dict[str, str]], n: int) -> tuple[Table, str]:
         )
     labels = [each["stars"] for each in found]
     first, second = (list(side) for side in zip(*numbers, strict=True))
-    same = {count: stats.reproduced(first, second, labels, count) for count in sorted({n, n // 3})}
-    said = (
-        f"{same[n]} of {len(found)} star labels follow from {n:,} outcomes a variant taken as independent"
-        + (f", {same[n // 3]} from {n // 3:,}" if n >= 3 else "")
-        + ". "
-    )
-    said += (
-        "So the stars probably count images, not trainings: they are consistent with all val images of all runs pooled, which "
-        "says that those trained networks differ. What another training would give, they do not say."
-        if same[n] == len(found)
-        else "So this is not how the stars came about: try another -n."
-    )
+    third = n // 3
+    same = {count: stats.reproduced(first, second, labels, count) for count in (n, third) if count >= 2}
+    said = f"{same[n]} of {len(found)} star labels follow from {n:,} outcomes a variant taken as independent"
+    said += f", {same[third]} from {third:,}. " if third in same else ". "
+    if same[n] < len(found):
+        said += "So this is not how the stars came about: try another -n."
+    elif same.get(third, 0) == same[n]:
+        said += "So these labels do not tell what the stars counted."
+    else:
+        said += (
+            "So the stars probably count images, not trainings: they are consistent with all val images of all runs pooled, "
+            "which says that those trained networks differ. What another training would give, they do not say."
+        )
     header = ("table", "variant", "baseline", "difference", "published", "p", "recounted", "same")
     caption = (
         f"t = (b - a) / sqrt((a (1 - a) + b (1 - b)) / n) with n = {n:,} outcomes a variant, two-sided, no pairing, no "

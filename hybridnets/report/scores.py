@@ -3,15 +3,19 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hybridnets.report.predictions import Outcomes, Reader
-from hybridnets.report.results import Finished, Found, ReportError
+from hybridnets.report.results import MOST, Finished, Found, ReportError
+from hybridnets.report.table import visible
 from hybridnets.runs import identity as ids
 
 NEEDED = ("variant", "seed", "score")
 FAILED = ("", "nan", "inf", "infinity")  # a score of a training that failed
 LARGEST = 1e100  # whose square is a number still
+AGREES = 1e-3  # between a score as somebody rounded it and the accuracy of its predictions
+CLASSES = 1000  # that are worth a name each
 OPTIONAL = ("split", "n_train", "n_val", "predictions", "seconds", "parameters")
 
 
@@ -35,19 +39,28 @@ def read(path: Path) -> Found:
             header, lines = list(rows.fieldnames or ()), list(rows)
     except (OSError, ValueError, csv.Error) as error:
         raise ReportError(f"{path} must be a CSV of scores, and cannot be read ({error})") from None
+    if twice := [column for column in dict.fromkeys(header) if header.count(column) > 1]:
+        raise ReportError(f"{path} must have each column once, got {', '.join(twice)} twice")
     if lacking := [column for column in NEEDED if column not in header]:
         raise ReportError(
             f"{path} must have the columns variant, seed and score, got {', '.join(map(str, header)) or 'nothing'}: "
             f"{', '.join(lacking)} is missing"
         )
     reader, found, problems = Reader(), dict[str, Finished](), list[str]()
+    named: dict[str, Mapping[str, str]] = {}
     for number, line in enumerate(lines, start=2):
         try:
             run = _run(path, line, reader)
         except ValueError as error:
             problems.append(f"{path}, line {number}: {error}; it is left out")
             continue
-        if run.hash in found:
+        axes = named.setdefault(run.name, run.axes)
+        if run.axes != axes:
+            problems.append(
+                f"{path}, line {number}: {run.name} has {_told(run.axes)} here and {_told(axes)} above: a variant has one "
+                "setting, so give it another name; it is left out"
+            )
+        elif run.hash in found:
             problems.append(f"{path}, line {number}: {run.name} has seed {run.seed} twice; the first counts")
         else:
             found[run.hash] = run
@@ -55,7 +68,24 @@ def read(path: Path) -> Found:
         raise ReportError(
             f"{path} must have a row that can be used, got none: {'; '.join(problems) or 'no row at all'}"
         )
-    return Found((path.resolve(),), tuple(found.values()), tuple(problems))
+    runs, said = _agreeing(path, list(found.values()))
+    return Found((path.resolve(),), tuple(runs), (*problems, *said))
+
+
+def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[str]]:
+    """The runs with their scores as shares where predictions say so; without predictions that do not give the scores."""
+    known = [run for run in runs if run.outcomes and not run.diverged]
+    if not known:
+        return runs, []
+    for scale in (1, 100):
+        if all(abs(run.scores["score"] / scale - run.outcomes["score"].accuracy) < AGREES for run in known):
+            return [replace(run, scores={"score": run.scores["score"] / scale}) for run in runs], []
+    said = f"{path}: the predictions do not give the scores as accuracies, so nothing is said image by image"
+    return [replace(run, outcomes={}) for run in runs], [said]
+
+
+def _told(axes: Mapping[str, str]) -> str:
+    return ", ".join(f"{axis} {level}" for axis, level in axes.items()) or "no setting"
 
 
 def _run(path: Path, line: Mapping[str, str | None], reader: Reader) -> Finished:
@@ -78,15 +108,18 @@ def _run(path: Path, line: Mapping[str, str | None], reader: Reader) -> Finished
         outcomes = {"score": reader.file(path.parent / stored)}
     failed = math.isnan(score)
     sizes = [_number(values, key) for key in ("n_val", "n_train") if values.get(key)]
-    if sizes and (len(sizes) < 2 or min(sizes) <= 0):
-        raise ValueError("n_train and n_val must both be numbers above 0")
+    if sizes and (len(sizes) < 2 or not 1 <= min(sizes) <= max(sizes) <= MOST):
+        raise ValueError(f"n_train and n_val must both be numbers from 1 to {MOST:g}")
+    for key in ("parameters", "seconds"):
+        if values.get(key) and not 0 <= _number(values, key) <= MOST:
+            raise ValueError(f"{key} must be a number from 0 to {MOST:g}, got {values[key]}")
     identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
     axes = {key: value for key, value in values.items() if key not in (*NEEDED, *OPTIONAL) and value}
     return Finished(
         folder=path,
         hash=ids.digest(identity),
         identity=identity,
-        data=path.stem,
+        data=visible(path.stem),
         name=values["variant"],
         seeds=(seed, seed, seed),
         scores={"score": 0.0 if failed else score},
@@ -112,4 +145,5 @@ def _number(values: Mapping[str, str], key: str) -> float:
 
 
 def _classes(found: Iterable[Outcomes]) -> tuple[str, ...]:
-    return next((tuple(map(str, range(int(each.label.max()) + 1))) for each in found), ())
+    most = max((int(column.max()) for each in found for column in (each.label, each.predicted)), default=-1)
+    return tuple(map(str, range(most + 1))) if most < CLASSES else ()

@@ -43,7 +43,7 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str,
     yield one("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
     yield one("the same, clustered by image", f"{networks}, images like these", e.clustered)
     yield one("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
-    if found := e.mcnemar:
+    if (found := e.mcnemar) and not e.comparison.no_star:
         exact, mid = ([getattr(m, kind) for m in found] for kind in ("exact", "mid_p"))
         won = sum(m.only_a > m.only_b for m in found)
         yield (

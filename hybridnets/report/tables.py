@@ -14,7 +14,7 @@ def variants(section: Section) -> Table:
     """Every variant with its accuracies over the runs, and what it costs."""
     names = {"test": "test", "val": "val at best *", "val_last": "val at last", "score": "score"}
     metrics = [m for m in names if all(m in run.scores for v in section.variants for run in v.runs)]
-    costs = any(v.parameters is not None for v in section.variants)
+    costs = any(v.parameters is not None or v.epoch_seconds is not None for v in section.variants)
     rows = []
     for variant in section.variants:
         runs = ", ".join(filter(None, (variant.finished, variant.trouble)))
@@ -100,9 +100,15 @@ def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key:
         )
     questions = sorted({(NEW if e.ratio else e.question) or "nothing, for some seeds share a split" for e in evidence})
     kinds = {"corrected resampled t (Nadeau and Bengio 2003)" if e.ratio else "plain paired t" for e in evidence}
+    known = all(run.split for e in evidence for pair in e.pairs for run in pair)
+    same = (
+        ": both runs of a pair saw the same split of the same data"
+        if known
+        else ", for all that is known of their splits"
+    )
     caption = (
-        f"{metric_name(metric)}: differences in {unit.differences}, variant minus baseline, paired by seed: both runs of a "
-        "pair saw the same split of the same data. n: pairs. won: pairs that favour the variant : the baseline.",
+        f"{metric_name(metric)}: differences in {unit.differences}, variant minus baseline, paired by seed{same}. "
+        "n: pairs. won: pairs that favour the variant : the baseline.",
         *([f"* {OPTIMISTIC}"] if metric == "val" else []),
         f"95 % interval and p: {' or '.join(sorted(kinds))}; its question: {'; or '.join(questions)}. "
         f"Holm and BH (Benjamini-Hochberg): p over the family of these {len(rows)}.",

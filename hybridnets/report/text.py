@@ -1,7 +1,7 @@
 """The report for a terminal of 120 columns: the answer, all variants, and how they differ."""
 
 from hybridnets.report.analysis import Part, Report
-from hybridnets.report.table import text, wrapped
+from hybridnets.report.table import text, visible, wrapped
 
 
 def told(report: Report, grids: bool = False) -> str:
@@ -26,13 +26,13 @@ def _part(part: Part, grids: bool) -> str:
     if not part.answers:
         blocks.append("No primary analysis was declared: everything here is exploratory.")
     first = part.section.metrics[:1]
-    wanted = "table-" if grids else "differences-"
+    wanted = ("table-", "differences-") if part.flat else "table-" if grids else "differences-"
     shown = [table for table in part.tables if table.key.startswith(wanted) and table.key.endswith(first)]
     blocks += [text(table) for table in (part.variants, *shown)]
     if part.notes:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
     if part.lost:
-        lost = [f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}" for run in part.lost]
+        lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.lost]
         blocks.append("\n".join([f"Runs without a result ({len(lost)})", *map(_item, lost)]))
     return "\n\n".join(blocks)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +46,14 @@ def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
     """A sentence on every cell of the written tables that the recomputed ones do not have.
 
     Args:
-        now: The tables computed again, by file name; only the CSVs are compared.
+        now: The tables computed again, by file name.
         folder: Where the written ones lie.
     """
     for name, text in now.items():
-        if not name.endswith(".csv"):
-            continue
         path = folder / name
+        if not name.endswith(".csv"):
+            yield from _text(path, text)
+            continue
         try:
             written = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, csv.Error) as error:
@@ -67,6 +69,20 @@ def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
                 if not _same(got, want):
                     where = f"{path}, line {number}, {column or 'first column'}"
                     yield f"{where}: {got} is written, {want} follows from the predictions"
+
+
+def _text(path: Path, text: str) -> Iterator[str]:
+    """A sentence on the first line of a written table that is another now."""
+    try:
+        written = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        yield f"{path} cannot be read ({error})"
+        return
+    for number, (got, want) in enumerate(itertools.zip_longest(written.splitlines(), text.splitlines()), start=1):
+        if got != want:
+            got, want = ((line or "nothing").strip() for line in (got, want))
+            yield f"{path}, line {number}: {got} is written, {want} follows from the runs"
+            return
 
 
 def _same(one: str, other: str) -> bool:

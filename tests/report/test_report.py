@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hybridnets.report.comparisons import Compared, chosen
 from hybridnets.report.results import read
 from hybridnets.report.variants import sections
 from hybridnets.runs import Run, manifest
+from hybridnets.runs.identity import digest
 from hybridnets.stats import paired_differences, paired_t
 
 Make = Callable[..., Run]
@@ -194,6 +196,13 @@ def test_unfinished_runs_of_a_sweep_are_counted_at_their_own_variant(
     assert "elsewhere" not in text  # not below the folder given
 
 
+def _renamed(text: str, name: str) -> str:
+    """Another data set's name, with the hash that follows from it."""
+    result = json.loads(text)
+    result["identity"]["data"]["name"] = name
+    return json.dumps({**result, "hash": digest(result["identity"])})
+
+
 BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "cut short": (lambda text: text[:100], "is no whole JSON file"),
     "empty": (lambda _: "", "is no whole JSON file"),
@@ -206,6 +215,12 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "not a number": (lambda text: text.replace('"test/acc": 0.75', '"test/acc": NaN'), "test/acc nan"),
     "no accuracy": (lambda text: text.replace('"test/acc"', '"test/f1"'), "lacks 'test/acc'"),
     "another shape": (lambda text: text.replace('"epochs": 3', '"epochs": 2.5'), "epochs 2.5"),
+    "a path for a name": (lambda text: _renamed(text, "../../../elsewhere"), "must name its data set plainly"),
+    "an endless count": (
+        lambda text: text.replace('"keras": 400586', '"keras": 1' + 40 * "0"),
+        "which is no whole number",
+    ),
+    "half a character": (lambda text: _renamed(text, "\ud800"), "the shape of a result"),
     "no parts": (lambda text: json.dumps({**json.loads(text), "best": None}), "the shape of a result"),
 }
 
@@ -311,3 +326,82 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> No
     assert done.returncode == 0, done.stderr
     assert "usage: report.py" in done.stdout
     assert "Differences on test accuracy" in done.stdout
+
+
+def test_a_loss_that_is_no_number_is_a_run_that_diverged(tmp_path: Path, finished: Make) -> None:
+    path = finished("cnn").folder / "result.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"val/loss": 0.5', '"val/loss": NaN'), encoding="utf-8")
+    assert [run.diverged for run in read([tmp_path]).runs] == [True]
+
+
+BESIDE: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "flipped predictions": (
+        "predictions.npz",
+        lambda b: b[:2000] + bytes(100) + b[2100:],
+        "does not hold a run's predictions",
+    ),
+    "an object": (
+        "predictions.npz",
+        lambda _: b"\x93NUMPY\x01\x00v\x00{'descr': '|O'",
+        "does not hold a run's predictions",
+    ),
+    "endless seconds": ("provenance.json", lambda b: b.replace(b"9.0", b"1" + 400 * b"0"), "its seconds do not"),
+    "negative seconds": ("provenance.json", lambda b: b.replace(b"9.0", b"-9.0"), "its seconds do not"),
+    "year 1": ("provenance.json", lambda b: b.replace(b'"started": "20', b'"started": "00'), "its seconds do not"),
+    "deep": ("provenance.json", lambda _: b"[" * 100_000, "its seconds do not"),
+    "endless accuracy": ("metrics.csv", lambda b: b.replace(b"0.8", b"1e308"), "its learning curve is missing"),
+}
+
+
+@pytest.mark.parametrize("how", BESIDE)
+def test_what_lies_beside_a_result_is_named_where_it_is_broken(how: str, tmp_path: Path, finished: Make) -> None:
+    finished("cnn", 1, predictions=True)
+    name, damage, sentence = BESIDE[how]
+    path = finished("cnn", predictions=True).folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    found = read([tmp_path])
+    assert [problem for problem in found.problems if sentence in problem and str(path) in problem], found.problems
+    assert len(found.runs) == (1 if name == "predictions.npz" else 2)
+
+
+@pytest.mark.parametrize("folder", ["", "a", "../../../x/y/z", "digits/cnn/\0", "digits/cnn/" + 300 * "n", "/etc/x/y"])
+def test_a_broken_manifest_is_named(folder: str, tmp_path: Path, asked: Make, finished: Make) -> None:
+    path = manifest.write(tmp_path, "sweep", "command", [finished("cnn"), asked("cnn", 1)], None)
+    held = json.loads(path.read_text(encoding="utf-8"))
+    held["runs"][1]["folder"] = folder
+    path.write_text(json.dumps(held), encoding="utf-8")
+    report = analysed(tmp_path)
+    assert any(f"{path} cannot be read" in problem for problem in report.problems)
+
+
+def test_a_report_cut_short_leaves_nothing_behind(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(2):
+        finished("cnn", seed, predictions=True)
+        finished("crnn", seed, predictions=True)
+    told = tmp_path / "told"
+    files: list[str] = []
+
+    def dying(path: Path, target: Path) -> Path:
+        files.append(str(target))
+        if len(files) == 30:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        report(tmp_path, "--to", told)
+    monkeypatch.setattr(Path, "replace", rename)
+    assert report("--verify", tmp_path, "--to", told) == 1
+    assert "the report was cut short; make it again" in capsys.readouterr().out
+    (told / "tables" / ".left.csv.999999999").touch()
+    assert report(tmp_path, "--to", told, "--baseline", "cnn") == 0
+    record = json.loads((told / "report.json").read_text(encoding="utf-8"))
+    there = {path.relative_to(told).as_posix() for path in told.rglob("*") if path.is_file()}
+    assert there == {*record["files"], "report.json"}
+    table = told / "tables" / "digits-variants.tex"
+    table.write_text(table.read_text(encoding="utf-8").replace("75.", "99."), encoding="utf-8")
+    assert report("--verify", tmp_path, "--to", told) == 1
+    assert re.search(r"digits-variants.tex, line \d+: cnn .* 99\.", capsys.readouterr().out)

@@ -103,7 +103,9 @@ REFUSED = {
     "no column": ("name,value\na,1\n", "must have the columns variant, seed and score, got name, value"),
     "nothing": ("", "got nothing"),
     "no row": ("variant,seed,score\n", "must have a row that can be used, got none: no row at all"),
-    "one size": ("variant,seed,score,n_train\na,0,1,5\n", "n_train and n_val must both be numbers above 0"),
+    "one size": ("variant,seed,score,n_train\na,0,1,5\n", "n_train and n_val must both be numbers from 1 to"),
+    "a column twice": ("variant,seed,score,score\na,0,1,2\n", "must have each column once, got score twice"),
+    "parameters": ("variant,seed,score,parameters\na,0,1,-5\n", "parameters must be a number from 0 to"),
     "no file": (
         "variant,seed,score,predictions\na,0,1,gone.npz\n",
         "gone.npz must hold the columns index, label and class",
@@ -164,3 +166,117 @@ def test_verify_recomputes_accuracies_and_cells(
     text = " ".join(capsys.readouterr().out.split())
     assert f"{path} does not hold a run's predictions" in text
     assert "9 variants, 17 runs" in text
+
+
+def test_differences_equal_but_for_rounding_are_equal(tmp_path: Path) -> None:
+    rows = [
+        f"{variant},{seed},{2e6 + seed * 3.7 + shift}" for variant, shift in (("a", 0), ("b", 0.1)) for seed in range(4)
+    ]
+    (part,) = analyse(read(written(tmp_path, *rows)), "t", "c").parts
+    (comparison,) = part.comparisons
+    evidence = comparison.evidence("score")
+    for test in (evidence.plain, evidence.wilcoxon, evidence.sign_flip):
+        assert (test.p, test.interval) == (None, None), test
+
+
+def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys: Any) -> None:
+    label = np.arange(200) % 4
+
+    def rows(scale: float, shift: float = 0.0) -> list[str]:
+        lines = []
+        for n, variant in enumerate("ab"):
+            for seed in range(2):
+                predicted = np.where(np.arange(200) < 150 + 10 * n + seed, label, (label + 1) % 4)
+                columns: dict[str, Any] = {"index": np.arange(200), "label": label, "class": predicted}
+                np.savez(tmp_path / f"{variant}{seed}.npz", **columns)
+                lines.append(f"{variant},{seed},{scale * np.mean(predicted == label) + shift},{variant}{seed}.npz")
+        return lines
+
+    header = "variant,seed,score,predictions"
+    (part,) = analyse(read(written(tmp_path, *rows(100), "b,2,,", header=header)), "t", "c").parts
+    (comparison,) = part.comparisons
+    assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
+    assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)
+    (b,) = [variant for variant in part.section.variants if variant.label == "b"]
+    assert b.with_failures("score") == pytest.approx((0.8 + 0.805 + 0.25) / 3)
+    assert report(written(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
+    assert "nothing is said image by image" in capsys.readouterr().out
+
+
+def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"index": np.arange(4) + 2**32, "label": np.arange(4), "class": np.arange(4)}
+    np.savez(tmp_path / "large.npz", **columns)
+    columns["index"] = np.array([3, 1, 1, 0], np.uint64)
+    np.savez(tmp_path / "twice.npz", **columns)
+    rows = ("a,0,1,large.npz", "a,1,1,twice.npz", "b,0,0.5,")
+    found = read(written(tmp_path, *rows, header="variant,seed,score,predictions"))
+    assert [run.name for run in found.runs] == ["b"]
+    assert "a number outside 0 to 2^31, 4294967299" in found.problems[0]
+    assert "an image stands there twice" in found.problems[1]
+
+
+def test_settings_of_a_file_order_its_tables_where_they_can(tmp_path: Path) -> None:
+    rows = [f"{n}-{s},{seed},{seed + 1},{s}" for n in ("cnn", "vit") for s in ("small", "large") for seed in range(2)]
+    (part,) = analyse(read(written(tmp_path, *rows, header="variant,seed,score,size")), "t", "c").parts
+    assert part.contrasts == ()  # which cnn belongs to which vit, the file does not say
+    assert len(part.comparisons) == 6
+    odd = ("a,0,1,\u00b2,", "a,1,2,\u00b2,", "b,0,2,\u00b3,", "b,1,1,\u00b3,", "c,0,1,,x", "c,1,3,,x")
+    (part,) = analyse(read(written(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
+    assert [(c.grid.low, c.grid.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
+    found = read(written(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
+    assert "a has lr .2 here and lr .1 above: a variant has one setting" in found.problems[0]
+
+
+def test_labels_are_one_line_of_visible_characters(tmp_path: Path, report: Report) -> None:
+    path = written(tmp_path, '"a\nb<i>\x01\u202e",0,1', '"a\nb<i>\x01\u202e",1,2', "[c],0,2", "[c],1,1")
+    assert report(path, "--to", tmp_path / "told") == 0
+    text = (tmp_path / "told" / "tables" / "scores-variants.md").read_text(encoding="utf-8")
+    assert "| a b&lt;i>\\[U+0001\\]\\[U+202E\\] |" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--metric", "test"), "--metric must be one of score for scores, got test"),
+        (("--margin", "1e308"), "--margin must be a difference from 0 to 1e+12, got 1e+308"),
+        (("--margin", "-1"), "--margin must be a difference from 0 to 1e+12, got -1.0"),
+        (("--primary", "a", "a"), "--primary must be the labels of two different variants"),
+    ],
+)
+def test_options_are_refused_in_one_sentence(
+    options: tuple[str, ...], sentence: str, tmp_path: Path, report: Report, capsys: Any
+) -> None:
+    path = written(tmp_path, "a,0,1", "a,1,2", "b,0,2", "b,1,4")
+    assert report(path, "--no-page", *options) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+PUBLISHED = "table,baseline,candidate,baseline_accuracy,candidate_accuracy,difference,stars\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (PUBLISHED, "must have a row of published comparisons, got none"),
+        ("baseline,candidate\na,b\n", "must have the columns table, baseline,"),
+        (
+            PUBLISHED + "2,a,b,50,60,77,\n",
+            "must have the difference of the two accuracies, got 77.0 beside 60.0 and 50.0",
+        ),
+        (PUBLISHED + "2,a,b,1e-5,60,60,\n", "must have percentages and one of"),
+    ],
+)
+def test_published_files_are_refused_in_one_sentence(
+    text: str, sentence: str, tmp_path: Path, report: Report, capsys: Any
+) -> None:
+    (tmp_path / "p.csv").write_text(text, encoding="utf-8")
+    assert report("--published", tmp_path / "p.csv") == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_labels_that_every_count_gives_tell_nothing(tmp_path: Path, report: Report, capsys: Any) -> None:
+    (tmp_path / "p.csv").write_text(PUBLISHED + "2,a,b,50,50,0,\n", encoding="utf-8")
+    assert report("--published", tmp_path / "p.csv") == 0
+    assert "these labels do not tell what the stars counted" in " ".join(capsys.readouterr().out.split())

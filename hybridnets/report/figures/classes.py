@@ -36,6 +36,9 @@ def classes(part: Part) -> Picture | None:
     names = comparison.pairs[0][0].classes
     if not 2 <= len(names) <= MOST or comparison.evidence(metric).why_no_images:
         return None
+    found = [run.outcomes[metric] for pair in comparison.pairs for run in pair]
+    if max(int(column.max()) for each in found for column in (each.label, each.predicted)) >= len(names):
+        return None  # the names are not those of these classes
     sides = list(zip(*comparison.pairs, strict=True))
     counts = [np.array([_counts(run, metric, len(names)) for run in side]) for side in sides]  # each (S, K, K)
     figure = Figure((10.0, 3.2 + 0.09 * len(names)), dpi=150, layout="constrained")
