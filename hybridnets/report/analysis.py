@@ -14,7 +14,7 @@ from hybridnets.report.evidence import Comparison
 from hybridnets.report.grid import grid as grid_table
 from hybridnets.report.published import Published
 from hybridnets.report.results import Found, ReportError
-from hybridnets.report.table import Table
+from hybridnets.report.table import Table, visible
 from hybridnets.report.tables import differences
 from hybridnets.report.tables import variants as variants_table
 from hybridnets.report.units import unit as unit_of
@@ -157,7 +157,8 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
         )
     sources = Counter(run.source for run in found.runs if run.source)
     commands = [*dict.fromkeys(each.command for each in manifests), command]
-    return Report(title, parts, (*found.problems, *problems), tuple(commands), sources.most_common())
+    said = tuple(map(visible, (*found.problems, *problems)))
+    return Report(visible(title), parts, said, tuple(map(visible, commands)), sources.most_common())
 
 
 def _manifests(found: Found) -> tuple[list[Manifest], list[str]]:

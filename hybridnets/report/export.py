@@ -16,7 +16,7 @@ from hybridnets.report.analysis import Part, Report
 from hybridnets.report.evidence import Evidence
 from hybridnets.report.picture import Picture
 from hybridnets.report.results import ReportError
-from hybridnets.report.table import Table
+from hybridnets.report.table import Table, visible
 from hybridnets.runs.files import read_json, replacing, write_text
 
 FORMATS = {
@@ -182,6 +182,6 @@ def _runs(part: Part) -> Iterator[dict[str, Any]]:
                 "parameters": run.parameters,
                 "epochs": run.epochs,
                 "seconds": run.seconds,
-                "folder": run.relative.as_posix(),
+                "folder": visible(run.relative.as_posix()),
                 "hash": run.hash,
             }
