@@ -68,7 +68,7 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Grid) -> None:
     assert marks(by_key["classes"], "class-9") == 3
     assert "only ecrnn-bilstm-1x16 is right, cnn is not" in words(by_key["gallery"])
     assert "1,792" in words(by_key["architecture"])
-    for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run (s)"):
+    for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run"):
         assert axis in words(by_key["cost"])
     assert [picture.svg for picture in pictures(part(tmp_path), lambda: IMAGES)] == [picture.svg for picture in found]
 

@@ -1,6 +1,10 @@
 """What accuracy costs: against parameters, and against training time."""
 
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from hybridnets.report.analysis import Part
 from hybridnets.report.figures.style import (
@@ -18,15 +22,16 @@ from hybridnets.report.figures.style import (
 )
 from hybridnets.report.picture import Picture
 from hybridnets.report.units import unit
+from hybridnets.report.variants import Variant
 
-LABELLED = 20  # points whose names can still be read
+LABELLED = 8  # points whose names can still be read
 
 
 @style()
 def cost(part: Part) -> Picture | None:
     """Mean accuracy against parameters and against seconds a run; None where neither is known of two variants."""
     metric, of = main_metric(part), unit(part.section)
-    costs = (("parameters (Keras's count)", "parameters"), ("training time of a run (s)", "run_seconds"))
+    costs = (("parameters (Keras's count)", "parameters"), ("training time of a run", "run_seconds"))
     known = [
         (
             name,
@@ -53,9 +58,14 @@ def cost(part: Part) -> Picture | None:
             axes.plot([size, size], [min(scores), max(scores)], color=INK, linewidth=0.8, alpha=0.5)
             own = variant in primary
             axes.plot(size, of.scale * mean, "D" if own else "o", color=VERMILLION if own else BLUE, markersize=6)
-        if len(points) <= LABELLED:
-            _name(axes, [(size, of.scale * mean, variant.label) for size, mean, variant in points])
+        named = points
+        if len(points) > LABELLED:
+            named = [(size, mean, v) for size, mean, v in points if v in primary or _undominated(size, mean, points)]
+        _name(figure, axes, [(size, of.scale * mean, variant.label) for size, mean, variant in named])
         axes.set_xlabel(name)
+        axes.xaxis.set_major_formatter(
+            EngFormatter(unit="s" if "time" in name else "", sep=" " if "time" in name else "")
+        )
         axes.margins(x=0.18, y=0.1)
     panels[0].set_ylabel(level_name(metric, of))
     marks = [mark(BLUE, "o", "mean of a variant"), mark(INK, "", "lowest to highest seed", line="-")]
@@ -65,15 +75,20 @@ def cost(part: Part) -> Picture | None:
     caption = [
         "Up and to the left is better: more accurate, and cheaper.",
         "Training time: the epochs of a run together, mean over the runs; seconds of different hardware do not compare.",
-        f"Of more than {LABELLED} variants the names are left out; the table has them."
+        "Named are those of the primary analysis, and those that no other variant beats in both; the table has all."
         * (len(part.section.variants) > LABELLED),
     ]
     return picture(figure, "cost", f"{part.section.data}: accuracy and its cost", caption)
 
 
-def _name(axes, points) -> None:  # type: ignore[no-untyped-def]
+def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:
+    """Whether no other variant is both cheaper and better."""
+    return not any(s <= size and m >= mean and (s, m) != (size, mean) for s, m, _ in points)
+
+
+def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     """Names beside their points, pushed apart from below where they would overlap."""
-    axes.figure.draw_without_rendering()
+    figure.draw_without_rendering()
     place = axes.transData
     taken: list[tuple[float, float]] = []
     for x, y, label in sorted(points, key=lambda point: point[1]):
@@ -81,7 +96,7 @@ def _name(axes, points) -> None:  # type: ignore[no-untyped-def]
         while any(abs(bottom - b) < 14 and abs(left - a) < 170 for a, b in taken):
             bottom += 3
         taken.append((left, bottom))
-        offset = (bottom - place.transform((x, y))[1]) * 72 / axes.figure.dpi
+        offset = (bottom - place.transform((x, y))[1]) * 72 / figure.dpi
         axes.annotate(
             fitted(label, 26, 1),
             (x, y),
