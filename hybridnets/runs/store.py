@@ -165,7 +165,9 @@ class Attempt:
         return whole
 
     def end(self, error: str | None) -> None:
-        """Notes how the attempt ended."""
+        """Notes how the attempt ended; one that had nothing to do is none."""
+        if not error and self.mine not in self.provenance["attempts"]:
+            return
         self.record(ended=_now(), **({"error": error} if error else {}))
 
 

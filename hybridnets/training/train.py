@@ -46,6 +46,8 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
 
     with _claim(run) as attempt:
         record.attempt = attempt
+        if attempt and (done := run.result()):
+            return done  # somebody else's, who held the lock until just now
         if attempt:
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
             device = str(trainer.strategy.root_device)

@@ -19,9 +19,11 @@ import torch
 from omegaconf import DictConfig
 
 import hybridnets
+from hybridnets.config import check
 from hybridnets.config.build import build
 from hybridnets.data import digits
 from hybridnets.models import CRNN
+from hybridnets.training import train
 from tests.conftest import ROOT, SMALL, Said
 
 # Everything that could carry state from one epoch to the next: order, augmentation, dropout, schedule, early stopping.
@@ -271,3 +273,17 @@ def test_two_processes_share_each_batch_and_predict_each_image_once(tmp_path: Pa
     with np.load(only_run(tmp_path) / "predictions.npz") as predictions:
         assert predictions["test_index"].tolist() == list(range(297))
         assert len(np.unique(predictions["val_index"])) == 450
+
+
+def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
+    composed: Callable[..., DictConfig], finished: Path, tmp_path: Path
+) -> None:
+    cfg = composed(*STATEFUL, f"out={tmp_path}")
+    run = check(cfg)
+    shutil.copytree(finished, run.folder)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    result = train(run, build(cfg), command="", configuration="")
+    assert result == json.loads((finished / "result.json").read_text())
+    before.pop(run.folder / "lock")
+    before.pop(run.folder / "log.txt")
+    assert {path: path.read_bytes() for path in before} == before  # nothing was written, no attempt noted
