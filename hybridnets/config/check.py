@@ -27,10 +27,11 @@ from hybridnets.report.declared import declaration
 from hybridnets.report.published import rows
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
+from hybridnets.runs.claims import Watch
 from hybridnets.runs.files import read_json
 from hybridnets.runs.identity import Identity, identity
 from hybridnets.runs.labels import labels
-from hybridnets.runs.store import DivergedError, owner, state
+from hybridnets.runs.store import DivergedError, owner
 from hybridnets.runs.store import reason as reason_of
 from hydra_plugins import process_launcher as launcher
 
@@ -235,6 +236,7 @@ class Job(launcher.Job):
         dealt = accelerator in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
         super().__init__(str(run.folder), run.name, (1 if devices is None else max(devices, 0)) if dealt else 0)
         self.run = run
+        self.watch = Watch(run.folder)
         self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
 
@@ -248,7 +250,8 @@ class Job(launcher.Job):
 
     def busy(self) -> str:
         """The process that trains it just now."""
-        return f"by {owner(self.run.folder)}" if state(self.run.folder) == "running" else ""
+        seen = self.watch.look()
+        return "" if seen == "free" else f"by {owner(self.run.folder)}{', silent so far' * (seen == 'silent')}"
 
     def cost(self) -> tuple[float, float]:
         """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""

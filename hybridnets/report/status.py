@@ -1,11 +1,13 @@
 """How far the runs of a folder are, by what the folder alone tells; also while they run."""
 
+import time
 from collections import Counter
 from pathlib import Path
 
 from hybridnets.report.results import ReportError
 from hybridnets.report.table import wrapped
 from hybridnets.runs import manifest
+from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.store import owner, reason, state
 
 
@@ -32,8 +34,8 @@ def told(folders: list[Path]) -> str:
                 for relative in sweep.runs.values():
                     if (out / relative).is_relative_to(top):
                         runs[out / relative] = relative.as_posix()
-        for lock in top.rglob("lock"):
-            runs.setdefault(lock.parent, "/".join(lock.parent.parts[-3:]))
+        for checkpoints in top.rglob("checkpoints"):
+            runs.setdefault(checkpoints.parent, "/".join(checkpoints.parent.parts[-3:]))
     if not runs:
         raise ReportError(
             f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some with train.py, or give the "
@@ -43,13 +45,26 @@ def told(folders: list[Path]) -> str:
     width = max(map(len, runs.values()))
     lines = [f"{'run':{width}}  {'state':8}  epochs"]
     lines.append("-" * len(lines[0]))
+    silent = _silent(list(runs))
     for folder, name in sorted(runs.items()):
         now = state(folder)
         counts[now] += 1
-        words = {"running": f"by {owner(folder)}", "failed": reason(folder) or "its process died"}.get(now, "")
+        by = f"by {owner(folder)}" + silent.get(folder, "")
+        words = {"running": by, "failed": reason(folder) or "its process died"}.get(now, "")
         lines.append(f"{name:{width}}  {now:8}  {_epochs(folder):>6}  {words}".rstrip())
     total = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) > 1)}: {total}", *map(wrapped, problems)])
+
+
+def _silent(folders: list[Path]) -> dict[Path, str]:
+    """What to add to runs on other hosts whose heartbeat does not move while it is watched for a beat and a half."""
+    watches = [Watch(folder) for folder in folders if state(folder) == "running"]
+    watches = [watch for watch in watches if watch.look() == "silent"]
+    if not watches:
+        return {}
+    time.sleep(1.5 * BEAT_SECONDS)
+    words = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead, if that goes on"
+    return {watch.folder: words for watch in watches if watch.look() == "silent"}
 
 
 def _epochs(folder: Path) -> str:

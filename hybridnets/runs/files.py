@@ -3,19 +3,26 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place once its bytes are on the disk; nothing stays of a failure."""
+def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its place once its bytes are on the disk; nothing stays of a failure.
+
+    Args:
+        path: The file.
+        check: Called just before it is replaced; what it raises keeps the file as it was.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        if check:
+            check()
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -27,15 +34,15 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
     """Writes a text file as a whole."""
-    with replacing(path) as beside:
+    with replacing(path, check) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, check: Callable[[], None] | None = None) -> None:
     """Writes a value as indented JSON, its keys in the order given."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", check)
 
 
 def read_json(path: Path) -> Any:

@@ -1,8 +1,7 @@
-"""The run store: a folder a run, written by its own job only, under a lock held for the job's life."""
+"""The run store: a folder a run, written by its own job only, which holds it for its life."""
 
 import contextlib
 import csv
-import fcntl
 import math
 import os
 import socket
@@ -11,16 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import read_json, write_json
+from hybridnets.runs.files import read_json, replacing, write_json, write_text
 
 SCHEMA = 1  # of result.json; raised when its readers must change
 
 State = Literal["finished", "running", "failed", "pending"]
-
-
-class RunBusyError(ValueError):
-    """Another process trains this run just now."""
 
 
 class DivergedError(ValueError):
@@ -51,6 +47,7 @@ class Run:
         self.folder = out / ids.folder(identity)
         self.digest = ids.digest(identity)
         self.name = f"{ids.name(identity)} seed={ids.seed(identity)}"
+        self._claim: claims.Claim | None = None
 
     @property
     def last_checkpoint(self) -> Path:
@@ -91,33 +88,48 @@ class Run:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator["Attempt"]:
-        """Makes the folder and holds its lock; the body trains and calls `Attempt.finish`.
+        """Makes the folder and holds it; the body trains and calls `Attempt.finish`.
 
         Raises:
-            RunBusyError: If another process holds the lock.
+            RunBusyError: If another process has it.
+            LostError: On writing, if another process took it over meanwhile.
         """
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        # Opened by Python, so closed in every program that the job starts: the lock ends with the job itself.
-        with (self.folder / "lock").open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise RunBusyError(
-                    f"{self.folder} is being trained by {lock.read().strip() or 'another process'}: "
-                    "wait for it to end and run the command again"
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
+        with claims.hold(self.folder) as self._claim:
             attempt = Attempt(self)
             try:
                 yield attempt
             except BaseException as error:
-                with contextlib.suppress(OSError):  # of a disk that is full the error itself tells
+                with contextlib.suppress(OSError, claims.LostError):  # of a disk that is full the error itself tells
                     attempt.end(f"{type(error).__name__}: {error}".strip(": "))
                 raise
-            attempt.end(None)
+            else:
+                attempt.end(None)
+            finally:
+                self._claim.give_back(finished=(self.folder / "result.json").exists())
+
+    def check_owned(self) -> None:
+        """Asked before everything that is written in the folder.
+
+        Raises:
+            LostError: If the run was claimed, and is another process's by now.
+        """
+        if self._claim:
+            self._claim.check()
+
+    @contextlib.contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """A path to write to, which takes a file's place once it is written, if the run is still this process's."""
+        with replacing(path, self.check_owned) as beside:
+            yield beside
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes a text file of the folder as a whole."""
+        write_text(path, text, self.check_owned)
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Writes a JSON file of the folder as a whole."""
+        write_json(path, value, self.check_owned)
 
 
 class Attempt:
@@ -138,12 +150,12 @@ class Attempt:
         if self.mine not in self.provenance["attempts"]:
             self.provenance["attempts"].append(self.mine)
         self.mine.update(facts)
-        write_json(self.path, self.provenance)
+        self.run.write_json(self.path, self.provenance)
 
     def epoch(self, number: int, seconds: float) -> None:
         """Notes how long an epoch took, training and validation."""
         self.provenance["epoch_seconds"][str(number)] = round(seconds, 3)
-        write_json(self.path, self.provenance)
+        self.run.write_json(self.path, self.provenance)
 
     @property
     def threads(self) -> int | None:
@@ -161,7 +173,7 @@ class Attempt:
             **_without_nan(result),
             "identity": self.run.identity,
         }
-        write_json(self.run.folder / "result.json", whole)
+        self.run.write_json(self.run.folder / "result.json", whole)
         return whole
 
     def end(self, error: str | None) -> None:
@@ -172,25 +184,17 @@ class Attempt:
 
 
 def state(folder: Path) -> State:
-    """What a run's folder alone tells: a result is finished, a held lock running, an attempt without either failed."""
+    """What a run's folder alone tells: a result is finished, an owner running, an attempt without either failed."""
     if (folder / "result.json").exists():
         return "finished"
-    try:
-        with (folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if claims.running(folder):
         return "running"
-    except OSError:  # there is none, or what stands there is no lock
-        return "pending"
     return "failed" if (folder / "provenance.json").exists() else "pending"
 
 
 def owner(folder: Path) -> str:
-    """Who holds a run's lock, as it wrote there; empty where nobody did."""
-    try:
-        return (folder / "lock").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""
+    """Who trains a run, as it says; empty where nobody ever did."""
+    return found.text if (found := claims.owner(folder)) else ""
 
 
 def reason(folder: Path) -> str:

@@ -69,7 +69,7 @@ def assemble(run: Run, build: Build) -> Parts:
     record = Record(run)
     trainer = build.trainer(
         callbacks=[*callbacks, Reseed(seeds["order"]), Finite(), record],
-        plugins=[DurableCheckpointIO()],
+        plugins=[DurableCheckpointIO(run)],
         default_root_dir=run.folder,
     )
     return Parts(data, model, rows, trainer, record)

@@ -13,7 +13,6 @@ import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from hybridnets.models import Classifier
-from hybridnets.runs.files import write_text
 from hybridnets.runs.store import Attempt, DivergedError, Run, StoppedError
 
 log = logging.getLogger("hybridnets")
@@ -117,6 +116,7 @@ class Record(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch down; Lightning calls it after early stopping and after the schedule's step."""
         assert isinstance(pl_module, Classifier)
+        self.run.check_owned()
         measured = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
         row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(measured.items()))}
         if pl_module.monitor not in row:
@@ -134,6 +134,7 @@ class Record(Checkpoint):
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key != "epoch")
             log.info("epoch %d: %s  %.1f s%s", trainer.current_epoch, shown, seconds, "  best" if better else "")
         if trainer.is_global_zero and self.run.last_checkpoint.exists():
+            self.run.check_owned()
             self.run.last_checkpoint.replace(self.run.previous_checkpoint)
         trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
         # All ranks together, for one alone would leave the others waiting.
@@ -146,7 +147,7 @@ class Record(Checkpoint):
         """Writes metrics.csv, a line an epoch."""
         keys = list(self.history[-1])
         lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
-        write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
+        self.run.write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
 
 
 def _better(new: float, old: float, mode: str) -> bool:

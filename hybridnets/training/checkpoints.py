@@ -8,21 +8,28 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from torch import nn
 
-from hybridnets.runs.files import replacing
 from hybridnets.runs.store import Run
 
 log = logging.getLogger("hybridnets")
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning's own stages in /tmp, on another file system perhaps."""
+    """Writes beside the target, syncs and renames; Lightning's own stages in /tmp, on another file system perhaps.
+
+    Args:
+        run: The run whose checkpoints they are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Saves a checkpoint at a path of the local file system."""
         if storage_options is not None:
             raise TypeError(f"storage_options must be None, got {storage_options!r}")
         # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
-        with replacing(Path(path)) as beside, beside.open("wb") as file:
+        with self.run.replacing(Path(path)) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
 
 

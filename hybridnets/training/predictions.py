@@ -1,6 +1,5 @@
 """The prediction for every val and test image at the reported epoch."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hybridnets.models import Classifier
-from hybridnets.runs.files import replacing
+from hybridnets.runs import Run
 
 Predictions = dict[str, NDArray[Any]]  # index (N,), label (N,), class (N,), probabilities (N, K), in order of index
 
@@ -36,8 +35,8 @@ def accuracy(predictions: Predictions) -> float:
     return float(np.mean(predictions["class"] == predictions["label"]))
 
 
-def write(path: Path, parts: dict[str, Predictions]) -> None:
-    """Writes predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on."""
+def write(run: Run, parts: dict[str, Predictions]) -> None:
+    """Writes a run's predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on."""
     arrays = {f"{part}_{key}": column for part, columns in parts.items() for key, column in columns.items()}
-    with replacing(path) as beside, beside.open("wb") as file:
+    with run.replacing(run.folder / "predictions.npz") as beside, beside.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

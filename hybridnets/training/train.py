@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from hybridnets.models.summary import table
-from hybridnets.runs.files import write_text
+from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run
 from hybridnets.training.assemble import Build, assemble
@@ -54,7 +54,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             attempt.record(
                 threads=torch.get_num_threads(), device=device, devices=trainer.world_size, **provenance(command)
             )
-            write_text(run.folder / "config.yaml", configuration)
+            run.write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
 
         if found := resumable(run, record.state_key):
@@ -82,7 +82,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
         if not attempt:
             return result
         record.write_metrics()
-        write(run.folder / "predictions.npz", predictions)
+        write(run, predictions)
         log.info(
             "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",
             *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
@@ -102,6 +102,8 @@ def _claim(run: Run) -> Iterator[Attempt | None]:
         logging.getLogger().addHandler(file)
         try:
             yield attempt
+        except LostError:
+            raise  # the folder, the log in it too, is another process's
         except BaseException:
             # With its traceback, which the terminal may be spared.
             file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended early", (), sys.exc_info()))

@@ -45,8 +45,8 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def only_run(out: Path) -> Path:
-    (lock,) = out.glob("*/*/*/lock")
-    return lock.parent
+    (checkpoints,) = out.glob("*/*/*/checkpoints")
+    return checkpoints.parent
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -284,6 +284,5 @@ def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     result = train(run, build(cfg), command="", configuration="")
     assert result == json.loads((finished / "result.json").read_text())
-    before.pop(run.folder / "lock")
     before.pop(run.folder / "log.txt")
     assert {path: path.read_bytes() for path in before} == before  # nothing was written, no attempt noted

@@ -1,0 +1,176 @@
+"""Who trains a run: over processes of one host, and over hosts that share a folder but neither locks nor clocks.
+
+Another host is a process here whose `flock` does nothing, whose boot id is another, and whose clock is a day off.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridnets.runs import claims
+from hybridnets.runs.files import read_json
+from hybridnets.runs.store import state
+from tests.conftest import ROOT, SMALL
+
+# Python imports it at every start, so that a sweep's jobs are on their parent's host.
+HOST = """
+import os, time
+from hybridnets.runs import claims
+if "HOST" in os.environ:
+    claims._boot = lambda: os.environ["HOST"]
+    claims.fcntl.flock = lambda *_: None
+    now, ahead = time.time, float(os.environ["AHEAD"])
+    time.time = lambda: now() + ahead
+claims.BEAT_SECONDS, claims.LOOK_SECONDS, claims.SILENCE_SECONDS = 0.2, 0.1, float(os.environ["SILENCE"])
+"""
+HOLD = """
+import sys
+from pathlib import Path
+from hybridnets.runs import claims
+folder = Path(sys.argv[1])
+with claims.hold(folder) as claim:
+    print("holds", flush=True)
+    for word in sys.stdin:
+        claim.check()
+        (folder / "written").write_text(word)
+        print("wrote", flush=True)
+    claim.give_back(finished=False)
+"""
+
+
+def environment(folder: Path, host: str | None, ahead: float = 0.0, silence: float = 1.5) -> dict[str, str]:
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(HOST)
+    path = os.pathsep.join([str(folder / "site"), str(ROOT)])
+    there = {"HOST": host, "AHEAD": str(ahead)} if host else {}
+    return {**os.environ, "PYTHONPATH": path, "SILENCE": str(silence), **there}
+
+
+def holder(tmp_path: Path, host: str | None, ahead: float = 0.0) -> subprocess.Popen[str]:
+    (tmp_path / "run").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path, host, ahead),
+    )
+
+
+def says(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def asked_to_write(process: subprocess.Popen[str], word: str) -> str:
+    assert process.stdin
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    return says(process)
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, None), ("a", "b"), (None, "b")])
+def test_a_live_owner_is_left_alone(first: str | None, second: str | None, tmp_path: Path) -> None:
+    one = holder(tmp_path, first)
+    assert says(one) == "holds"
+    assert state(tmp_path / "run") == "running"
+    other = holder(tmp_path, second, ahead=-86_400)
+    error = other.communicate()[1]
+    assert f"RunBusyError: {tmp_path / 'run'} is being trained by process {one.pid} on " in error
+    assert asked_to_write(one, "mine") == "wrote"
+    one.communicate()
+    assert state(tmp_path / "run") == "pending"
+
+
+def test_a_dead_owner_on_the_same_host_is_followed_at_once(tmp_path: Path) -> None:
+    one = holder(tmp_path, None)
+    assert says(one) == "holds"
+    one.kill()
+    one.communicate()
+    assert claims.Watch(tmp_path / "run").look() == "free"
+    began = time.monotonic()
+    with claims.hold(tmp_path / "run") as claim:
+        claim.check()
+        claim.give_back(finished=False)
+    assert time.monotonic() - began < 1
+    found = claims.owner(tmp_path / "run")
+    assert found
+    assert found.ended
+
+
+def test_an_owner_that_gave_back_is_followed_at_once_by_another_host(tmp_path: Path) -> None:
+    one = holder(tmp_path, "a")
+    assert says(one) == "holds"
+    one.kill()
+    one.communicate()
+    claim = claims.Claim(tmp_path / "run", 1)
+    claim.give_back(finished=False)
+    assert claims.Watch(tmp_path / "run").look() == "free"
+
+
+def test_one_that_was_paused_for_too_long_has_lost_its_run_and_writes_nothing(tmp_path: Path) -> None:
+    one = holder(tmp_path, "a", ahead=86_400)
+    assert says(one) == "holds"
+    assert asked_to_write(one, "before") == "wrote"
+    one.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    other = holder(tmp_path, "b")
+    assert says(other) == "holds"
+    assert time.monotonic() - began > 1.5
+    assert asked_to_write(other, "theirs") == "wrote"
+    one.send_signal(signal.SIGCONT)
+    time.sleep(0.5)  # for a beat or two
+    out, error = one.communicate("after\n")
+    assert out == ""
+    assert f"LostError: {tmp_path / 'run'} was taken over by process {other.pid} on " in error
+    assert (tmp_path / "run" / "written").read_text() == "theirs\n"
+    assert asked_to_write(other, "still theirs") == "wrote"
+    other.communicate()
+
+
+def test_of_many_that_wait_for_a_dead_owner_one_follows(tmp_path: Path) -> None:
+    one = holder(tmp_path, "a")
+    assert says(one) == "holds"
+    one.kill()
+    one.communicate()
+    others = [holder(tmp_path, f"b{number}") for number in range(4)]
+    deadline = time.monotonic() + 60
+    while sum(other.poll() is None for other in others) > 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (left,) = [other for other in others if other.poll() is None]
+    assert says(left) == "holds"
+    assert asked_to_write(left, "one") == "wrote"
+    for other in others:
+        error = other.communicate()[1]
+        assert other is left or f"is being trained by process {left.pid}" in error
+
+
+def test_two_hosts_whose_clocks_differ_train_each_run_of_a_grid_once(tmp_path: Path) -> None:
+    words = (*SMALL, "model=cnn", "trainer.max_epochs=1", "seed=0,1,2", "hydra.launcher.jobs=1", "-m")
+    sweeps = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *words, f"out={tmp_path / 'runs'}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(tmp_path, host, ahead, silence=20),
+        )
+        for host, ahead in (("a", 0.0), ("b", -86_400.0))
+    ]
+    said = [sweep.communicate()[0] for sweep in sweeps]
+    assert [sweep.returncode for sweep in sweeps] == [0, 0], said
+    runs = sorted((tmp_path / "runs").glob("digits/cnn/*"))
+    assert len(runs) == 3
+    for run in runs:
+        attempts = read_json(run / "provenance.json")["attempts"]
+        assert [attempt.get("error", "") for attempt in attempts] == [""], said
+        assert not list(run.glob("owner-*"))
+        with np.load(run / "predictions.npz") as predictions:
+            assert len(predictions["test_index"]) == 297
