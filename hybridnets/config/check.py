@@ -234,7 +234,8 @@ class Job(launcher.Job):
     def __init__(self, run: Run, cfg: DictConfig) -> None:
         accelerator, devices = cfg.trainer.get("accelerator"), cfg.trainer.get("devices")
         dealt = accelerator in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
-        super().__init__(str(run.folder), run.name, (1 if devices is None else max(devices, 0)) if dealt else 0)
+        many = max(devices, 1) if isinstance(devices, int) else 1
+        super().__init__(str(run.folder), run.name, many * dealt, many, cfg.trainer.get("num_nodes") or 1)
         self.run = run
         self.watch = Watch(run.folder)
         self.retry_diverged = cfg.retry_diverged

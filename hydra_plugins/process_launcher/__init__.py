@@ -1,8 +1,9 @@
-"""Hydra launcher `local`: every job of a multirun is a process of its own, and one job's death loses that job only.
+"""Hydra launchers by which every job of a multirun is a process of its own, and one job's death loses that job only.
 
     python app.py -m hydra/launcher=local hydra.launcher.jobs=2 seed=0,1,2
+    python app.py -m hydra/launcher=slurm hydra.launcher.partition=gpu seed=0,1,2
 
-It serves any Hydra application. `hydra.launcher.plan` may name a function of the application that turns the composed
+They serve any Hydra application. `hydra.launcher.plan` may name a function of the application that turns the composed
 configurations into `Job`s: then equal jobs run once, finished ones not at all, and the table shows their progress.
 """
 
@@ -10,5 +11,6 @@ configurations into `Job`s: then equal jobs run once, finished ones not at all, 
 # their classes twice; modules with a leading underscore it leaves alone. None of them may import torch or rich.
 from ._jobs import Job, JobFailed
 from ._launcher import LocalLauncher
+from ._slurm import SlurmLauncher
 
-__all__ = ["Job", "JobFailed", "LocalLauncher"]
+__all__ = ["Job", "JobFailed", "LocalLauncher", "SlurmLauncher"]

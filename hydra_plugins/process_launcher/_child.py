@@ -25,21 +25,22 @@ class Report(Callback):
 
     Args:
         file: Where the report goes, a pickle.
-        parent: Process id of the launcher.
+        parent: Process id of the launcher; None where another process starts the job.
         job: Values for `hydra.job` that Hydra computes from the command line, which is not the job's own here.
     """
 
-    def __init__(self, file: str, parent: int, job: Mapping[str, Any]) -> None:
+    def __init__(self, file: str, parent: int | None, job: Mapping[str, Any]) -> None:
         self.file = Path(file)
         self.parent = parent
         self.job = job
-        self.reports = os.getpid() == os.getpgrp()  # the launcher starts each job as the leader of a group
+        # The launcher starts each job as the leader of a group; of the tasks of a job of SLURM's the first reports.
+        self.reports = os.getpid() == os.getpgrp() and os.environ.get("SLURM_PROCID", "0") == "0"
 
     def on_run_start(self, config: DictConfig, **_kwargs: Any) -> None:
         """End when the parent ends, even if that is killed, and restore the job's values."""
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if self.reports and os.getppid() != self.parent:  # it died before this line
+        if self.reports and self.parent and os.getppid() != self.parent:  # it died before this line
             os._exit(1)
         config.hydra.job.update(self.job)
 

@@ -14,11 +14,14 @@ class Job:
     Args:
         key: Jobs with equal keys are one job: it is started once, and each of them gets its result.
         name: Short and readable, for the table and the messages.
-        gpus: How many GPUs it uses, where there are any; 0 for none, or where it sees to that itself.
+        gpus: How many GPUs it uses on a node, where there are any; 0 for none, or where it sees to that itself.
+        processes: How many processes it is on a node; a scheduler starts them all, other launchers the first.
+        nodes: On how many nodes.
     """
 
-    def __init__(self, key: str, name: str, gpus: int = 1) -> None:
-        self.key, self.name, self.gpus = key, name, gpus
+    def __init__(self, key: str, name: str, gpus: int = 1, processes: int = 1, nodes: int = 1) -> None:
+        self.key, self.name = key, name
+        self.gpus, self.processes, self.nodes = gpus, processes, nodes
 
     def finished(self) -> bool:
         """Whether its result is there already, so that no process has to be started."""

@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,8 @@ from ._jobs import Job, LauncherError, Limits, Run
 from ._processes import run_all, signals_unwind
 from ._table import display, foreseen, summary
 
+Document = dict[str, Any]  # a job's configuration, as its process will have it
+
 
 @dataclass
 class LocalLauncherConf:
@@ -52,29 +55,44 @@ class LocalLauncherConf:
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="process_launcher")
 
+ENDING = "Ending: running jobs go on to their next safe point. Ctrl-C again ends them at once."
+
 # The parts of the section `hydra` that a job's process gets besides its logging.
 CARRIED = ("callbacks", "job", "output_subdir", "overrides", "runtime", "sweep", "verbose")
 
 
-class LocalLauncher(Launcher):
-    """Runs each job as a process of its own, on the configuration that was composed before the first one started.
+class SweepLauncher(Launcher):
+    """What the launchers share: compose every job, ask the plan, run what is missing, return what all of them returned.
 
     Args:
-        jobs: How many run at a time, 1 or more.
-        jobs_per_gpu: How many of them share a GPU; GPUs are dealt out in turn by CUDA_VISIBLE_DEVICES.
-        retries: How often a job that failed is started again; the reason of each attempt is kept.
-        on_failure: "continue" with the other jobs, or "stop": what runs goes on to its end, and nothing more is started.
+        jobs: How many run at a time.
         dry_run: Say what would run and what is there, and start nothing.
         plan: Dotted name of a function that takes the jobs' configurations, resolved, and returns a `Job` for each. It
             is called once, before any process starts; a ValueError that it raises ends the sweep before it began.
     """
 
-    def __init__(
-        self, jobs: int, plan: str | None, jobs_per_gpu: int, retries: int, on_failure: str, dry_run: bool
-    ) -> None:
+    def __init__(self, jobs: int, plan: str | None, dry_run: bool) -> None:
+        self.jobs = jobs
         self.plan = plan
         self.dry_run = dry_run
-        self.limits = Limits(jobs, jobs_per_gpu, retries, on_failure)
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse settings that cannot be followed.
+
+        Raises:
+            ValueError: With the key, the rule and the value.
+        """
+
+    @abstractmethod
+    def run(self, runs: list[Run], documents: Mapping[int, Document], requested: int) -> None:
+        """Run the pending ones of `runs`, which are updated in place.
+
+        Args:
+            runs: The jobs, each once.
+            documents: Their configurations, by number.
+            requested: How many were asked for, equal ones included.
+        """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every launcher.
@@ -82,7 +100,7 @@ class LocalLauncher(Launcher):
         Raises:
             ValueError: A setting lies outside its range.
         """
-        self.limits.check()  # here, since Hydra wraps what __init__ raises
+        self.check()  # here, since Hydra wraps what __init__ raises
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -110,29 +128,21 @@ class LocalLauncher(Launcher):
                 elif reason := job.refuses():
                     run.state, run.reasons = "failed", [reason]
         if self.dry_run:
-            print(foreseen(list(runs.values()), len(jobs), self.limits.jobs), flush=True)
+            print(foreseen(list(runs.values()), len(jobs), self.jobs), flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
 
-        documents = {number: document for number, (_, document) in zip(numbers, composed, strict=True)}
-        with signals_unwind() as ending, tempfile.TemporaryDirectory(prefix="hydra-jobs-") as scratch:
-            for run in runs.values():
-                if run.state == "pending":
-                    _write_config(documents[run.number], Path(scratch), run.number)
-            try:
-                with display(list(runs.values())) as show:
-                    run_all(list(runs.values()), _program(), Path(scratch), self.limits, ending, show)
-            finally:
-                print(summary(list(runs.values()), len(jobs)), flush=True)
-            if ending.asked:
-                sys.exit(128 + signal.SIGINT)
-
+        self.run(
+            list(runs.values()),
+            {number: document for number, (_, document) in zip(numbers, composed, strict=True)},
+            len(jobs),
+        )
         for job, job_return in zip(jobs, returns, strict=True):
             run = runs[job.key]
             job_return.status = JobStatus.FAILED if run.state == "failed" else JobStatus.COMPLETED
             job_return.return_value = run.failure if run.state == "failed" else run.value
         return returns
 
-    def _compose(self, number: int, overrides: Sequence[str]) -> tuple[JobReturn, dict[str, Any]]:
+    def _compose(self, number: int, overrides: Sequence[str]) -> tuple[JobReturn, Document]:
         """The job's return, to be completed, and the document that its process will have for its configuration."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
@@ -145,7 +155,7 @@ class LocalLauncher(Launcher):
             with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
                 config.hydra.runtime.output_dir = str(Path.cwd() / directory)
             HydraConfig.instance().set_config(config)
-            document: dict[str, Any] = _plain(config, [key for key in config if key != "hydra"])
+            document: Document = _plain(config, [key for key in config if key != "hydra"])
             hydra = _plain(config.hydra, CARRIED)
             hydra_config = copy.deepcopy(HydraConfig.instance().cfg)
         finally:
@@ -173,7 +183,8 @@ class LocalLauncher(Launcher):
     def _plan(self, returns: list[JobReturn]) -> list[Job]:
         """The jobs as the plan sees them, one for each configuration."""
         if self.plan is None:
-            return [Job(str(i), " ".join(filter_overrides(r.overrides or []))) for i, r in enumerate(returns)]
+            names = [" ".join(filter_overrides(r.overrides or [])) for r in returns]
+            return [Job(shlex.join([*program(), name, str(i)]), name) for i, name in enumerate(names)]
         try:
             plan = get_method(self.plan)
         except Exception as error:  # whatever importing the application's module raises
@@ -187,19 +198,63 @@ class LocalLauncher(Launcher):
         return jobs
 
 
-def _write_config(document: dict[str, Any], scratch: Path, number: int) -> None:
-    """Write job-N.yaml: the document as a primary configuration that Hydra merges with none of its own logging."""
+class LocalLauncher(SweepLauncher):
+    """Runs each job as a process of its own, on the configuration that was composed before the first one started.
+
+    Args:
+        jobs: How many run at a time, 1 or more.
+        jobs_per_gpu: How many of them share a GPU; GPUs are dealt out in turn by CUDA_VISIBLE_DEVICES.
+        retries: How often a job that failed is started again; the reason of each attempt is kept.
+        on_failure: "continue" with the other jobs, or "stop": what runs goes on to its end, and nothing more is started.
+        dry_run: As `SweepLauncher`.
+        plan: As `SweepLauncher`.
+    """
+
+    def __init__(
+        self, jobs: int, plan: str | None, jobs_per_gpu: int, retries: int, on_failure: str, dry_run: bool
+    ) -> None:
+        super().__init__(jobs, plan, dry_run)
+        self.limits = Limits(jobs, jobs_per_gpu, retries, on_failure)
+
+    def check(self) -> None:
+        """Refuse numbers out of their range."""
+        self.limits.check()
+
+    def run(self, runs: list[Run], documents: Mapping[int, Document], requested: int) -> None:
+        """Run the pending ones, a few at a time, and leave no process behind."""
+        with signals_unwind(ENDING) as ending, tempfile.TemporaryDirectory(prefix="hydra-jobs-") as scratch:
+            for run in runs:
+                if run.state == "pending":
+                    write_config(documents[run.number], Path(scratch), run.number, os.getpid())
+            try:
+                with display(runs) as show:
+                    run_all(runs, program(), Path(scratch), self.limits, ending, show)
+            finally:
+                print(summary(runs, requested), flush=True)
+            if ending.asked:
+                sys.exit(128 + signal.SIGINT)
+
+
+def write_config(document: Document, folder: Path, number: int, parent: int | None) -> None:
+    """Write job-N.yaml: the document as a primary configuration that Hydra merges with none of its own logging.
+
+    Args:
+        document: The job's configuration.
+        folder: Where.
+        number: N.
+        parent: The process with which the job ends; None for the one that starts it.
+    """
     hydra = document["hydra"]
     report = {
         "_target_": "hydra_plugins.process_launcher._child.Report",
-        "file": str(scratch / f"job-{number}.pickle"),
-        "parent": os.getpid(),
+        "file": str(folder / f"job-{number}.pickle"),
+        "parent": parent,
         "job": {key: hydra["job"][key] for key in ("override_dirname", "config_name")},
     }
     defaults = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"]
     hydra = hydra | {"callbacks": {"process_launcher": report} | (hydra["callbacks"] or {})}
     config = OmegaConf.create({"defaults": defaults} | document | {"hydra": hydra})
-    OmegaConf.save(config, scratch / f"job-{number}.yaml")
+    OmegaConf.save(config, folder / f"job-{number}.yaml")
 
 
 def _plain(config: DictConfig | ListConfig, keys: Sequence[Any] | None = None) -> Any:
@@ -227,7 +282,7 @@ def _plain(config: DictConfig | ListConfig, keys: Sequence[Any] | None = None) -
     return {key: value(key) for key in (config if keys is None else keys)}
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """The command that runs the application again."""
     if __main__.__spec__ is not None:
         return [sys.executable, "-m", __main__.__spec__.name]
@@ -237,7 +292,7 @@ def _program() -> list[str]:
 def _repeat(job_return: JobReturn) -> str:
     """The shell command that runs a single job as the user would, with the same configuration files."""
     if __main__.__spec__ is not None:
-        words = ["python", *_program()[1:]]
+        words = ["python", *program()[1:]]
     else:  # a script, or else an installed command
         words = ["python", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
     arguments, _ = get_args_parser().parse_known_args()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ._jobs import Limits, Run
 
@@ -110,17 +111,19 @@ def _next(waiting: deque[Run]) -> Run | None:
 
 
 @contextlib.contextmanager
-def signals_unwind() -> Iterator[Ending]:
+def signals_unwind(words: str) -> Iterator[Ending]:
     """Let signals end the sweep without a traceback, and with nothing that it started left behind.
 
     The first Ctrl-C asks for the end, the second unwinds the stack, as SIGTERM and SIGHUP do at once.
+
+    Args:
+        words: What to say at the first.
     """
     ending = Ending()
 
     def leave(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and not ending.asked:
             ending.asked = True
-            words = "Ending: running jobs go on to their next safe point. Ctrl-C again ends them at once."
             os.write(2, f"\n{words}\n".encode())  # print is not safe in a handler
             return
         sys.exit(128 + number)
@@ -193,21 +196,38 @@ def _has_ended(run: Run, process: subprocess.Popen[bytes]) -> bool:
 def _settle(run: Run, code: int, scratch: Path) -> None:
     """Note how the job ended, from its report and its exit code."""
     run.look()
-    file, output = scratch / f"job-{run.number}.pickle", scratch / f"job-{run.number}.log"
-    report = {}
+    output = scratch / f"job-{run.number}.log"
+    settle(run, outcome(scratch / f"job-{run.number}.pickle", code, last_lines(output)))
+    output.unlink()  # a long sweep's output would fill the temporary folder
+
+
+def outcome(file: Path, code: int, output: list[str]) -> dict[str, Any]:
+    """What became of a job: its `value`, or else the `reasons` of its attempts, `traceback` and last `output`.
+
+    Args:
+        file: Its report.
+        code: Its exit code.
+        output: The last lines that it printed.
+    """
+    report: dict[str, Any] = {}
     if file.exists():
         try:
             report = pickle.loads(file.read_bytes())
         except Exception as error:  # a class that only the job could import, for instance
-            report = {"reason": f"what main returned cannot be read back: {error}", "traceback": ""}
+            report = {"reason": f"what main returned cannot be read back: {error}"}
     if "value" in report and code == 0:
-        run.state, run.value, run.share = "finished", report["value"], 1.0
+        return report
+    reason = report.pop("reason", "") or _reason(code, output)
+    return {"traceback": "", "output": output, "reasons": [reason], **report}
+
+
+def settle(run: Run, found: dict[str, Any]) -> None:
+    """Note an outcome."""
+    if "value" in found:
+        run.state, run.value, run.share = "finished", found["value"], 1.0
     else:
-        run.state = "failed"
-        run.traceback = report.get("traceback", "")
-        run.last_output = _last_lines(output)
-        run.reasons.append(report.get("reason") or _reason(code, run.last_output))
-    output.unlink()  # a long sweep's output would fill the temporary folder
+        run.state, run.traceback, run.last_output = "failed", found["traceback"], found["output"]
+        run.reasons += found["reasons"]
 
 
 def _reason(code: int, output: list[str]) -> str:
@@ -220,7 +240,7 @@ def _reason(code: int, output: list[str]) -> str:
     return f"exit code {code}: {output[-1]}" if output else f"exit code {code}"
 
 
-def _last_lines(output: Path) -> list[str]:
+def last_lines(output: Path) -> list[str]:
     """The last lines, of a line that a progress bar overwrote its last form."""
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - 100_000))

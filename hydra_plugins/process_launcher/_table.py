@@ -134,7 +134,10 @@ class Lines:
 def summary(runs: list[Run], requested: int) -> str:
     """Counts, and of each job that failed the reason, the command that repeats it and its last output."""
     count = Counter(run.state for run in runs)
-    counts = [f"{count[state]} {state}" for state in ("finished", "there already", "failed", "stopped", "pending")]
+    counts = [
+        f"{count[state]} {state}"
+        for state in ("finished", "there already", "elsewhere", "failed", "stopped", "pending")
+    ]
     lines = ["", f"{len(runs)} jobs: " + ", ".join(text for text in counts if not text.startswith("0 "))]
     if count["stopped"] or count["pending"]:
         lines.append("The same command goes on where this one ended.")

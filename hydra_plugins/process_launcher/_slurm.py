@@ -1,0 +1,315 @@
+"""Hydra launcher `slurm`: the jobs that are not finished, as one array of SLURM's."""
+
+import contextlib
+import getpass
+import json
+import math
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from ._jobs import LauncherError, Run
+from ._launcher import Document, SweepLauncher, program, write_config
+from ._processes import SHOW_SECONDS, Ending, last_lines, outcome, settle, signals_unwind
+from ._table import display, summary
+from ._task import MARGIN_SECONDS, Task
+
+LATE_SECONDS = 15.0  # a report may reach us through a network file system after its job has left the queue
+GOING = "Leaving."
+LEFT = "The jobs stay with SLURM: squeue shows them, scancel ends them, and the same command finds them again."
+
+
+@dataclass
+class SlurmLauncherConf:
+    """The settings `hydra.launcher.*`."""
+
+    _target_: str = "hydra_plugins.process_launcher._slurm.SlurmLauncher"
+    partition: str | None = None  # null for the cluster's own choice, as with all that follow
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    minutes: int = 240  # a job that needs more is queued again, and goes on where it was
+    cpus: int = 4  # a process
+    memory: str | None = None  # a node, such as 16G
+    jobs: int = 256  # how many run at a time
+    retries: int = 0  # how often a job that failed is started again
+    requeues: int = 100  # how often a job whose time was up is queued again
+    signal_seconds: int = 120  # before its time is up a job is asked to end where it can go on from
+    setup: list[str] = field(default_factory=list)  # shell commands that come first, such as "module load cuda"
+    sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch, without their dashes
+    folder: str = "${oc.select:out,.}/slurm"  # for configurations and logs; every node must see it
+    wait: bool = True  # false: submit, and leave
+    check_seconds: float = 10.0  # between two looks at the queue
+    dry_run: bool = False  # say what would run, and submit nothing
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="process_launcher")
+
+
+class SlurmLauncher(SweepLauncher):
+    """Submits the jobs that are neither finished nor queued already, each once, and waits for them, or leaves.
+
+    On preemption and before its time is up a job is asked to end at its next safe point, and queued again by submitit. Each job
+    has an exit code of its own, so that SLURM knows which failed. Jobs with several processes or GPUs are arrays of their own.
+
+    Args:
+        partition: SLURM's, as `account`, `qos`, `constraint`.
+        account: SLURM's.
+        qos: SLURM's.
+        constraint: SLURM's.
+        minutes: The time limit.
+        cpus: A process.
+        memory: A node, as sbatch takes it.
+        jobs: How many run at a time.
+        retries: How often a job of one process that failed is started again, on its node.
+        requeues: How often a job whose time was up is queued again.
+        signal_seconds: How long before its end a job is told of it.
+        setup: Shell commands before the job.
+        sbatch: Further options of sbatch.
+        folder: Seen by all nodes.
+        wait: Whether to stay until all jobs have ended.
+        check_seconds: Between two looks at the queue.
+        dry_run: As `SweepLauncher`.
+        plan: As `SweepLauncher`.
+    """
+
+    def __init__(
+        self,
+        *,
+        partition: str | None,
+        account: str | None,
+        qos: str | None,
+        constraint: str | None,
+        minutes: int,
+        cpus: int,
+        memory: str | None,
+        jobs: int,
+        retries: int,
+        requeues: int,
+        signal_seconds: int,
+        setup: list[str],
+        sbatch: dict[str, Any],
+        folder: str,
+        wait: bool,
+        check_seconds: float,
+        dry_run: bool,
+        plan: str | None,
+    ) -> None:
+        super().__init__(jobs, plan, dry_run)
+        given = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "mem": memory}
+        self.options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        self.options |= {
+            "time": minutes,
+            "cpus_per_task": cpus,
+            "array_parallelism": jobs,
+            "signal_delay_s": signal_seconds,
+            "stderr_to_stdout": True,
+            "srun_args": ["--kill-on-bad-exit=1"],  # the other processes of a job would wait for a dead one
+            "additional_parameters": {"requeue": True, **sbatch},
+        }
+        self.ranges = {"minutes": (minutes, 1), "cpus": (cpus, 1), "jobs": (jobs, 1), "retries": (retries, 0)}
+        self.ranges |= {"requeues": (requeues, 0), "signal_seconds": (signal_seconds, 2 * int(MARGIN_SECONDS))}
+        self.retries, self.requeues, self.signal_seconds = retries, requeues, signal_seconds
+        self.commands = list(setup)
+        self.folder, self.wait, self.check_seconds = Path(folder), wait, check_seconds
+
+    def check(self) -> None:
+        """Refuse numbers out of their range, and machines without SLURM."""
+        for key, (value, least) in self.ranges.items():
+            if value < least:
+                raise LauncherError(f"hydra.launcher.{key} must be {least} or more, got {value}.")
+        if not self.dry_run and not (shutil.which("sbatch") and shutil.which("srun")):
+            raise LauncherError(
+                "hydra/launcher=slurm must find sbatch and srun on PATH: start it where your cluster takes jobs."
+            )
+        if not self.dry_run and not find_spec("submitit"):
+            raise LauncherError("hydra/launcher=slurm needs the package submitit: pip install submitit.")
+
+    def run(self, runs: list[Run], documents: Mapping[int, Document], requested: int) -> None:
+        """Submit the pending ones that nobody is at, and follow them to their ends."""
+        jobs = self._queued([run for run in runs if run.state == "pending"])
+        queued = {job.run.number for job in jobs}
+        for run in runs:
+            if run.state == "pending" and run.number not in queued and (who := run.job.busy()):
+                run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
+        new = [run for run in runs if run.state == "pending" and run.number not in queued]
+        if new:
+            jobs += self._submit(new, documents)
+        if not self.wait:
+            print(f"{len(new)} jobs submitted, {len(queued)} were queued already. {LEFT}", flush=True)
+            sys.exit(0)  # Hydra's sweepers would take missing values for results
+        with signals_unwind(GOING) as ending, display(runs) as show:
+            self._follow(jobs, ending, show)
+        print(summary(runs, requested), flush=True)
+        if ending.asked:
+            print(LEFT, flush=True)
+            sys.exit(128 + signal.SIGINT)
+        for folder in sorted({job.folder for job in jobs}):
+            if any(job.run.state == "failed" for job in jobs if job.folder == folder):
+                print(f"What was printed there: {folder}", flush=True)
+            elif len(_submitted(folder)) == sum(job.folder == folder for job in jobs):
+                _remove(folder)
+
+    def _queued(self, runs: list[Run]) -> list["Submitted"]:
+        """Those that an earlier command has submitted, and that SLURM still has."""
+        wanted = {run.job.key: run for run in runs}
+        found = {}
+        for record in sorted(self.folder.glob("*/jobs.json"), key=lambda record: record.stat().st_mtime):
+            for key, number, slurm in _submitted(record.parent):
+                if key in wanted:
+                    found[key] = Submitted(wanted[key], record.parent, number, slurm)
+        live = _queue() if found else {}
+        return [job for job in found.values() if live is None or job.slurm in live]
+
+    def _submit(self, runs: list[Run], documents: Mapping[int, Document]) -> list["Submitted"]:
+        """One array for each number of GPUs, processes and nodes.
+
+        Raises:
+            LauncherError: With SLURM's own words, if it takes none.
+        """
+        import submitit
+        from submitit.core.utils import FailedJobError
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-"), dir=self.folder)).resolve()
+        kinds = defaultdict(list)
+        for run in runs:
+            write_config(documents[run.number], folder, run.number, parent=None)
+            kinds[run.job.gpus, run.job.processes, run.job.nodes].append(run)
+        jobs: list[Submitted] = []
+        # Where this package lies the node's Python has to look too, before it knows anything of the application.
+        path = f"export PYTHONPATH={shlex.quote(str(Path(__file__).parents[2]))}${{PYTHONPATH:+:$PYTHONPATH}}"
+        for (gpus, processes, nodes), alike in kinds.items():
+            executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self.requeues)
+            shape = {"nodes": nodes, "ntasks_per_node": processes} | ({"gpus_per_node": gpus} if gpus else {})
+            executor.update_parameters(
+                job_name=self.config.hydra.job.name, setup=[*self.commands, path], **shape, **self.options
+            )
+            try:
+                with executor.batch():
+                    submitted = [
+                        executor.submit(Task(program(), folder, run.number, self.retries, self.signal_seconds))
+                        for run in alike
+                    ]
+            except FailedJobError as error:
+                if not jobs:
+                    _remove(folder)
+                words = " ".join(str(error).split()) or type(error).__name__
+                raise LauncherError(f"SLURM takes no such job: {words}") from error
+            jobs += [Submitted(run, folder, run.number, job.job_id) for run, job in zip(alike, submitted, strict=True)]
+            record = [[job.run.job.key, job.number, job.slurm] for job in jobs]
+            (folder / "jobs.json").write_text(json.dumps(record, indent=0), encoding="utf-8")
+        return jobs
+
+    def _follow(self, jobs: list["Submitted"], ending: Ending, show: Callable[[], None]) -> None:
+        """Note what becomes of the jobs, until all have ended or the user goes."""
+        left = list(jobs)
+        looked = -math.inf
+        live: dict[str, str] | None = None
+        while left and not ending.asked:
+            if time.monotonic() - looked >= self.check_seconds:
+                live, looked = _queue(), time.monotonic()
+            if live is not None:
+                for job in left:
+                    job.note(live.get(job.slurm))
+            left = [job for job in left if job.run.state not in ("finished", "failed")]
+            show()
+            time.sleep(SHOW_SECONDS)
+
+
+@dataclass
+class Submitted:
+    """A job of ours that is a job of SLURM's.
+
+    Args:
+        run: Ours.
+        folder: Of its submission.
+        number: Its number there.
+        slurm: SLURM's name for it.
+    """
+
+    run: Run
+    folder: Path
+    number: int
+    slurm: str
+    gone: float = math.nan  # when the queue was seen without it
+
+    def note(self, state: str | None) -> None:
+        """Take over what the queue says of it; None where it is not there any more."""
+        run = self.run
+        if state is None:
+            self.gone = time.monotonic() if math.isnan(self.gone) else self.gone
+            file = self.folder / f"job-{self.number}.pickle"
+            if file.exists() or run.job.finished() or time.monotonic() - self.gone > LATE_SECONDS:
+                self._end(file)
+        elif state == "PENDING":
+            run.state, run.text = "pending", f"queued as {self.slurm}"
+        elif run.state != "running":
+            run.begin()
+        else:
+            run.look()
+
+    def _end(self, file: Path) -> None:
+        run = self.run
+        if math.isnan(run.started):
+            run.started = time.monotonic()
+        run.look()
+        run.ended = time.monotonic()
+        if not file.exists() and run.job.finished():
+            run.state, run.share, run.value = "finished", 1.0, run.job.result()
+            return
+        log = self.folder / f"job-{self.number}-0.log"
+        found = outcome(file, 0, last_lines(log) if log.exists() else [])
+        if "value" not in found and (ended := _ended(self.slurm)):
+            found["reasons"][-1] = f"SLURM says {ended}" + (f": {found['reasons'][-1]}" if file.exists() else "")
+        settle(run, found)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a submission's folder, and the one of all submissions after the last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
+
+
+def _submitted(folder: Path) -> list[tuple[str, int, str]]:
+    """Key, number and SLURM's name of the jobs of a submission; none where its record cannot be read."""
+    try:
+        held = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
+        return [(str(key), int(number), str(slurm)) for key, number, slurm in held]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _queue() -> dict[str, str] | None:
+    """The states of the user's jobs that SLURM has not done with; None while it does not answer."""
+    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
+
+
+def _ended(slurm: str) -> str:
+    """How a job ended by SLURM's accounting, where that is more than success or failure; empty where there is none."""
+    command = ["sacct", "--noheader", "--allocations", "--parsable2", "--format=State,NodeList", f"--jobs={slurm}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    state, _, node = done.stdout.strip().partition("|")
+    return "" if state in ("", "FAILED", "COMPLETED") else f"{state} on {node}"

@@ -1,0 +1,190 @@
+"""`hydra/launcher=slurm` against a real SLURM; `tests/slurm.sh up` starts one of one node, with two pretended GPUs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, SMALL, Said
+from tests.launcher.test_launcher import App
+
+os.environ.setdefault("SLURM_CONF", "/tmp/slurm-one-node/slurm.conf")  # where tests/slurm.sh puts it
+
+
+def answers() -> bool:
+    try:
+        return subprocess.run(["sinfo"], capture_output=True, timeout=20, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+slurm = pytest.mark.skipif(
+    not shutil.which("sbatch") or not answers(),
+    reason="no SLURM answers here: tests/slurm.sh up starts one (Debian, root)",
+)
+
+
+def app(folder: Path, body: str) -> App:
+    made = App(folder, textwrap.dedent(body), "  launcher: {check_seconds: 1, cpus: 1, minutes: 10, memory: 300M}\n")
+    config = folder / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("launcher: local", "launcher: slurm"))
+    return made
+
+
+def until(what: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 120
+    while not what():
+        assert process is None or process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def states() -> dict[str, str]:
+    """State by SLURM's name, of all jobs of the last day."""
+    said = subprocess.check_output(["sacct", "-nXP", "--starttime=now-1day", "--format=JobID,State"], text=True)
+    return dict(line.split("|") for line in said.splitlines())
+
+
+def queue() -> list[str]:
+    return subprocess.check_output(["squeue", "-hr", "--format=%i"], text=True).split()
+
+
+@slurm
+def test_an_array_in_which_one_raises_and_one_is_cancelled_loses_those_two(tmp_path: Path) -> None:
+    made = app(
+        tmp_path,
+        """
+        if cfg.x == 1: raise ValueError("no such thing as 1")
+        if cfg.x == 2:
+            (here / "waiting").write_text(os.environ["SLURM_ARRAY_JOB_ID"] + "_" + os.environ["SLURM_ARRAY_TASK_ID"])
+            time.sleep(600)
+        return cfg.x * 10, os.environ.get("SLURM_JOB_GPUS", "")
+        """,
+    )
+    process = made.start("x=0,1,2,3", "hydra.launcher.retries=1")
+    until((tmp_path / "waiting").exists, process)
+    name = (tmp_path / "waiting").read_text()
+    subprocess.run(["scancel", name], check=True)
+    out = process.communicate()[0]
+    assert process.returncode == 1
+    returns = json.loads((tmp_path / "returns.json").read_text())
+    assert [row[0] for row in returns] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
+    assert [returns[i][1][0] for i in (0, 3)] == [0, 30]
+    assert all(returns[i][1][1] in ("0", "1") for i in (0, 3))  # a GPU each
+    assert "4 jobs: 2 finished, 2 failed" in out
+    assert "why:    ValueError: no such thing as 1 (2 attempts)" in out
+    assert "repeat: python app.py x=1" in out
+    assert "why:    SLURM says CANCELLED" in out
+    number = name.partition("_")[0]
+    found = states()
+    assert [found[f"{number}_{i}"].split()[0] for i in range(4)] == ["COMPLETED", "FAILED", "CANCELLED", "COMPLETED"]
+
+
+@slurm
+def test_one_that_is_preempted_in_mid_epoch_ends_with_the_result_it_would_have_had(tmp_path: Path) -> None:
+    words = [*SMALL, "model=crnn", "rnn=gru", "nodes=4", "model.sequence=positions", "model.dropout=0.3"]
+    words += ["data.augment.crop=2", "trainer.accelerator=cpu", "trainer.max_epochs=5", "callbacks.early_stopping=null"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    subprocess.run([*command, f"out={tmp_path / 'alone'}"], check=True, capture_output=True, env=environment)
+    (alone,) = (tmp_path / "alone").glob("*/*/*/result.json")
+    there = tmp_path / "runs" / alone.parent.relative_to(tmp_path / "alone")
+
+    submit = [*command, f"out={tmp_path / 'runs'}", "-m", "seed=0", "hydra/launcher=slurm"]
+    settings = ["check_seconds=1", "cpus=1", "minutes=20", "memory=2G", "signal_seconds=60"]
+    submit += [f"hydra.launcher.{setting}" for setting in settings]
+    process = subprocess.Popen(submit, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    until((there / "metrics.csv").exists, process)
+    (record,) = (tmp_path / "runs" / "slurm").glob("*/jobs.json")
+    ((_, _, name),) = json.loads(record.read_text())
+    subprocess.run(["scancel", "--signal=USR2", name], check=True)
+    out = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, out
+    attempts = json.loads((there / "provenance.json").read_text())["attempts"]
+    assert attempts[0]["error"].startswith("StoppedError: asked to end, after epoch")
+    assert len(attempts) == 2
+    for file in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (there / file).read_bytes() == (alone.parent / file).read_bytes()
+    assert not (tmp_path / "runs" / "slurm").exists()
+
+
+@slurm
+def test_the_parent_may_leave_and_come_back(tmp_path: Path) -> None:
+    made = app(
+        tmp_path,
+        """
+        with open("begun", "a") as file: file.write("x")
+        while not (here / "go").exists(): time.sleep(0.1)
+        return cfg.x
+        """,
+    )
+    code, out = made.run("x=0,1", "hydra.launcher.wait=false")
+    assert code == 0
+    assert "2 jobs submitted, 0 were queued already. The jobs stay with SLURM" in out
+    until(lambda: len(queue()) >= 2)
+    code, out = made.run("x=0,1", "hydra.launcher.wait=false")
+    assert "0 jobs submitted, 2 were queued already" in out
+    process = made.start("x=0,1")
+    assert process.stdout
+    assert "started" in process.stdout.readline()
+    (tmp_path / "go").touch()
+    out = process.communicate()[0]
+    assert process.returncode == 0, out
+    assert [row[1] for row in json.loads((tmp_path / "returns.json").read_text())] == [0, 1]
+    assert (tmp_path / "begun").read_text() == "xx"
+
+
+@slurm
+def test_each_process_of_a_distributed_run_is_a_task(tmp_path: Path) -> None:
+    words = [
+        *SMALL,
+        "model=cnn",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "trainer.devices=2",
+        "trainer.strategy=ddp",
+    ]
+    words += [f"out={tmp_path}", "-m", "seed=0", "hydra/launcher=slurm"]
+    words += [f"hydra.launcher.{setting}" for setting in ("check_seconds=1", "cpus=1", "memory=3G")]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = tmp_path.glob("digits/cnn/*/result.json")
+    (attempt,) = json.loads((result.parent / "provenance.json").read_text())["attempts"]
+    assert attempt["devices"] == 2
+
+
+@slurm
+def test_what_slurm_does_not_take_is_one_sentence(tmp_path: Path) -> None:
+    code, out = app(tmp_path, "return cfg.x").run("x=0,1", "hydra.launcher.partition=nowhere")
+    assert code != 0
+    assert "SLURM takes no such job:" in out
+    assert "invalid partition specified: nowhere" in out
+    assert not (tmp_path / "slurm").exists()
+
+
+def test_without_slurm_and_out_of_range_it_says_so(tmp_path: Path) -> None:
+    made = app(tmp_path, "return cfg.x")
+    made.environment["PATH"] = str(tmp_path)
+    assert "hydra/launcher=slurm must find sbatch and srun on PATH" in made.run("x=0,1")[1]
+    assert (
+        "hydra.launcher.signal_seconds must be 30 or more, got 5"
+        in made.run("x=0", "hydra.launcher.signal_seconds=5")[1]
+    )
+
+
+def test_the_documented_profile_is_one(command: Callable[..., Said], tmp_path: Path) -> None:
+    profile = tmp_path / "mine" / "hydra" / "launcher" / "mylab.yaml"
+    profile.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "slurm-profile.yaml", profile)
+    words = [*SMALL, "model=cnn", "seed=0,1", "hydra/launcher=mylab", "dry_run=true"]
+    said = command("--config-dir", str(tmp_path / "mine"), "-m", *words)
+    assert "2 jobs: 2 would run" in said.out, said.err
