@@ -9,10 +9,12 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.plugins import ClusterEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.check import DATA_SOURCE, ConfigError, dataset, reason
 from hybridnets.training import Build, building
+from hybridnets.training.environment import environment
 
 
 def build(cfg: DictConfig) -> Build:
@@ -44,9 +46,13 @@ def build(cfg: DictConfig) -> Build:
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
         with building("trainer"):
+            plugins = [*theirs.get("plugins", []), *plugins]
+            told = [getattr(theirs.get("strategy"), "cluster_environment", None), *plugins]
+            if not any(isinstance(one, ClusterEnvironment) for one in told):
+                plugins.append(environment())
             return make_trainer(
                 callbacks=callbacks,
-                plugins=[*theirs.get("plugins", []), *plugins],
+                plugins=plugins,
                 default_root_dir=theirs.get("default_root_dir", default_root_dir),
                 logger=_made("logger", plain["logger"]) if plain["logger"] else False,
             )

@@ -88,6 +88,10 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "trainer.check_val_every_n_epoch": ("null or 1: every epoch is measured on val", lambda v: v in (None, 1)),
     "trainer.limit_val_batches": ("null or above 0: every epoch is measured on val", lambda v: v is None or v > 0),
     "trainer.limit_predict_batches": ("null: the prediction for every image is kept", lambda v: v is None),
+    "trainer.strategy": (
+        "one that starts its processes anew, as ddp does: those that are forked or spawned train without a record",
+        lambda v: not re.search("fork|spawn|notebook", str(v)),
+    ),
     "trainer.callbacks": ("set by name, as callbacks.NAME", lambda _: False),
     "trainer.logger": ("set as logger", lambda _: False),
     "data.name": (
@@ -320,6 +324,11 @@ def _identity(cfg: DictConfig) -> Identity:
     kept |= {key: f"{kept[key]:%}" for key in COUNT_OR_SHARE if isinstance(kept.get(key), float)}
     if (devices := _devices(trainer)) != 1:
         kept["devices"] = devices
+        if isinstance(devices, int) and data["batch_size"] < 2 * devices:  # as the loader would, once it trains
+            raise ConfigError(
+                f"data.batch_size must be at least {2 * devices}, two images for each of {devices} devices, "
+                f"got {data['batch_size']}"
+            )
     parts = {
         "model": plain["model"],
         "data": {**settings, "sha256": images.sha256},

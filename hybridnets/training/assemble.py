@@ -38,13 +38,18 @@ class Build:
 
 @dataclass(frozen=True)
 class Parts:
-    """What `train` needs: data module, model, the model's rows for the summary, trainer and the run's record."""
+    """What `train` needs: data module, model, the model's rows for the summary, trainer and the run's record.
+
+    Attributes:
+        synchronized: Whether batch statistics are taken over a batch's shares on all devices.
+    """
 
     data: Any
     model: Classifier
     rows: list[Layer]
     trainer: pl.Trainer
     record: Record
+    synchronized: bool
 
 
 def assemble(run: Run, build: Build) -> Parts:
@@ -72,7 +77,34 @@ def assemble(run: Run, build: Build) -> Parts:
         plugins=[DurableCheckpointIO(run)],
         default_root_dir=run.folder,
     )
-    return Parts(data, model, rows, trainer, record)
+    if trainer.world_size != trainer.num_devices * trainer.num_nodes:
+        raise ValueError(
+            f"trainer.devices times trainer.num_nodes must be {trainer.world_size}, the processes that were started for "
+            f"the run, got {trainer.num_devices} times {trainer.num_nodes}"
+        )
+    asked = run.identity["trainer"].get("sync_batchnorm")
+    synchronized = synchronizes(asked, trainer.world_size, trainer.strategy.root_device.type)
+    if synchronized and not asked:  # Lightning sees to what it was asked for
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return Parts(data, model, rows, trainer, record, synchronized)
+
+
+def synchronizes(asked: bool | None, devices: int, kind: str) -> bool:
+    """Whether batch normalisation takes its statistics over all devices' shares of a batch: where it can, unless told not to.
+
+    Args:
+        asked: trainer.sync_batchnorm.
+        devices: How many train together.
+        kind: Of which kind they are, in torch's words.
+
+    Raises:
+        ValueError: If it is asked for where it cannot be.
+    """
+    if asked and kind == "cpu":
+        raise ValueError(
+            "trainer.sync_batchnorm must be null or false on the CPU, where torch synchronises no batch statistics, got true"
+        )
+    return devices > 1 and (kind == "cuda" if asked is None else asked)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 
 from hybridnets.models.summary import table
 from hybridnets.runs.claims import LostError
@@ -44,7 +43,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
         check_start(checkpoint, model, trainer.max_epochs)
 
-    with _claim(run) as attempt:
+    with _claim(run, first=trainer.is_global_zero) as attempt:
         record.attempt = attempt
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
@@ -52,7 +51,11 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
             device = str(trainer.strategy.root_device)
             attempt.record(
-                threads=torch.get_num_threads(), device=device, devices=trainer.world_size, **provenance(command)
+                threads=torch.get_num_threads(),
+                device=device,
+                devices=trainer.world_size,
+                sync_batchnorm=parts.synchronized,
+                **provenance(command),
             )
             run.write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
@@ -91,9 +94,9 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
 
 
 @contextlib.contextmanager
-def _claim(run: Run) -> Iterator[Attempt | None]:
+def _claim(run: Run, *, first: bool) -> Iterator[Attempt | None]:
     """Holds the run and its log on the first rank; the others of a distributed run write nothing."""
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
+    if not first:
         yield None
         return
     with run.claim() as attempt:

@@ -163,7 +163,9 @@ def _deal(gpus: list[str], running: list[Run], wanted: int, jobs_per_gpu: int) -
 
 def _start(run: Run, program: list[str], scratch: Path, jobs: int) -> subprocess.Popen[bytes]:
     """Start the job's process as the leader of a session of its own, which the terminal's Ctrl-C does not reach."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    # A task of srun's may have started the sweep, but its jobs are none: they would take its number for their rank.
+    task = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_TASKS")
+    environment = {key: value for key, value in os.environ.items() if key not in task} | {"PYTHONUNBUFFERED": "1"}
     if run.devices:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
     if "OMP_NUM_THREADS" not in environment:  # MKL follows it, where the user has set it

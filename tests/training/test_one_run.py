@@ -264,17 +264,6 @@ def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_pa
     assert f"is being trained by process {process.pid} on " in said.err
 
 
-def test_two_processes_share_each_batch_and_predict_each_image_once(tmp_path: Path) -> None:
-    process = start(
-        *(tmp_path, *SMALL, "model=cnn", "trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
-    )
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
-    with np.load(only_run(tmp_path) / "predictions.npz") as predictions:
-        assert predictions["test_index"].tolist() == list(range(297))
-        assert len(np.unique(predictions["val_index"])) == 450
-
-
 def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
     composed: Callable[..., DictConfig], finished: Path, tmp_path: Path
 ) -> None:
