@@ -15,6 +15,9 @@ test: $(BIN)/.ready ## every test: no network, no GPU
 torture: $(BIN)/.ready ## the long form of the tests that kill: an hour
 	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py
 
+loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
+	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
+
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,4 +33,10 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,report,slurm,dev]'
 	@touch $@
 
-.PHONY: help demo test torture lint check
+.venv-loggers/bin/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv-loggers
+	.venv-loggers/bin/pip install --quiet --constraint requirements.lock \
+	  --editable '.[demo,progress,report,dev,tensorboard,wandb,mlflow]'
+	@touch $@
+
+.PHONY: help demo test torture loggers lint check

@@ -32,6 +32,7 @@ examples:
   python report.py scores.csv                                any project's: columns variant, seed, score
   python report.py --verify runs/digits                      computes it all again from the stored predictions
   python report.py --status runs                             how far a sweep is
+  python report.py --mlflow sqlite:///mlflow.db runs         copies finished runs to MLflow, each once
   python report.py --published sweeps/published.csv          what the stars of published figures counted
 
 A variant is a configuration without its seeds. Its label is the name of its folder; where variants share that name, the
@@ -61,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if arguments.verify:
             return _verify(arguments)
+        if arguments.mlflow:
+            return _to_mlflow(arguments)
         asked = Asked.of(vars(arguments))
         found = _read(arguments.paths)
         report = analyse(
@@ -175,6 +178,17 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 1 if said else 0
 
 
+def _to_mlflow(arguments: argparse.Namespace) -> int:
+    from hybridnets.report import results, to_mlflow
+
+    found = results.read(arguments.paths, progress=_progress)
+    new, there = to_mlflow.into(arguments.mlflow, found, progress=lambda runs: _progress(runs, "importing runs"))
+    for sentence in found.problems:
+        print(f"- {sentence}")
+    print(f"{new} imported, {there} there already")
+    return 0
+
+
 def _published(path: Path, n: int) -> int:
     from hybridnets.report import ReportError
     from hybridnets.report.published import recount, rows
@@ -244,6 +258,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--verify",
         action="store_true",
         help="compute everything again from the stored predictions, and say what differs",
+    )
+    add(
+        "--mlflow",
+        metavar="URI",
+        help="copy the finished runs to MLflow, each once: sqlite:///mlflow.db, or http://...",
     )
     add("--published", type=Path, metavar="CSV", help="what the stars of published accuracies counted")
     add(

@@ -1,0 +1,175 @@
+"""Finished runs in a real MLflow's SQLite store: every value, once, also when an import was killed."""
+
+import math
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybridnets.report
+from hybridnets.runs import Run
+
+Make = Callable[..., Run]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, which MLflow takes seconds to make."""
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'hybridnets[mlflow]'")
+    path: Path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a store of this test's own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"  # not relative: MLflow keeps a store open by its URI
+
+
+def client() -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
+
+
+def rows() -> dict[str, list[Any]]:
+    """All that MLflow holds of runs, deleted ones included."""
+    with sqlite3.connect("mlflow.db") as database:
+        return {
+            table: sorted(map(repr, database.execute(f"select * from {table}")))
+            for table in ("experiments", "runs", "params", "metrics", "latest_metrics", "tags")
+        }
+
+
+def test_every_value_is_there_once(store: str, finished: Make, report: Callable[..., int], capsys: Any) -> None:
+    runs = [
+        finished("cnn", 0, test=0.7, val=0.8, predictions=True),
+        finished("crnn", (1, 2, 3), test=0.6, val=0.7, loss=math.nan, predictions=True),
+        finished("cnn", 0, "other", predictions=True),
+    ]
+    assert report("--mlflow", store, Path.cwd()) == 0
+    assert capsys.readouterr().out.endswith("3 imported, 0 there already\n")
+    for run in runs:
+        experiment = client().get_experiment_by_name(run.identity["data"]["name"])
+        (found,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.digest}'")
+        assert (found.info.status, found.info.run_name) == ("FINISHED", run.name)
+        assert found.info.end_time - found.info.start_time == 15_000
+        assert Path(found.data.tags["hybridnets.folder"]) == run.folder.resolve()
+        params, result = found.data.params, run.result() or {}
+        assert params["model._target_"] == run.identity["model"]["_target_"]
+        assert params["optimizer.lr"] == "0.001"
+        assert [params[f"seeds.{key}"] for key in ("split", "init", "order")] == [
+            str(seed) for seed in run.identity["seeds"].values()
+        ]
+        for key in ("train/acc", "val/acc"):
+            history = client().get_metric_history(found.info.run_id, key)
+            assert [(point.step, point.value) for point in history] == [
+                (row["epoch"], row[key]) for row in run.history()
+            ]
+            seconds = [(point.timestamp - found.info.start_time) / 1000 for point in history]
+            assert seconds == [9, 11, 15]
+        metrics = found.data.metrics
+        assert metrics["test/acc"] == result["best"]["test/acc"]
+        assert metrics["best/val/acc"] == result["best"]["val/acc"]
+        assert metrics["best/epoch"] == 1
+        assert math.isnan(metrics["best/val/loss"]) == (run is runs[1])
+    before = rows()
+    assert report("--mlflow", store, Path.cwd(), runs[0].folder) == 0
+    assert capsys.readouterr().out.endswith("0 imported, 3 there already\n")
+    assert rows() == before
+    assert not Path("mlruns").exists()
+
+
+@pytest.mark.parametrize("step", ["log_batch", "set_terminated"])
+def test_an_import_that_was_killed_is_repaired(
+    store: str, finished: Make, report: Callable[..., int], capsys: Any, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    from mlflow import MlflowClient
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = finished("cnn", 0, predictions=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            report("--mlflow", store, run.folder)
+    assert report("--mlflow", store, run.folder) == 0
+    assert capsys.readouterr().out.endswith("1 imported, 0 there already\n")
+    assert report("--mlflow", store, run.folder) == 0
+    assert capsys.readouterr().out.endswith("0 imported, 1 there already\n")
+    (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["test/acc"] == (run.result() or {})["best"]["test/acc"]
+
+
+def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, report: Callable[..., int]) -> None:
+    odd = {"model.odd@key": "x" * 9000, "model.odd?key": [1, {"a": None}], f"model.{'k' * 400}": {}}
+    run = finished("cnn", 0, **odd, **{f"model.many{n}": n for n in range(250)})
+    assert report("--mlflow", store, run.folder) == 0
+    (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
+    params = found.data.params
+    assert len(params["model.many0"]) == 1
+    assert sum(key.startswith("model.many") for key in params) == 250
+    long = {value for key, value in params.items() if key.startswith("model.odd_key-")}
+    assert long == {"x" * 5996 + " ...", '[1, {"a": null}]'}
+    assert [value for key, value in params.items() if key.startswith("model.kkk")] == ["{}"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("mlflow.db", "must be sqlite:///FILE, or the address of a tracking server, got mlflow.db"),
+        ("file:./mlruns", "must be sqlite:///FILE, or the address"),
+        ("sqlite:mlflow.db", "must name the file as in sqlite:///mlflow.db"),
+        ("sqlite:///text", "must name MLflow's SQLite file, got text, which is something else"),
+        ("sqlite:///text/mlflow.db", "must name a file that can be written to"),
+        ("sqlite:///damaged", "MLflow at sqlite:///damaged refuses: "),
+    ],
+)
+def test_slips_are_one_sentence(
+    store: str, finished: Make, report: Callable[..., int], capsys: Any, uri: str, sentence: str
+) -> None:
+    finished("cnn", 0)
+    Path("text").write_text("text")
+    whole = Path("mlflow.db").read_bytes()
+    Path("damaged").write_bytes(whole[:4096] + b"\0" * (len(whole) - 4096))
+    assert report("--mlflow", uri, Path.cwd()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("report.py: ")
+    assert sentence in said
+    assert len(said.splitlines()) == 1, said
+    assert store
+
+
+def test_an_experiment_deleted_there_is_named(
+    store: str, finished: Make, report: Callable[..., int], capsys: Any
+) -> None:
+    run = finished("cnn", 0)
+    client().delete_experiment(client().create_experiment("digits"))
+    assert report("--mlflow", store, run.folder) == 2
+    assert (
+        "report.py: MLflow's experiment digits was deleted there, and its name is still taken: "
+        in capsys.readouterr().err
+    )
+
+
+def test_without_mlflow_the_extra_is_named(
+    finished: Make, report: Callable[..., int], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished("cnn", 0)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.delitem(sys.modules, "hybridnets.report.to_mlflow", raising=False)
+    monkeypatch.delattr(hybridnets.report, "to_mlflow", raising=False)
+    assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
+    assert capsys.readouterr().err == (
+        "report.py: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
+    )
