@@ -1,5 +1,6 @@
 """How the parts of a run are built from its configuration. This imports torch, through the parts and through training."""
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -157,21 +158,26 @@ def _of(run: Run, logger: functools.partial[Any], folder: Path) -> Any:
         "project": run.identity["data"]["name"],
         "experiment_name": run.identity["data"]["name"],
         "id": run.digest[:16],
-        "tags": {"hybridnets.hash": run.digest, "hybridnets.by": "logger"},
     }
     settings = {key: offered[key] for key in offered.keys() & takes.keys()} | logger.keywords
     if EXTRAS.get(_name(logger.func)) == "mlflow":
-        settings.setdefault("run_id", _earlier(settings["tracking_uri"], settings["experiment_name"], settings["tags"]))
+        ours = {"hybridnets.hash": run.digest, "hybridnets.by": "logger"}
+        settings["tags"] = {**(settings.get("tags") or {}), **ours}
+        settings.setdefault("run_id", _earlier(settings["tracking_uri"], settings["experiment_name"], ours))
     return logger(**settings)
 
 
 def _earlier(uri: str, experiment_name: str, tags: Mapping[str, str]) -> str | None:
     """The MLflow run that an earlier attempt at this run began, and that this one goes on with."""
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
+        # Here, because of jobs that start together all but one would fail to make it.
+        with contextlib.suppress(MlflowException):
+            client.create_experiment(experiment_name)
         return None
     asked = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     found = client.search_runs([experiment.experiment_id], asked, max_results=1)
