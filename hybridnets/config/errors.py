@@ -27,6 +27,10 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
     """
     if found := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
         return f"{found[1]} names several values: add -m to sweep over them, or write a list as KEY=[A,B]"
+    if str(error).startswith("Config group override must be a string"):
+        group = next((word.partition("=")[0] for word in arguments if word.endswith("=null")), "a group")
+        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        return f"{group} must be one of {', '.join(options)}, got null"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         options = [str(option) for option in error.options or ()]

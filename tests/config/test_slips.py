@@ -15,6 +15,7 @@ WHOLE = "must be a whole number from 1 to 1,024, got"
 SLIPS = [
     (["rnn=foo"], "rnn must be one of bigru, bilstm, birnn, gru, lstm, rnn, got foo"),
     (["rnn=bilsmt"], "got bilsmt; did you mean bilstm?"),
+    (["logger=null"], "logger must be one of mlflow, none, tensorboard, wandb, got null"),
     (["nodes=0"], f"nodes {WHOLE} 0"),
     (["nodes=1025"], f"nodes {WHOLE} 1025"),
     (["-m", "nodes=16,0"], f"nodes {WHOLE} 0"),

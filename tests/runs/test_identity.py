@@ -44,7 +44,7 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> N
         ("optimizer.lr=1", "optimizer.lr=1.0"),
         (
             "",
-            "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=null",
+            "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=none",
         ),
         ("", "optimizer.fused=false"),
         ("", "report={baseline:cnn}"),

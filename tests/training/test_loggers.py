@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hybridnets.config.build import Settings
+from hybridnets.config.loggers import Settings
 from tests.conftest import ROOT, SMALL, Said
 
 CNN = (*SMALL, "model=cnn")
