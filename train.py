@@ -12,7 +12,8 @@ from hybridnets import config
 from hydra_plugins.process_launcher import JobFailed
 
 HERE = Path(__file__).parent
-WITH_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+# As the user set it: the ranks that DDP starts inherit what is set below.
+WITH_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
 WITH_VALUE = {  # Hydra's options whose value is the next word
     *("-cn", "-cd", "-cp", "-c", "-p"),
     *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),

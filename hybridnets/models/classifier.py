@@ -67,7 +67,8 @@ class Classifier(pl.LightningModule):
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
         accuracy.update(logits, labels)
-        shown = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        # A float, because Lightning averages the devices' counts in the type that it gets: whole numbers lose a half.
+        shown = {"on_step": False, "on_epoch": True, "batch_size": float(len(labels))}
         self.log(f"{stage}/loss", loss, sync_dist=True, **shown)  # type: ignore[arg-type]
         self.log(f"{stage}/acc", accuracy, prog_bar=True, **shown)  # type: ignore[arg-type]
         return loss

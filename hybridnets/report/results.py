@@ -255,6 +255,7 @@ def _provenance(folder: Path, problems: list[str]) -> dict[str, Any]:
         attempts = provenance["attempts"] or [{}]
         last = attempts[-1]
         words = [str(last[key]) + unit for key, unit in HARDWARE.items() if key in last]
+        words += ["batch statistics over all devices"] * bool(last.get("sync_batchnorm"))
         versions = [f"{package} {version}" for package, version in last.get("versions", {}).items()]
         commit, changed = last.get("git_commit"), " with changes" if last.get("git_dirty") else ""
         seconds = tuple(float(value) for value in provenance["epoch_seconds"].values())

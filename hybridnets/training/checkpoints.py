@@ -55,12 +55,13 @@ class Resumable(NamedTuple):
     state: dict[str, Any]
 
 
-def resumable(run: Run, key: str) -> Resumable | None:
+def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
     """The newest of a run's checkpoints that can be read; what is damaged is set aside by name, and said.
 
     Args:
         run: The run, whose lock is held.
         key: Under which its record keeps its state.
+        first: Whether this is the rank that sets aside; the others come to the same answer.
 
     Returns:
         None where the run begins anew.
@@ -68,7 +69,7 @@ def resumable(run: Run, key: str) -> Resumable | None:
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
     if paths and not _sound(run.best_checkpoint):
         # Which weights were the best, the others do not know.
-        for path in paths:
+        for path in [run.best_checkpoint, *paths] if first else []:
             _set_aside(path, "the best weights are lost, and the run begins anew")
         return None
     for path in paths:
@@ -76,7 +77,8 @@ def resumable(run: Run, key: str) -> Resumable | None:
             return Resumable(path, load(path)["callbacks"][key])
         except (ValueError, KeyError, TypeError):
             before = path is not paths[-1]
-            _set_aside(path, "the run goes on from the one before" if before else "the run begins anew")
+            if first:
+                _set_aside(path, "the run goes on from the one before" if before else "the run begins anew")
     return None
 
 
@@ -84,13 +86,13 @@ def _sound(path: Path) -> bool:
     try:
         load(path)
     except ValueError:
-        if path.exists():
-            _set_aside(path, "it was damaged")
         return False
     return True
 
 
 def _set_aside(path: Path, why: str) -> None:
+    if not path.exists():
+        return
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     log.warning("%s is set aside as %s: %s", path, aside.name, why)

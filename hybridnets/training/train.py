@@ -60,10 +60,11 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             run.write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
 
-        if found := resumable(run, record.state_key):
+        if found := resumable(run, record.state_key, first=trainer.is_global_zero):
             checkpoint = str(found.path)
             record.load_state_dict(found.state)
-            log.info("goes on after epoch %d", record.history[-1]["epoch"])
+            if attempt:
+                log.info("goes on after epoch %d", record.history[-1]["epoch"])
         if not record.ended:
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config.check import RULES, check
+from hybridnets.config.check import RULES, check, dataset
 from tests.conftest import Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
@@ -83,6 +83,7 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
     with tempfile.TemporaryDirectory() as top:
         Path(top).chmod(0o555)
         cfg = composed("data=digits", "model=cnn", f"out={top}/runs")
+        dataset(cfg)  # while all packages can be read
         root = os.geteuid() == 0  # who may write everywhere
         if root:
             os.seteuid(65534)

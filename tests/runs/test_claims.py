@@ -25,8 +25,9 @@ from hybridnets.runs import claims
 if "HOST" in os.environ:
     claims._boot = lambda: os.environ["HOST"]
     claims.fcntl.flock = lambda *_: None
-    now, ahead = time.time, float(os.environ["AHEAD"])
-    time.time = lambda: now() + ahead
+now, written, ahead = time.time, time.strftime, float(os.environ["AHEAD"])
+time.time = lambda: now() + ahead
+time.strftime = lambda form, *when: written(form, *when or [time.localtime(time.time())])
 claims.BEAT_SECONDS, claims.LOOK_SECONDS, claims.SILENCE_SECONDS = 0.2, 0.1, float(os.environ["SILENCE"])
 """
 HOLD = """
@@ -48,8 +49,8 @@ def environment(folder: Path, host: str | None, ahead: float = 0.0, silence: flo
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(HOST)
     path = os.pathsep.join([str(folder / "site"), str(ROOT)])
-    there = {"HOST": host, "AHEAD": str(ahead)} if host else {}
-    return {**os.environ, "PYTHONPATH": path, "SILENCE": str(silence), **there}
+    there = {"HOST": host} if host else {}
+    return {**os.environ, "PYTHONPATH": path, "AHEAD": str(ahead), "SILENCE": str(silence), **there}
 
 
 def holder(tmp_path: Path, host: str | None, ahead: float = 0.0) -> subprocess.Popen[str]:
@@ -150,6 +151,32 @@ def test_of_many_that_wait_for_a_dead_owner_one_follows(tmp_path: Path) -> None:
     for other in others:
         error = other.communicate()[1]
         assert other is left or f"is being trained by process {left.pid}" in error
+
+
+def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), *SMALL, "model=cnn", "trainer.max_epochs=4"]
+
+    def train(out: str, ahead: float) -> subprocess.Popen[str]:
+        words = [*command, f"out={tmp_path / out}"]
+        return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment(tmp_path, None, ahead))
+
+    with train("whole", 0) as whole, train("runs", 0) as first:
+        assert first.stderr
+        next(line for line in first.stderr if line.startswith("epoch 1"))
+        first.kill()
+        first.communicate()
+        whole.communicate()
+    with train("runs", -86_400) as second:
+        assert second.communicate()[1].count("goes on after epoch") == 1
+    (run,) = (tmp_path / "runs").glob("digits/*/*")
+    for name in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (run / name).read_bytes() == (
+            tmp_path / "whole" / run.relative_to(tmp_path / "runs") / name
+        ).read_bytes()
+    attempts = read_json(run / "provenance.json")["attempts"]
+    assert attempts[1]["started"] < attempts[0]["started"]
+    report = [sys.executable, str(ROOT / "report.py"), str(tmp_path / "runs")]
+    assert subprocess.run(report, capture_output=True, check=False).returncode == 0
 
 
 def test_two_hosts_whose_clocks_differ_train_each_run_of_a_grid_once(tmp_path: Path) -> None:

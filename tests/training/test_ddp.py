@@ -167,6 +167,7 @@ def test_equal_weights_give_one_devices_figures(
     found = predict(trainer, model, data)
 
     best = json.loads((pair / "result.json").read_text())["best"]
+    assert best["val/loss"] == pytest.approx(measured["val/loss"], rel=1e-6)
     for key in ("val/acc", "test/acc"):
         # Lightning's are float32
         assert np.float32(best[key]) == np.float32(measured[key]) == np.float32(accuracy(found[key[:-4]]))

@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_costs_no_result(
         assert (folder / "checkpoints" / f"{name}.ckpt.damaged").exists()
 
 
-def test_a_full_disk_is_named_and_harms_nothing(finished: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_or_read_only_is_named_and_harms_nothing(finished: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(
@@ -157,7 +157,12 @@ def test_a_full_disk_is_named_and_harms_nothing(finished: Path, tmp_path: Path) 
         assert said.returncode == 2
         assert sentence.startswith("train.py: out must be a folder with room to write in, and is not (")
         assert "No space left on device" in sentence
-        subprocess.run(["mount", "-o", "remount,size=9m", small], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,size=9m", small], check=True)
+        said = start(small, *STATEFUL)
+        sentence = said.communicate()[1].splitlines()[-1]
+        assert said.returncode == 2
+        assert sentence.startswith(f"train.py: out must be a folder that can be written to, got {small}: ")
+        subprocess.run(["mount", "-o", "remount,rw", small], check=True)
         said = start(small, *STATEFUL)
         said.communicate()
         assert said.returncode == 0
@@ -210,6 +215,7 @@ def test_load_from_checkpoint_needs_nothing_else(finished: Path) -> None:
     assert model.rnn.bidirectional
 
 
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # our callbacks are left out on purpose
 def test_lightnings_own_fit_goes_on_from_a_checkpoint(
     finished: Path, composed: Callable[..., DictConfig], tmp_path: Path
@@ -251,6 +257,21 @@ def test_a_finished_run_is_not_run_again(command: Callable[..., Said], tmp_path:
     assert said.code == 0
     assert "cnn seed=0 is finished already: see runs/digits/cnn/seed=0-" in said.out
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_a_damaged_result_is_named_and_left_as_it_is(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
+    result = only_run(tmp_path / "runs") / "result.json"
+    result.write_bytes(result.read_bytes()[:-100])
+    damaged = result.read_bytes()
+    said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
+    assert said.code == 2
+    assert said.err.startswith(f"train.py: {result.relative_to(tmp_path)} must be JSON, and is damaged (")
+    assert said.err.endswith("): remove it, and the run ends anew\n")
+    assert result.read_bytes() == damaged
+    result.unlink()
+    assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
+    assert json.loads(result.read_text())["epochs"] == 1
 
 
 def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:

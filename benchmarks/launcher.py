@@ -1,0 +1,88 @@
+"""What the launcher costs: a job beyond its own training, and the parent's memory and processor time over many jobs.
+
+    python benchmarks/launcher.py                   about 5 minutes on 2 cores
+
+The first part trains short runs on the digits, one at a time, and takes from each process's time what its epochs took. The
+second starts stub jobs, which wait two seconds in an application that imports nothing but Hydra. Linux only.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+APP = """
+import time
+import hydra
+
+@hydra.main(version_base="1.3", config_path=None)
+def main(cfg):
+    time.sleep(2)
+
+main()
+"""
+
+
+def overhead(runs: int) -> float:
+    """Seconds of a run's process beyond its epochs, the median: starting, claiming, building, predicting, finishing."""
+    found = []
+    with tempfile.TemporaryDirectory() as out:
+        for seed in range(runs):
+            words = ["data=digits", "model=cnn", "trainer.max_epochs=2", f"seed={seed}", f"out={out}"]
+            began = time.monotonic()
+            subprocess.run([sys.executable, ROOT / "train.py", *words], check=True, stderr=subprocess.DEVNULL)
+            seconds = time.monotonic() - began
+            (file,) = Path(out).glob(f"digits/*/seed={seed}-*/provenance.json")
+            epochs = json.loads(file.read_text(encoding="utf-8"))["epoch_seconds"]
+            found.append(seconds - sum(epochs.values()))
+    return float(statistics.median(found))
+
+
+def parent(jobs: int, at_a_time: int) -> tuple[float, float, float]:
+    """The parent's largest memory in MB, its share of one core, and the seconds that all took."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "app.py").write_text(APP, encoding="utf-8")
+        words = ["-m", "hydra/launcher=local", f"hydra.launcher.jobs={at_a_time}", f"+x=range({jobs})"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "app.py", *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        )
+        memory, ticks = 0.0, 0
+        while process.poll() is None:
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+                fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:
+                break
+            if "VmHWM:" in status:
+                memory = int(status.split("VmHWM:")[1].split()[0]) / 1000
+                ticks = int(fields[11]) + int(fields[12])  # user and system, of itself alone
+            time.sleep(0.5)
+        seconds = time.monotonic() - began
+        return memory, ticks / os.sysconf("SC_CLK_TCK") / seconds, seconds
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="short runs of the first part")
+    parser.add_argument("--jobs", type=int, default=200, help="stub jobs of the second part")
+    parser.add_argument("--at-a-time", type=int, default=2)
+    arguments = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"a job beyond its epochs: {overhead(arguments.runs):.1f} s, the median of {arguments.runs}")
+    memory, share, took = parent(arguments.jobs, arguments.at_a_time)
+    what = f"{arguments.jobs} stub jobs, {arguments.at_a_time} at a time, {took:.0f} s"
+    print(f"the parent over {what}: {memory:.0f} MB, {share:.1%} of a core")
+
+
+if __name__ == "__main__":
+    main()
