@@ -4,6 +4,8 @@ Source: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, U
 """
 
 import hashlib
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -22,17 +24,11 @@ def load() -> ImageDataset:
     Raises:
         DataError: If scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        raise DataError(
-            "data=digits needs scikit-learn, which is not installed: run pip install 'hybridnets[demo]'"
-        ) from None
-    bunch = load_digits()
-    grey = (bunch.images.astype(np.int64) * 255 // LARGEST).astype(np.uint8)  # (1797, 8, 8)
+    rows = np.loadtxt(_file(), dtype=np.int64, delimiter=",")  # (1797, 65), the label last
+    grey = (rows[:, :-1].reshape(-1, 8, 8) * 255 // LARGEST).astype(np.uint8)
     large = grey.repeat(4, axis=1).repeat(4, axis=2)  # (1797, 32, 32)
     images = np.repeat(large[:, np.newaxis], 3, axis=1)  # (1797, 3, 32, 32)
-    images, labels = canonical(images, bunch.target.astype(np.int64))
+    images, labels = canonical(images, rows[:, -1].copy())
     hashes = [hashlib.sha256(image.tobytes()).digest() for image in images]
     held_out = np.zeros(len(images), dtype=bool)
     held_out[sorted(range(len(images)), key=hashes.__getitem__)[:N_TEST]] = True
@@ -43,3 +39,14 @@ def load() -> ImageDataset:
         test_labels=labels[held_out],
         classes=tuple("0123456789"),
     )
+
+
+def _file() -> Path:
+    """Scikit-learn's file, because importing scikit-learn for it takes a second, in every job of a sweep."""
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("data=digits needs scikit-learn, which is not installed: run pip install 'hybridnets[demo]'")
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if not path.exists():
+        raise DataError(f"data=digits needs scikit-learn with its digits in {path}: install the version that is locked")
+    return path

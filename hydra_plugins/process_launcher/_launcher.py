@@ -8,13 +8,14 @@ import signal
 import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import version
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import (
@@ -102,6 +103,7 @@ class SweepLauncher(Launcher):
         """
         self.check()  # here, since Hydra wraps what __init__ raises
         self.hydra_context = hydra_context
+        self.load = _once(hydra_context.config_loader)
         self.task_function = task_function
         self.config = config
 
@@ -144,7 +146,7 @@ class SweepLauncher(Launcher):
 
     def _compose(self, number: int, overrides: Sequence[str]) -> tuple[JobReturn, Document]:
         """The job's return, to be completed, and the document that its process will have for its configuration."""
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        config = self.load(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
@@ -196,6 +198,24 @@ class SweepLauncher(Launcher):
                 f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(returns)} configurations."
             )
         return jobs
+
+
+def _once(loader: ConfigLoader) -> Callable[[DictConfig, list[str]], DictConfig]:
+    """The loader's `load_sweep_config`; Hydra's sweeper composes every job to check it, and the launcher takes what it composed."""
+    load = loader.load_sweep_config
+    composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def check(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        key = tuple(sweep_overrides)
+        composed[key] = load(master_config, sweep_overrides)
+        return composed[key]
+
+    def take(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        found = composed.pop(tuple(sweep_overrides), None)  # each is changed by who takes it
+        return load(master_config, sweep_overrides) if found is None else found
+
+    loader.load_sweep_config = check  # type: ignore[method-assign]
+    return take
 
 
 class LocalLauncher(SweepLauncher):

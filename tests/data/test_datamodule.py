@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +168,6 @@ def test_digits() -> None:
 
 
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'hybridnets\[demo\]'"):
         digits.load()
