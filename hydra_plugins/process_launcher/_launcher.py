@@ -201,7 +201,7 @@ class SweepLauncher(Launcher):
 
 
 def _once(loader: ConfigLoader) -> Callable[[DictConfig, list[str]], DictConfig]:
-    """The loader's `load_sweep_config`; Hydra's sweeper composes every job to check it, and the launcher takes what it composed."""
+    """The loader's `load_sweep_config`: the sweeper composes every job to check it, and the launcher takes what it composed."""
     load = loader.load_sweep_config
     composed: dict[tuple[str, ...], DictConfig] = {}
 
