@@ -30,13 +30,13 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[demo,progress,report,slurm,dev]'
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[fast,demo,progress,report,slurm,dev]'
 	@touch $@
 
 .venv-loggers/bin/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv-loggers
 	.venv-loggers/bin/pip install --quiet --constraint requirements.lock \
-	  --editable '.[demo,progress,report,dev,tensorboard,wandb,mlflow]'
+	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
 	@touch $@
 
 .PHONY: help demo test torture loggers lint check

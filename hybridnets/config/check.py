@@ -72,6 +72,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "seeds.split": SEED,
     "seeds.init": SEED,
     "seeds.order": SEED,
+    "rnn.backend": ("auto, torch or fused", lambda v: v in ("auto", "torch", "fused")),
     "model.sequence": ("scalars or positions", lambda v: v in ("scalars", "positions")),
     "model.order": ("natural or permuted", lambda v: v in ("natural", "permuted")),
     "model.order_seed": SEED,
@@ -119,8 +120,8 @@ NEEDED = (
     *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
 )
 
-# Optimiser settings that choose a kernel, not a method.
-KERNELS = ("fused", "foreach")
+# Settings of the optimiser and of recurrent layers that choose a kernel, not a method.
+KERNELS = ("fused", "foreach", "backend")
 
 
 def check(cfg: DictConfig) -> Run:
@@ -329,8 +330,11 @@ def _identity(cfg: DictConfig) -> Identity:
                 f"data.batch_size must be at least {2 * devices}, two images for each of {devices} devices, "
                 f"got {data['batch_size']}"
             )
+    model = plain["model"]
+    if isinstance(layer := model.get("rnn"), dict):
+        model = {**model, "rnn": {key: setting for key, setting in layer.items() if key not in KERNELS}}
     parts = {
-        "model": plain["model"],
+        "model": model,
         "data": {**settings, "sha256": images.sha256},
         "optimizer": {key: setting for key, setting in plain["optimizer"].items() if key not in KERNELS},
         "scheduler": plain["scheduler"],

@@ -9,18 +9,32 @@ layers are torch's own, so that they load torch's `state_dict`, with the semanti
   default GRU (`reset_after=True`) does, because its reset gate acts between them;
 - input weights are Glorot uniform over all gates together, recurrent weights orthogonal, biases zero, forget bias one.
 
+On a CPU the layers compute by kernels of their own, several times faster than torch's, where Numba is installed
+(`pip install 'hybridnets[fast]'`), else by torch's; `backend` chooses. Both give the same numbers up to rounding.
+
 A layer of your own needs no more than the contract: a module built as `layer(input_size=, hidden_size=, num_layers=)` that maps
 (B, T, I) to (B, output_size) and says its `output_size`.
 """
 
+import functools
+import importlib.util
+import logging
+import threading
+from types import ModuleType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRU", "LSTM", "RNN"]
+__all__ = ["GRU", "LSTM", "RNN", "settle"]
 
 LARGEST = 1024  # layers, and units a layer
+FUSED_LARGEST = 128  # units up to which the kernels beat torch's matrix products
+BACKENDS = ("auto", "torch", "fused")
+MISSING = "needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
+Backend = Literal["auto", "torch", "fused"]
+
+log = logging.getLogger("hybridnets")
 
 
 class _Keras(nn.RNNBase):
@@ -28,6 +42,7 @@ class _Keras(nn.RNNBase):
 
     one_bias = True
     forget_bias = 0.0
+    backend: str = "auto"
 
     def reset_parameters(self) -> None:
         """Draws the weights as Keras does; torch's constructor calls it last."""
@@ -50,7 +65,20 @@ class _Keras(nn.RNNBase):
         return self.hidden_size * (2 if self.bidirectional else 1)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first."""
+        """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first.
+
+        Raises:
+            ValueError: If the sequence is not of that shape, or empty, or not on a CPU while `backend` is fused.
+        """
+        if sequence.dim() != 3 or sequence.shape[2] != self.input_size or 0 in sequence.shape:
+            raise ValueError(
+                f"a sequence must be (batch, steps, {self.input_size}) with at least one of each, "
+                f"got {tuple(sequence.shape)}"
+            )
+        if self.backend != "torch":
+            cpu = _fused(sequence, self)
+            if cpu is not None:
+                return _by_kernels(cpu, self, sequence)
         state = super().forward(sequence)[1]
         hidden = state[0] if isinstance(state, tuple) else state  # (layers * D, B, H); an LSTM has its cells beside it
         return torch.cat((hidden[-2], hidden[-1]), dim=1) if self.bidirectional else hidden[-1]
@@ -65,9 +93,10 @@ class RNN(_Keras, nn.RNN):  # type: ignore[misc]
         num_layers: Layers, from 1 to 1,024; each reads the whole output sequence of the one before.
         bidirectional: Whether a second half reads the sequence from its end.
         nonlinearity: What follows the sum: tanh or relu.
+        backend: auto, torch or fused: what computes; see the module.
 
     Raises:
-        ValueError: If a size is not a whole number in its range.
+        ValueError: If a size is not a whole number in its range, or the backend is unknown or not installed.
     """
 
     def __init__(
@@ -77,8 +106,10 @@ class RNN(_Keras, nn.RNN):  # type: ignore[misc]
         num_layers: int = 1,
         bidirectional: bool = False,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        *,
+        backend: Backend = "auto",
     ) -> None:
-        _check(input_size, hidden_size, num_layers)
+        _check(input_size, hidden_size, num_layers, backend)
         super().__init__(
             input_size,
             hidden_size,
@@ -87,6 +118,7 @@ class RNN(_Keras, nn.RNN):  # type: ignore[misc]
             bidirectional=bidirectional,
             nonlinearity=nonlinearity,
         )
+        self.backend = backend
 
 
 class LSTM(_Keras, nn.LSTM):  # type: ignore[misc]
@@ -97,16 +129,26 @@ class LSTM(_Keras, nn.LSTM):  # type: ignore[misc]
         hidden_size: Units a layer and direction, H, from 1 to 1,024.
         num_layers: Layers, from 1 to 1,024; each reads the whole output sequence of the one before.
         bidirectional: Whether a second half reads the sequence from its end.
+        backend: auto, torch or fused: what computes; see the module.
 
     Raises:
-        ValueError: If a size is not a whole number in its range.
+        ValueError: If a size is not a whole number in its range, or the backend is unknown or not installed.
     """
 
     forget_bias = 1.0  # Keras's unit_forget_bias
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bidirectional: bool = False) -> None:
-        _check(input_size, hidden_size, num_layers)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        *,
+        backend: Backend = "auto",
+    ) -> None:
+        _check(input_size, hidden_size, num_layers, backend)
         super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        self.backend = backend
 
 
 class GRU(_Keras, nn.GRU):  # type: ignore[misc]
@@ -117,20 +159,108 @@ class GRU(_Keras, nn.GRU):  # type: ignore[misc]
         hidden_size: Units a layer and direction, H, from 1 to 1,024.
         num_layers: Layers, from 1 to 1,024; each reads the whole output sequence of the one before.
         bidirectional: Whether a second half reads the sequence from its end.
+        backend: auto, torch or fused: what computes; see the module.
 
     Raises:
-        ValueError: If a size is not a whole number in its range.
+        ValueError: If a size is not a whole number in its range, or the backend is unknown or not installed.
     """
 
     one_bias = False
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bidirectional: bool = False) -> None:
-        _check(input_size, hidden_size, num_layers)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        *,
+        backend: Backend = "auto",
+    ) -> None:
+        _check(input_size, hidden_size, num_layers, backend)
         super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        self.backend = backend
 
 
-def _check(input_size: int, hidden_size: int, num_layers: int) -> None:
+def settle(model: nn.Module, device: str, before: str | None) -> str | None:
+    """Has a model's layers compute by what `auto` means now, or meant before: a run that goes on keeps its kernels.
+
+    Args:
+        model: Any module.
+        device: Where it will compute, in torch's words.
+        before: What they computed by in the part of the run that is behind; None at its beginning.
+
+    Returns:
+        torch or fused, or both where the layers differ; None for a model without such layers.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _Keras)]
+    for layer in layers:
+        if layer.backend == "auto":
+            fits = device == "cpu" and layer.hidden_size <= FUSED_LARGEST and before != "torch"
+            layer.backend = "fused" if fits and _kernels()[0] else "torch"
+    return " and ".join(sorted({layer.backend for layer in layers})) or None
+
+
+def _check(input_size: int, hidden_size: int, num_layers: int, backend: str) -> None:
     sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
     for name, value in sizes.items():
         if type(value) is not int or not 1 <= value <= LARGEST:
             raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, got {value!r}")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "fused" and importlib.util.find_spec("numba") is None:
+        raise ValueError(f"backend=fused {MISSING}")
+
+
+def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
+    """The kernels' module, if they are to compute this."""
+    kind = layer.all_weights[0][0].dtype
+    fits = sequence.device.type == "cpu" and kind in (torch.float32, torch.float64)
+    if layer.backend == "auto":
+        return _kernels()[0] if fits and layer.hidden_size <= FUSED_LARGEST else None
+    if not fits:
+        raise ValueError(
+            f"backend=fused computes float32 or float64 on a CPU, not {kind} on {sequence.device}: take backend=auto"
+        )
+    module, reason = _kernels()
+    if module is None:
+        raise ValueError(f"backend=fused {reason}")
+    return module
+
+
+def _by_kernels(cpu: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
+    """What torch's layer would return; under autocast computed in the weights' precision all the same."""
+    kind = layer.all_weights[0][0].dtype
+    result_kind = sequence.dtype
+    if torch.is_autocast_enabled("cpu"):
+        if layer.mode != "GRU":
+            result_kind = torch.get_autocast_dtype("cpu")
+        sequence = sequence.to(kind)
+    if sequence.dtype != kind:
+        raise ValueError(f"a sequence must have the weights' type, {kind}, got {sequence.dtype}")
+    shape = cpu.Shape(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
+    result: Tensor = cpu.final(sequence, layer._flat_weights, shape)
+    return result.to(result_kind)
+
+
+def _kernels() -> tuple[ModuleType | None, str]:
+    """The kernels' module, or None and why not, which is logged once."""
+    with _lock:
+        return _load()
+
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _load() -> tuple[ModuleType | None, str]:
+    try:
+        from hybridnets.rnn import cpu  # imports Numba, which takes half a second
+
+        cpu.probe()
+    except Exception as error:
+        text = " ".join(str(error).split())
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+        reason = MISSING if missing else f"does not work on this machine: {type(error).__name__}: {text}"
+        log.warning("recurrent layers compute by torch, as the faster backend=fused %s", reason)
+        return None, reason
+    return cpu, ""

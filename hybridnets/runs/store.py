@@ -162,6 +162,11 @@ class Attempt:
         """Threads of the first attempt, which a resumed run keeps: another number changes sums in their last bits."""
         return next((a["threads"] for a in self.provenance["attempts"] if "threads" in a), None)
 
+    @property
+    def kernels(self) -> str | None:
+        """What the recurrent layers of the first attempt computed by; None where this is the first."""
+        return next((a.get("kernels", "torch") for a in self.provenance["attempts"] if "threads" in a), None)
+
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Writes result.json, which makes the run a finished one, and returns it."""
         whole = {

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hybridnets.models.summary import table
+from hybridnets.rnn import settle
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run
@@ -47,12 +48,14 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
         record.attempt = attempt
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
+        device = trainer.strategy.root_device
+        kernels = settle(model, device.type, (attempt or Attempt(run)).kernels)
         if attempt:
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
-            device = str(trainer.strategy.root_device)
             attempt.record(
                 threads=torch.get_num_threads(),
-                device=device,
+                kernels=kernels,
+                device=str(device),
                 devices=trainer.world_size,
                 sync_batchnorm=parts.synchronized,
                 **provenance(command),
