@@ -18,6 +18,11 @@ torture: $(BIN)/.ready ## the long form of the tests that kill: an hour
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
 
+bench: $(BIN)/.ready ## the tables of docs/performance.md: recurrent layers, epochs (half an hour on 2 cores)
+	mkdir -p runs/bench
+	$(BIN)/python benchmarks/rnn.py --json runs/bench/rnn.json
+	$(BIN)/python benchmarks/epoch.py --json runs/bench/epoch.json
+
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,4 +44,4 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
 	@touch $@
 
-.PHONY: help demo test torture loggers lint check
+.PHONY: help demo test torture loggers bench lint check

@@ -99,9 +99,10 @@ def probe() -> None:
     Raises:
         RuntimeError: If the result is wrong.
     """
-    x, *weights = (torch.full(size, 0.5).requires_grad_() for size in ((1, 2, 1), (4, 1), (4, 1), (4,), (4,)))
-    result = final(x, weights, Shape("LSTM", 1, 1, False))
-    (gradient,) = torch.autograd.grad(result, x, torch.ones(1, 1))
+    with torch.inference_mode(False), torch.enable_grad():  # whoever computes first may want no gradients
+        x, *weights = (torch.full(size, 0.5).requires_grad_() for size in ((1, 2, 1), (4, 1), (4, 1), (4,), (4,)))
+        result = final(x, weights, Shape("LSTM", 1, 1, False))
+        (gradient,) = torch.autograd.grad(result, x, torch.ones(1, 1))
     found = result.item(), gradient[0, 0, 0].item()
     if not np.allclose(found, PROBE, rtol=0, atol=1e-6):
         raise RuntimeError(f"an LSTM of one unit gave {found}, not {PROBE}")

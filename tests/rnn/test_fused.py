@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hybridnets.rnn
-from hybridnets.rnn import GRU, LSTM, RNN
+from hybridnets.rnn import GRU, LSTM, RNN, settle
 
 pytest.importorskip("numba")
 
@@ -308,3 +308,19 @@ def test_a_forked_process_computes() -> None:
         process.join(10)
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_first_call_may_want_no_gradients() -> None:
+    for context in (torch.no_grad, torch.inference_mode):
+        hybridnets.rnn._load.cache_clear()
+        with context():
+            LSTM(1, 3, backend="fused")(torch.zeros(2, 5, 1))
+
+
+def test_a_run_that_goes_on_keeps_its_kernels() -> None:
+    model = torch.nn.Sequential(LSTM(1, 3), torch.nn.Linear(3, 2))
+    assert settle(copy.deepcopy(model), "cpu", None) == "fused"
+    assert settle(copy.deepcopy(model), "cpu", "torch") == "torch"
+    assert settle(copy.deepcopy(model), "cuda", None) == "torch"
+    assert settle(torch.nn.Linear(3, 2), "cpu", None) is None
+    assert settle(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None) == "fused and torch"
