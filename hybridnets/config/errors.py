@@ -57,8 +57,9 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
     if found := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
         key, value = found[2], found[3]
         if isinstance(cause, ValidationError):
-            rule = RULES[key][0] if key in RULES else _first_line(cause)
-            return f"{key} must be {rule.rstrip('.')}, got {value}"
+            if key in RULES:
+                return f"{key} must be {RULES[key][0]}, got {value}"
+            return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"
         return _unknown(key, conf, arguments)
     if found := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
         key = found[1].split("@")[0]

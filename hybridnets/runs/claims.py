@@ -132,6 +132,8 @@ class Claim:
         Raises:
             LostError: If the run is another process's by now.
         """
+        if not self.folder.is_dir():
+            raise LostError(f"{self.folder} is not there any more: somebody removed it, and nothing is written")
         numbers = _numbers(self.folder)
         if not numbers or numbers[-1] != self.number:
             who = found.text if (found := owner(self.folder)) else "another process, which finished it"

@@ -96,6 +96,9 @@ class Run:
         """
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         with claims.hold(self.folder) as self._claim:
+            for left in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
+                if left.suffix[1:].isdecimal():
+                    left.unlink()  # half written by an attempt that was killed
             attempt = Attempt(self)
             try:
                 yield attempt

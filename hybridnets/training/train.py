@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hybridnets.models.summary import table
 from hybridnets.rnn import settle
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
-from hybridnets.runs.store import Attempt, Run
+from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, assemble
 from hybridnets.training.checkpoints import check_start, load, resumable
 from hybridnets.training.predictions import accuracy, predict, write
@@ -69,7 +70,10 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             if attempt:
                 log.info("goes on after epoch %d", record.history[-1]["epoch"])
         if not record.ended:
-            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+            try:
+                trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+            except SIGTERMException:
+                raise StoppedError("ended by SIGTERM: the same command goes on after the last epoch") from None
 
         model.load_state_dict(load(run.best_checkpoint)["state_dict"])
         predictions = predict(trainer, model, data)

@@ -87,11 +87,11 @@ def run_all(
                     elif run.state == "failed" and limits.on_failure == "stop":
                         waiting.clear()
     finally:
-        _stop([process for _, process in running])
         for run in waiting:
             run.state = "pending"
         for run, _ in running:
             run.state, run.ended = "stopped", time.monotonic()
+        _stop([process for _, process in running])  # last, as one more Ctrl-C may cut it short
         show()
 
 

@@ -131,6 +131,8 @@ class SlurmLauncher(SweepLauncher):
         for key, (value, least) in self.ranges.items():
             if value < least:
                 raise LauncherError(f"hydra.launcher.{key} must be {least} or more, got {value}.")
+        if self.folder == Path():
+            raise LauncherError("hydra.launcher.folder must be the path of a folder that all nodes see, got nothing.")
         if not self.dry_run and not (shutil.which("sbatch") and shutil.which("srun")):
             raise LauncherError(
                 "hydra/launcher=slurm must find sbatch and srun on PATH: start it where your cluster takes jobs."
@@ -183,8 +185,13 @@ class SlurmLauncher(SweepLauncher):
         import submitit
         from submitit.core.utils import FailedJobError
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-"), dir=self.folder)).resolve()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-"), dir=self.folder)).resolve()
+        except OSError as error:
+            raise LauncherError(
+                f"hydra.launcher.folder must be a folder that can be written to, got {self.folder} ({error.strerror})."
+            ) from error
         kinds = defaultdict(list)
         for run in runs:
             write_config(documents[run.number], folder, run.number, parent=None)
@@ -247,16 +254,17 @@ class Submitted:
     slurm: str
     gone: float = math.nan  # when the queue was seen without it
 
-    def note(self, state: str | None) -> None:
-        """Take over what the queue says of it; None where it is not there any more."""
+    def note(self, said: str | None) -> None:
+        """Take over what the queue says of it, state and reason; None where it is not there any more."""
         run = self.run
-        if state is None:
+        state, _, why = (said or "").partition(" ")
+        if said is None:
             self.gone = time.monotonic() if math.isnan(self.gone) else self.gone
             file = self.folder / f"job-{self.number}.pickle"
             if file.exists() or run.job.finished() or time.monotonic() - self.gone > LATE_SECONDS:
                 self._end(file)
         elif state == "PENDING":
-            run.state, run.text = "pending", f"queued as {self.slurm}"
+            run.state, run.text = "pending", f"queued as {self.slurm} ({why})"  # such as Priority, or PartitionConfig
         elif run.state != "running":
             run.begin()
         else:
@@ -295,8 +303,8 @@ def _submitted(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def _queue() -> dict[str, str] | None:
-    """The states of the user's jobs that SLURM has not done with; None while it does not answer."""
-    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T"]
+    """State and reason of the user's jobs that SLURM has not done with; None while it does not answer."""
+    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T %r"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
