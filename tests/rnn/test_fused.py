@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,3 +325,11 @@ def test_a_run_that_goes_on_keeps_its_kernels() -> None:
     assert settle(copy.deepcopy(model), "cuda", None) == "torch"
     assert settle(torch.nn.Linear(3, 2), "cpu", None) is None
     assert settle(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None) == "fused and torch"
+
+
+def test_the_readmes_example_holds() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = [
+        part for part in readme.split("```python\n")[1:] if "from hybridnets.rnn import" in part.split("```")[0]
+    ]
+    exec(block.split("```")[0], {})
