@@ -1,12 +1,13 @@
 """A job of SLURM's, on its node: it starts the application's process, and asks it to end before SLURM would."""
 
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Task:
     number: int
     retries: int
     signal_seconds: float
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __call__(self) -> None:
         """Run the job, and end as it did: for SLURM too a job that failed has failed."""
@@ -75,13 +77,14 @@ class Task:
         """
         from submitit.helpers import DelayedSubmission
 
-        os.killpg(self.process.pid, SAFE_POINT)
-        deadline = time.monotonic() + self.signal_seconds - MARGIN_SECONDS
-        while time.monotonic() < deadline and not os.waitid(
-            os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
-        ):
-            time.sleep(POLL_SECONDS)
-        os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
+                os.killpg(self.process.pid, SAFE_POINT)
+                deadline = time.monotonic() + self.signal_seconds - MARGIN_SECONDS
+                ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+                while time.monotonic() < deadline and not os.waitid(os.P_PID, self.process.pid, ended):
+                    time.sleep(POLL_SECONDS)
+                os.killpg(self.process.pid, signal.SIGKILL)
         return DelayedSubmission(replace(self))
 
 
