@@ -68,13 +68,19 @@ class Run:
         """The finished run's result, or None.
 
         Raises:
-            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude.
+            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude, or of
+                another version.
         """
         found = read_json(self.folder / "result.json")
         if found is not None and (not isinstance(found, dict) or found.get("hash") != self.digest):
             raise ValueError(
                 f"{self.folder / 'result.json'} must be this run's result, and is damaged or another's: remove it, or "
                 "choose another folder with out="
+            )
+        if found is not None and found.get("schema") != SCHEMA:
+            raise ValueError(
+                f"{self.folder / 'result.json'} must have schema {SCHEMA}, which this version reads, and has "
+                f"{found.get('schema')}: use the version that wrote it, or choose another folder with out="
             )
         return found
 

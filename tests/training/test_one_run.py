@@ -271,7 +271,12 @@ def test_a_damaged_result_is_named_and_left_as_it_is(command: Callable[..., Said
     assert result.read_bytes() == damaged
     result.unlink()
     assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
-    assert json.loads(result.read_text())["epochs"] == 1
+    whole = json.loads(result.read_text())
+    assert whole["epochs"] == 1
+    result.write_text(json.dumps(whole | {"schema": 2}))  # a later version's
+    said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
+    assert said.code == 2
+    assert "must have schema 1, which this version reads, and has 2: use the version that wrote it" in said.err
 
 
 def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:
