@@ -49,6 +49,8 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
             f"out must be a folder with room to write in, and is not ({where}{error.strerror}): the same command goes on "
             "where there is some"
         )
+    if isinstance(error, IsADirectoryError | NotADirectoryError) and error.filename:
+        return f"{error.filename} must be another kind of file, and stands in the way ({error.strerror}): remove it"
     return str(error) if isinstance(error, ValueError) else None
 
 

@@ -64,6 +64,8 @@ def owner(folder: Path) -> Owner | None:
         sign = (folder / f"owner-{numbers[-1]}").read_bytes()
     except FileNotFoundError:  # finished meanwhile
         return None
+    except OSError:  # no file at all
+        sign = b""
     try:
         held = json.loads(sign)
         text = f"process {held['process']} on {held['host']}"
@@ -135,6 +137,8 @@ class Claim:
         if not self.folder.is_dir():
             raise LostError(f"{self.folder} is not there any more: somebody removed it, and nothing is written")
         numbers = _numbers(self.folder)
+        if not numbers and not (self.folder / "result.json").exists():
+            raise LostError(f"{self.folder} has lost its files: somebody removed them, and nothing is written")
         if not numbers or numbers[-1] != self.number:
             who = found.text if (found := owner(self.folder)) else "another process, which finished it"
             raise LostError(
@@ -207,7 +211,8 @@ def _take(folder: Path, *, locks: bool) -> int:
                 continue  # another host was first: let us see who
             for old in _numbers(folder):
                 if old < number:
-                    (folder / f"owner-{old}").unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        (folder / f"owner-{old}").unlink()
             return number
         if not told and found:
             told = True

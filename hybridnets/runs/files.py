@@ -55,5 +55,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ValueError(f"{path} must be a file that can be read, and is not ({error.strerror}): remove it") from error
     except ValueError as error:
         raise ValueError(f"{path} must be JSON, and is damaged ({error}): remove it, and the run ends anew") from error

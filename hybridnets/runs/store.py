@@ -151,7 +151,10 @@ class Attempt:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.path = run.folder / "provenance.json"
-        self.provenance: dict[str, Any] = read_json(self.path) or {"attempts": [], "epoch_seconds": {}}
+        held = read_json(self.path) or {"attempts": [], "epoch_seconds": {}}
+        if not (isinstance(held, dict) and isinstance(held.get("attempts"), list) and "epoch_seconds" in held):
+            raise ValueError(f"{self.path} must be what earlier attempts wrote, and is damaged: remove it")
+        self.provenance: dict[str, Any] = held
         self.mine: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
 
     def record(self, **facts: Any) -> None:

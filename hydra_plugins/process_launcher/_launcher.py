@@ -95,6 +95,12 @@ class SweepLauncher(Launcher):
             requested: How many were asked for, equal ones included.
         """
 
+    def find(self, runs: list[Run]) -> None:
+        """Mark the pending ones that somebody else is at."""
+        for run in runs:
+            if run.state == "pending" and (who := run.job.busy()):
+                run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every launcher.
 
@@ -130,6 +136,7 @@ class SweepLauncher(Launcher):
                 elif reason := job.refuses():
                     run.state, run.reasons = "failed", [reason]
         if self.dry_run:
+            self.find(list(runs.values()))
             print(foreseen(list(runs.values()), len(jobs), self.jobs), flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
 

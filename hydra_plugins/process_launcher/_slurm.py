@@ -28,6 +28,7 @@ from ._task import MARGIN_SECONDS, Task
 
 LATE_SECONDS = 15.0  # a report may reach us through a network file system after its job has left the queue
 GOING = "Leaving."
+OWN = {"array", "output", "error", "signal", "open-mode", "no-requeue", "wait", "parsable", "test-only"}
 LEFT = "The jobs stay with SLURM: squeue shows them, scancel ends them, and the same command finds them again."
 
 
@@ -131,6 +132,15 @@ class SlurmLauncher(SweepLauncher):
         for key, (value, least) in self.ranges.items():
             if value < least:
                 raise LauncherError(f"hydra.launcher.{key} must be {least} or more, got {value}.")
+        if not self.check_seconds >= 1:
+            raise LauncherError(f"hydra.launcher.check_seconds must be 1 or more, got {self.check_seconds}.")
+        if self.signal_seconds >= 60 * self.options["time"]:
+            raise LauncherError(
+                f"hydra.launcher.signal_seconds must be less than hydra.launcher.minutes, got {self.signal_seconds} s of "
+                f"{self.options['time']} min."
+            )
+        for key in OWN & {str(key).replace("_", "-") for key in self.options["additional_parameters"]}:
+            raise LauncherError(f"hydra.launcher.sbatch.{key} must not be set: the launcher sees to it itself.")
         if self.folder == Path():
             raise LauncherError("hydra.launcher.folder must be the path of a folder that all nodes see, got nothing.")
         if not self.dry_run and not (shutil.which("sbatch") and shutil.which("srun")):
@@ -144,14 +154,15 @@ class SlurmLauncher(SweepLauncher):
         """Submit the pending ones that nobody is at, and follow them to their ends."""
         jobs = self._queued([run for run in runs if run.state == "pending"])
         queued = {job.run.number for job in jobs}
-        for run in runs:
-            if run.state == "pending" and run.number not in queued and (who := run.job.busy()):
-                run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
+        super().find([run for run in runs if run.number not in queued])
         new = [run for run in runs if run.state == "pending" and run.number not in queued]
         if new:
             jobs += self._submit(new, documents)
         if not self.wait:
-            print(f"{len(new)} jobs submitted, {len(queued)} were queued already. {LEFT}", flush=True)
+            self._tidy(runs)
+            busy = sum(run.state == "elsewhere" for run in runs)
+            others = f", {busy} are in other hands" if busy else ""
+            print(f"{len(new)} jobs submitted, {len(queued)} were queued already{others}. {LEFT}", flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
         with signals_unwind(GOING) as ending, display(runs) as show:
             self._follow(jobs, ending, show)
@@ -159,11 +170,25 @@ class SlurmLauncher(SweepLauncher):
         if ending.asked:
             print(LEFT, flush=True)
             sys.exit(128 + signal.SIGINT)
-        for folder in sorted({job.folder for job in jobs}):
-            if any(job.run.state == "failed" for job in jobs if job.folder == folder):
-                print(f"What was printed there: {folder}", flush=True)
-            elif len(_submitted(folder)) == sum(job.folder == folder for job in jobs):
-                _remove(folder)
+        for folder in sorted({job.folder for job in jobs if job.run.state == "failed"}):
+            print(f"What was printed there: {folder}", flush=True)
+        self._tidy(runs)
+
+    def find(self, runs: list[Run]) -> None:
+        """Mark those that SLURM has already, too."""
+        for job in self._queued([run for run in runs if run.state == "pending"]):
+            job.run.state, job.run.text = "elsewhere", f"queued as {job.slurm}"
+        super().find(runs)
+
+    def _tidy(self, runs: list[Run]) -> None:
+        """Remove what is left of the submissions whose jobs are all done."""
+        done = {run.job.key for run in runs if run.state in ("finished", "there already")}
+        for record in list(self.folder.glob("*/jobs.json")):
+            entries = _submitted(record.parent)
+            if entries and all(key in done for key, _, _ in entries):
+                live = _queue()
+                if live is not None and not any(slurm in live for _, _, slurm in entries):
+                    _remove(record.parent)
 
     def _queued(self, runs: list[Run]) -> list["Submitted"]:
         """Those that an earlier command has submitted, and that SLURM still has."""
@@ -198,12 +223,13 @@ class SlurmLauncher(SweepLauncher):
             kinds[run.job.gpus, run.job.processes, run.job.nodes].append(run)
         jobs: list[Submitted] = []
         # Where this package lies the node's Python has to look too, before it knows anything of the application.
+        # A command of the user's that fails ends the job.
         path = f"export PYTHONPATH={shlex.quote(str(Path(__file__).parents[2]))}${{PYTHONPATH:+:$PYTHONPATH}}"
         for (gpus, processes, nodes), alike in kinds.items():
             executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self.requeues)
             shape = {"nodes": nodes, "ntasks_per_node": processes} | ({"gpus_per_node": gpus} if gpus else {})
             executor.update_parameters(
-                job_name=self.config.hydra.job.name, setup=[*self.commands, path], **shape, **self.options
+                job_name=self.config.hydra.job.name, setup=["set -e", *self.commands, path], **shape, **self.options
             )
             try:
                 with executor.batch():
@@ -279,9 +305,10 @@ class Submitted:
         if not file.exists() and run.job.finished():
             run.state, run.share, run.value = "finished", 1.0, run.job.result()
             return
-        log = self.folder / f"job-{self.number}-0.log"
-        found = outcome(file, 0, last_lines(log) if log.exists() else [])
-        if "value" not in found and (ended := _ended(self.slurm)):
+        logs = (self.folder / f"job-{self.number}-0.log", self.folder / f"{self.slurm}_0_log.out")
+        found = outcome(file, 0, next((last_lines(log) for log in logs if log.exists()), []))
+        state, ended = _ended(self.slurm)
+        if "value" not in found and not (file.exists() and state == "FAILED"):  # then the report says more
             found["reasons"][-1] = f"SLURM says {ended}" + (f": {found['reasons'][-1]}" if file.exists() else "")
         settle(run, found)
 
@@ -312,12 +339,13 @@ def _queue() -> dict[str, str] | None:
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
 
 
-def _ended(slurm: str) -> str:
-    """How a job ended by SLURM's accounting, where that is more than success or failure; empty where there is none."""
-    command = ["sacct", "--noheader", "--allocations", "--parsable2", "--format=State,NodeList", f"--jobs={slurm}"]
+def _ended(slurm: str) -> tuple[str, str]:
+    """How a job ended by SLURM's accounting: its state, and a few words."""
+    what = "--format=State,ExitCode,NodeList"
+    command = ["sacct", "--noheader", "--allocations", "--parsable2", what, f"--jobs={slurm}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    state, _, node = done.stdout.strip().partition("|")
-    return "" if state in ("", "FAILED", "COMPLETED") else f"{state} on {node}"
+        state, code, node = done.stdout.strip().split("|")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return "", "nothing of it any more"
+    return state, f"{state} on {node}, exit code {code.partition(':')[0]}"

@@ -136,7 +136,7 @@ def summary(runs: list[Run], requested: int) -> str:
     count = Counter(run.state for run in runs)
     counts = [
         f"{count[state]} {state}"
-        for state in ("finished", "there already", "elsewhere", "failed", "stopped", "pending")
+        for state in ("finished", "there already", "running", "elsewhere", "failed", "stopped", "pending")
     ]
     lines = ["", f"{len(runs)} jobs: " + ", ".join(text for text in counts if not text.startswith("0 "))]
     if count["stopped"] or count["pending"]:
@@ -155,11 +155,16 @@ def foreseen(runs: list[Run], requested: int, jobs: int) -> str:
     """What would run and what is there already, and what it would cost by what earlier jobs tell."""
     count = Counter(run.state for run in runs)
     lines = [f"{len(runs)} jobs: {count['pending']} would run, {count['there already']} there already"]
+    lines[0] += f", {count['elsewhere']} in other hands" if count["elsewhere"] else ""
     lines[0] += f", {count['failed']} would not be started" if count["failed"] else ""
     lines[0] += f" ({requested} were asked for, but some are the same)" if requested > len(runs) else ""
     for run in runs:
         begun = f", from {run.share:.0%} on ({run.text})" if run.share > 0 else ""
-        words = {"pending": f"would run{begun}", "failed": f"would not be started: {run.reason}"}
+        words = {
+            "pending": f"would run{begun}",
+            "elsewhere": f"in other hands ({run.text})",
+            "failed": f"would not be started: {run.reason}",
+        }
         lines.append(f"  {run.job.name}: {words.get(run.state, run.state)}")
     costs = [(run.job.cost(), 1 - run.share) for run in runs if run.state == "pending"]
     seconds = [whole * left for (whole, _), left in costs if not math.isnan(whole)]

@@ -112,6 +112,7 @@ class Watcher(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning 2.6 on torch 2.13
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
 def test_lightning_sets_the_epoch_also_when_it_resumes(tmp_path: Path) -> None:
     def trainer(epochs: int) -> pl.Trainer:
         return pl.Trainer(

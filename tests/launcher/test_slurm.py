@@ -171,6 +171,20 @@ def test_what_slurm_does_not_take_is_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "slurm").exists()
 
 
+@slurm
+def test_a_setup_that_fails_is_told_and_the_next_command_tidies_up(tmp_path: Path) -> None:
+    made = app(tmp_path, "return cfg.x")
+    code, out = made.run("x=0", "hydra.launcher.setup=[echo no such module, exit 3]")
+    assert code == 1
+    assert "why:    SLURM says FAILED on " in out
+    assert ", exit code 3" in out
+    assert "  | no such module" in out
+    (folder,) = (tmp_path / "slurm").iterdir()
+    assert f"What was printed there: {folder}" in out
+    assert made.run("x=0")[0] == 0
+    assert not folder.exists()
+
+
 def test_without_slurm_and_out_of_range_it_says_so(tmp_path: Path) -> None:
     made = app(tmp_path, "return cfg.x")
     made.environment["PATH"] = str(tmp_path)

@@ -106,6 +106,24 @@ def test_a_dead_owner_on_the_same_host_is_followed_at_once(tmp_path: Path) -> No
     assert found.ended
 
 
+def test_what_stands_in_an_owners_place_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "EMPTY_SECONDS", 0.1)
+    monkeypatch.setattr(claims, "LOOK_SECONDS", 0.1)
+    (tmp_path / "owner-1").mkdir()
+    with claims.hold(tmp_path) as claim:
+        assert claim.number == 2
+        claim.check()
+        claim.give_back(finished=False)
+
+
+def test_files_that_are_removed_are_missed(tmp_path: Path) -> None:
+    with claims.hold(tmp_path) as claim:
+        (tmp_path / "owner-1").unlink()
+        with pytest.raises(claims.LostError, match="has lost its files: somebody removed them"):
+            claim.check()
+        claim.give_back(finished=False)
+
+
 def test_an_owner_that_gave_back_is_followed_at_once_by_another_host(tmp_path: Path) -> None:
     one = holder(tmp_path, "a")
     assert says(one) == "holds"
