@@ -76,8 +76,8 @@ def dying_at(moment: int, count: Path | None = None) -> Callable[[], None]:
 
     def install() -> None:
         for owner, name in (
-            *((os, name) for name in ("fsync", "ftruncate")),
-            *((Path, name) for name in ("replace", "write_text", "mkdir")),
+            *((os, name) for name in ("open", "fsync", "ftruncate")),
+            *((Path, name) for name in ("replace", "write_text", "mkdir", "unlink")),
             *((torch, "save"), (np, "savez")),
         ):
             around(owner, name)
