@@ -58,8 +58,7 @@ def told(folders: list[Path]) -> str:
 
 def _silent(folders: list[Path]) -> dict[Path, str]:
     """What to add to runs on other hosts whose heartbeat does not move while it is watched for a beat and a half."""
-    watches = [Watch(folder) for folder in folders if state(folder) == "running"]
-    watches = [watch for watch in watches if watch.look() == "silent"]
+    watches = [watch for watch in map(Watch, folders) if watch.look() == "silent"]
     if not watches:
         return {}
     time.sleep(1.5 * BEAT_SECONDS)

@@ -14,6 +14,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ._processes import write_report
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -59,6 +61,4 @@ class Report(Callback):
             text = " ".join(str(value).split())
             reason = f"{type(value).__name__}: {text}" if text else type(value).__name__
             report = pickle.dumps({"reason": reason, "traceback": "".join(traceback.format_exception(value))})
-        temporary = self.file.with_suffix(".part")
-        temporary.write_bytes(report)
-        temporary.replace(self.file)
+        write_report(self.file, report)

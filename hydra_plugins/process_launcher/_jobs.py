@@ -121,6 +121,17 @@ class Run:
         except Exception as error:  # what is only shown must not end the sweep
             self.text = f"progress unknown: {type(error).__name__}: {error}"
 
+    def take(self, state: State) -> None:
+        """Take over the result of a job that is finished."""
+        self.state, self.share, self.value = state, 1.0, self.job.result()
+
+    def leave(self) -> bool:
+        """Whether somebody else is at it just now; then it is left to them."""
+        if who := self.job.busy():
+            self.look()
+            self.state, self.text = "elsewhere", f"{self.text}  {who}".strip()
+        return bool(who)
+
     def begin(self) -> None:
         """Note that its process starts now."""
         self.look()

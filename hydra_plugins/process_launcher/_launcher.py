@@ -98,8 +98,8 @@ class SweepLauncher(Launcher):
     def find(self, runs: list[Run]) -> None:
         """Mark the pending ones that somebody else is at."""
         for run in runs:
-            if run.state == "pending" and (who := run.job.busy()):
-                run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
+            if run.state == "pending":
+                run.leave()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every launcher.
@@ -132,7 +132,7 @@ class SweepLauncher(Launcher):
                 run = runs[job.key] = Run(number, job, _repeat(job_return))
                 run.look()
                 if job.finished():
-                    run.state, run.share, run.value = "there already", 1.0, job.result()
+                    run.take("there already")
                 elif reason := job.refuses():
                     run.state, run.reasons = "failed", [reason]
         if self.dry_run:

@@ -99,12 +99,9 @@ def _next(waiting: deque[Run]) -> Run | None:
     """The first job that nobody else is at; those that somebody else has finished meanwhile are taken from the queue."""
     for run in list(waiting):
         if run.job.finished():
-            run.state, run.share, run.value = "there already", 1.0, run.job.result()
+            run.take("there already")
             waiting.remove(run)
-        elif who := run.job.busy():
-            run.look()
-            run.state, run.text = "elsewhere", f"{run.text}  {who}".strip()
-        else:
+        elif not run.leave():
             run.state = "pending"
             return run
     return None
@@ -172,7 +169,7 @@ def _start(run: Run, program: list[str], scratch: Path, jobs: int) -> subprocess
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         environment["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
         environment.setdefault("MKL_NUM_THREADS", environment["OMP_NUM_THREADS"])
-    command = [*program, "--config-path", str(scratch), "--config-name", f"job-{run.number}"]
+    command = command_of(program, scratch, run.number)
     (scratch / f"job-{run.number}.pickle").unlink(missing_ok=True)  # of an attempt before
     with (scratch / f"job-{run.number}.log").open("wb") as output:
         return subprocess.Popen(
@@ -183,6 +180,11 @@ def _start(run: Run, program: list[str], scratch: Path, jobs: int) -> subprocess
             env=environment,
             start_new_session=True,
         )
+
+
+def command_of(program: list[str], folder: Path, number: int) -> list[str]:
+    """The command that runs the job whose configuration is job-N.yaml in `folder`."""
+    return [*program, "--config-path", str(folder), "--config-name", f"job-{number}"]
 
 
 def _has_ended(run: Run, process: subprocess.Popen[bytes]) -> bool:
@@ -201,6 +203,13 @@ def _settle(run: Run, code: int, scratch: Path) -> None:
     output = scratch / f"job-{run.number}.log"
     settle(run, outcome(scratch / f"job-{run.number}.pickle", code, last_lines(output)))
     output.unlink()  # a long sweep's output would fill the temporary folder
+
+
+def write_report(file: Path, report: bytes) -> None:
+    """Write a pickled report, there whole or not at all."""
+    temporary = file.with_suffix(".part")
+    temporary.write_bytes(report)
+    temporary.replace(file)
 
 
 def outcome(file: Path, code: int, output: list[str]) -> dict[str, Any]:

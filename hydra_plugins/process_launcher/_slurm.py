@@ -27,6 +27,7 @@ from ._table import display, summary
 from ._task import MARGIN_SECONDS, Task
 
 LATE_SECONDS = 15.0  # a report may reach us through a network file system after its job has left the queue
+UNKNOWN = ("", "PENDING", "RUNNING", "COMPLETING")  # SLURM's accounting, a little behind, of a job that has just ended
 GOING = "Leaving."
 OWN = {"array", "output", "error", "signal", "open-mode", "no-requeue", "wait", "parsable", "test-only"}
 LEFT = "The jobs stay with SLURM: squeue shows them, scancel ends them, and the same command finds them again."
@@ -183,12 +184,12 @@ class SlurmLauncher(SweepLauncher):
     def _tidy(self, runs: list[Run]) -> None:
         """Remove what is left of the submissions whose jobs are all done."""
         done = {run.job.key for run in runs if run.state in ("finished", "there already")}
-        for record in list(self.folder.glob("*/jobs.json")):
-            entries = _submitted(record.parent)
-            if entries and all(key in done for key, _, _ in entries):
-                live = _queue()
-                if live is not None and not any(slurm in live for _, _, slurm in entries):
-                    _remove(record.parent)
+        held = {record.parent: _submitted(record.parent) for record in self.folder.glob("*/jobs.json")}
+        over = [folder for folder, jobs in held.items() if jobs and all(key in done for key, _, _ in jobs)]
+        if over and (live := _queue()) is not None:
+            for folder in over:
+                if not any(slurm in live for _, _, slurm in held[folder]):
+                    _remove(folder)
 
     def _queued(self, runs: list[Run]) -> list["Submitted"]:
         """Those that an earlier command has submitted, and that SLURM still has."""
@@ -223,14 +224,12 @@ class SlurmLauncher(SweepLauncher):
             kinds[run.job.gpus, run.job.processes, run.job.nodes].append(run)
         jobs: list[Submitted] = []
         # Where this package lies the node's Python has to look too, before it knows anything of the application.
-        # A command of the user's that fails ends the job.
         path = f"export PYTHONPATH={shlex.quote(str(Path(__file__).parents[2]))}${{PYTHONPATH:+:$PYTHONPATH}}"
+        setup = ["set -e", *self.commands, path]  # a command of the user's that fails ends the job
         for (gpus, processes, nodes), alike in kinds.items():
             executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self.requeues)
             shape = {"nodes": nodes, "ntasks_per_node": processes} | ({"gpus_per_node": gpus} if gpus else {})
-            executor.update_parameters(
-                job_name=self.config.hydra.job.name, setup=["set -e", *self.commands, path], **shape, **self.options
-            )
+            executor.update_parameters(job_name=self.config.hydra.job.name, setup=setup, **shape, **self.options)
             try:
                 with executor.batch():
                     submitted = [
@@ -251,13 +250,15 @@ class SlurmLauncher(SweepLauncher):
         """Note what becomes of the jobs, until all have ended or the user goes."""
         left = list(jobs)
         looked = -math.inf
-        live: dict[str, str] | None = None
         while left and not ending.asked:
             if time.monotonic() - looked >= self.check_seconds:
                 live, looked = _queue(), time.monotonic()
-            if live is not None:
+                if live is not None:
+                    for job in left:
+                        job.note(live.get(job.slurm))
+            else:
                 for job in left:
-                    job.note(live.get(job.slurm))
+                    job.look()
             left = [job for job in left if job.run.state not in ("finished", "failed")]
             show()
             time.sleep(SHOW_SECONDS)
@@ -287,8 +288,7 @@ class Submitted:
         if said is None:
             self.gone = time.monotonic() if math.isnan(self.gone) else self.gone
             file = self.folder / f"job-{self.number}.pickle"
-            if file.exists() or run.job.finished() or time.monotonic() - self.gone > LATE_SECONDS:
-                self._end(file)
+            self._end(file, late=time.monotonic() - self.gone > LATE_SECONDS)
         elif state == "PENDING":
             run.state, run.text = "pending", f"queued as {self.slurm} ({why})"  # such as Priority, or PartitionConfig
         elif run.state != "running":
@@ -296,21 +296,32 @@ class Submitted:
         else:
             run.look()
 
-    def _end(self, file: Path) -> None:
-        run = self.run
-        if math.isnan(run.started):
-            run.started = time.monotonic()
-        run.look()
-        run.ended = time.monotonic()
-        if not file.exists() and run.job.finished():
-            run.state, run.share, run.value = "finished", 1.0, run.job.result()
+    def look(self) -> None:
+        """Read how far it is, where it runs."""
+        if self.run.state == "running":
+            self.run.look()
+
+    def _end(self, file: Path, late: bool) -> None:
+        """Note how it ended, once its report is there and SLURM's accounting knows, or it is too late for both."""
+        run, reported = self.run, file.exists()
+        finished = not reported and run.job.finished()
+        if not (reported or finished or late):
             return
         logs = (self.folder / f"job-{self.number}-0.log", self.folder / f"{self.slurm}_0_log.out")
-        found = outcome(file, 0, next((last_lines(log) for log in logs if log.exists()), []))
-        state, ended = _ended(self.slurm)
-        if "value" not in found and not (file.exists() and state == "FAILED"):  # then the report says more
-            found["reasons"][-1] = f"SLURM says {ended}" + (f": {found['reasons'][-1]}" if file.exists() else "")
-        settle(run, found)
+        found = {} if finished else outcome(file, 0, next((last_lines(log) for log in logs if log.exists()), []))
+        if not finished and "value" not in found:
+            state, ended = _ended(self.slurm)
+            if state in UNKNOWN and not late:
+                return
+            if not (reported and state in ("FAILED", *UNKNOWN)):  # then the report says more
+                found["reasons"][-1] = f"SLURM says {ended}" + (f": {found['reasons'][-1]}" if reported else "")
+        run.look()
+        run.ended = time.monotonic()
+        run.started = run.ended if math.isnan(run.started) else run.started
+        if finished:
+            run.take("finished")
+        else:
+            settle(run, found)
 
 
 def _remove(folder: Path) -> None:
@@ -331,21 +342,23 @@ def _submitted(folder: Path) -> list[tuple[str, int, str]]:
 
 def _queue() -> dict[str, str] | None:
     """State and reason of the user's jobs that SLURM has not done with; None while it does not answer."""
-    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T %r"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
+    said = _said("squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T %r")
+    return None if said is None else dict(line.split(maxsplit=1) for line in said.splitlines() if line.strip())
 
 
 def _ended(slurm: str) -> tuple[str, str]:
     """How a job ended by SLURM's accounting: its state, and a few words."""
-    what = "--format=State,ExitCode,NodeList"
-    command = ["sacct", "--noheader", "--allocations", "--parsable2", what, f"--jobs={slurm}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        state, code, node = done.stdout.strip().split("|")
-    except (OSError, ValueError, subprocess.SubprocessError):
+    form = ("--noheader", "--allocations", "--parsable2", "--format=State,ExitCode,NodeList")
+    words = (_said("sacct", *form, f"--jobs={slurm}") or "").strip().split("|")
+    if len(words) != 3:
         return "", "nothing of it any more"
+    state, code, node = words
     return state, f"{state} on {node}, exit code {code.partition(':')[0]}"
+
+
+def _said(*command: str) -> str | None:
+    """What a command of SLURM's prints; None where it fails or does not answer."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

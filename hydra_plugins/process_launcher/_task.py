@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ._processes import POLL_SECONDS, SAFE_POINT, last_lines, outcome
+from ._processes import POLL_SECONDS, SAFE_POINT, command_of, last_lines, outcome, write_report
 
 MARGIN_SECONDS = 15.0  # kept of the time between SLURM's signal and its kill, for queueing the job again
 
@@ -39,7 +39,7 @@ class Task:
         """Run the job, and end as it did: for SLURM too a job that failed has failed."""
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-        command = [*self.program, "--config-path", str(self.folder), "--config-name", f"job-{self.number}"]
+        command = command_of(self.program, self.folder, self.number)
         file = self.folder / f"job-{self.number}.pickle"
         log = self.folder / f"job-{self.number}-{os.environ.get('SLURM_PROCID', '0')}.log"
         alone = os.environ.get("SLURM_NTASKS", "1") == "1"
@@ -64,7 +64,7 @@ class Task:
             if len(reasons) > self.retries or not alone:
                 break
         if os.environ.get("SLURM_PROCID", "0") == "0":
-            _write(file, found | {"reasons": reasons})
+            write_report(file, pickle.dumps(found | {"reasons": reasons}))
         if "value" not in found:
             print(*found["output"], f"failed: {reasons[-1]}", sep="\n", flush=True)
             sys.exit(1)
@@ -86,9 +86,3 @@ class Task:
                     time.sleep(POLL_SECONDS)
                 os.killpg(self.process.pid, signal.SIGKILL)
         return DelayedSubmission(replace(self))
-
-
-def _write(file: Path, report: dict[str, Any]) -> None:
-    temporary = file.with_suffix(".part")
-    temporary.write_bytes(pickle.dumps(report))
-    temporary.replace(file)
