@@ -226,7 +226,7 @@ def _by_kernels(cpu: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
         sequence = sequence.to(kind)
     if sequence.dtype != kind:
         raise ValueError(f"a sequence must have the weights' type, {kind}, got {sequence.dtype}")
-    shape = cpu.Shape(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
+    shape = cpu.shape_of(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
     result: Tensor = cpu.final(sequence, layer._flat_weights, shape)
     return result.to(result_kind)
 

@@ -1,10 +1,12 @@
 """Recurrent layers on CPU tensors by `hybridnets.rnn.kernels`: what torch's weights are to them, threads, autograd."""
 
+import contextlib
+import ctypes
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from hybridnets.rnn import kernels
 
-__all__ = ["Shape", "final", "probe"]
+__all__ = ["final", "probe", "shape_of"]
 
 Array = NDArray[Any]
 CELLS = {"RNN_TANH": kernels.RNN_TANH, "RNN_RELU": kernels.RNN_RELU, "LSTM": kernels.LSTM, "GRU": kernels.GRU}
@@ -27,6 +29,7 @@ ORDER = {
     "GRU": ((2, 0, 1, -1), (-1, 0, 1, 2)),
 }
 PROBE = 0.6946351, 0.0483439  # output and first gradient of an LSTM whose weights and two inputs are all 0.5
+FIRST = os.getpid()  # OpenMP's threads are this process's; a forked one has none, and OpenMP does not notice
 HALVED = {"LSTM": (0, 1, 3), "GRU": (1, 2)}  # a sigmoid is (1 + tanh(x / 2)) / 2
 
 
@@ -50,17 +53,16 @@ class Shape:
         self.reading = self.rows - self.units * (mode == "GRU")  # rows that read the state; as many read the input
         self.stored = self.units * (2 if mode == "LSTM" else 1)
 
-    def part(self, direction: int) -> slice:
-        """The features of a direction in an output."""
-        return slice(direction * self.hidden, (direction + 1) * self.hidden)
+    def weights(self, all_weights: Sequence[Tensor], layer: int) -> Tensor:
+        """A layer's weights as `_Layout` counts them, (D, any)."""
+        parts, zero = [], all_weights[0].new_zeros(1)
+        for first in range(4 * layer * self.directions, 4 * (layer + 1) * self.directions, 4):
+            w_ih, w_hh, b_ih, b_hh = all_weights[first : first + 4]
+            parts += [w_ih.reshape(-1), w_hh.reshape(-1), b_ih, b_hh, b_ih + b_hh, zero]
+        return torch.cat(parts).view(self.directions, -1)
 
-    def weights(self, all_weights: Sequence[Tensor], layer: int) -> list[list[Array]]:
-        """A layer's weights, by direction."""
-        first = 4 * layer * self.directions
-        return [
-            [weight.detach().numpy() for weight in all_weights[first + 4 * d : first + 4 * d + 4]]
-            for d in range(self.directions)
-        ]
+
+shape_of = functools.cache(Shape)
 
 
 def final(x: Tensor, weights: Sequence[Tensor], shape: Shape) -> Tensor:
@@ -101,7 +103,7 @@ def probe() -> None:
     """
     with torch.inference_mode(False), torch.enable_grad():  # whoever computes first may want no gradients
         x, *weights = (torch.full(size, 0.5).requires_grad_() for size in ((1, 2, 1), (4, 1), (4, 1), (4,), (4,)))
-        result = final(x, weights, Shape("LSTM", 1, 1, False))
+        result = final(x, weights, shape_of("LSTM", 1, 1, False))
         (gradient,) = torch.autograd.grad(result, x, torch.ones(1, 1))
     found = result.item(), gradient[0, 0, 0].item()
     if not np.allclose(found, PROBE, rtol=0, atol=1e-6):
@@ -114,60 +116,33 @@ def _forward(
     """The final output; with history also each layer's input and saved states."""
     batch, steps, columns = x.shape
     lanes = kernels.VECTOR // x.element_size()
-    blocks = -(-batch // lanes)
-    empty = functools.partial(torch.empty, dtype=x.dtype)
-    source, sequence = x.detach().contiguous().numpy(), empty(blocks, steps, columns + 1, lanes)
-    packed = sequence.numpy()
-    _spread(lambda _, block: kernels.pack(source, block, packed[block]), [(block,) for block in range(blocks)])
-    output = empty(batch, shape.directions * shape.hidden)
-    result = output.numpy()
+    blocks, directions, hidden = -(-batch // lanes), shape.directions, shape.hidden
+    sequence = x.new_empty(blocks, steps, columns + 1, lanes)
+    _spread(kernels.PACK, blocks, (), x.detach().contiguous(), sequence)
+    last = x.new_empty(blocks, directions, hidden, lanes)
     inputs, states = [sequence], []
     for layer in range(shape.layers):
-        last = layer == shape.layers - 1
+        columns = inputs[-1].shape[2] - 1
         # The input of the next layer, its last column one; nobody reads what the last layer says before the end.
-        following = empty(blocks, 0 if last else steps, shape.directions * shape.hidden + 1, lanes)
-        following[:, :, -1] = 1
-        chunks = -(-steps // kernels.CHUNK) if history else 0
-        states.append(empty(shape.directions, blocks, chunks, shape.stored, lanes))
-        run = functools.partial(
-            _forward_block,
-            shape,
-            [_packed(shape, *weight) for weight in shape.weights(weights, layer)],
-            inputs[-1].numpy(),
-            following.numpy(),
-            states[-1].numpy(),
-            result if last else None,
+        following = x.new_empty(blocks, 0 if layer == shape.layers - 1 else steps, directions * hidden + 1, lanes)
+        if len(following[0]):
+            following[:, :, -1] = 1
+        states.append(
+            x.new_empty(directions, blocks, -(-steps // kernels.CHUNK) if history else 0, shape.stored, lanes)
         )
-        sizes = (1, shape.rows + 1), (2, shape.units + 1), (2, shape.units), (1, shape.units)
-        memory = functools.partial(_scratch, x.dtype, lanes, sizes)
-        _spread(run, [(block, d) for block in range(blocks) for d in range(shape.directions)], memory)
+        _spread(
+            kernels.FORWARD,
+            blocks * directions,
+            (shape.cell, hidden, directions, shape.rows, shape.units),
+            _layout(shape, columns).packed(shape.weights(weights, layer)),
+            *(inputs[-1], following, states[-1], last),
+            memory=kernels.memory(kernels.FORWARD, shape, columns),
+        )
         if not history:
             inputs, states = [], []
-        if not last:
-            inputs.append(following)
-    return output, inputs, states
-
-
-def _forward_block(
-    shape: Shape,
-    w: list[Array],
-    x: Array,
-    y: Array,
-    states: Array,
-    result: Array | None,
-    memory: list[Array],
-    block: int,
-    d: int,
-) -> None:
-    """One direction of one block of a layer."""
-    lanes = x.shape[-1]
-    z, h, c, tc = memory
-    kernels.forward(
-        shape.cell, d == 1, shape.hidden, w[d], x[block], y[block], d * shape.hidden, states[d, block], z, h, c, tc
-    )
-    if result is not None:
-        rows = result[block * lanes : (block + 1) * lanes, shape.part(d)]
-        rows[:] = h[0, : shape.hidden, : len(rows)].T
+        inputs.append(following)
+    output = last.permute(0, 3, 1, 2).reshape(blocks * lanes, directions * hidden)[:batch]
+    return output, inputs[: shape.layers], states
 
 
 def _backward(
@@ -181,158 +156,145 @@ def _backward(
 ) -> tuple[Tensor | None, list[Tensor]]:
     """The gradients of the input, where there is need, and of the weights."""
     blocks, steps, width, lanes = inputs[0].shape
-    empty = functools.partial(torch.empty, dtype=gradient.dtype)
+    directions, hidden = shape.directions, shape.hidden
+    up = gradient.new_zeros(blocks * lanes, directions, hidden)
+    up[:batch] = gradient.view(batch, directions, hidden)
+    up = up.view(blocks, lanes, directions, hidden).permute(0, 2, 3, 1).contiguous()
     dw: list[Tensor] = []
-    dy = empty(blocks, 0, steps, 0, lanes)  # (blocks, directions of the layer above, steps, columns, lanes)
+    dy = gradient.new_empty(
+        blocks, 0, steps, 0, lanes
+    )  # (blocks, directions of the layer above, steps, columns, lanes)
     for layer in reversed(range(shape.layers)):
         columns = inputs[layer].shape[2] - 1
-        dx = empty(blocks, shape.directions, steps if layer or need else 0, columns, lanes)
-        sums = empty(blocks, shape.directions, shape.rows * (columns + 1) + shape.reading * shape.units).numpy()
-        given = shape.weights(weights, layer)
-        run = functools.partial(
-            _backward_block,
-            shape,
-            [_packed(shape, *weight) for weight in given],
-            [_turned(shape, *weight) for weight in given],
-            inputs[layer].numpy(),
-            states[layer].numpy(),
-            gradient.numpy() if layer == shape.layers - 1 else None,
-            dy.numpy(),
-            dx.numpy(),
-            sums,
+        layout = _layout(shape, columns)
+        flat = shape.weights(weights, layer)
+        dx = gradient.new_empty(blocks, directions, steps if layer or need else 0, columns, lanes)
+        sums = gradient.new_empty(blocks, directions, layout.length)
+        _spread(
+            kernels.BACKWARD,
+            blocks * directions,
+            (shape.cell, hidden, directions, shape.rows, shape.units),
+            *(layout.packed(flat), *layout.turned(flat)),
+            *(inputs[layer], up, dy, states[layer], dx, sums),
+            memory=kernels.memory(kernels.BACKWARD, shape, columns),
         )
-        sizes = (
-            (kernels.CHUNK, shape.rows + 1),
-            (kernels.CHUNK + 1, shape.units + 1),
-            (kernels.CHUNK + 1, shape.units),
-            (kernels.CHUNK, shape.units),
-            (1, shape.tiles * kernels.TILE),
-            (1, shape.units),
-            (shape.rows, columns + 1),
-            (shape.reading, shape.units),
-        )
-        memory = functools.partial(_scratch, gradient.dtype, lanes, sizes)
-        _spread(run, [(block, d) for block in range(blocks) for d in range(shape.directions)], memory)
-        total = sums.sum(axis=0)  # always in the blocks' order
-        dw = [part for d in range(shape.directions) for part in _unpacked(shape, total[d], columns)] + dw
-        dy = dx
+        dw = layout.unpacked(sums.numpy().sum(axis=0)) + dw  # NumPy adds in the blocks' order always
+        up, dy = up[:0], dx
     if not need:
         return None, dw
-    found, ended = empty(batch, steps, width - 1), dy.numpy()
-    result = found.numpy()
-    _spread(lambda _, block: kernels.unpack(ended[block], block, result), [(block,) for block in range(blocks)])
+    found = gradient.new_empty(batch, steps, width - 1)
+    _spread(kernels.UNPACK, blocks, (), dy, found)
     return found, dw
 
 
-def _backward_block(
-    shape: Shape,
-    w: list[Array],
-    turned: list[tuple[Array, Array]],
-    x: Array,
-    states: Array,
-    gradient: Array | None,
-    dy: Array,
-    dx: Array,
-    sums: Array,
-    memory: list[Array],
-    block: int,
-    d: int,
-) -> None:
-    """One direction of one block of a layer."""
-    lanes = x.shape[-1]
-    z, h, c, tc, dh, dc, a, b = memory
-    dh[:] = 0
-    if gradient is not None:
-        rows = gradient[block * lanes : (block + 1) * lanes, shape.part(d)]
-        dh[0, : shape.hidden, : len(rows)] = rows.T
-    kernels.backward(
-        *(shape.cell, d == 1, shape.hidden, w[d], *turned[d], x[block], dy[block], d * shape.hidden),
-        *(states[d, block], dx[block, d], sums[block, d], z, h, c, tc, dh, dc, a, b),
-    )
+class _Layout:
+    """Where the kernels find the weights of a layer and direction, and torch their gradients, as places in flat arrays.
+
+    Args:
+        shape: Which net.
+        columns: Features of the layer's input, I.
+    """
+
+    def __init__(self, shape: Shape, columns: int) -> None:
+        size, gates, units = shape.hidden, shape.gates, shape.units
+        torchs = len(set(ORDER[shape.mode][0]) - {-1})  # gates
+        lengths = torchs * size * columns, torchs * size * size, *[torchs * size] * 3, 1
+        w_ih, w_hh, b_ih, b_hh, b_both, zero = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+        whole = np.full((gates, units, 1 + columns + units), zero)  # bias, input, state
+        scale = np.ones_like(whole, np.float32)
+        scale[list(HALVED.get(shape.mode, ()))] = 0.5
+        for gate, (i, j) in enumerate(zip(*ORDER[shape.mode], strict=True)):
+            whole[gate, :size, 0] = (b_both if i == j else b_ih if j < 0 else b_hh).reshape(-1, size)[max(i, j)]
+            if i >= 0:
+                whole[gate, :size, 1 : 1 + columns] = w_ih.reshape(-1, size, columns)[i]
+            if j >= 0:
+                whole[gate, :size, 1 + columns : 1 + columns + size] = w_hh.reshape(-1, size, size)[j]
+
+        def tiled(places: Array) -> Array:
+            tiles = places.reshape(gates, -1, kernels.UNITS, places.shape[2]).transpose(1, 3, 0, 2)
+            return np.ascontiguousarray(tiles).reshape(tiles.shape[0], tiles.shape[1], -1)
+
+        self.sums, self.scale = torch.from_numpy(tiled(whole)), torch.from_numpy(tiled(scale))
+        rows = whole.reshape(shape.rows, -1)
+        state = np.full((shape.reading, shape.tiles * kernels.TILE), zero)
+        state[:, :units] = rows[shape.rows - shape.reading :, 1 + columns :]
+        tiles = state.reshape(shape.reading, shape.tiles, kernels.TILE).transpose(1, 0, 2)
+        self.state = torch.from_numpy(np.ascontiguousarray(tiles))
+        self.input = torch.from_numpy(np.ascontiguousarray(rows[: shape.reading, 1 : 1 + columns].T))
+
+        self.length = shape.rows * (columns + 1) + shape.reading * units
+        inputs, states = np.split(np.arange(self.length), [shape.rows * (columns + 1)])
+        inputs = inputs.reshape(gates, units, columns + 1)[:, :size]
+        states = states.reshape(-1, units, units)[:, :size, :size]
+        xs, hs = ([order.index(gate) for gate in range(torchs)] for order in ORDER[shape.mode])
+        skipped = gates - len(states)
+        w_ih, b_ih = inputs[xs, :, :columns].reshape(-1, columns), inputs[xs, :, columns].reshape(-1)
+        w_hh, b_hh = states[[g - skipped for g in hs]].reshape(-1, size), inputs[hs, :, columns].reshape(-1)
+        self.gradients = w_ih, w_hh, b_ih, b_hh
+
+    def packed(self, flat: Tensor) -> Tensor:
+        """The weights as the sums read them, (D, tiles, 1 + I + units, gates * UNITS), of flat ones, (D, any)."""
+        return flat[:, self.sums] * self.scale
+
+    def turned(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights as the gradients read them: of the state (D, tiles, rows, TILE), of the input (D, I, rows)."""
+        return flat[:, self.state], flat[:, self.input]
+
+    def unpacked(self, dw: Array) -> list[Tensor]:
+        """The gradients of torch's four weights, of each direction."""
+        return [torch.from_numpy(each.take(places)) for each in dw for places in self.gradients]
 
 
-def _scratch(dtype: torch.dtype, lanes: int, sizes: Sequence[tuple[int, int]]) -> list[Array]:
-    """Working memory of a thread; torch's begins at a multiple of 64 bytes, NumPy's need not."""
-    return [torch.empty(*size, lanes, dtype=dtype).numpy() for size in sizes]
+_layout = functools.lru_cache(16)(_Layout)
 
 
-def _whole(shape: Shape, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array) -> Array:
-    """The weights in the kernels' order, (gates, units, 1 + I + units): bias, input, state."""
-    size, columns = shape.hidden, w_ih.shape[1]
-    whole = np.zeros((shape.gates, shape.units, 1 + columns + shape.units), w_ih.dtype)
-    for gate, (i, j) in enumerate(zip(*ORDER[shape.mode], strict=True)):
-        if i >= 0:
-            whole[gate, :size, 0] = b_ih[i * size : (i + 1) * size]
-            whole[gate, :size, 1 : 1 + columns] = w_ih[i * size : (i + 1) * size]
-        if j >= 0:
-            whole[gate, :size, 0] += b_hh[j * size : (j + 1) * size]
-            whole[gate, :size, 1 + columns : 1 + columns + size] = w_hh[j * size : (j + 1) * size]
-    return whole
+def _spread(which: int, tasks: int, numbers: Sequence[int], *arrays: Tensor, memory: int = 0) -> None:
+    """Has as many threads as torch uses do a table's tasks, this one among them.
+
+    Args:
+        which: PACK, UNPACK, FORWARD or BACKWARD.
+        tasks: How many there are.
+        numbers: What the kernel knows besides its arrays.
+        *arrays: Contiguous.
+        memory: Vectors of working memory for a thread.
+    """
+    threads = torch.get_num_threads()
+    if memory:  # torch's memory begins at a multiple of 64 bytes, NumPy's need not
+        arrays += (arrays[0].new_empty(threads, 1, memory * kernels.VECTOR // arrays[0].element_size()),)
+    table = np.zeros(kernels.TABLE, np.int64)
+    words = [0, 0, tasks, *numbers, *[0] * (kernels.NUMBERS - len(numbers))]
+    for array in arrays:
+        words += (array.data_ptr(), *array.shape)
+    table[: len(words)] = words
+    work = kernels.worker(which, str(arrays[0].dtype).removeprefix("torch."))
+    if threads == 1 or tasks == 1:
+        work.ctypes(table.ctypes.data)
+    elif os.getpid() == FIRST and (team := _team()):
+        team(work.address, table.ctypes.data, threads, 0)
+    else:
+        futures = [
+            _pool(os.getpid(), threads).submit(work.ctypes, table.ctypes.data) for _ in range(min(threads, tasks) - 1)
+        ]
+        try:
+            work.ctypes(table.ctypes.data)
+        finally:  # nobody may write into memory that is given back
+            wait(futures)
 
 
-def _packed(shape: Shape, *weights: Array) -> Array:
-    """The weights as the sums read them, (tiles, 1 + I + units, gates * UNITS)."""
-    whole = _whole(shape, *weights)
-    for gate in HALVED.get(shape.mode, ()):
-        whole[gate] *= 0.5
-    tiles = whole.reshape(shape.gates, -1, kernels.UNITS, whole.shape[2]).transpose(1, 3, 0, 2)
-    return np.ascontiguousarray(tiles).reshape(tiles.shape[0], tiles.shape[1], -1)
+@functools.cache
+def _team() -> Any:
+    """What has torch's own threads call a function, where torch brings GNU's OpenMP (Linux).
 
-
-def _turned(shape: Shape, *weights: Array) -> tuple[Array, Array]:
-    """The weights as the gradients read them: of the state (tiles, rows, TILE), of the input (I, rows)."""
-    columns = weights[0].shape[1]
-    whole = _whole(shape, *weights).reshape(shape.rows, -1)
-    state = np.zeros((shape.reading, shape.tiles * kernels.TILE), whole.dtype)
-    state[:, : shape.units] = whole[shape.rows - shape.reading :, 1 + columns :]
-    tiles = state.reshape(shape.reading, shape.tiles, kernels.TILE).transpose(1, 0, 2)
-    return np.ascontiguousarray(tiles), np.ascontiguousarray(whole[: shape.reading, 1 : 1 + columns].T)
-
-
-def _unpacked(shape: Shape, dw: Array, columns: int) -> list[Tensor]:
-    """The gradients of torch's four weights."""
-    size = shape.hidden
-    inputs, states = np.split(dw, [shape.rows * (columns + 1)])
-    inputs = inputs.reshape(shape.gates, shape.units, columns + 1)[:, :size]
-    states = states.reshape(-1, shape.units, shape.units)[:, :size, :size]
-    skipped = shape.gates - len(states)
-    xs, hs = ([order.index(gate) for gate in range(len(order)) if gate in order] for order in ORDER[shape.mode])
-    w_ih, b_ih = inputs[xs, :, :columns].reshape(-1, columns), inputs[xs, :, columns].reshape(-1)
-    w_hh, b_hh = states[[g - skipped for g in hs]].reshape(-1, size), inputs[hs, :, columns].reshape(-1)
-    return [torch.from_numpy(part) for part in (w_ih, w_hh, b_ih, b_hh)]
-
-
-def _spread(
-    run: Callable[..., None], tasks: Sequence[tuple[int, ...]], memory: Callable[[], list[Array]] = list
-) -> None:
-    """Runs tasks on as many threads as torch uses, this one among them, each thread with memory of its own."""
-    left = deque(tasks)
-    helpers = min(torch.get_num_threads(), len(left)) - 1
-    futures = [_pool(os.getpid(), helpers).submit(_work, run, left, memory) for _ in range(helpers)]
-    try:
-        _work(run, left, memory)
-    finally:  # nobody may write into memory that is given back
-        left.clear()
-        wait(futures)
-    for future in futures:
-        future.result()
-
-
-def _work(run: Callable[..., None], left: deque[tuple[int, ...]], memory: Callable[[], list[Array]]) -> None:
-    # Gradients that fade become denormal numbers, on which x86 is slow. Whether they become zero is each thread's own setting.
-    setting = kernels.flush()
-    try:
-        own = memory()
-        while True:
-            try:
-                task = left.popleft()
-            except IndexError:
-                return
-            run(own, *task)
-    finally:
-        kernels.restore(setting)
+    Between two calls they look for work in a loop, for milliseconds: threads beside them would share their cores.
+    """
+    for file in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
+        with contextlib.suppress(OSError, AttributeError):
+            team = ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_NOLOAD).GOMP_parallel
+            team.argtypes, team.restype = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint), None
+            return team
+    return None
 
 
 @functools.cache
 def _pool(_process: int, threads: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
-    return ThreadPoolExecutor(threads, "recurrent")
+    return ThreadPoolExecutor(threads - 1, "recurrent")

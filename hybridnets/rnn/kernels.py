@@ -2,8 +2,8 @@
 
 A vector is 64 bytes, 16 lanes of float32 or 8 of float64, written out as LLVM's vector type rather than left to a loop
 vectoriser: the same source then runs at the machine's rate with AVX-512, AVX2 or NEON. A batch is cut into blocks of as many
-rows as there are lanes. A block and a direction are one call, which releases the GIL and allocates nothing; calls share no
-memory that they write, so neither the threads' number nor their order can change a bit.
+rows as there are lanes. A block and a direction are one task. Tasks share no memory that they write, so neither the threads'
+number nor their order can change a bit.
 
 Arrays end in the lanes. Their other axes: t or s the step (s in the sequence, t in the chunk at hand), k a column of inputs
 (the last column holds one, the bias's input), u a unit, r a row of gates (gate * units + unit). Units are padded to a multiple
@@ -18,6 +18,7 @@ The backward pass keeps no gates. The forward pass saves the state before every 
 chunk in the second cache: to write seven numbers a unit and step to memory and to read them again takes longer than that.
 """
 
+import functools
 import inspect
 import platform
 from collections.abc import Callable, Sequence
@@ -25,7 +26,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from llvmlite import ir
+from numba import carray  # type: ignore[attr-defined]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -54,8 +57,14 @@ TOP = (
 )
 BOTTOM = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
-_jit: Any = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-_inline: Any = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, forceinline=True)
+_part: dict[str, Any] = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+_jit: Any = numba.njit(**_part)
+_inline: Any = numba.njit(**_part, forceinline=True)
 
 
 class _V:
@@ -402,21 +411,9 @@ def _control(write: bool) -> Any:
     return intrinsic(lambda _: (types.uint32(), codegen))
 
 
+_get_control: Any
+_set_control: Any
 _get_control, _set_control = _control(write=False), _control(write=True)
-
-
-@numba.njit("uint32()", nogil=True, cache=True)
-def flush() -> Any:
-    """Lets denormal numbers count as zero on this thread, and returns its setting until then."""
-    setting = _get_control()
-    _set_control(numba.uint32(setting | numba.uint32(0x8040)))
-    return setting
-
-
-@numba.njit("void(uint32)", nogil=True, cache=True)
-def restore(setting: int) -> None:
-    """Undoes `flush`."""
-    _set_control(setting)
 
 
 @_jit
@@ -761,3 +758,182 @@ def backward(
         _outer(b, z, first, h, 0, 1, count)
     _flatten(dw, 0, a)
     _flatten(dw, a.shape[0] * a.shape[1], b)
+
+
+# What a thread does: the tasks of a table, one after another, until other threads have taken the last. It is native code from
+# end to end: threads that took turns at Python's lock between two tasks lost a third of their time. A table is whole numbers:
+# how many tasks have been taken, how many threads have come, how many tasks there are, five numbers for the kernel, and then of
+# every array its address and its sizes.
+
+PACK, UNPACK, FORWARD, BACKWARD = range(4)
+TABLE = 64  # whole numbers, of which some at the end are left
+NUMBERS = 5
+_HEAD = 3 + NUMBERS
+
+
+def _pointer(_: Any, number: Any) -> Any:
+    """A number as a pointer."""
+
+    def codegen(_: Any, builder: Any, __: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], cgutils.voidptr_t)
+
+    return types.voidptr(number), codegen
+
+
+def _next(_: Any, table: Any, place: Any) -> Any:
+    """Adds one to a number of the table, which no other thread does at the same time; returns what it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [values[1]])
+        return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(table, place), codegen
+
+
+_address: Any = intrinsic(_pointer)
+_claim: Any = intrinsic(_next)
+_cfunc: Any = numba.cfunc
+
+
+@_inline
+def _flush() -> Any:
+    """Lets denormal numbers count as zero on this thread; returns its setting until then."""
+    setting = _get_control()
+    _set_control(numba.uint32(setting | numba.uint32(0x8040)))
+    return setting
+
+
+@_inline
+def _three(table: Array, at: int, dtype: Any) -> Array:
+    return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3]), dtype)
+
+
+@_inline
+def _four(table: Array, at: int, dtype: Any) -> Array:
+    return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3], table[at + 4]), dtype)
+
+
+@_inline
+def _five(table: Array, at: int, dtype: Any) -> Array:
+    sizes = table[at + 1], table[at + 2], table[at + 3], table[at + 4], table[at + 5]
+    return carray(_address(table[at]), sizes, dtype)
+
+
+@_inline
+def _cut(own: Array, at: int, rows: int, columns: int, lanes: int) -> tuple[Array, int]:
+    """The next of a thread's working memory, and where the one after it begins."""
+    end = at + rows * columns * lanes
+    return own[at:end].reshape(rows, columns, lanes), end
+
+
+def _pack(dtype: Any) -> Any:
+    def work(data: Any) -> None:
+        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        x, out = _three(table, _HEAD, dtype), _four(table, _HEAD + 4, dtype)
+        task = _claim(table, 0)
+        while task < table[2]:
+            pack(x, task, out[task])
+            task = _claim(table, 0)
+        _set_control(setting)
+
+    return work
+
+
+def _unpack(dtype: Any) -> Any:
+    def work(data: Any) -> None:
+        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        dx, out = _five(table, _HEAD, dtype), _three(table, _HEAD + 6, dtype)
+        task = _claim(table, 0)
+        while task < table[2]:
+            unpack(dx[task], task, out)
+            task = _claim(table, 0)
+        _set_control(setting)
+
+    return work
+
+
+def _forward(dtype: Any) -> Any:
+    def work(data: Any) -> None:
+        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        cell, real, directions, rows, units = table[3], table[4], table[5], table[6], table[7]
+        w = _four(table, _HEAD, dtype)
+        x = _four(table, _HEAD + 5, dtype)
+        y = _four(table, _HEAD + 10, dtype)
+        states = _five(table, _HEAD + 15, dtype)
+        last = _four(table, _HEAD + 21, dtype)
+        lanes = x.shape[3]
+        own = _three(table, _HEAD + 26, dtype)[_claim(table, 1), 0]
+        z, at = _cut(own, 0, 1, rows + 1, lanes)
+        h, at = _cut(own, at, 2, units + 1, lanes)
+        c, at = _cut(own, at, 2, units, lanes)
+        tc, at = _cut(own, at, 1, units, lanes)
+        task = _claim(table, 0)
+        while task < table[2]:
+            block, d = task // directions, task % directions
+            forward(cell, d == 1, real, w[d], x[block], y[block], d * real, states[d, block], z, h, c, tc)
+            for u in range(real):
+                for lane in range(lanes):
+                    last[block, d, u, lane] = h[0, u, lane]
+            task = _claim(table, 0)
+        _set_control(setting)
+
+    return work
+
+
+def _backward(dtype: Any) -> Any:
+    def work(data: Any) -> None:
+        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        cell, real, directions, rows, units = table[3], table[4], table[5], table[6], table[7]
+        w = _four(table, _HEAD, dtype)
+        w_state = _four(table, _HEAD + 5, dtype)
+        w_input = _three(table, _HEAD + 10, dtype)
+        x = _four(table, _HEAD + 14, dtype)
+        up = _four(table, _HEAD + 19, dtype)
+        dy = _five(table, _HEAD + 24, dtype)
+        states = _five(table, _HEAD + 30, dtype)
+        dx = _five(table, _HEAD + 36, dtype)
+        dw = _three(table, _HEAD + 42, dtype)
+        lanes, reading = x.shape[3], w_state.shape[2]
+        own = _three(table, _HEAD + 46, dtype)[_claim(table, 1), 0]
+        z, at = _cut(own, 0, CHUNK, rows + 1, lanes)
+        h, at = _cut(own, at, CHUNK + 1, units + 1, lanes)
+        c, at = _cut(own, at, CHUNK + 1, units, lanes)
+        tc, at = _cut(own, at, CHUNK, units, lanes)
+        dh, at = _cut(own, at, 1, w_state.shape[1] * TILE, lanes)
+        dc, at = _cut(own, at, 1, units, lanes)
+        a, at = _cut(own, at, rows, x.shape[2], lanes)
+        b, at = _cut(own, at, reading, units, lanes)
+        task = _claim(table, 0)
+        while task < table[2]:
+            block, d = task // directions, task % directions
+            for u in range(dh.shape[1]):
+                for lane in range(lanes):
+                    dh[0, u, lane] = up[block, d, u, lane] if u < real and up.shape[0] > 0 else 0
+            backward(
+                *(cell, d == 1, real, w[d], w_state[d], w_input[d], x[block], dy[block], d * real),
+                *(states[d, block], dx[block, d], dw[block, d], z, h, c, tc, dh, dc, a, b),
+            )
+            task = _claim(table, 0)
+        _set_control(setting)
+
+    return work
+
+
+def memory(which: int, shape: Any, columns: int) -> Any:
+    """Vectors of working memory that a thread needs for FORWARD or BACKWARD of a layer with so many columns."""
+    rows, units = shape.rows, shape.units
+    if which == FORWARD:
+        return rows + 1 + 2 * (units + 1) + 2 * units + units
+    once = shape.tiles * TILE + units + rows * (columns + 1) + shape.reading * units
+    return CHUNK * (rows + 1) + (CHUNK + 1) * (2 * units + 1) + CHUNK * units + once
+
+
+@functools.cache
+def worker(which: int, name: str) -> Any:
+    """The C function `void work(table)` of PACK, UNPACK, FORWARD or BACKWARD in float32 or float64, for any number of threads.
+
+    Gradients that fade become denormal numbers, on which x86 is slow: here they count as zero, by a setting of each thread's.
+    """
+    work = (_pack, _unpack, _forward, _backward)[which](np.float32 if name == "float32" else np.float64)
+    return _cfunc("void(voidptr)", cache=True, error_model="numpy", boundscheck=False)(work)
