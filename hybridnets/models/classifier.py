@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassAccuracy
 
+from hybridnets.models.stages import Features
+
 Batch = tuple[Tensor, Tensor, Tensor]  # images (B, C, H, W) float32, labels (B,), indices (B,)
 
 
 class Classifier(pl.LightningModule):
     """Base of the architectures: a subclass builds its stages and maps images (B, C, H, W) to logits (B, K) in `forward`.
+
+    One that begins with convolutional features `cnn` defines `classify` instead, so that something can stand between the two.
 
     What training needs besides is set on the instance, so that an architecture's constructor speaks of the architecture
     alone: `optimizer` (parameters to optimiser) and `scheduler` (optimiser to schedule, or None).
@@ -39,6 +43,20 @@ class Classifier(pl.LightningModule):
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
         )
+
+    cnn: Features
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Feature maps of standardised images, (B, C, H, W) to (B, C', H', W')."""
+        return self.cnn.maps(images)
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits of feature maps, (B, C', H', W') to (B, K)."""
+        raise NotImplementedError(f"{type(self).__name__} has no part of its own that classifies feature maps")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        return self.classify(self.maps(images))
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities of standardised images, (B, C, H, W) to (B, K)."""

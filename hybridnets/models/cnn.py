@@ -38,7 +38,7 @@ class CNN(Classifier):
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.cnn.size, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of standardised images, (B, C, H, W) to (B, K)."""
-        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits of feature maps, (B, C, H, W) to (B, K)."""
+        flat = self.cnn.flat(maps)  # (B, H * W * C), channels fastest
         return self.head(self.dropout(flat))  # type: ignore[no-any-return]

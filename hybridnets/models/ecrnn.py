@@ -58,8 +58,8 @@ class ECRNN(Classifier):
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.rnn.output_size, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of standardised images, (B, C, H, W) to (B, K)."""
-        flat = self.cnn(images)  # (B, H * W * C), channels fastest
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits of feature maps, (B, C, H, W) to (B, K)."""
+        flat = self.cnn.flat(maps)  # (B, H * W * C), channels fastest
         steps = self.sequence(self.encoder(flat))  # (B, T, I)
         return self.head(self.dropout(self.rnn(steps)))  # type: ignore[no-any-return]  # (B, D * hidden) to (B, K)

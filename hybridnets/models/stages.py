@@ -65,6 +65,16 @@ class Features(nn.Sequential):
         keras_initialisation(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
 
+    def maps(self, images: Tensor) -> Tensor:
+        """The maps before they are flattened, (B, C, H, W) to (B, channels, H', W')."""
+        for layer in list(self)[:-1]:
+            images = layer(images)
+        return images
+
+    def flat(self, maps: Tensor) -> Tensor:
+        """Maps flattened, (B, channels, H', W') to (B, size)."""
+        return self[-1](maps)  # type: ignore[no-any-return]
+
 
 class EncoderDecoder(nn.Sequential):
     """Dense layers, each with batch normalisation, that end at the width they began with: (B, size) to (B, size).
