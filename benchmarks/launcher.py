@@ -1,9 +1,10 @@
 """What the launcher costs: a job beyond its own training, and the parent's memory and processor time over many jobs.
 
-    python benchmarks/launcher.py                   about 5 minutes on 2 cores
+    python benchmarks/launcher.py                   about 11 minutes on 2 cores
 
 The first part trains short runs on the digits, one at a time, and takes from each process's time what its epochs took. The
-second starts stub jobs, which wait two seconds in an application that imports nothing but Hydra. Linux only.
+second starts stub jobs of an application that imports nothing but Hydra; they wait `--seconds`, by default less than it takes
+a training to begin. Linux only.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import hydra
 
 @hydra.main(version_base="1.3", config_path=None)
 def main(cfg):
-    time.sleep(2)
+    time.sleep(cfg.seconds)
 
 main()
 """
@@ -45,11 +46,17 @@ def overhead(runs: int) -> float:
     return float(statistics.median(found))
 
 
-def parent(jobs: int, at_a_time: int) -> tuple[float, float, float, float]:
-    """The parent's largest memory in MB, seconds until the first job, then seconds and processor seconds until the end."""
+def parent(jobs: int, at_a_time: int, wait: float) -> tuple[float, float, float, float, float]:
+    """The parent's largest memory in MB, seconds and processor seconds until the first job, then both until the end."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "app.py").write_text(APP, encoding="utf-8")
-        words = ["-m", "hydra/launcher=local", f"hydra.launcher.jobs={at_a_time}", f"+x=range({jobs})"]
+        words = [
+            "-m",
+            "hydra/launcher=local",
+            f"hydra.launcher.jobs={at_a_time}",
+            f"+x=range({jobs})",
+            f"+seconds={wait}",
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         began = time.monotonic()
         process = subprocess.Popen(
@@ -71,7 +78,8 @@ def parent(jobs: int, at_a_time: int) -> tuple[float, float, float, float]:
                 before, first = ticks, time.monotonic() - began
             time.sleep(0.2)
         watching = time.monotonic() - began - first
-        return memory, first, watching, (ticks - before) / os.sysconf("SC_CLK_TCK")
+        second = os.sysconf("SC_CLK_TCK")
+        return memory, first, before / second, watching, (ticks - before) / second
 
 
 def main() -> None:
@@ -80,14 +88,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="short runs of the first part")
     parser.add_argument("--jobs", type=int, default=200, help="stub jobs of the second part")
     parser.add_argument("--at-a-time", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=5.0, help="that a stub job waits")
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"a job beyond its epochs: {overhead(arguments.runs):.1f} s, the median of {arguments.runs}")
-    memory, first, watching, used = parent(arguments.jobs, arguments.at_a_time)
-    print(f"the parent over {arguments.jobs} stub jobs, {arguments.at_a_time} at a time: {memory:.0f} MB;")
+    memory, first, composing, watching, used = parent(arguments.jobs, arguments.at_a_time, arguments.seconds)
+    share = (composing + used) / (first + watching)
+    print(f"the parent over {arguments.jobs} stub jobs of {arguments.seconds:g} s, {arguments.at_a_time} at a time:")
     print(
-        f"  {first:.0f} s until the first (Hydra composes them all), then {used / watching:.1%} of a core for {watching:.0f} s"
+        f"  {memory:.0f} MB, {share:.1%} of a core: {composing:.0f} s of processor time until the first job (Hydra composes"
     )
+    print(f"  them all, {first:.0f} s), then {used / watching:.1%} for {watching:.0f} s")
 
 
 if __name__ == "__main__":

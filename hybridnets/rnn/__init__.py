@@ -202,7 +202,7 @@ def _check(input_size: int, hidden_size: int, num_layers: int, backend: str) -> 
 
 def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
     """The kernels' module, if they are to compute this."""
-    kind = layer.all_weights[0][0].dtype
+    kind: torch.dtype = layer.weight_ih_l0.dtype  # type: ignore[assignment]
     fits = sequence.device.type == "cpu" and kind in (torch.float32, torch.float64)
     if layer.backend == "auto":
         return _kernels()[0] if fits and layer.hidden_size <= FUSED_LARGEST else None
@@ -218,7 +218,7 @@ def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
 
 def _by_kernels(cpu: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
     """What torch's layer would return; under autocast computed in the weights' precision all the same."""
-    kind = layer.all_weights[0][0].dtype
+    kind: torch.dtype = layer.weight_ih_l0.dtype  # type: ignore[assignment]
     result_kind = sequence.dtype
     if torch.is_autocast_enabled("cpu"):
         if layer.mode != "GRU":

@@ -81,17 +81,17 @@ def final(x: Tensor, weights: Sequence[Tensor], shape: Shape) -> Tensor:
 class _Final(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, shape: Shape, x: Tensor, *weights: Tensor) -> Tensor:
-        output, inputs, states = _forward(shape, x, weights, history=True)
+        output, inputs, states, ctx.laid_out = _forward(shape, x, weights, history=True)
         ctx.shape, ctx.batch = shape, len(x)
-        ctx.save_for_backward(*weights, *inputs, *states)
+        ctx.save_for_backward(*inputs, *states, *weights)  # the weights, so that autograd sees if they were changed
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         saved, layers = ctx.saved_tensors, ctx.shape.layers
-        weights, inputs, states = saved[: -2 * layers], saved[-2 * layers : -layers], saved[-layers:]
-        dx, dw = _backward(ctx.shape, gradient, ctx.batch, weights, inputs, states, ctx.needs_input_grad[1])
+        inputs, states = saved[:layers], saved[layers : 2 * layers]
+        dx, dw = _backward(ctx.shape, gradient, ctx.batch, ctx.laid_out, inputs, states, ctx.needs_input_grad[1])
         return None, dx, *dw
 
 
@@ -112,15 +112,15 @@ def probe() -> None:
 
 def _forward(
     shape: Shape, x: Tensor, weights: Sequence[Tensor], history: bool
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The final output; with history also each layer's input and saved states."""
+) -> tuple[Tensor, list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+    """The final output; with history also each layer's input, saved states, and weights as they are and as they are packed."""
     batch, steps, columns = x.shape
     lanes = kernels.VECTOR // x.element_size()
     blocks, directions, hidden = -(-batch // lanes), shape.directions, shape.hidden
     sequence = x.new_empty(blocks, steps, columns + 1, lanes)
     _spread(kernels.PACK, blocks, (), x.detach().contiguous(), sequence)
     last = x.new_empty(blocks, directions, hidden, lanes)
-    inputs, states = [sequence], []
+    inputs, states, laid_out = [sequence], [], []
     for layer in range(shape.layers):
         columns = inputs[-1].shape[2] - 1
         # The input of the next layer, its last column one; nobody reads what the last layer says before the end.
@@ -130,26 +130,27 @@ def _forward(
         states.append(
             x.new_empty(directions, blocks, -(-steps // kernels.CHUNK) if history else 0, shape.stored, lanes)
         )
+        flat = shape.weights(weights, layer)
+        laid_out.append((flat, _layout(shape, columns).packed(flat)))
         _spread(
             kernels.FORWARD,
             blocks * directions,
             (shape.cell, hidden, directions, shape.rows, shape.units),
-            _layout(shape, columns).packed(shape.weights(weights, layer)),
-            *(inputs[-1], following, states[-1], last),
+            *(laid_out[-1][1], inputs[-1], following, states[-1], last),
             memory=kernels.memory(kernels.FORWARD, shape, columns),
         )
         if not history:
             inputs, states = [], []
         inputs.append(following)
     output = last.permute(0, 3, 1, 2).reshape(blocks * lanes, directions * hidden)[:batch]
-    return output, inputs[: shape.layers], states
+    return output, inputs[: shape.layers], states, laid_out
 
 
 def _backward(
     shape: Shape,
     gradient: Tensor,
     batch: int,
-    weights: Sequence[Tensor],
+    laid_out: Sequence[tuple[Tensor, Tensor]],
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
     need: bool,
@@ -167,14 +168,14 @@ def _backward(
     for layer in reversed(range(shape.layers)):
         columns = inputs[layer].shape[2] - 1
         layout = _layout(shape, columns)
-        flat = shape.weights(weights, layer)
+        flat, packed = laid_out[layer]
         dx = gradient.new_empty(blocks, directions, steps if layer or need else 0, columns, lanes)
         sums = gradient.new_empty(blocks, directions, layout.length)
         _spread(
             kernels.BACKWARD,
             blocks * directions,
             (shape.cell, hidden, directions, shape.rows, shape.units),
-            *(layout.packed(flat), *layout.turned(flat)),
+            *(packed, *layout.turned(flat)),
             *(inputs[layer], up, dy, states[layer], dx, sums),
             memory=kernels.memory(kernels.BACKWARD, shape, columns),
         )
