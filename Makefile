@@ -18,10 +18,12 @@ torture: $(BIN)/.ready ## the long form of the tests that kill: an hour
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
 
-bench: $(BIN)/.ready ## the tables of docs/performance.md: recurrent layers, epochs (half an hour on 2 cores)
+bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (an hour on 2 cores)
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/rnn.py --json runs/bench/rnn.json
 	$(BIN)/python benchmarks/epoch.py --json runs/bench/epoch.json
+	$(BIN)/python -m benchmarks.paper --json runs/bench/paper.json
+	$(BIN)/python benchmarks/launcher.py
 
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .

@@ -142,14 +142,14 @@ def ours(recurrent: tuple[int, int] | None) -> Classifier:
     return ECRNN(shape, 10, partial(rnn.LSTM, bidirectional=True), hidden_size=nodes, num_layers=layers)
 
 
-def by_hybridnets(module: ImageDataModule, recurrent: tuple[int, int] | None, precision: Any) -> float:
+def by_hybridnets(module: ImageDataModule, build_model: Callable[[], Classifier], precision: Any) -> float:
     """Seconds of an epoch of `hybridnets.training.train`."""
     clock = Clock()
     parts = {"model": {"_target_": "x.Model"}, "data": {"name": "cifar10"}, "trainer": {"max_epochs": 2}}
     with tempfile.TemporaryDirectory() as out:
         build = Build(
             data=lambda: module,
-            model=lambda **_: ours(recurrent),
+            model=lambda **_: build_model(),
             optimizer=partial(torch.optim.Adam, lr=1e-3, eps=1e-7, fused=True),
             scheduler=None,
             callbacks=lambda **_: [clock],
@@ -208,7 +208,7 @@ def by_a_bare_loop(module: ImageDataModule, recurrent: tuple[int, int] | None, p
 
 QUIET: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False}
 SIDES: dict[str, Callable[..., float]] = {
-    "hybridnets": by_hybridnets,
+    "hybridnets": lambda module, recurrent, precision: by_hybridnets(module, partial(ours, recurrent), precision),
     "obvious": by_the_obvious_way,
     "bare": by_a_bare_loop,
 }

@@ -1,0 +1,67 @@
+"""How many hours would the whole paper take on this machine? 17 variants, three seeds, 20 epochs each, extrapolated.
+
+    HYBRIDNETS_DATA=... python -m benchmarks.paper [--precision bf16-mixed] [--json FILE]
+
+Every variant trains for two epochs on a tenth of CIFAR-10, 3,500 images, and is validated on 1,500; the second epoch counts,
+times 10, 20 epochs and three seeds. Images of noise serve where CIFAR-10 is not at hand: the time is the same.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.epoch import by_hybridnets, pictures
+from hybridnets import rnn
+from hybridnets.data.datamodule import ImageDataModule
+from hybridnets.models import CNN, CRNN, ECRNN, Classifier
+
+EPOCHS, SEEDS, TENTH = 20, 3, 10
+SHAPE = (3, 32, 32)
+
+
+def variants() -> dict[str, Callable[[], Classifier]]:
+    """The paper's 17, by name."""
+    found: dict[str, Callable[[], Classifier]] = {"cnn": partial(CNN, SHAPE, 10)}
+    for name, model in (("crnn", CRNN), ("ecrnn", ECRNN)):
+        for two in (False, True):
+            layer = partial(rnn.LSTM, bidirectional=two)
+            for layers in (1, 2):
+                for nodes in (16, 32):
+                    found[f"{name}-{'bi' * two}lstm-{layers}x{nodes}"] = partial(
+                        model, SHAPE, 10, layer, hidden_size=nodes, num_layers=layers
+                    )
+    return found
+
+
+def main() -> None:
+    """Measures, prints a table, and writes it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precision", default="32-true", help="Lightning's word")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    module = ImageDataModule(pictures(50_000 // TENTH), split_seed=0, order_seed=0, batch_size=arguments.batch)
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{machine}, {arguments.precision}, batches of {arguments.batch}\n\nvariant              seconds an epoch")
+    seconds = {}
+    for name, build in variants().items():
+        seconds[name] = TENTH * by_hybridnets(module, build, arguments.precision)
+        print(f"{name:20} {seconds[name]:16.0f}", flush=True)
+    hours = sum(seconds.values()) * EPOCHS * SEEDS / 3600
+    print(f"\n{len(seconds) * SEEDS} runs of {EPOCHS} epochs: {hours:.1f} hours; median epoch", end=" ")
+    print(f"{statistics.median(seconds.values()):.0f} s")
+    if arguments.json:
+        text = json.dumps({"machine": machine, "epoch_seconds": seconds, "hours": hours}, indent=1)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
