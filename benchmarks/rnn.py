@@ -1,6 +1,7 @@
 """How fast are the recurrent layers on this CPU, beside torch's own and beside the arithmetic?
 
 python benchmarks/rnn.py [--batches 32 128] [--nodes 16 32] [--layers 1 2] [--rnn lstm bilstm ...] [--threads N] [--json FILE]
+python benchmarks/rnn.py --device cuda   torch's layers alone (there cuDNN's) beside the floor: ours are for CPUs
 
 One process measures both sides in turns: after a warm-up, the median over `--repeats` of forward plus backward of 1,024 steps
 of one number, float32, denormal numbers flushed for both, as in training. Columns:
@@ -16,6 +17,7 @@ The goals: ratio 5 for one layer of LSTM or BiLSTM, 3.5 for two, 3 for GRU; with
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -27,6 +29,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.benchmark import Timer
 
 from hybridnets import rnn
 
@@ -52,10 +55,13 @@ def main() -> int:
     parser.add_argument("--rnn", nargs="+", choices=KINDS, default=["lstm", "bilstm", "gru", "bigru"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", default="cpu", help="in torch's words")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the rows go as well")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(arguments.threads)
+    if arguments.device != "cpu":
+        return _elsewhere(arguments)
     start = time.perf_counter()
     rnn.LSTM(1, 1, backend="fused")(torch.zeros(1, 1, 1))
     first = time.perf_counter() - start
@@ -112,6 +118,43 @@ def main() -> int:
     return 0
 
 
+def _elsewhere(arguments: argparse.Namespace) -> int:
+    """Torch's layers on another device, in milliseconds, beside the floor of their products."""
+    device = torch.device(arguments.device)
+    a = torch.randn(4096, 4096, device=device)
+    rate = 2 * 4096**3 / Timer("a @ a", globals={"a": a}).blocked_autorange().median
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    print(f"{name}, torch {torch.__version__}, matrix product {rate / 1e9:.0f} GFLOP/s\n")
+    print("      setting batch    torch    floor torch/floor")
+    rows = []
+    for kind, layers, nodes, batch in itertools.product(
+        arguments.rnn, arguments.layers, arguments.nodes, arguments.batches
+    ):
+        _, torchs, two = KINDS[kind]
+        layer = torchs(1, nodes, layers, batch_first=True, bidirectional=two).to(device)
+        x = torch.randn(batch, STEPS, 1, device=device, requires_grad=True)
+        step = Timer("layer(x)[0][:, -1].sum().backward()", globals={"layer": layer, "x": x})
+        milliseconds, floor = 1e3 * step.blocked_autorange().median, 1e3 * _flop(kind, layers, nodes, batch) / rate
+        print(
+            f"{kind} {layers}x{nodes}".rjust(13),
+            f"{batch:5} {milliseconds:8.2f} {floor:8.3f} {milliseconds / floor:11.1f}",
+        )
+        rows.append(
+            {"rnn": kind, "layers": layers, "nodes": nodes, "batch": batch, "torch": milliseconds, "floor": floor}
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"device": name, "rows": rows}, indent=1), encoding="utf-8")
+    return 0
+
+
+def _flop(kind: str, layers: int, nodes: int, batch: int) -> int:
+    """Of the products of a forward and a backward pass; backward is twice forward."""
+    directions = 2 if KINDS[kind][2] else 1
+    inputs = [1, *[directions * nodes] * (layers - 1)]
+    steps = batch * STEPS * directions * nodes
+    return 3 * 2 * steps * GATES[kind.removeprefix("bi")] * sum(columns + nodes for columns in inputs)
+
+
 def _measure(kind: str, layers: int, nodes: int, batch: int, repeats: int) -> dict[str, Any]:
     ours, torchs, two = KINDS[kind]
     torch.manual_seed(0)
@@ -144,7 +187,6 @@ def _measure(kind: str, layers: int, nodes: int, batch: int, repeats: int) -> di
             turn()
             times[name].append(1e3 * (time.perf_counter() - start))
     directions, cell = (2 if two else 1), kind.removeprefix("bi")
-    inputs = [1, *[directions * nodes] * (layers - 1)]
     evaluations = batch * STEPS * directions * nodes
     return {
         "rnn": kind,
@@ -155,11 +197,7 @@ def _measure(kind: str, layers: int, nodes: int, batch: int, repeats: int) -> di
         "ratio": statistics.median(a / b for a, b in zip(times["torch"], times["fused"], strict=True)),
         "torch kept": kept["torch"],
         "fused kept": kept["fused"],
-        "flop": 3
-        * 2
-        * evaluations
-        * GATES[cell]
-        * sum(columns + nodes for columns in inputs),  # backward twice forward
+        "flop": _flop(kind, layers, nodes, batch),
         "tanhs": evaluations * TANHS[cell] * layers,
         "off": (both[0][0] - both[1][0]).abs().max().item(),
         "gradients off": max(
