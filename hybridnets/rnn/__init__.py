@@ -44,20 +44,6 @@ class _Keras(nn.RNNBase):
     forget_bias = 0.0
     backend: str = "auto"
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        *,
-        backend: Backend = "auto",
-    ) -> None:
-        _check(input_size, hidden_size, num_layers, backend)
-        # Of torch's layer, which stands next in the bases.
-        super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)  # type: ignore[arg-type]
-        self.backend = backend
-
     def reset_parameters(self) -> None:
         """Draws the weights as Keras does; torch's constructor calls it last."""
         for name, parameter in self.named_parameters():
@@ -124,8 +110,7 @@ class RNN(_Keras, nn.RNN):  # type: ignore[misc]
         backend: Backend = "auto",
     ) -> None:
         _check(input_size, hidden_size, num_layers, backend)
-        nn.RNN.__init__(
-            self,
+        super().__init__(
             input_size,
             hidden_size,
             num_layers,
@@ -152,6 +137,19 @@ class LSTM(_Keras, nn.LSTM):  # type: ignore[misc]
 
     forget_bias = 1.0  # Keras's unit_forget_bias
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        *,
+        backend: Backend = "auto",
+    ) -> None:
+        _check(input_size, hidden_size, num_layers, backend)
+        super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        self.backend = backend
+
 
 class GRU(_Keras, nn.GRU):  # type: ignore[misc]
     """Gated recurrent unit with two bias vectors a direction, (B, T, I) to (B, D * H).
@@ -168,6 +166,19 @@ class GRU(_Keras, nn.GRU):  # type: ignore[misc]
     """
 
     one_bias = False
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        *,
+        backend: Backend = "auto",
+    ) -> None:
+        _check(input_size, hidden_size, num_layers, backend)
+        super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        self.backend = backend
 
 
 def settle(model: nn.Module, device: str, before: str | None) -> str | None:
