@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +31,20 @@ class Job:
     def refuses(self) -> str:
         """Why it is not to be started although it has no result, as when it would only fail again; empty where it is."""
         return ""
+
+    def needs(self) -> Sequence[tuple[Sequence[str], "Job"]]:
+        """The jobs that must be finished before this one starts, each with all the overrides that compose it.
+
+        Those that nobody asked for are added to the sweep. Asked once, of a job that is neither finished nor refused.
+        """
+        return ()
+
+    def replaces(self) -> Mapping[str, Any]:
+        """Dotted keys of the configuration, and the values that its process reads in the place of those composed.
+
+        So it can be given the folder of a job that it needs. What refers to such a key by `${...}` gets the value too.
+        """
+        return {}
 
     def busy(self) -> str:
         """Who else is at it just now, as another sweep may be; empty where nobody is. Asked before it is started."""
@@ -95,7 +110,7 @@ class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names wh
 State = Literal["pending", "running", "finished", "there already", "elsewhere", "failed", "stopped"]
 
 
-@dataclass
+@dataclass(eq=False)  # two are never the same
 class Run:
     """A job on its way through the launcher; times are of `time.monotonic`."""
 
@@ -113,6 +128,10 @@ class Run:
     devices: tuple[str, ...] = ()  # the GPUs that it was dealt
     traceback: str = ""
     last_output: list[str] = field(default_factory=list)
+    needs: list["Run"] = field(default_factory=list)
+    needed_by: list["Run"] = field(default_factory=list)
+    added: bool = False  # nobody asked for it, but it is needed
+    blocked_by: "Run | None" = None  # what failed, so that this one was never started
 
     def look(self) -> None:
         """Ask the job how far it is."""
@@ -132,10 +151,23 @@ class Run:
             self.state, self.text = "elsewhere", f"{self.text}  {who}".strip()
         return bool(who)
 
+    def block(self) -> bool:
+        """Whether something that it needs has failed; then it has too, and says which job is to be mended."""
+        failed = next((need for need in self.needs if need.state == "failed"), None)
+        if failed:
+            self.blocked_by = failed.blocked_by or failed
+            self.state, self.reasons = "failed", [f"blocked by {self.blocked_by.job.name}"]
+        return failed is not None
+
     def begin(self) -> None:
         """Note that its process starts now."""
         self.look()
         self.state, self.started, self.share_at_start = "running", time.monotonic(), self.share
+
+    @property
+    def awaits(self) -> list["Run"]:
+        """What must be finished before it starts, and is not yet."""
+        return [need for need in self.needs if need.state not in ("finished", "there already")]
 
     @property
     def elapsed(self) -> float:

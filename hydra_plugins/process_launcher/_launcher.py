@@ -1,6 +1,8 @@
 """The launcher: compose every job, ask the plan which of them to run, run those, return what all of them returned."""
 
+import contextlib
 import copy
+import inspect
 import os
 import re
 import shlex
@@ -8,7 +10,7 @@ import signal
 import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -51,7 +53,7 @@ class LocalLauncherConf:
     retries: int = 0  # how often a job that failed is started again
     on_failure: str = "continue"  # or stop: then nothing more is started
     dry_run: bool = False  # say what would run, and start nothing
-    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig][, compose]) -> list[Job]
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="process_launcher")
@@ -62,6 +64,16 @@ ENDING = "Ending: running jobs go on to their next safe point. Ctrl-C again ends
 CARRIED = ("callbacks", "job", "output_subdir", "overrides", "runtime", "sweep", "verbose")
 
 
+@dataclass
+class Composed:
+    """A job's configuration: as Hydra has it, and as its process will."""
+
+    number: int
+    config: DictConfig  # with Hydra's section
+    document: Document
+    job_return: JobReturn  # to be completed
+
+
 class SweepLauncher(Launcher):
     """What the launchers share: compose every job, ask the plan, run what is missing, return what all of them returned.
 
@@ -69,7 +81,9 @@ class SweepLauncher(Launcher):
         jobs: How many run at a time.
         dry_run: Say what would run and what is there, and start nothing.
         plan: Dotted name of a function that takes the jobs' configurations, resolved, and returns a `Job` for each. It
-            is called once, before any process starts; a ValueError that it raises ends the sweep before it began.
+            is called once, before any process starts; a ValueError that it raises ends the sweep before it began. With
+            a second parameter `compose` it also gets a function that returns the configuration that a list of overrides
+            makes, as it has to know those of the jobs that its own need.
     """
 
     def __init__(self, jobs: int, plan: str | None, dry_run: bool) -> None:
@@ -90,7 +104,7 @@ class SweepLauncher(Launcher):
         """Run the pending ones of `runs`, which are updated in place.
 
         Args:
-            runs: The jobs, each once.
+            runs: The jobs, each once, and after those that it needs.
             documents: Their configurations, by number.
             requested: How many were asked for, equal ones included.
         """
@@ -112,6 +126,7 @@ class SweepLauncher(Launcher):
         self.load = _once(hydra_context.config_loader)
         self.task_function = task_function
         self.config = config
+        self.extra = 0  # jobs composed because others need them
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs that are not finished yet, and return in the order of `job_overrides`.
@@ -121,57 +136,50 @@ class SweepLauncher(Launcher):
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        composed = [self._compose(number, overrides) for number, overrides in zip(numbers, job_overrides, strict=True)]
-        returns = [job_return for job_return, _ in composed]
-        jobs = self._plan(returns)
+        asked = [self._compose(number, overrides) for number, overrides in enumerate(job_overrides, initial_job_idx)]
+        needed: dict[tuple[str, ...], Composed] = {}
 
-        runs: dict[str, Run] = {}
-        for number, job, job_return in zip(numbers, jobs, returns, strict=True):
-            if job.key not in runs:
-                run = runs[job.key] = Run(number, job, _repeat(job_return))
-                run.look()
-                if job.finished():
-                    run.take("there already")
-                elif reason := job.refuses():
-                    run.state, run.reasons = "failed", [reason]
+        def compose(overrides: Sequence[str]) -> Composed:
+            if (key := tuple(overrides)) not in needed:
+                # Counted below 0: the sweeper counts its own from 0 on, over all that it launches.
+                self.extra += 1
+                needed[key] = self._compose(-self.extra, overrides)
+            return needed[key]
+
+        jobs = self._plan(asked, compose)
+        runs, composed = _runs(jobs, asked, compose)
+        documents = {
+            run.number: self._given(run.job, part)
+            for run, part in zip(runs, composed, strict=True)
+            if run.state == "pending"
+        }
         if self.dry_run:
-            self.find(list(runs.values()))
-            print(foreseen(list(runs.values()), len(jobs), self.jobs), flush=True)
+            self.find(runs)
+            print(foreseen(runs, len(jobs), self.jobs), flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
 
-        self.run(
-            list(runs.values()),
-            {number: document for number, (_, document) in zip(numbers, composed, strict=True)},
-            len(jobs),
-        )
-        for job, job_return in zip(jobs, returns, strict=True):
-            run = runs[job.key]
-            job_return.status = JobStatus.FAILED if run.state == "failed" else JobStatus.COMPLETED
-            job_return.return_value = run.failure if run.state == "failed" else run.value
-        return returns
+        self.run(runs, documents, len(jobs))
+        ended = {run.job.key: run for run in runs}
+        for job, part in zip(jobs, asked, strict=True):
+            run = ended[job.key]
+            part.job_return.status = JobStatus.FAILED if run.state == "failed" else JobStatus.COMPLETED
+            part.job_return.return_value = run.failure if run.state == "failed" else run.value
+        return [part.job_return for part in asked]
 
-    def _compose(self, number: int, overrides: Sequence[str]) -> tuple[JobReturn, Document]:
-        """The job's return, to be completed, and the document that its process will have for its configuration."""
+    def _compose(self, number: int, overrides: Sequence[str]) -> Composed:
+        """The job's configuration as Hydra makes it."""
         config = self.load(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)  # so that ${hydra:...} can be resolved
-        try:
+        with _current(config):
             directory = str(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
             with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
                 config.hydra.runtime.output_dir = str(Path.cwd() / directory)
-            HydraConfig.instance().set_config(config)
-            document: Document = _plain(config, [key for key in config if key != "hydra"])
-            hydra = _plain(config.hydra, CARRIED)
+        with _current(config):
+            document = _document(config, directory)
             hydra_config = copy.deepcopy(HydraConfig.instance().cfg)
-        finally:
-            HydraConfig.instance().cfg = before
-        raw: Any = OmegaConf.to_container(config.hydra)
-
-        task = OmegaConf.create(document)
+        task = OmegaConf.create({key: value for key, value in document.items() if key != "hydra"})
         OmegaConf.set_struct(task, True)
         chdir = config.hydra.job.chdir
         changes = not version.base_at_least("1.2") if chdir is None else chdir
@@ -182,29 +190,113 @@ class SweepLauncher(Launcher):
             working_dir=directory if changes else str(Path.cwd()),
             task_name=JobRuntime.instance().get("name"),
         )
-        # Logging unresolved: DDP's ranks have a hydra.job.name of their own, and by it their own log files.
-        document["hydra"] = hydra | {"mode": "RUN", "run": {"dir": directory}}
-        document["hydra"] |= {key: raw[key] for key in ("job_logging", "hydra_logging")}
-        document["hydra"] |= {"runtime": {"choices": hydra["runtime"]["choices"]}}
-        document["hydra"]["job"]["env_copy"] = []  # copied into env_set already
-        return job_return, document
+        return Composed(number, config, document, job_return)
 
-    def _plan(self, returns: list[JobReturn]) -> list[Job]:
-        """The jobs as the plan sees them, one for each configuration."""
+    def _plan(self, asked: list[Composed], compose: Callable[[Sequence[str]], Composed]) -> list[Job]:
+        """The jobs as the plan sees them, one for each configuration that was asked for."""
+        configs = [part.job_return.cfg for part in asked]
         if self.plan is None:
-            names = [" ".join(filter_overrides(r.overrides or [])) for r in returns]
+            names = [" ".join(filter_overrides(part.job_return.overrides or [])) for part in asked]
             return [Job(shlex.join([*program(), name, str(i)]), name) for i, name in enumerate(names)]
         try:
             plan = get_method(self.plan)
         except Exception as error:  # whatever importing the application's module raises
             raise LauncherError(f"hydra.launcher.plan must name a function, got '{self.plan}': {error}") from error
         HydraConfig.instance().set_config(self.config)  # for a plan that asks what was called
-        jobs: list[Job] = list(plan([r.cfg for r in returns]))
-        if len(jobs) != len(returns):
+        if "compose" in inspect.signature(plan).parameters:
+            jobs: list[Job] = list(plan(configs, compose=lambda overrides: compose(overrides).job_return.cfg))
+        else:
+            jobs = list(plan(configs))
+        if len(jobs) != len(configs):
             raise LauncherError(
-                f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(returns)} configurations."
+                f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(configs)} configurations."
             )
         return jobs
+
+    def _given(self, job: Job, composed: Composed) -> Document:
+        """The document for the job's process, with the values that the plan has put into it.
+
+        Raises:
+            LauncherError: If the configuration has no place for one.
+        """
+        values = job.replaces()
+        if not values:
+            return composed.document
+        for key, value in values.items():
+            try:
+                OmegaConf.update(composed.config, key, _literal(value), merge=False)
+            except OmegaConfBaseException as error:
+                raise LauncherError(
+                    f"hydra.launcher.plan={self.plan} cannot replace {key} in the configuration of '{job.name}': "
+                    f"{str(error).splitlines()[0]}."
+                ) from error
+        with _current(composed.config):
+            return _document(composed.config, composed.document["hydra"]["run"]["dir"])
+
+
+def _runs(
+    jobs: list[Job], asked: list[Composed], compose: Callable[[Sequence[str]], Composed]
+) -> tuple[list[Run], list[Composed]]:
+    """The jobs, each once and after those that it needs, which are added where they are missing and nobody asked for them.
+
+    Raises:
+        LauncherError: If jobs need each other.
+    """
+    given: dict[str, tuple[Job, Composed]] = {}
+    for job, part in zip(jobs, asked, strict=True):
+        given.setdefault(job.key, (job, part))
+    runs: dict[str, tuple[Run, Composed]] = {}
+
+    def add(job: Job, overrides: Sequence[str], below: tuple[Job, ...]) -> Run:
+        if job.key in runs:
+            return runs[job.key][0]
+        if job.key in (other.key for other in below):
+            circle = " needs ".join(f"'{other.name}'" for other in (*below, job))
+            raise LauncherError(f"A job must not need itself, and here {circle}.")
+        added = job.key not in given
+        job, part = (job, compose(overrides)) if added else given[job.key]
+        run = Run(part.number, job, _repeat(part.job_return), added=added)
+        run.look()
+        if job.finished():
+            run.take("there already")
+        elif reason := job.refuses():
+            run.state, run.reasons = "failed", [reason]
+        else:
+            run.needs = [add(need, words, (*below, job)) for words, need in job.needs()]
+            for need in run.needs:
+                need.needed_by.append(run)
+            run.block()
+        runs[job.key] = (run, part)
+        return run
+
+    for job in jobs:
+        add(job, (), ())
+    kept = [(run, part) for run, part in runs.values() if not (run.added and run.state == "there already")]
+    return [run for run, _ in kept], [part for _, part in kept]
+
+
+@contextlib.contextmanager
+def _current(config: DictConfig) -> Iterator[None]:
+    """Make it Hydra's configuration meanwhile, so that ${hydra:...} can be resolved."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _document(config: DictConfig, directory: str) -> Document:
+    """What a job's process will have for its configuration."""
+    document: Document = _plain(config, [key for key in config if key != "hydra"])
+    hydra = _plain(config.hydra, CARRIED)
+    raw: Any = OmegaConf.to_container(config.hydra)
+    # Logging unresolved: DDP's ranks have a hydra.job.name of their own, and by it their own log files.
+    document["hydra"] = hydra | {"mode": "RUN", "run": {"dir": directory}}
+    document["hydra"] |= {key: raw[key] for key in ("job_logging", "hydra_logging")}
+    document["hydra"] |= {"runtime": {"choices": hydra["runtime"]["choices"]}}
+    document["hydra"]["job"]["env_copy"] = []  # copied into env_set already
+    return document
 
 
 def _once(loader: ConfigLoader) -> Callable[[DictConfig, list[str]], DictConfig]:
@@ -300,13 +392,20 @@ def _plain(config: DictConfig | ListConfig, keys: Sequence[Any] | None = None) -
             return raw[key]
         if isinstance(node, DictConfig | ListConfig):
             return _plain(node)
-        if isinstance(node, str):  # "${" in a value was escaped before: escape it again, and the backslashes before it
-            return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", node)
-        return node
+        return _literal(node)  # "${" in a value was escaped before: escape it again
 
     if isinstance(config, ListConfig):
         return [value(index) for index in range(len(config))]
     return {key: value(key) for key in (config if keys is None else keys)}
+
+
+def _literal(value: Any) -> Any:
+    """A value written so that loading it gives the same again: what looks like `${...}`, and the backslashes before it."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+    if isinstance(value, Mapping):
+        return {key: _literal(part) for key, part in value.items()}
+    return [_literal(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def program() -> list[str]:

@@ -38,7 +38,7 @@ def run_all(
     """Run each pending job as `program --config-path scratch --config-name job-N`, until all have ended.
 
     Args:
-        runs: The jobs; they are updated in place.
+        runs: The jobs, each after those that it needs; they are updated in place.
         program: Interpreter and script.
         scratch: The folder that holds the configurations; receives reports and output.
         limits: How many run at a time, and how often.
@@ -84,8 +84,10 @@ def run_all(
                     elif run.state == "failed" and len(run.reasons) <= limits.retries and not run.job.refuses():
                         run.state, run.ended = "pending", math.nan
                         waiting.appendleft(run)
-                    elif run.state == "failed" and limits.on_failure == "stop":
-                        waiting.clear()
+                    elif run.state == "failed":
+                        _block(runs, waiting)
+                        if limits.on_failure == "stop":
+                            waiting.clear()
     finally:
         for run in waiting:
             run.state = "pending"
@@ -96,8 +98,10 @@ def run_all(
 
 
 def _next(waiting: deque[Run]) -> Run | None:
-    """The first job that nobody else is at; those that somebody else has finished meanwhile are taken from the queue."""
+    """The first job that can start and that nobody else is at; those finished by others meanwhile leave the queue."""
     for run in list(waiting):
+        if run.awaits:
+            continue
         if run.job.finished():
             run.take("there already")
             waiting.remove(run)
@@ -105,6 +109,13 @@ def _next(waiting: deque[Run]) -> Run | None:
             run.state = "pending"
             return run
     return None
+
+
+def _block(runs: list[Run], waiting: deque[Run]) -> None:
+    """Take from the queue what needs a job that has failed, near or far."""
+    for run in runs:  # in their order: each comes after what it needs
+        if run.state == "pending" and run.block() and run in waiting:
+            waiting.remove(run)
 
 
 @contextlib.contextmanager

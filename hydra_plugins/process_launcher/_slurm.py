@@ -1,4 +1,4 @@
-"""Hydra launcher `slurm`: the jobs that are not finished, as one array of SLURM's."""
+"""Hydra launcher `slurm`: the jobs that are not finished, as an array of SLURM's, or a few where they need each other."""
 
 import contextlib
 import getpass
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -55,7 +55,7 @@ class SlurmLauncherConf:
     wait: bool = True  # false: submit, and leave
     check_seconds: float = 10.0  # between two looks at the queue
     dry_run: bool = False  # say what would run, and submit nothing
-    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig][, compose]) -> list[Job]
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="process_launcher")
@@ -65,7 +65,8 @@ class SlurmLauncher(SweepLauncher):
     """Submits the jobs that are neither finished nor queued already, each once, and waits for them, or leaves.
 
     On preemption and before its time is up a job is asked to end at its next safe point, and queued again by submitit. Each job
-    has an exit code of its own, so that SLURM knows which failed. Jobs with several processes or GPUs are arrays of their own.
+    has an exit code of its own, so that SLURM knows which failed. Jobs with several processes or GPUs are arrays of their own,
+    and so are those that need the same jobs: SLURM starts them once those have finished, and cancels them if one fails.
 
     Args:
         partition: SLURM's, as `account`, `qos`, `constraint`.
@@ -156,14 +157,23 @@ class SlurmLauncher(SweepLauncher):
         jobs = self._queued([run for run in runs if run.state == "pending"])
         queued = {job.run.number for job in jobs}
         super().find([run for run in runs if run.number not in queued])
-        new = [run for run in runs if run.state == "pending" and run.number not in queued]
+        held: set[Run] = set()  # SLURM cannot wait for what is in other hands
+        for run in runs:
+            if run.number not in queued and any(need.state == "elsewhere" or need in held for need in run.awaits):
+                held.add(run)
+        new = [run for run in runs if run.state == "pending" and run.number not in queued and run not in held]
         if new:
-            jobs += self._submit(new, documents)
+            jobs += self._submit(new, documents, jobs)
         if not self.wait:
             self._tidy(runs)
-            busy = sum(run.state == "elsewhere" for run in runs)
-            others = f", {busy} are in other hands" if busy else ""
-            print(f"{len(new)} jobs submitted, {len(queued)} were queued already{others}. {LEFT}", flush=True)
+            states = Counter(run.state for run in runs)
+            added = sum(run.added for run in new)
+            words = f"{len(new)} jobs submitted{f' ({added} added: needed by others)' if added else ''}"
+            words += f", {len(queued)} were queued already"
+            words += f", {states['elsewhere']} are in other hands" if states["elsewhere"] else ""
+            words += f", {len(held)} wait for those" if held else ""
+            words += f", {states['failed']} are not to be started" if states["failed"] else ""
+            print(f"{words}. {LEFT}", flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
         with signals_unwind(GOING) as ending, display(runs) as show:
             self._follow(jobs, ending, show)
@@ -200,10 +210,13 @@ class SlurmLauncher(SweepLauncher):
                 if key in wanted:
                     found[key] = Submitted(wanted[key], record.parent, number, slurm)
         live = _queue() if found else {}
-        return [job for job in found.values() if live is None or job.slurm in live]
+        dead = "PENDING DependencyNeverSatisfied"  # to be cancelled at SLURM's next look
+        return [job for job in found.values() if live is None or live.get(job.slurm, dead) != dead]
 
-    def _submit(self, runs: list[Run], documents: Mapping[int, Document]) -> list["Submitted"]:
-        """One array for each number of GPUs, processes and nodes.
+    def _submit(
+        self, runs: list[Run], documents: Mapping[int, Document], queued: list["Submitted"]
+    ) -> list["Submitted"]:
+        """One array for each number of GPUs, processes and nodes, and for what is needed; first those that others need.
 
         Raises:
             LauncherError: With SLURM's own words, if it takes none.
@@ -218,18 +231,26 @@ class SlurmLauncher(SweepLauncher):
             raise LauncherError(
                 f"hydra.launcher.folder must be a folder that can be written to, got {self.folder} ({error.strerror})."
             ) from error
-        kinds = defaultdict(list)
         for run in runs:
             write_config(documents[run.number], folder, run.number, parent=None)
-            kinds[run.job.gpus, run.job.processes, run.job.nodes].append(run)
         jobs: list[Submitted] = []
+        names = {job.run: job.slurm for job in queued}
         # Where this package lies the node's Python has to look too, before it knows anything of the application.
         path = f"export PYTHONPATH={shlex.quote(str(Path(__file__).parents[2]))}${{PYTHONPATH:+:$PYTHONPATH}}"
         setup = ["set -e", *self.commands, path]  # a command of the user's that fails ends the job
-        for (gpus, processes, nodes), alike in kinds.items():
+        left = list(runs)
+        while left:
+            # The first that can be depended on, and all that are like it.
+            ready = [run for run in left if all(need in names for need in run.awaits)]
+            kind = _kind(ready[0], names)
+            alike = [run for run in ready if _kind(run, names) == kind]
+            left = [run for run in left if run not in alike]
+            gpus, processes, nodes, needed = kind
             executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self.requeues)
             shape = {"nodes": nodes, "ntasks_per_node": processes} | ({"gpus_per_node": gpus} if gpus else {})
-            executor.update_parameters(job_name=self.config.hydra.job.name, setup=setup, **shape, **self.options)
+            executor.update_parameters(
+                job_name=self.config.hydra.job.name, setup=setup, **shape, **self._options(needed)
+            )
             try:
                 with executor.batch():
                     submitted = [
@@ -242,9 +263,19 @@ class SlurmLauncher(SweepLauncher):
                 words = " ".join(str(error).split()) or type(error).__name__
                 raise LauncherError(f"SLURM takes no such job: {words}") from error
             jobs += [Submitted(run, folder, run.number, job.job_id) for run, job in zip(alike, submitted, strict=True)]
+            names |= {job.run: job.slurm for job in jobs}
             record = [[job.run.job.key, job.number, job.slurm] for job in jobs]
             (folder / "jobs.json").write_text(json.dumps(record, indent=0), encoding="utf-8")
         return jobs
+
+    def _options(self, needed: tuple[str, ...]) -> dict[str, Any]:
+        """Those of an array that is to start once the jobs of these names have finished."""
+        if not needed:
+            return self.options
+        further = self.options["additional_parameters"]
+        conditions = [str(further["dependency"])] if "dependency" in further else []
+        depends = {"dependency": ",".join([*conditions, ":".join(["afterok", *needed])]), "kill-on-invalid-dep": "yes"}
+        return self.options | {"additional_parameters": further | depends}
 
     def _follow(self, jobs: list["Submitted"], ending: Ending, show: Callable[[], None]) -> None:
         """Note what becomes of the jobs, until all have ended or the user goes."""
@@ -254,8 +285,9 @@ class SlurmLauncher(SweepLauncher):
             if time.monotonic() - looked >= self.check_seconds:
                 live, looked = _queue(), time.monotonic()
                 if live is not None:
+                    followed = {job.run for job in left}
                     for job in left:
-                        job.note(live.get(job.slurm))
+                        job.note(live.get(job.slurm), waits=not followed.isdisjoint(job.run.needs))
             else:
                 for job in left:
                     job.look()
@@ -281,13 +313,20 @@ class Submitted:
     slurm: str
     gone: float = math.nan  # when the queue was seen without it
 
-    def note(self, said: str | None) -> None:
-        """Take over what the queue says of it, state and reason; None where it is not there any more."""
+    def note(self, said: str | None, waits: bool) -> None:
+        """Take over what the queue says of it.
+
+        Args:
+            said: State and reason; None where it is not there any more.
+            waits: Whether it is not known yet what became of a job that it needs.
+        """
         run = self.run
         state, _, why = (said or "").partition(" ")
         if said is None:
-            self.gone = time.monotonic() if math.isnan(self.gone) else self.gone
             file = self.folder / f"job-{self.number}.pickle"
+            if run.state == "pending" and not file.exists() and (waits or run.block()):
+                return  # SLURM has cancelled it, as a job that it needs has failed
+            self.gone = time.monotonic() if math.isnan(self.gone) else self.gone
             self._end(file, late=time.monotonic() - self.gone > LATE_SECONDS)
         elif state == "PENDING":
             run.state, run.text = "pending", f"queued as {self.slurm} ({why})"  # such as Priority, or PartitionConfig
@@ -322,6 +361,12 @@ class Submitted:
             run.take("finished")
         else:
             settle(run, found)
+
+
+def _kind(run: Run, names: Mapping[Run, str]) -> tuple[int, int, int, tuple[str, ...]]:
+    """What jobs of one array have in common: GPUs, processes, nodes, and SLURM's names for what they need."""
+    needed = tuple(sorted(names[need] for need in run.awaits))
+    return run.job.gpus, run.job.processes, run.job.nodes, needed
 
 
 def _remove(folder: Path) -> None:

@@ -90,9 +90,9 @@ def _choose(runs: list[Run], room: int) -> tuple[list[Run], Counter[str]]:
 
 def _caption(runs: list[Run], began: float) -> str:
     elapsed = time.monotonic() - began
-    count = Counter(run.state for run in runs)
+    count = _count(runs)
     parts = [f"{count['finished'] + count['there already']}/{len(runs)} done"]
-    parts += [f"{count['failed']} failed"] if count["failed"] else []
+    parts += [f"{count[state]} {state}" for state in ("failed", "blocked") if count[state]]
     parts += [f"{clock(elapsed)} elapsed"]
     left = time_left(runs, elapsed)
     parts += [f"about {clock(left)} left"] if left > 0 else []
@@ -113,8 +113,8 @@ class Lines:
         now = time.monotonic()
         for run in self.runs:
             if run.state != self.states[run.number]:
-                if self.states[run.number] == "pending" and run.state in ("finished", "failed"):
-                    self._print("started", run.job.name)  # and ended since the last look
+                if self.states[run.number] == "pending" and run.state in ("finished", "failed") and run.elapsed >= 0:
+                    self._print("started", run.job.name, _why(run))  # and ended since the last look
                 self.states[run.number] = run.state
                 self.texts[run.number], self.times[run.number] = run.text, now
                 self._print("started" if run.state == "running" else run.state, run.job.name, self._ending(run))
@@ -123,8 +123,10 @@ class Lines:
                 self._print("running", run.job.name, f"{run.share:.0%}", run.text)
 
     def _ending(self, run: Run) -> str:
-        took = f"in {clock(run.elapsed)}" if run.state in ("finished", "failed", "stopped") else ""
-        return "  ".join(part for part in (took, _words(run)) if part and run.state != "running")
+        if run.state == "running":
+            return _why(run)
+        took = f"in {clock(run.elapsed)}" if run.state in ("finished", "failed", "stopped") and run.elapsed >= 0 else ""
+        return "  ".join(part for part in (took, _words(run)) if part)
 
     def _print(self, state: str, *parts: str) -> None:
         done = sum(state in ("finished", "there already") for state in self.states.values())
@@ -133,22 +135,34 @@ class Lines:
 
 def summary(runs: list[Run], requested: int) -> str:
     """Counts, and of each job that failed the reason, the command that repeats it and its last output."""
-    count = Counter(run.state for run in runs)
-    counts = [
-        f"{count[state]} {state}"
-        for state in ("finished", "there already", "running", "elsewhere", "failed", "stopped", "pending")
-    ]
+    count = _count(runs)
+    states = ("finished", "there already", "running", "elsewhere", "failed", "blocked", "stopped", "pending")
+    counts = [f"{count[state]} {state}" for state in states]
     lines = ["", f"{len(runs)} jobs: " + ", ".join(text for text in counts if not text.startswith("0 "))]
+    lines[1] += _apart(runs, requested)
     if count["stopped"] or count["pending"]:
         lines.append("The same command goes on where this one ended.")
-    if requested > len(runs):
-        lines[1] += f" ({requested} were asked for, but some are the same)"
     for run in runs:
-        if run.state == "failed":
+        if run.state == "failed" and not run.blocked_by:
             lines += ["", f"failed: {run.job.name}", f"  why:    {run.reason}", f"  repeat: {run.repeat}"]
             lines += ["  its last output:"] if run.last_output else ["  it printed nothing"]
             lines += [f"  | {line}" for line in run.last_output]
+            blocked = [other for other in runs if other.blocked_by is run]
+            lines += [f"blocked by {run.job.name}:"] * bool(blocked) + [f"  {other.job.name}" for other in blocked]
     return "\n".join(lines)
+
+
+def _count(runs: list[Run]) -> Counter[str]:
+    """How many there are in each state, and of the failed ones those apart that were never started for it."""
+    return Counter("blocked" if run.blocked_by else run.state for run in runs)
+
+
+def _apart(runs: list[Run], requested: int) -> str:
+    """In which the jobs differ from those that were asked for, in brackets; empty where they do not."""
+    added = sum(run.added for run in runs)
+    notes = [f"{requested} were asked for, but some are the same"] if requested > len(runs) - added else []
+    notes += [f"{added} added: needed by others"] if added else []
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def foreseen(runs: list[Run], requested: int, jobs: int) -> str:
@@ -157,24 +171,29 @@ def foreseen(runs: list[Run], requested: int, jobs: int) -> str:
     lines = [f"{len(runs)} jobs: {count['pending']} would run, {count['there already']} there already"]
     lines[0] += f", {count['elsewhere']} in other hands" if count["elsewhere"] else ""
     lines[0] += f", {count['failed']} would not be started" if count["failed"] else ""
-    lines[0] += f" ({requested} were asked for, but some are the same)" if requested > len(runs) else ""
+    lines[0] += _apart(runs, requested)
     for run in runs:
         begun = f", from {run.share:.0%} on ({run.text})" if run.share > 0 else ""
         words = {
-            "pending": f"would run{begun}",
+            "pending": f"would run{_after(run)}{begun}",
             "elsewhere": f"in other hands ({run.text})",
             "failed": f"would not be started: {run.reason}",
         }
-        lines.append(f"  {run.job.name}: {words.get(run.state, run.state)}")
+        lines.append(f"  {run.job.name}: {words.get(run.state, run.state)}{_why(run) and f'  ({_why(run)})'}")
     costs = [(run.job.cost(), 1 - run.share) for run in runs if run.state == "pending"]
     seconds = [whole * left for (whole, _), left in costs if not math.isnan(whole)]
+    at: dict[Run, float] = {}  # when each would end, were there room for all
+    for run, ((whole, _), left) in zip((run for run in runs if run.state == "pending"), costs, strict=True):
+        at[run] = max((at.get(need, 0.0) for need in run.needs), default=0.0) + (
+            0.0 if math.isnan(whole) else whole * left
+        )
     sizes = [size for (_, size), _ in costs if not math.isnan(size)]
     if seconds:
         unknown = (
             f", and {len(costs) - len(seconds)} jobs of which nothing is known" if len(seconds) < len(costs) else ""
         )
-        # The longest is a lower bound, however many run at a time.
-        time_needed = max(sum(seconds) / jobs, *seconds)
+        # The longest, with what it waits for, is a lower bound, however many run at a time.
+        time_needed = max(sum(seconds) / jobs, *at.values())
         lines.append(
             f"about {clock(time_needed)} with {jobs} at a time, and {sum(sizes) / 1e6:,.0f} MB of disk, by what earlier jobs "
             f"took{unknown}"
@@ -200,10 +219,25 @@ def _shorten(name: str, width: int) -> "Text":
     return Text(name if len(name) <= width else f"{name[: width // 3]}…{name[width // 3 + 1 - width :]}")
 
 
+def _why(run: Run) -> str:
+    """Why it is there, where nobody asked for it."""
+    return f"added: needed by {_first(run.needed_by)}" if run.added else ""
+
+
+def _after(run: Run) -> str:
+    """What it waits for."""
+    return f" after {_first(run.awaits)}" if run.awaits else ""
+
+
+def _first(runs: list[Run]) -> str:
+    """The first one's name, and how many follow."""
+    return runs[0].job.name + (f" and {len(runs) - 1} more" if runs[1:] else "")
+
+
 def _words(run: Run) -> str:
     """What the table says of a run's progress or end."""
     if run.state == "failed":
         return run.reason
     if run.text or run.value is None:
-        return run.text
+        return run.text or (_after(run).strip() or _why(run) if run.state in ("pending", "running") else "")
     return f"{run.value:.4g}" if isinstance(run.value, float) else " ".join(repr(run.value).split())[:60]
