@@ -4,7 +4,8 @@
     python app.py -m hydra/launcher=slurm hydra.launcher.partition=gpu seed=0,1,2
 
 They serve any Hydra application. `hydra.launcher.plan` may name a function of the application that turns the composed
-configurations into `Job`s: then equal jobs run once, finished ones not at all, and the table shows their progress.
+configurations into `Job`s: then equal jobs run once, finished ones not at all, those that need others after them (and the
+needed ones are added where they are missing), and the table shows their progress.
 """
 
 # Hydra imports each module of each plugin at every start, and once more those that are loaded already, which would give

@@ -158,10 +158,13 @@ class SlurmLauncher(SweepLauncher):
         queued = {job.run.number for job in jobs}
         super().find([run for run in runs if run.number not in queued])
         held: set[Run] = set()  # SLURM cannot wait for what is in other hands
+        new = []
         for run in runs:
-            if run.number not in queued and any(need.state == "elsewhere" or need in held for need in run.awaits):
-                held.add(run)
-        new = [run for run in runs if run.state == "pending" and run.number not in queued and run not in held]
+            if run.state == "pending" and run.number not in queued:
+                if any(need.state == "elsewhere" or need in held for need in run.awaits):
+                    held.add(run)
+                else:
+                    new.append(run)
         if new:
             jobs += self._submit(new, documents, jobs)
         if not self.wait:
@@ -210,8 +213,9 @@ class SlurmLauncher(SweepLauncher):
                 if key in wanted:
                     found[key] = Submitted(wanted[key], record.parent, number, slurm)
         live = _queue() if found else {}
-        dead = "PENDING DependencyNeverSatisfied"  # to be cancelled at SLURM's next look
-        return [job for job in found.values() if live is None or live.get(job.slurm, dead) != dead]
+        # Ended, or about to be cancelled, as something that it needs has failed.
+        over = (None, "PENDING DependencyNeverSatisfied")
+        return [job for job in found.values() if live is None or live.get(job.slurm) not in over]
 
     def _submit(
         self, runs: list[Run], documents: Mapping[int, Document], queued: list["Submitted"]

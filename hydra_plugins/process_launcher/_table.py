@@ -113,8 +113,9 @@ class Lines:
         now = time.monotonic()
         for run in self.runs:
             if run.state != self.states[run.number]:
-                if self.states[run.number] == "pending" and run.state in ("finished", "failed") and run.elapsed >= 0:
-                    self._print("started", run.job.name, _why(run))  # and ended since the last look
+                ended = run.state in ("finished", "failed") and not math.isnan(run.started)
+                if self.states[run.number] == "pending" and ended:  # since the last look
+                    self._print("started", run.job.name, _why(run))
                 self.states[run.number] = run.state
                 self.texts[run.number], self.times[run.number] = run.text, now
                 self._print("started" if run.state == "running" else run.state, run.job.name, self._ending(run))
@@ -125,8 +126,8 @@ class Lines:
     def _ending(self, run: Run) -> str:
         if run.state == "running":
             return _why(run)
-        took = f"in {clock(run.elapsed)}" if run.state in ("finished", "failed", "stopped") and run.elapsed >= 0 else ""
-        return "  ".join(part for part in (took, _words(run)) if part)
+        took = clock(run.elapsed) if run.state in ("finished", "failed", "stopped") else ""
+        return "  ".join(part for part in (took and f"in {took}", _words(run)) if part)
 
     def _print(self, state: str, *parts: str) -> None:
         done = sum(state in ("finished", "there already") for state in self.states.values())
@@ -180,20 +181,18 @@ def foreseen(runs: list[Run], requested: int, jobs: int) -> str:
             "failed": f"would not be started: {run.reason}",
         }
         lines.append(f"  {run.job.name}: {words.get(run.state, run.state)}{_why(run) and f'  ({_why(run)})'}")
-    costs = [(run.job.cost(), 1 - run.share) for run in runs if run.state == "pending"]
-    seconds = [whole * left for (whole, _), left in costs if not math.isnan(whole)]
-    at: dict[Run, float] = {}  # when each would end, were there room for all
-    for run, ((whole, _), left) in zip((run for run in runs if run.state == "pending"), costs, strict=True):
-        at[run] = max((at.get(need, 0.0) for need in run.needs), default=0.0) + (
-            0.0 if math.isnan(whole) else whole * left
-        )
-    sizes = [size for (_, size), _ in costs if not math.isnan(size)]
+    costs = {run: run.job.cost() for run in runs if run.state == "pending"}
+    seconds = {run: whole * (1 - run.share) for run, (whole, _) in costs.items() if not math.isnan(whole)}
+    sizes = [size for _, size in costs.values() if not math.isnan(size)]
+    ends: dict[Run, float] = {}  # of each, were there room for all
+    for run in costs:
+        ends[run] = seconds.get(run, 0.0) + max((ends.get(need, 0.0) for need in run.needs), default=0.0)
     if seconds:
         unknown = (
             f", and {len(costs) - len(seconds)} jobs of which nothing is known" if len(seconds) < len(costs) else ""
         )
         # The longest, with what it waits for, is a lower bound, however many run at a time.
-        time_needed = max(sum(seconds) / jobs, *at.values())
+        time_needed = max(sum(seconds.values()) / jobs, *ends.values())
         lines.append(
             f"about {clock(time_needed)} with {jobs} at a time, and {sum(sizes) / 1e6:,.0f} MB of disk, by what earlier jobs "
             f"took{unknown}"

@@ -1,11 +1,14 @@
 """Jobs that need other jobs, in an application that is not ours."""
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.launcher.test_launcher import App, _wait_for
+from tests.launcher.test_slurm import app as on_slurm
+from tests.launcher.test_slurm import queue, slurm, until
 
 PLAN = """
 import fcntl
@@ -208,3 +211,45 @@ def test_a_plan_composes_what_is_needed_and_gives_its_place_to_the_process(tmp_p
     assert (tmp_path / "out/-1/.hydra/overrides.yaml").read_text() == "- x=7\n"
     assert (tmp_path / "asked").read_text() == "2 "
     assert "3 jobs: 3 finished (1 added: needed by others)" in output
+
+
+@slurm
+def test_slurm_starts_a_job_once_what_it_needs_has_finished(tmp_path: Path) -> None:
+    (tmp_path / "their_plan.py").write_text(PLAN)
+    made = on_slurm(tmp_path, BODY)
+    (tmp_path / "hold-a").touch()
+    code, output = made.run("x=b", WITH_PLAN, "hydra.launcher.wait=false")
+    assert code == 0, output
+    assert "2 jobs submitted (1 added: needed by others), 0 were queued already." in output
+    until(lambda: "a" in begun(tmp_path))
+    process = made.start("x=d,b,free", WITH_PLAN)  # c, on a that is queued already, and d on c
+    until((tmp_path / "done-free").exists, process)
+    (tmp_path / "hold-a").unlink()
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert [row[1] for row in made.returns()] == ["d", "b", "free"]
+    order = begun(tmp_path)
+    assert sorted(order) == ["a", "b", "c", "d", "free"]
+    assert order.index("d") > order.index("c") > order.index("a") < order.index("b")
+    assert "5 jobs: 5 finished (2 added: needed by others)" in output
+    assert not (tmp_path / "slurm").exists()
+
+
+@slurm
+def test_slurm_cancels_what_needs_a_job_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "their_plan.py").write_text(PLAN)
+    made = on_slurm(tmp_path, BODY)
+    (tmp_path / "fail-a").touch()
+    code, output = made.run("x=d,b,free", WITH_PLAN)
+    assert code == 1
+    assert [(row[0], row[1].partition(";")[0]) for row in made.returns()] == [
+        ("FAILED", "Job 'job d' failed: blocked by job a"),
+        ("FAILED", "Job 'job b' failed: blocked by job a"),
+        ("COMPLETED", "free"),
+    ]
+    assert "5 jobs: 1 finished, 1 failed, 3 blocked (2 added: needed by others)" in output
+    assert "why:    ValueError: no luck\n" in output
+    assert "\nblocked by job a:\n  job c\n  job d\n  job b\n" in output
+    assert sorted(begun(tmp_path)) == ["a", "free"]
+    (record,) = (tmp_path / "slurm").glob("*/jobs.json")
+    assert not {name for *_, name in json.loads(record.read_text())} & set(queue())
