@@ -82,6 +82,8 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "model.channels": WIDTHS,
     "model.dense": WIDTHS,
     "model.dropout": ("a number from 0 up to, not including, 1", lambda v: _number(v) and 0 <= v < 1),
+    "model.image_size": ("null or a whole number from 32 to 1,024", lambda v: v is None or _whole(v, 32, 1024)),
+    "model.weights": ("null or the path of a file", lambda v: v is None or (isinstance(v, str) and v)),
     "optimizer.lr": ("a number above 0", lambda v: _number(v) and v > 0),
     "callbacks.early_stopping.patience": ("a whole number of at least 1", lambda v: _whole(v, 1)),
     "trainer.max_epochs": ("a whole number of at least 1", lambda v: _whole(v, 1)),
@@ -333,6 +335,10 @@ def _identity(cfg: DictConfig) -> Identity:
     model = plain["model"]
     if isinstance(layer := model.get("rnn"), dict):
         model = {**model, "rnn": {key: setting for key, setting in layer.items() if key not in KERNELS}}
+    if "weights" in model:
+        model = dict(model)
+        if path := model.pop("weights"):
+            model["weights"] = _file_hash("model.weights", path)
     parts = {
         "model": model,
         "data": {**settings, "sha256": images.sha256},
@@ -342,7 +348,7 @@ def _identity(cfg: DictConfig) -> Identity:
         "trainer": kept,
     }
     if plain["ckpt_path"]:
-        parts["checkpoint"] = _file_hash(plain["ckpt_path"])
+        parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
     return identity(plain["seeds"], **parts)
 
 
@@ -381,12 +387,18 @@ def _devices(trainer: Mapping[str, Any]) -> Any:
     return devices * nodes if isinstance(devices, int) and devices > 0 else f"{devices} x {nodes}"
 
 
-def _file_hash(path: str) -> str:
+def _file_hash(key: str, path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        there = Path(path).stat()
+        return _hash(path, there.st_ino, there.st_size, there.st_mtime_ns)
     except OSError as error:
-        raise ConfigError(f"ckpt_path must be a readable file, got {path} ({error.strerror})") from None
+        raise ConfigError(f"{key} must be a readable file, got {path} ({error.strerror})") from None
+
+
+@functools.cache  # for all runs of a sweep: half a gigabyte takes a second
+def _hash(path: str, *_: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _writable(out: Path, folder: Path) -> None:

@@ -5,5 +5,6 @@ from hybridnets.models.cnn import CNN
 from hybridnets.models.crnn import CRNN
 from hybridnets.models.ecnn import ECNN
 from hybridnets.models.ecrnn import ECRNN
+from hybridnets.models.vgg16 import VGG16
 
-__all__ = ["CNN", "CRNN", "ECNN", "ECRNN", "Classifier"]
+__all__ = ["CNN", "CRNN", "ECNN", "ECRNN", "VGG16", "Classifier"]

@@ -94,6 +94,8 @@ def _name(module: nn.Module) -> str:
             return f"MaxPooling {module.kernel_size}x{module.kernel_size} stride {module.stride}"
         case nn.Linear():
             return "Dense"
+        case nn.Upsample():
+            return "Resizing"
         case AsSequence():
             return "Reshape"
         case Flatten():

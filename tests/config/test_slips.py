@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.check import RULES, check, dataset
-from tests.conftest import Said
+from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
 SLIPS = [
@@ -43,6 +43,14 @@ SLIPS = [
     (["trainer=null"], "trainer must be a section with keys of its own, got null"),
     (["~data.name"], "data.name must be there, and is not"),
     (["data.name=../x"], "data.name must be a plain name, for it names a folder, got ../x"),
+    (
+        ["model=vgg16", "model.image_size=31"],
+        "model.image_size must be null or a whole number from 32 to 1,024, got 31",
+    ),
+    (["model=vgg16", "model.weights=none.pth"], "model.weights must be a readable file, got none.pth (No such file"),
+    (["model=vgg16", "model.weights=file"], "model.weights must be a file of tensors by name, as torch.save writes"),
+    (["model=vgg16", "model.weights=3"], "model.weights must be null or the path of a file, got 3"),
+    (["model=vgg16", "model.dense=[]"], "model.dense must be a list of whole numbers from 1, got []"),
     (["model.channels=4"], "model.channels must be a list of whole numbers from 1, got 4"),
     (["-m", "model.channels=[4],[4,4,4,4,4,4,4]"], "model.channels must be at most 5 blocks for images of 32x32"),
     (["optimizer.eps=-1"], "optimizer, or scheduler, cannot be built: Invalid epsilon value: -1"),
@@ -99,7 +107,7 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
 
 
 def test_rules_name_keys_that_are_there(composed: Callable[..., DictConfig]) -> None:
-    configuration = composed("model=ecrnn")
+    configurations = [composed(f"model={path.stem}") for path in Path(ROOT, "conf", "model").glob("*.yaml")]
     missing = object()
     for key in RULES.keys() - {"trainer.callbacks", "trainer.logger"}:  # which must not be there
-        assert OmegaConf.select(configuration, key, default=missing) is not missing, key
+        assert any(OmegaConf.select(cfg, key, default=missing) is not missing for cfg in configurations), key
