@@ -57,7 +57,9 @@ def checked(made: Any) -> Any:
         return made
     extra = _extra(made)
     if extra == "mlflow":
-        made = functools.partial(made, tracking_uri=_server(made.keywords.get("tracking_uri")))
+        # Of its function: Hydra's partial is one of its own kind, and a partial of it would hide the logger.
+        uri = _server(made.keywords.get("tracking_uri"))
+        made = functools.partial(made.func, *made.args, **{**made.keywords, "tracking_uri": uri})
     # A folder of that name where Python looks, such as one full of W&B's runs, is no package.
     if extra and getattr(importlib.util.find_spec(extra), "origin", None) is None:
         raise ConfigError(
