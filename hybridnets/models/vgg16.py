@@ -10,6 +10,8 @@ from hybridnets.models.classifier import Classifier
 
 # Simonyan and Zisserman, table 1, configuration D: channels of the 3x3 convolutions, block by block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# A batch to evaluate is cut where it is larger: 500 images at 224x224 would need 6.4 GB for each of the first maps.
+PIXELS_AT_ONCE = 64 * 224 * 224
 FILE = "model.weights must be a file of tensors by name, as torch.save writes a state_dict"
 
 
@@ -69,6 +71,7 @@ class VGG16(Classifier):
         first = None if weights is None else _tensors(weights)  # before what takes longer
         # Without antialiasing, which only making images smaller needs.
         self.enlarge = nn.Identity() if size == own else nn.Upsample((height, width), mode="bilinear")
+        self.images_at_once = max(1, PIXELS_AT_ONCE // (height * width))
         layers: list[nn.Module] = []
         for block in BLOCKS:
             for out in block:
@@ -98,7 +101,9 @@ class VGG16(Classifier):
 
     def maps(self, images: Tensor) -> Tensor:
         """Feature maps of standardised images, enlarged first, (B, C, H, W) to (B, 512, H', W')."""
-        return self.features(self.enlarge(images))  # type: ignore[no-any-return]
+        if torch.is_grad_enabled():  # when all maps are kept, however the batch is cut
+            return self.features(self.enlarge(images))  # type: ignore[no-any-return]
+        return torch.cat([self.features(self.enlarge(part)) for part in torch.split(images, self.images_at_once)])
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, 512, H', W') to (B, K)."""

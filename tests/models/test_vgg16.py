@@ -101,6 +101,18 @@ def test_a_torchvision_file_loads_and_means_the_same(tmp_path: Path) -> None:
         torch.testing.assert_close(model(images), flat, rtol=1e-4, atol=1e-4)
 
 
+def test_a_large_batch_is_evaluated_in_parts() -> None:
+    torch.manual_seed(0)
+    model, images, seen = small(image_size=64), torch.randn(5, *IMAGE), []
+    assert model.images_at_once == 64 * 224**2 // 64**2
+    model.images_at_once = 2
+    model.features[0].register_forward_hook(lambda *call: seen.append(len(call[2])))
+    whole = model(images)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), whole)
+    assert seen == [5, 2, 2, 1]
+
+
 class Code:
     def __reduce__(self) -> Any:
         return os.mkdir, ("executed",)
