@@ -47,7 +47,7 @@ def command_line() -> int:
     """Runs `main` on the command line and returns the exit code, 2 for a slip of the user's."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
-    sys.argv[1:] = _in_order(sys.argv[1:])
+    sys.argv[1:] = map(config.quoted, _in_order(sys.argv[1:]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     try:
         main()

@@ -2,6 +2,17 @@
 
 from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset, plan, value
 from hybridnets.config.errors import explain
-from hybridnets.config.schema import register
+from hybridnets.config.schema import quoted, register
 
-__all__ = ["ConfigError", "check", "check_diverged", "command", "dataset", "explain", "plan", "register", "value"]
+__all__ = [
+    "ConfigError",
+    "check",
+    "check_diverged",
+    "command",
+    "dataset",
+    "explain",
+    "plan",
+    "quoted",
+    "register",
+    "value",
+]

@@ -13,22 +13,30 @@ from lightning_fabric.plugins import ClusterEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config import loggers
-from hybridnets.config.check import DATA_SOURCE, ConfigError, check, dataset, reason
+from hybridnets.config.check import DATA_SOURCE, Backbone, ConfigError, backbone, check, command, dataset, reason, trial
 from hybridnets.training import Build, building
 from hybridnets.training.environment import environment
+from hybridnets.training.predictor import Predictor
 
 
-def build(cfg: DictConfig) -> Build:
+def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
     """The builders of a checked configuration's parts.
 
+    Args:
+        cfg: The configuration.
+        rehearsal: Whether nothing will be trained: then a backbone that is not trained yet will do.
+
     Raises:
-        ConfigError: If a `_target_` cannot be found, or does not take a key that its section holds.
+        ConfigError: If a `_target_` cannot be found, or does not take a key that its section holds; or if the backbone is
+            no finished run.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     loader = {key: value for key, value in plain["data"].items() if key not in ("name", *DATA_SOURCE)}
     settings = {key: value for key, value in plain["trainer"].items() if value is not None}
     settings.setdefault("enable_progress_bar", sys.stdout.isatty())
-    make_data, make_model = _factory("data", loader), _factory("model", plain["model"])
+    stage = {key: value for key, value in plain["model"].items() if key != "backbone"}
+    make_data, make_model = _factory("data", loader), _factory("model", stage)
+    make_backbone = _backbone(found, rehearsal or trial(cfg)) if (found := backbone(cfg)) else None
     make_trainer = _factory("trainer", settings)
     logger = loggers.checked(_made("logger", plain["logger"])) if plain["logger"] else False
 
@@ -38,7 +46,8 @@ def build(cfg: DictConfig) -> Build:
 
     def model(image_shape: Sequence[int], num_classes: int) -> Any:
         with building("model"):
-            return make_model(image_shape=image_shape, num_classes=num_classes)
+            below = {"backbone": make_backbone(image_shape, num_classes)} if make_backbone else {}
+            return make_model(image_shape=image_shape, num_classes=num_classes, **below)
 
     def callbacks(monitor: str, mode: str) -> list[Any]:
         with building("callbacks"):
@@ -73,6 +82,20 @@ def build(cfg: DictConfig) -> Build:
         callbacks=callbacks,
         trainer=trainer,
     )
+
+
+def _backbone(found: Backbone, rehearsal: bool) -> Callable[..., Any]:
+    """What builds the network that another stands on: with a finished run's weights, or in a rehearsal with any."""
+    if found.finished:
+        return lambda *_: Predictor(found.folder).model
+    if not rehearsal or found.cfg is None:
+        assert found.run
+        raise ConfigError(
+            f"backbone must be a finished run, and {found.run.name} is not: train it first, by "
+            f"{command(found.overrides)} (a sweep, with -m, would see to that by itself)"
+        )
+    below = build(found.cfg, rehearsal=True).model
+    return lambda image_shape, num_classes: below(image_shape=image_shape, num_classes=num_classes)
 
 
 def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any]:

@@ -11,10 +11,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -31,7 +34,7 @@ from hybridnets.runs.claims import Watch
 from hybridnets.runs.files import read_json
 from hybridnets.runs.identity import Identity, identity
 from hybridnets.runs.labels import labels
-from hybridnets.runs.store import DivergedError, owner
+from hybridnets.runs.store import SCHEMA, DivergedError, owner
 from hybridnets.runs.store import reason as reason_of
 from hydra_plugins import process_launcher as launcher
 
@@ -101,7 +104,23 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
         "a plain name, for it names a folder",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
     ),
+    "backbone": (
+        "null, the folder of a finished run, or a list of overrides such as [model=cnn]",
+        lambda v: (
+            v is None
+            or isinstance(v, Mapping)
+            or (bool(v) and (isinstance(v, str) or all(isinstance(word, str) for word in v)))
+        ),
+    ),
     "out": ("the path of a folder", lambda v: bool(v)),
+}
+# Those of a model that stands on another run's, in the place of or beside the others.
+RULES_ON_BACKBONE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "model.kind": ("cae or sae", lambda v: v in ("cae", "sae")),
+    "model.channels": ("a whole number from 1, the code's channels", lambda v: _whole(v, 1)),
+    "model.hidden": ("a list of whole numbers from 1, or []", lambda v: len(v) == 0 or WIDTHS[1](v)),
+    "model.code_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
+    "model.output_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
 }
 
 # Where the data comes from; what it is, its content's hash says.
@@ -122,6 +141,9 @@ NEEDED = (
     *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
 )
 
+# Settings of the data that may differ from the backbone's: they choose no images, and change none that are predicted.
+NOT_SHARED = ("batch_size", "augment")
+
 # Settings of the optimiser and of recurrent layers that choose a kernel, not a method.
 KERNELS = ("fused", "foreach", "backend")
 
@@ -135,7 +157,9 @@ def check(cfg: DictConfig) -> Run:
     for key in map(str, cfg):
         if key not in Config.__dataclass_fields__:
             raise ConfigError(f"{key} must be a key of the configuration, which it is not (--help lists the knobs)")
-    for key, (rule, legal) in RULES.items():
+    model = OmegaConf.select(cfg, "model")
+    on_backbone = RULES_ON_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}
+    for key, (rule, legal) in {**RULES, **on_backbone}.items():
         above, _, last = key.rpartition(".")
         node = OmegaConf.select(cfg, above) if above else cfg
         if isinstance(node, DictConfig) and last in node and not _holds(legal, value := node[last]):
@@ -145,11 +169,109 @@ def check(cfg: DictConfig) -> Run:
         if last not in (OmegaConf.select(cfg, above) if above else cfg):
             raise ConfigError(f"{key} must be there, and is not: give it a value, or do not remove it with ~")
     out = Path(cfg.out)
-    if cfg.trainer.get("fast_dev_run"):
+    if trial(cfg):
         out = Path(scratch())  # a trial of the whole way; nothing of it is kept
     run = Run(out, _identity(cfg))
     _writable(out, run.folder)
     return run
+
+
+def trial(cfg: DictConfig) -> bool:
+    """Whether a run is only to be tried, all the way: nothing of it is kept, and a backbone need not be trained."""
+    return bool(cfg.trainer.get("fast_dev_run"))
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The run that another stands on.
+
+    Attributes:
+        identity: What determines it.
+        folder: Where it is, or will be.
+        run: What it is by its configuration; None where its folder was given.
+        cfg: That configuration, likewise.
+        overrides: Which compose it, likewise; empty where it was given as a whole.
+    """
+
+    identity: Identity
+    folder: Path
+    run: Run | None = None
+    cfg: DictConfig | None = None
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has its result; a folder is given of a finished run only."""
+        return self.run is None or self.run.result() is not None
+
+
+def backbone(cfg: DictConfig) -> Backbone | None:
+    """The run that a configuration's model stands on; None where it stands on none.
+
+    Raises:
+        ConfigError: If there must be one and is not, or if there is one that the model has no place for.
+    """
+    if "backbone" not in cfg.model:
+        if (given := cfg.get("backbone")) is not None:
+            raise ConfigError(
+                f"backbone must be null for {_class_of(cfg.model)}, which stands on no other run, got {given}"
+            )
+        return None
+    given = cfg.model.backbone
+    if given is None:
+        raise ConfigError(
+            f"backbone must be there for {_class_of(cfg.model)}, and is null: give the folder of a finished run, or overrides "
+            "that name one, as in 'backbone=[model=cnn]'"
+        )
+    if isinstance(given, str):
+        return _finished(Path(given))
+    overrides = () if isinstance(given, Mapping) else tuple(given)
+    composed = OmegaConf.create(given) if not overrides else _composed(GlobalHydra.instance().hydra, overrides)
+    try:
+        run = check(composed)
+    except ValueError as error:
+        raise ConfigError(f"backbone must name a run that can be trained, got {given}: {error}") from error
+    return Backbone(run.identity, run.folder, run, composed, overrides)
+
+
+@functools.cache  # once for all runs of a sweep that stand on one
+def _composed(hydra: Any, overrides: tuple[str, ...]) -> DictConfig:  # noqa: ARG001 (another one may compose otherwise)
+    return compose(HydraConfig.get().job.config_name or "config", list(overrides))
+
+
+def _finished(folder: Path) -> Backbone:
+    """A finished run by its folder, or by the checkpoint of its reported epoch."""
+    folder = folder.parent.parent if folder.name == "best.ckpt" else folder
+    try:
+        result: Any = read_json(folder / "result.json") if folder.is_dir() else None
+        sound = result["schema"] == SCHEMA and result["hash"] == ids.digest(result["identity"])
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound or not (folder / "checkpoints" / "best.ckpt").exists():
+        raise ConfigError(
+            f"backbone must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, or a list of "
+            f"overrides such as [model=cnn], got {folder}"
+        )
+    return Backbone(result["identity"], folder)
+
+
+def _same_images(whole: Identity, backbone: Identity) -> None:
+    """Refuses a backbone to which the images of this run's parts are others.
+
+    Raises:
+        ConfigError: If its data set, its split or its standardisation is another.
+    """
+    if "backbone" in backbone:
+        raise ConfigError(f"backbone must be a run that stands on no other itself, got one of {ids.name(backbone)}")
+    pairs = {"seeds.split": (backbone["seeds"]["split"], whole["seeds"]["split"])}
+    for key in sorted({*backbone["data"], *whole["data"]} - {*NOT_SHARED}):
+        pairs[f"data.{key}"] = (backbone["data"].get(key), whole["data"].get(key))
+    for key, (there, here) in pairs.items():
+        if ids.canonical(there) != ids.canonical(here):
+            raise ConfigError(
+                f"backbone must have this run's data, split and standardisation, for it may have been trained on what is val "
+                f"here, but {key} is {_shown(there)} there and {_shown(here)} here"
+            )
 
 
 def plan(configs: list[DictConfig]) -> list["Job"]:
@@ -171,7 +293,8 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     _tell_apart(jobs)
     configurations = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True)}
     pending = [configurations[key] for key, run in runs.items() if run.result() is None]
-    _rehearse(pending)
+    needed = {need.key: need for job in jobs if job.run.result() is None for _, need in job.needs()}
+    _rehearse([*(need.cfg for need in needed.values() if not need.finished()), *pending])
     name = hydra.job.config_name
     for out in {run.out for run in runs.values()} - {Path(scratch())}:
         asked = [run for run in runs.values() if run.out == out]
@@ -215,8 +338,12 @@ def _rehearse(configs: list[DictConfig]) -> None:
     """
     variants: dict[str, None] = {}
     for cfg in configs:
-        plain: Any = OmegaConf.to_container(cfg, resolve=True)
-        variants.setdefault(json.dumps({**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}), None)
+        plain = _any_seed(cfg)
+        if (found := backbone(cfg)) and found.cfg is not None:
+            plain["model"]["backbone"] = _any_seed(found.cfg)
+        elif found:  # of a finished run only its own split will do
+            plain = OmegaConf.to_container(cfg, resolve=True)
+        variants.setdefault(json.dumps(plain), None)
     if variants:
         done = subprocess.run(
             [sys.executable, "-m", "hybridnets.config.rehearse"],
@@ -230,12 +357,21 @@ def _rehearse(configs: list[DictConfig]) -> None:
             raise ConfigError(done.stderr.strip().splitlines()[-1])
 
 
+def _any_seed(cfg: DictConfig) -> Any:
+    """A configuration as plain values, at seeds that all runs of its variant have in common."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
+
+
 class Job(launcher.Job):
     """One run of a sweep, as the launcher sees it.
 
     Args:
         run: The run.
         cfg: Its configuration.
+
+    Attributes:
+        backbone: The run that it stands on; None where it stands on none.
     """
 
     def __init__(self, run: Run, cfg: DictConfig) -> None:
@@ -244,9 +380,26 @@ class Job(launcher.Job):
         many = max(devices, 1) if isinstance(devices, int) else 1
         super().__init__(str(run.folder), run.name, many * dealt, many, cfg.trainer.get("num_nodes") or 1)
         self.run = run
+        self.cfg = cfg
         self.watch = Watch(run.folder)
         self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
+        self.backbone = backbone(cfg)
+
+    def needs(self) -> list[tuple[tuple[str, ...], "Job"]]:
+        """The run that it stands on, if overrides name it, with all that compose it."""
+        found = self.backbone
+        if not found or not found.run or found.cfg is None or trial(self.cfg):
+            return []
+        return [(found.overrides, Job(found.run, found.cfg))]
+
+    def replaces(self) -> dict[str, Any]:
+        """The run's folder in the place of those overrides, which its process could not compose; or what they compose."""
+        if not self.backbone:
+            return {}
+        if trial(self.cfg) and self.backbone.cfg is not None and not self.backbone.finished:
+            return {"backbone": OmegaConf.to_container(self.backbone.cfg, resolve=True)}
+        return {"backbone": str(self.backbone.folder)}
 
     def finished(self) -> bool:
         """Whether the run has its result."""
@@ -299,12 +452,12 @@ def check_diverged(run: Run, cfg: DictConfig) -> None:
         raise ConfigError(f"{run.name} is not trained again: {told}")
 
 
-def command() -> str:
-    """The command that repeats this run alone."""
+def command(overrides: Sequence[str] | None = None) -> str:
+    """The command that repeats this run alone; or, with the overrides of another run, the one that makes that."""
     hydra = HydraConfig.get()
     name = hydra.job.config_name or "config"
     sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
-    return shlex.join(["python", "train.py", *sweep, *hydra.overrides.task])
+    return shlex.join(["python", "train.py", *sweep, *(hydra.overrides.task if overrides is None else overrides)])
 
 
 def value(result: Mapping[str, Any]) -> float:
@@ -349,7 +502,13 @@ def _identity(cfg: DictConfig) -> Identity:
     }
     if plain["ckpt_path"]:
         parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
-    return identity(plain["seeds"], **parts)
+    if found := backbone(cfg):
+        parts["model"] = {key: setting for key, setting in model.items() if key != "backbone"}
+        parts["backbone"] = ids.beside(found.identity, plain["seeds"])
+    whole = identity(plain["seeds"], **parts)
+    if found:
+        _same_images(whole, found.identity)
+    return whole
 
 
 def dataset(cfg: DictConfig) -> ImageDataset:
@@ -406,6 +565,10 @@ def _writable(out: Path, folder: Path) -> None:
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise ConfigError(f"out must be a folder that can be written to, got {out}: {there} cannot be")
+
+
+def _class_of(model: DictConfig) -> str:
+    return str(model.get("_target_", "this model")).rpartition(".")[2]
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,7 @@ def main() -> int:
     for settings in json.load(sys.stdin):
         cfg = OmegaConf.create(settings)
         try:
-            assemble(check(cfg), build(cfg))
+            assemble(check(cfg), build(cfg, rehearsal=True))
         except ValueError as error:
             print(" ".join(str(error).split()), file=sys.stderr)
             return 1

@@ -2,13 +2,20 @@
 
 import atexit
 import functools
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
+
+# What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise.
+MACHINE = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm"
+SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({MACHINE}))([.@=].*)?")
 
 
 @dataclass
@@ -25,6 +32,7 @@ class Config:
     """Types of the top level, so that nodes=16,abc is refused before the first run."""
 
     model: Any = MISSING
+    backbone: Any = None
     rnn: Any = MISSING
     data: Any = MISSING
     layers: int = MISSING
@@ -48,6 +56,57 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     # Hydra insists on a folder for a sweep's own copy of its configuration; the manifest holds ours.
     OmegaConf.register_new_resolver("scratch", scratch, replace=True)
+    OmegaConf.register_new_resolver("with_own", with_own, replace=True)
+
+
+def with_own(backbone: Any) -> Any:
+    """Overrides that name a backbone's run, behind those of this job's own that it shares; anything else as it is.
+
+    Args:
+        backbone: What the key `backbone` holds.
+    """
+    plain = OmegaConf.to_container(backbone, resolve=True) if OmegaConf.is_config(backbone) else backbone
+    if not isinstance(plain, list) or not HydraConfig.initialized():
+        return plain
+    own = list(HydraConfig.get().overrides.task)
+    # One that stands in the configuration's file stands there for the backbone's run too, which has none.
+    none = [] if any(word.startswith("backbone=") for word in own) else ["backbone=null"]
+    return [*filter(SHARED.fullmatch, own), *none, *map(quoted, plain)]
+
+
+def quoted(word: str) -> str:
+    """A `backbone=` of the command line as Hydra's grammar wants it: what has a = in it stands in quotes.
+
+    So backbone=[model=cnn] can be written as it is meant, and a run's folder, seed=0-1f3a9c, as it is called.
+
+    Args:
+        word: Any word of the command line.
+    """
+    key, _, value = word.partition("=")
+    if key != "backbone" or re.search(r"[\"'\\(]", value):
+        return word
+    return f"{key}={','.join(map(_quoted, _pieces(value)))}"
+
+
+def _quoted(piece: str) -> str:
+    if piece.startswith("[") and piece.endswith("]"):
+        return f"[{','.join(map(_quoted_word, _pieces(piece[1:-1])))}]"
+    return _quoted_word(piece)
+
+
+def _quoted_word(word: str) -> str:
+    return f'"{word.strip()}"' if "=" in word or word.strip().startswith("~") else word
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """What commas separate that stand in no brackets."""
+    depth, start = 0, 0
+    for place, sign in enumerate(text):
+        depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and not depth:
+            yield text[start:place]
+            start = place + 1
+    yield text[start:]
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassAccuracy
@@ -80,15 +81,34 @@ class Classifier(pl.LightningModule):
         probabilities = self.probabilities(images)
         return {"index": index, "label": labels, "class": probabilities.argmax(1), "probabilities": probabilities}
 
+    def facts(self, predictions: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, Any]:  # noqa: ARG002
+        """What a run's result says of this model beyond what it says of all; JSON.
+
+        Args:
+            predictions: By part, val and test, what `predict_step` told of its images.
+        """
+        return {}
+
     def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
         images, labels, _ = batch
         logits = self(images)
-        loss = F.cross_entropy(logits, labels)
-        accuracy.update(logits, labels)
+        return self._note(stage, F.cross_entropy(logits, labels), labels, logits, accuracy)
+
+    def _note(
+        self,
+        stage: str,
+        loss: Tensor,
+        labels: Tensor,
+        logits: Tensor | None = None,
+        accuracy: MulticlassAccuracy | None = None,
+    ) -> Tensor:
+        """Logs a batch's loss, and its accuracy where there are logits, over the epoch."""
         # A float, because Lightning averages the devices' counts in the type that it gets: whole numbers lose a half.
         shown = {"on_step": False, "on_epoch": True, "batch_size": float(len(labels))}
         self.log(f"{stage}/loss", loss, sync_dist=True, **shown)  # type: ignore[arg-type]
-        self.log(f"{stage}/acc", accuracy, prog_bar=True, **shown)  # type: ignore[arg-type]
+        if logits is not None and accuracy is not None:
+            accuracy.update(logits, labels)
+            self.log(f"{stage}/acc", accuracy, prog_bar=True, **shown)  # type: ignore[arg-type]
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -120,7 +140,7 @@ class Classifier(pl.LightningModule):
 def plain(value: Any) -> Any:
     """A factory (a class, or a partial of one) as its dotted name and settings; anything else as it is."""
     if isinstance(value, functools.partial):
-        return {**plain(value.func), **value.keywords}
+        return {**plain(value.func), **{key: plain(setting) for key, setting in value.keywords.items()}}
     return {"_target_": f"{value.__module__}.{value.__qualname__}"} if isinstance(value, type) else value
 
 

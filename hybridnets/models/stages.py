@@ -49,7 +49,7 @@ class Features(nn.Sequential):
         for out in channels:
             layers += [
                 nn.Conv2d(wide, out, kernel_size=3, padding=1),
-                _activation(activation),
+                activation_of(activation),
                 nn.BatchNorm2d(out, eps=1e-3, momentum=1 - batch_norm_momentum),
                 nn.MaxPool2d(2),
             ]
@@ -77,30 +77,59 @@ class Features(nn.Sequential):
 
 
 class EncoderDecoder(nn.Sequential):
-    """Dense layers, each with batch normalisation, that end at the width they began with: (B, size) to (B, size).
+    """Dense layers that end at the width they began with, (B, size) to (B, size); what the middle one puts out is the code.
+
+    ECNN and ECRNN train it with their head; a feature autoencoder trains it to give back what it was given.
 
     Args:
         size: Numbers in, and out.
-        widths: Units of the layers between.
-        activation: A key of `ACTIVATIONS`.
-        batch_norm_momentum: As in `Features`.
+        widths: Units of the layers between; the middle one's are the code.
+        activation: After each layer: a key of `ACTIVATIONS`.
+        batch_norm_momentum: As in `Features`, of the batch normalisation that ends each layer; None for none.
+        code_activation: After the code's layer instead, if given.
+        output_activation: After the last layer instead, if given.
 
     Source:
         Woo, Kim, Choi, table 1: Dense 512, 256, 512, 1,024.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], activation: str, batch_norm_momentum: float) -> None:
+    def __init__(
+        self,
+        size: int,
+        widths: Sequence[int],
+        activation: str,
+        batch_norm_momentum: float | None,
+        code_activation: str | None = None,
+        output_activation: str | None = None,
+    ) -> None:
+        middle = len(widths) // 2
+        after = [activation] * (len(widths) + 1)
+        after[middle] = code_activation or activation
+        after[-1] = output_activation or activation
         layers: list[nn.Module] = []
         wide = size
-        for out in (*widths, size):
-            layers += [
-                nn.Linear(wide, out),
-                _activation(activation),
-                nn.BatchNorm1d(out, eps=1e-3, momentum=1 - batch_norm_momentum),
-            ]
+        for place, out in enumerate((*widths, size)):
+            layers += [nn.Linear(wide, out), activation_of(after[place])]
+            if batch_norm_momentum is not None:
+                layers.append(nn.BatchNorm1d(out, eps=1e-3, momentum=1 - batch_norm_momentum))
+            if place == middle:
+                before_code = len(layers)
             wide = out
         super().__init__(*layers)
+        self.before_code = before_code
         keras_initialisation(self)
+
+    def encode(self, vectors: Tensor) -> Tensor:
+        """The code of vectors, (B, size) to (B, widths[middle])."""
+        for layer in list(self)[: self.before_code]:
+            vectors = layer(vectors)
+        return vectors
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Vectors from their code, (B, widths[middle]) to (B, size)."""
+        for layer in list(self)[self.before_code :]:
+            code = layer(code)
+        return code
 
 
 class AsSequence(nn.Module):
@@ -151,13 +180,18 @@ class Head(nn.Linear):
 def keras_initialisation(module: nn.Module) -> None:
     """Draws convolutions and dense layers as Keras's defaults do: Glorot uniform weights, zero biases."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
 
-def _activation(name: str) -> nn.Module:
+def activation_of(name: str) -> nn.Module:
+    """The layer that a key of `ACTIVATIONS` names.
+
+    Raises:
+        ValueError: If it names none.
+    """
     if name not in ACTIVATIONS:
         raise ValueError(f"model.activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
     return ACTIVATIONS[name]()

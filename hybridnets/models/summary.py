@@ -38,12 +38,14 @@ def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
     seen: set[nn.Module] = set()  # a layer used twice holds its numbers once
 
     def note(stage: str, module: nn.Module) -> None:
+        one_bias = getattr(module, "one_bias", False)  # Keras has no second one, which torch holds at zero
+
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            own = [] if module in seen else list(module.parameters(recurse=False))
-            keras = sum(p.numel() for p in own if p.requires_grad)
+            own = [] if module in seen else list(module.named_parameters(recurse=False))
+            keras = sum(p.numel() for name, p in own if not (one_bias and name.startswith("bias_hh")))
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and own:
                 keras += 2 * module.num_features
-            rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for p in own)))
+            rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for _, p in own)))
             seen.add(module)
 
         hooks.append(module.register_forward_hook(hook))
@@ -51,7 +53,7 @@ def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
     for path, module in model.named_modules():
         holds = any(True for _ in module.parameters(recurse=False)) or not any(True for _ in module.children())
         if path and holds and not isinstance(module, (*UNSEEN, Metric, nn.ModuleDict)):
-            note(path.split(".")[0], module)
+            note(path.removeprefix("backbone.").split(".")[0], module)
     was_training = model.training
     model.eval()
     try:
@@ -83,11 +85,18 @@ def _shape(output: Tensor) -> tuple[int, ...]:
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
+def _window(module: nn.Conv2d | nn.ConvTranspose2d) -> str:
+    return f"{module.kernel_size[0]}x{module.kernel_size[1]} stride {module.stride[0]}"
+
+
 def _name(module: nn.Module) -> str:
     match module:
         case nn.Conv2d():
-            height, width = module.kernel_size
-            return f"Conv2D {height}x{width} stride {module.stride[0]} same"
+            return f"Conv2D {_window(module)} {'same' if any(module.padding) else 'valid'}"
+        case nn.ConvTranspose2d():
+            return f"Conv2DTranspose {_window(module)} valid"
+        case nn.ZeroPad2d():
+            return "ZeroPadding" if max(module.padding) > 0 else "Cropping"
         case nn.modules.batchnorm._BatchNorm():
             return "BatchNormalization"
         case nn.MaxPool2d():

@@ -34,6 +34,23 @@ def identity(seeds: Mapping[str, int], **parts: Any) -> Identity:
     return whole
 
 
+def beside(input_run: Identity, seeds: Mapping[str, int]) -> Identity:
+    """How an input run enters the identity of a run: as its own, without the seeds where they are the same.
+
+    So variants that stand on runs of the same seeds stay one variant over all of them.
+
+    Args:
+        input_run: The input run's identity.
+        seeds: The seeds of the run that it is put into.
+    """
+    return {key: value for key, value in input_run.items() if key != "seeds" or value != dict(seeds)}
+
+
+def backbone(whole: Identity) -> Identity | None:
+    """The identity of the run that a run stands on; None where it stands on none."""
+    return {"seeds": whole["seeds"], **whole["backbone"]} if "backbone" in whole else None
+
+
 def canonical(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, whole floats as integers, so that 1 and 1.0 are one value.
 
@@ -54,8 +71,11 @@ def variant(whole: Identity) -> Identity:
 
 
 def name(whole: Identity) -> str:
-    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16."""
+    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16, or cnn+cae-32 of one that stands on another."""
     model = whole["model"]
+    if "backbone" in whole:
+        kind = model.get("kind", _class(model))
+        return f"{name(whole['backbone'])}+{kind}" + (f"-{model['channels']}" if "channels" in model else "")
     words = [_class(model)]
     if isinstance(layer := model.get("rnn"), Mapping):
         words.append(("bi" if layer.get("bidirectional") else "") + _class(layer))

@@ -188,6 +188,7 @@ class Attempt:
             "variant": ids.name(self.run.identity),
             "seeds": self.run.identity["seeds"],
             **_without_nan(result),
+            **({"backbone": _reference(below)} if (below := ids.backbone(self.run.identity)) else {}),
             "identity": self.run.identity,
         }
         self.run.write_json(self.run.folder / "result.json", whole)
@@ -225,6 +226,11 @@ def reason(folder: Path) -> str:
 def find(folders: list[Path]) -> list[Path]:
     """The folders of finished runs at or below the given ones, each once, in order of their paths."""
     return sorted({result.parent for top in folders for result in top.rglob("result.json")})
+
+
+def _reference(identity: ids.Identity) -> dict[str, str]:
+    """Where among all runs another one is."""
+    return {"name": ids.name(identity), "hash": ids.digest(identity), "folder": str(ids.folder(identity))}
 
 
 def _without_nan(value: Any) -> Any:

@@ -89,6 +89,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             "classes": list(data.classes),
             "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
             "layers": [[r.stage, r.name, list(r.shape), r.keras] for r in parts.rows],
+            **model.facts(predictions),
         }
         if not attempt:
             return result

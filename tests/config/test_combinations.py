@@ -29,7 +29,10 @@ def combinations() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", combinations(), ids=" ".join)
 def test_builds_maps_and_learns(composed: Callable[..., DictConfig], words: tuple[str, ...]) -> None:
-    built = build(composed("data=digits", *words, "layers=2", "nodes=3"))
+    cfg = composed("data=digits", *words, "layers=2", "nodes=3")
+    if "backbone" in cfg.model:
+        cfg.backbone = composed("data=digits", "model=crnn", "layers=2", "nodes=3")
+    built = build(cfg, rehearsal=True)
     torch.manual_seed(0)
     module = built.model(image_shape=(3, 32, 32), num_classes=10)
     images = torch.randn(2, 3, 32, 32)

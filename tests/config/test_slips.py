@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config.check import RULES, check, dataset
+from hybridnets.config.check import RULES, RULES_ON_BACKBONE, check, dataset
+from hybridnets.config.schema import quoted
 from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
@@ -68,6 +69,50 @@ SLIPS = [
         ["-cn", "nothing"],
         "--config-name must be the name of a file in the configuration folders, without .yaml, got nothing",
     ),
+    (
+        ["model=feature_autoencoder"],
+        "backbone must be there for FeatureAutoencoder, and is null: give the folder of a finished run, or overrides that",
+    ),
+    (
+        ["model=cnn", "backbone=[model=cnn]"],
+        "backbone must be null for CNN, which stands on no other run, got ['model=cnn",
+    ),
+    (
+        ["model=feature_autoencoder", "backbone=seed=0"],
+        "backbone must be the folder of a finished run, with result.json",
+    ),
+    (["model=feature_autoencoder", "backbone=3"], "backbone must be null, the folder of a finished run, or a list of"),
+    (
+        ["model=feature_autoencoder", "backbone=[model=cnn,model.channels=[4,8],data.batch_size=7]", "seed=3"],
+        "backbone must be a finished run, and cnn seed=3 is not: train it first, by "
+        "python train.py data=digits seed=3 model=cnn 'model.channels=[4,8]' data.batch_size=7 (a sweep",
+    ),
+    (["model=feature_autoencoder", "backbone=[model=cnnn]"], "got cnnn; did you mean cnn?"),
+    (["model=feature_autoencoder", "backbone=[model=cnn,nodes=0]"], f"'nodes=0']: nodes {WHOLE} 0"),
+    (
+        ["model=feature_autoencoder", "backbone=[model=cnn,seeds.split=1]"],
+        "may have been trained on what is val here, but seeds.split is 1 there and 0 here",
+    ),
+    (
+        ["model=feature_autoencoder", "backbone=[model=feature_autoencoder,backbone=[model=cnn]]"],
+        "backbone must be a run that stands on no other itself, got one of cnn+cae-32",
+    ),
+    (["model=feature_autoencoder", "model.channels=[4]"], "model.channels must be a whole number from 1, the code's"),
+    (["model=feature_autoencoder", "model.kind=pca"], "model.kind must be cae or sae, got pca"),
+    (
+        ["-m", "model=feature_autoencoder", "backbone=[model=cnn,model.channels=[4,4,4,4,4,4,4]],[model=cnn]"],
+        "model.channels must be at most 5 blocks for images of 32x32",
+    ),
+    (
+        [
+            "-m",
+            "model=feature_autoencoder",
+            "backbone=[model=cnn,model.channels=[4,8]]",
+            "seed=0,1",
+            "model.channels=8,15",
+        ],
+        "model.channels must give a code of no more numbers than the 8 x 8 x 8 maps have, 512, got 15, which gives 540",
+    ),
     (["data=cifar10", "data.mirrors=[]", "data.root=empty"], "data.root"),
     (["data=cifar10", "data.mirrors=[]", "data.root=file"], "data.root"),
 ]
@@ -109,5 +154,19 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
 def test_rules_name_keys_that_are_there(composed: Callable[..., DictConfig]) -> None:
     configurations = [composed(f"model={path.stem}") for path in Path(ROOT, "conf", "model").glob("*.yaml")]
     missing = object()
-    for key in RULES.keys() - {"trainer.callbacks", "trainer.logger"}:  # which must not be there
+    for key in (RULES | RULES_ON_BACKBONE).keys() - {"trainer.callbacks", "trainer.logger"}:  # which must not be there
         assert any(OmegaConf.select(cfg, key, default=missing) is not missing for cfg in configurations), key
+
+
+@pytest.mark.parametrize(
+    ("word", "as_hydra_has_it"),
+    [
+        ("backbone=[model=cnn]", 'backbone=["model=cnn"]'),
+        ("backbone=[model=cnn,model.channels=[4,8]],[x]", 'backbone=["model=cnn","model.channels=[4,8]"],[x]'),
+        ("backbone=runs/x/seed=0-a,runs/x/seed=1-b", 'backbone="runs/x/seed=0-a","runs/x/seed=1-b"'),
+        *((word, word) for word in ("backbone=runs/x", "backbone=['model=cnn']", "nodes=range(1,9,step=2)", "-m", "")),
+    ],
+)
+def test_a_backbone_may_be_written_without_quotes(word: str, as_hydra_has_it: str) -> None:
+    assert quoted(word) == as_hydra_has_it
+    assert quoted(as_hydra_has_it) == as_hydra_has_it  # DDP's ranks are started with the words of the first
