@@ -100,6 +100,12 @@ class ImageDataModule(pl.LightningDataModule):
         """The validation part, then the test images."""
         return [self.val_dataloader(), self.test_dataloader()]
 
+    def unchanging(self) -> list[BatchLoader]:
+        """The images of train and val, each once, for what is computed of them once; none where augmentation changes them."""
+        if any(self.augment.values()):
+            return []
+        return [BatchLoader(*self._train, part, EVALUATION_BATCH_SIZE) for part in (self.split.train, self.split.val)]
+
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 

@@ -89,6 +89,14 @@ class Classifier(pl.LightningModule):
         """
         return {}
 
+    def examples(self, images: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """What a run keeps of a few test images beyond predictions: by name, a tensor whose rows are the images'.
+
+        Args:
+            images: Standardised, (B, C, H, W).
+        """
+        return {}
+
     def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
         images, labels, _ = batch
         logits = self(images)

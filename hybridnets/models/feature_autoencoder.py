@@ -1,5 +1,6 @@
 """The second paper's model: an autoencoder between a trained network's feature maps and its classifier."""
 
+import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ from hybridnets.models.classifier import Batch, Classifier, factory, plain
 from hybridnets.models.stages import EncoderDecoder, Flatten, activation_of, keras_initialisation
 
 BYTES = 4  # of a number, float32
+MEMORY = 2**30  # bytes at most for maps that are kept over all epochs: 50,000 of the own CNN take a fifth of it
+
+log = logging.getLogger("hybridnets")
 
 
 class ConvolutionalAutoencoder(nn.Module):
@@ -155,6 +159,8 @@ class FeatureAutoencoder(Classifier):
     monitor = "val/loss"
     mode = "min"
 
+    _kept: Tensor | None = None  # during training, (images, H', W', C')
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -200,6 +206,45 @@ class FeatureAutoencoder(Classifier):
         """Lets Lightning know that the backbone's mode is meant."""
         warnings.filterwarnings("ignore", message="Found .* module.* in eval mode at the start of training")
 
+    @torch.no_grad()
+    def on_train_start(self) -> None:
+        """Computes the maps of train and val once for all epochs, where nothing changes them and memory holds them.
+
+        It depends on what determines the run alone, so that a resumed one does the same: maps of a batch of 500 may differ in
+        their last bits from those of a batch of 32.
+        """
+        trainer = self.trainer
+        loaders: list[Any] = getattr(getattr(trainer, "datamodule", None), "unchanging", list)()
+        numbers = math.prod(self.shape)
+        images = sum(len(loader.part) for loader in loaders)
+        batches = (trainer.num_training_batches, sum(trainer.num_val_batches))
+        whole = batches == (len(trainer.train_dataloader or ()), len(trainer.val_dataloaders or ()))
+        if (
+            not images
+            or not whole
+            or trainer.world_size > 1
+            or trainer.max_epochs == 1
+            or BYTES * numbers * images > MEMORY
+        ):
+            return
+        log.info("computes the feature maps of %s images once for all epochs", f"{images:,}")
+        for loader in loaders:
+            for batch in loader:
+                shown, _, index = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+                with trainer.precision_plugin.forward_context():
+                    maps = self.maps(shown).permute(0, 2, 3, 1)  # (B, H', W', C')
+                if self._kept is None:
+                    self._kept = maps.new_empty((len(loader.images), *maps.shape[1:]))
+                self._kept[index] = maps
+
+    def on_train_end(self) -> None:
+        """Frees the maps' memory."""
+        self._kept = None
+
+    def _maps_of(self, batch: Batch) -> Tensor:
+        images, _, index = batch
+        return self.maps(images) if self._kept is None else self._kept[index].permute(0, 3, 1, 2)
+
     def maps(self, images: Tensor) -> Tensor:
         """The backbone's feature maps of standardised images, (B, C, H, W) to (B, C', H', W')."""
         with torch.no_grad():
@@ -219,9 +264,8 @@ class FeatureAutoencoder(Classifier):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Mean squared error of the maps of a batch; logs train/loss over the epoch."""
-        images, labels, _index = batch
-        maps = self.maps(images)
-        return self._note("train", F.mse_loss(self.decode(self.encode(maps)), maps), labels)
+        maps = self._maps_of(batch)
+        return self._note("train", F.mse_loss(self.decode(self.encode(maps)), maps), batch[1])
 
     def predict_step(self, batch: Batch, *_: int) -> dict[str, Tensor]:
         """Index, label, class and probabilities of every image of a batch, and its class before: by the backbone itself."""
@@ -233,10 +277,14 @@ class FeatureAutoencoder(Classifier):
         return {**found, "before": before}
 
     def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
-        images, labels, _ = batch
-        maps = self.maps(images)
+        maps = self._maps_of(batch)
         rebuilt = self.decode(self.encode(maps))
-        return self._note(stage, F.mse_loss(rebuilt, maps), labels, self.backbone.classify(rebuilt), accuracy)
+        return self._note(stage, F.mse_loss(rebuilt, maps), batch[1], self.backbone.classify(rebuilt), accuracy)
+
+    def examples(self, images: Tensor) -> dict[str, Tensor]:
+        """The maps of images and what became of them, each (B, C', H', W')."""
+        maps = self.maps(images)
+        return {"maps": maps, "rebuilt": self.decode(self.encode(maps))}
 
     def facts(self, predictions: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, Any]:
         """The code's shape, what it saves, and the accuracy before, of the backbone on the same images."""

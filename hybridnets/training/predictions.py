@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from hybridnets.models import Classifier
 from hybridnets.runs import Run
 
+EXAMPLES = 8  # test images of which a model may keep more than its prediction
+
 Predictions = dict[str, NDArray[Any]]  # index (N,), label (N,), class (N,), probabilities (N, K), in order of index
 
 
@@ -33,6 +35,17 @@ def predict(trainer: pl.Trainer, model: Classifier, data: pl.LightningDataModule
 def accuracy(predictions: Predictions) -> float:
     """Share of images whose class is their label."""
     return float(np.mean(predictions["class"] == predictions["label"]))
+
+
+@torch.no_grad()
+def examples(model: Classifier, data: pl.LightningDataModule) -> Predictions:
+    """What the model keeps of this rank's first test images, by their index; nothing for most models."""
+    batch = next(iter(data.predict_dataloader()[1]))
+    images, _, index = data.on_after_batch_transfer([part[:EXAMPLES] for part in batch], 1)
+    kept = model.eval().examples(images.to(model.device))
+    return {key: column.cpu().float().numpy() for key, column in kept.items()} | (
+        {"index": index.numpy()} if kept else {}
+    )
 
 
 def write(run: Run, parts: dict[str, Predictions]) -> None:

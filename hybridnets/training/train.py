@@ -17,7 +17,7 @@ from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, assemble
 from hybridnets.training.checkpoints import check_start, load, resumable
-from hybridnets.training.predictions import accuracy, predict, write
+from hybridnets.training.predictions import accuracy, examples, predict, write
 
 log = logging.getLogger("hybridnets")
 
@@ -94,7 +94,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
         if not attempt:
             return result
         record.write_metrics()
-        write(run, predictions)
+        write(run, {**predictions, "examples": examples(model, data)})
         log.info(
             "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",
             *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),

@@ -154,7 +154,10 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
 def test_rules_name_keys_that_are_there(composed: Callable[..., DictConfig]) -> None:
     configurations = [composed(f"model={path.stem}") for path in Path(ROOT, "conf", "model").glob("*.yaml")]
     missing = object()
-    for key in (RULES | RULES_ON_BACKBONE).keys() - {"trainer.callbacks", "trainer.logger"}:  # which must not be there
+    for key in (RULES.keys() | RULES_ON_BACKBONE.keys()) - {
+        "trainer.callbacks",
+        "trainer.logger",
+    }:  # which must not be there
         assert any(OmegaConf.select(cfg, key, default=missing) is not missing for cfg in configurations), key
 
 

@@ -96,12 +96,43 @@ def test_before_and_after_are_told_of_the_same_images(runs: Path, below: Path, o
     assert reference == {"name": "crnn-bigru-1x3", "hash": theirs["hash"], "folder": str(below.relative_to(runs))}
     assert not {"backbone", "before", "code", "maps"} & theirs.keys()  # what others hold is as it was
     with np.load(own / "predictions.npz") as mine, np.load(below / "predictions.npz") as before:
-        assert set(before) == set(mine) - {"val_before", "test_before"}
+        examples = {"examples_index", "examples_maps", "examples_rebuilt"}
+        assert set(before) == set(mine) - {"val_before", "test_before"} - examples
+        np.testing.assert_array_equal(mine["examples_index"], mine["test_index"][:8])
+        model = hybridnets.load(own).model
+        with torch.no_grad():
+            rebuilt = model.decode(model.encode(torch.from_numpy(mine["examples_maps"])))
+        np.testing.assert_allclose(mine["examples_rebuilt"], rebuilt, rtol=1e-4, atol=1e-5)
         for part in ("val", "test"):
             np.testing.assert_array_equal(mine[f"{part}_index"], before[f"{part}_index"])
             np.testing.assert_array_equal(mine[f"{part}_before"], before[f"{part}_class"])
             assert (mine[f"{part}_class"] == mine[f"{part}_label"]).mean() == result["best"][f"{part}/acc"]
             assert (mine[f"{part}_class"] != mine[f"{part}_before"]).any()
+
+
+def test_maps_computed_once_are_those_of_every_epoch(
+    below: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every epoch's loss, and nothing that is augmented is kept."""
+    kept: list[bool] = []
+    step = FeatureAutoencoder.training_step
+
+    def noted(self: FeatureAutoencoder, batch: Any, number: int) -> torch.Tensor:
+        kept.append(self._kept is not None)
+        return step(self, batch, number)
+
+    monkeypatch.setattr(FeatureAutoencoder, "training_step", noted)
+    losses: list[list[float]] = []
+    for memory, words in ((2**30, ()), (0, ()), (2**30, ("data.augment.flip=true",))):
+        monkeypatch.setattr("hybridnets.models.feature_autoencoder.MEMORY", memory)
+        out = tmp_path / str(len(losses))
+        kept.clear()
+        assert run(*OWN, f"backbone={below}", "trainer.max_epochs=3", *words, f"out={out}") == 0
+        assert set(kept) == {memory > 0 and not words}
+        with next(out.rglob("metrics.csv")).open() as file:
+            losses.append([float(row[f"{part}/loss"]) for row in csv.DictReader(file) for part in ("train", "val")])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    assert not np.allclose(losses[0], losses[2], rtol=1e-3)
 
 
 def test_it_needs_no_backbone_any_more(own: Path, tmp_path: Path) -> None:
