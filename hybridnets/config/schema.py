@@ -13,9 +13,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
-# What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise.
-MACHINE = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm"
-SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({MACHINE}))([.@=].*)?")
+# What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
+# it is an epoch, seeds, machine.
+TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
+SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?")
 
 
 @dataclass
@@ -68,10 +69,10 @@ def with_own(backbone: Any) -> Any:
     plain = OmegaConf.to_container(backbone, resolve=True) if OmegaConf.is_config(backbone) else backbone
     if not isinstance(plain, list) or not HydraConfig.initialized():
         return plain
-    own = list(HydraConfig.get().overrides.task)
-    # One that stands in the configuration's file stands there for the backbone's run too, which has none.
-    none = [] if any(word.startswith("backbone=") for word in own) else ["backbone=null"]
-    return [*filter(SHARED.fullmatch, own), *none, *map(quoted, plain)]
+    hydra = HydraConfig.get()
+    # One that stands in a sweep's file stands there for the backbone's run too, which has none.
+    none = ["backbone=null"] * (hydra.job.config_name not in (None, "config"))
+    return [*filter(SHARED.fullmatch, hydra.overrides.task), *none, *map(quoted, plain)]
 
 
 def quoted(word: str) -> str:

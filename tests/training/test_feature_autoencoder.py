@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import hybridnets
 import train
 from hybridnets.config import check, plan
 from hybridnets.data import digits
+from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import FeatureAutoencoder
 from hybridnets.runs import identity as ids
 from tests.conftest import ROOT, Said
@@ -29,6 +31,8 @@ BELOW = (
 ON = f"backbone=[{','.join(BELOW)}]"
 OWN = ("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5", "optimizer.lr=0.03")
 STOPS = ("callbacks.early_stopping.patience=1", "scheduler.patience=0", "data.augment.crop=2")
+
+LONG = pytest.mark.skipif("HYBRIDNETS_LONG" not in os.environ, reason="minutes, and 10 GB on the disk: make torture")
 
 
 def run(*words: str) -> int:
@@ -273,3 +277,41 @@ def test_a_configuration_file_may_name_the_backbone(command: Callable[..., Said]
         "cnn seed=0 is not: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
         in said.err
     )
+
+
+def few() -> ImageDataset:
+    """Twelve images to train on, four to validate, eight to test: three steps of the paper's batches of four."""
+    images = np.random.default_rng(0).integers(0, 256, size=(24, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(24, dtype=np.int64) % 10
+    return ImageDataset(images[:16], labels[:16], images[16:], labels[16:], tuple("0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("size", "dense", "rate", "shape"),
+    [
+        ("null", "[8,8]", 0.75, [128, 1, 1]),
+        pytest.param(224, "[4096,4096]", 1 - 3200 / 25088, [128, 5, 5], marks=LONG),
+    ],
+)
+def test_both_stages_of_the_papers_protocol(
+    command: Callable[..., Said], tmp_path: Path, size: Any, dense: str, rate: float, shape: list[int]
+) -> None:
+    """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, minutes and 10 GB on the disk."""
+    small = (
+        "data=digits",
+        "data.name=few",
+        f"data.dataset._target_={__name__}.few",
+        "data.train_fraction=0.75",
+        "seed=0",
+    )
+    backbone = (
+        f"backbone=[model=vgg16,optimizer.lr=1e-5,trainer.max_epochs=1,model.image_size={size},model.dense={dense}]"
+    )
+    said = command("-cn", "compression_paper", *small, backbone, "trainer.max_epochs=1", "trainer.accelerator=cpu")
+    assert said.code == 0, said.out + said.err
+    assert "2 jobs: 2 finished (1 added: needed by others)" in said.out
+    below, own = (
+        json.loads(next(tmp_path.glob(f"runs/few/{name}/*/result.json")).read_text()) for name in ("vgg16", "*+*")
+    )
+    assert (own["code"]["shape"], own["code"]["compression"]) == (shape, pytest.approx(rate))
+    assert own["before"] == {key: below["best"][key] for key in ("val/acc", "test/acc")}
