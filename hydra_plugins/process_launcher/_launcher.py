@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import inspect
 import os
 import re
 import shlex
@@ -53,7 +52,7 @@ class LocalLauncherConf:
     retries: int = 0  # how often a job that failed is started again
     on_failure: str = "continue"  # or stop: then nothing more is started
     dry_run: bool = False  # say what would run, and start nothing
-    plan: str | None = None  # dotted name of a function (configs: list[DictConfig][, compose]) -> list[Job]
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="process_launcher")
@@ -81,9 +80,7 @@ class SweepLauncher(Launcher):
         jobs: How many run at a time.
         dry_run: Say what would run and what is there, and start nothing.
         plan: Dotted name of a function that takes the jobs' configurations, resolved, and returns a `Job` for each. It
-            is called once, before any process starts; a ValueError that it raises ends the sweep before it began. With
-            a second parameter `compose` it also gets a function that returns the configuration that a list of overrides
-            makes, as it has to know those of the jobs that its own need.
+            is called once, before any process starts; a ValueError that it raises ends the sweep before it began.
     """
 
     def __init__(self, jobs: int, plan: str | None, dry_run: bool) -> None:
@@ -146,7 +143,7 @@ class SweepLauncher(Launcher):
                 needed[key] = self._compose(-self.extra, overrides)
             return needed[key]
 
-        jobs = self._plan(asked, compose)
+        jobs = self._plan(asked)
         runs, composed = _runs(jobs, asked, compose)
         documents = {
             run.number: self._given(run.job, part)
@@ -192,7 +189,7 @@ class SweepLauncher(Launcher):
         )
         return Composed(number, config, document, job_return)
 
-    def _plan(self, asked: list[Composed], compose: Callable[[Sequence[str]], Composed]) -> list[Job]:
+    def _plan(self, asked: list[Composed]) -> list[Job]:
         """The jobs as the plan sees them, one for each configuration that was asked for."""
         configs = [part.job_return.cfg for part in asked]
         if self.plan is None:
@@ -203,10 +200,7 @@ class SweepLauncher(Launcher):
         except Exception as error:  # whatever importing the application's module raises
             raise LauncherError(f"hydra.launcher.plan must name a function, got '{self.plan}': {error}") from error
         HydraConfig.instance().set_config(self.config)  # for a plan that asks what was called
-        if "compose" in inspect.signature(plan).parameters:
-            jobs: list[Job] = list(plan(configs, compose=lambda overrides: compose(overrides).job_return.cfg))
-        else:
-            jobs = list(plan(configs))
+        jobs: list[Job] = list(plan(configs))
         if len(jobs) != len(configs):
             raise LauncherError(
                 f"hydra.launcher.plan={self.plan} returned {len(jobs)} jobs for {len(configs)} configurations."

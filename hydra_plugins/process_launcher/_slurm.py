@@ -55,7 +55,7 @@ class SlurmLauncherConf:
     wait: bool = True  # false: submit, and leave
     check_seconds: float = 10.0  # between two looks at the queue
     dry_run: bool = False  # say what would run, and submit nothing
-    plan: str | None = None  # dotted name of a function (configs: list[DictConfig][, compose]) -> list[Job]
+    plan: str | None = None  # dotted name of a function (configs: list[DictConfig]) -> list[Job]
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="process_launcher")

@@ -185,29 +185,30 @@ def test_a_needed_job_in_other_hands_is_waited_for(tmp_path: Path) -> None:
 
 COMPOSING = """
 from pathlib import Path
+from hydra import compose
 from hydra_plugins.process_launcher import Job as Base
 
 class Job(Base):
-    def __init__(self, cfg, compose):
+    def __init__(self, cfg):
         self.cfg = cfg
-        self.source = [(list(cfg.words), Job(compose(cfg.words), compose))] if cfg.words else []
+        self.source = [(list(cfg.words), Job(compose("config", list(cfg.words))))] if cfg.words else []
         super().__init__(f"{cfg.x} {[job.key for _, job in self.source]}", f"job {cfg.x}")
     def needs(self): return self.source
-    def replaces(self): return {"words": f"{self.source[0][1].cfg.folder}/${{x}}"} if self.source else {}
+    def replaces(self): return {"words": f"made of {self.source[0][1].cfg.x}, ${{x}}"} if self.source else {}
 
-def plan(configs, compose):
+def plan(configs):
     Path("asked").open("a").write(f"{len(configs)} ")
-    return [Job(cfg, compose) for cfg in configs]
+    return [Job(cfg) for cfg in configs]
 """
 
 
-def test_a_plan_composes_what_is_needed_and_gives_its_place_to_the_process(tmp_path: Path) -> None:
-    config = "words: []\nmodel: {source: '${words}'}\nfolder: ${hydra:runtime.output_dir}"
-    body = "return str(cfg.model.source) if cfg.words else list((here / 'out').iterdir()) and cfg.folder"
+def test_what_a_plan_composed_is_added_and_its_place_given_to_the_process(tmp_path: Path) -> None:
+    config = "words: []\nmodel: {source: '${words}'}"
+    body = "return str(cfg.model.source)"
     app = made(tmp_path, COMPOSING, body, config)
     code, output = app.run("x=5,6", "words=['x=7']", WITH_PLAN)
     assert code == 0, output
-    assert [row[1] for row in app.returns()] == [f"{tmp_path}/out/-1/${{x}}"] * 2
+    assert [row[1] for row in app.returns()] == ["made of 7, ${x}"] * 2
     assert (tmp_path / "out/-1/.hydra/overrides.yaml").read_text() == "- x=7\n"
     assert (tmp_path / "asked").read_text() == "2 "
     assert "3 jobs: 3 finished (1 added: needed by others)" in output
