@@ -1,8 +1,9 @@
 """The border between Hydra's configuration and everything else; only `build` imports torch."""
 
-from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset, plan, value
+from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset, value
 from hybridnets.config.errors import explain
 from hybridnets.config.schema import quoted, register
+from hybridnets.config.sweep import plan
 
 __all__ = [
     "ConfigError",

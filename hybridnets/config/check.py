@@ -1,6 +1,5 @@
-"""From a configuration to the run that it asks for: rules, identity, and what a sweep's launcher wants to know."""
+"""From a configuration to the run that it asks for: rules, identity, and the run that it stands on."""
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -8,12 +7,9 @@ import math
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from hydra import compose
@@ -26,17 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.schema import Config, scratch
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
-from hybridnets.report.declared import declaration
-from hybridnets.report.published import rows
-from hybridnets.runs import Run, manifest
+from hybridnets.runs import Run
 from hybridnets.runs import identity as ids
-from hybridnets.runs.claims import Watch
 from hybridnets.runs.files import read_json
 from hybridnets.runs.identity import Identity, identity
-from hybridnets.runs.labels import labels
-from hybridnets.runs.store import SCHEMA, DivergedError, owner
+from hybridnets.runs.store import SCHEMA, DivergedError
 from hybridnets.runs.store import reason as reason_of
-from hydra_plugins import process_launcher as launcher
 
 
 class ConfigError(ValueError):
@@ -272,168 +263,6 @@ def _same_images(whole: Identity, backbone: Identity) -> None:
                 f"backbone must have this run's data, split and standardisation, for it may have been trained on what is val "
                 f"here, but {key} is {_shown(there)} there and {_shown(here)} here"
             )
-
-
-def plan(configs: list[DictConfig]) -> list["Job"]:
-    """What the launcher asks before it starts a process: the runs of a sweep, checked, and what is finished already.
-
-    Raises:
-        ValueError: As `check`, for the first configuration that breaks a rule.
-    """
-    hydra = HydraConfig.get()
-    if hydra.job.chdir:
-        raise ConfigError(
-            "hydra.job.chdir must be false, got true: a run's folder is its own, whatever the working folder"
-        )
-    if hydra.sweeper.get("max_batch_size"):
-        raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
-    report = _report(configs[0])
-    jobs = [Job(check(cfg), cfg) for cfg in configs]
-    runs = {job.key: job.run for job in jobs}
-    _tell_apart(jobs)
-    configurations = {job.key: cfg for job, cfg in zip(jobs, configs, strict=True)}
-    pending = [configurations[key] for key, run in runs.items() if run.result() is None]
-    needed = {need.key: need for job in jobs if job.run.result() is None for _, need in job.needs()}
-    _rehearse([*(need.cfg for need in needed.values() if not need.finished()), *pending])
-    name = hydra.job.config_name
-    for out in {run.out for run in runs.values()} - {Path(scratch())}:
-        asked = [run for run in runs.values() if run.out == out]
-        manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
-    print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
-    return jobs
-
-
-def _report(cfg: DictConfig) -> Any:
-    """The sweep's `report:` section as its manifest keeps it, with the published figures in the place of their file's name.
-
-    Raises:
-        ValueError: If a part of it has no meaning.
-    """
-    section = OmegaConf.to_container(cfg.report, resolve=True) if OmegaConf.is_config(cfg.report) else cfg.report
-    if isinstance(section, dict) and isinstance(name := section.get("published"), str):
-        sources = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-        path = next((found for folder in [*sources, Path()] if (found := folder / name).is_file()), None)
-        if path is None:
-            raise ConfigError(f"report.published must be a CSV beside the sweep's file, got {name}, which is not there")
-        section["published"] = rows(path)
-    declaration(section)
-    return section
-
-
-def _tell_apart(jobs: list["Job"]) -> None:
-    """Adds to the names of variants that share theirs the settings in which they differ."""
-    variants = [ids.variant(job.run.identity) for job in jobs]
-    keys = [ids.digest(variant) for variant in variants]
-    names = {key: ids.name(variant) for key, variant in zip(keys, variants, strict=True)}
-    told = labels(dict(zip(keys, variants, strict=True)), names)
-    for job, key in zip(jobs, keys, strict=True):
-        job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
-
-
-def _rehearse(configs: list[DictConfig]) -> None:
-    """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
-
-    Raises:
-        ConfigError: With the sentence of the first part that cannot be built.
-    """
-    variants: dict[str, None] = {}
-    for cfg in configs:
-        plain = _any_seed(cfg)
-        if (found := backbone(cfg)) and found.cfg is not None:
-            plain["model"]["backbone"] = _any_seed(found.cfg)
-        elif found:  # of a finished run only its own split will do
-            plain = OmegaConf.to_container(cfg, resolve=True)
-        variants.setdefault(json.dumps(plain), None)
-    if variants:
-        done = subprocess.run(
-            [sys.executable, "-m", "hybridnets.config.rehearse"],
-            input=f"[{','.join(variants)}]",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ConfigError(done.stderr.strip().splitlines()[-1])
-
-
-def _any_seed(cfg: DictConfig) -> Any:
-    """A configuration as plain values, at seeds that all runs of its variant have in common."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
-
-
-class Job(launcher.Job):
-    """One run of a sweep, as the launcher sees it.
-
-    Args:
-        run: The run.
-        cfg: Its configuration.
-
-    Attributes:
-        backbone: The run that it stands on; None where it stands on none.
-    """
-
-    def __init__(self, run: Run, cfg: DictConfig) -> None:
-        accelerator, devices = cfg.trainer.get("accelerator"), cfg.trainer.get("devices")
-        dealt = accelerator in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
-        many = max(devices, 1) if isinstance(devices, int) else 1
-        super().__init__(str(run.folder), run.name, many * dealt, many, cfg.trainer.get("num_nodes") or 1)
-        self.run = run
-        self.cfg = cfg
-        self.watch = Watch(run.folder)
-        self.retry_diverged = cfg.retry_diverged
-        self.max_epochs: int = run.identity["trainer"]["max_epochs"]
-        self.backbone = backbone(cfg)
-
-    def needs(self) -> list[tuple[tuple[str, ...], "Job"]]:
-        """The run that it stands on, if overrides name it, with all that compose it."""
-        found = self.backbone
-        if not found or not found.run or found.cfg is None or trial(self.cfg):
-            return []
-        return [(found.overrides, Job(found.run, found.cfg))]
-
-    def replaces(self) -> dict[str, Any]:
-        """The run's folder in the place of those overrides, which its process could not compose; or what they compose."""
-        if not self.backbone:
-            return {}
-        if trial(self.cfg) and self.backbone.cfg is not None and not self.backbone.finished:
-            return {"backbone": OmegaConf.to_container(self.backbone.cfg, resolve=True)}
-        return {"backbone": str(self.backbone.folder)}
-
-    def finished(self) -> bool:
-        """Whether the run has its result."""
-        return self.run.result() is not None
-
-    def refuses(self) -> str:
-        """A run that diverged would do so again."""
-        return "" if self.retry_diverged else diverged(self.run)
-
-    def busy(self) -> str:
-        """The process that trains it just now."""
-        seen = self.watch.look()
-        return "" if seen == "free" else f"by {owner(self.run.folder)}{', silent so far' * (seen == 'silent')}"
-
-    def cost(self) -> tuple[float, float]:
-        """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""
-        seconds, sizes = [], []
-        for folder in {result.parent for result in self.run.folder.parent.glob("*/result.json")}:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                seconds.append(sum(read_json(folder / "provenance.json")["epoch_seconds"].values()))
-                sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
-        return (median(seconds), median(sizes)) if sizes else (math.nan, math.nan)
-
-    def result(self) -> float:
-        """What main returned for the finished run."""
-        return value(self.run.result() or {})
-
-    def progress(self) -> tuple[float, str]:
-        """Share of the epochs done, at most, and the last epoch's val accuracy."""
-        history = self.run.history()
-        if not history:
-            return 0.0, ""
-        shown = "  ".join(f"{key} {history[-1][key]:.3f}" for key in ("val/acc",) if key in history[-1])
-        return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {shown}"
 
 
 def diverged(run: Run) -> str:
