@@ -73,7 +73,7 @@ def _encode(run: "Predictor", arguments: argparse.Namespace) -> None:
         (f"pixels, {_shown(run.image_shape)} uint8", n * math.prod(run.image_shape)),
         (f"maps, {_shown(maps)} float32", n * math.prod(maps) * BYTES),
         (f"codes, {_shown(one)} float{arguments.precision}", n * math.prod(one) * arguments.precision // 8),
-        (f"{arguments.output} on disk", size),
+        (f"{_visible(str(arguments.output))} on disk", size),
     ]
     print(f"{_counted(n)} encoded by {run.name}\n")
     wide = max(len(what) for what, _ in rows)
@@ -120,6 +120,10 @@ def _codes(run: "Predictor", paths: list[Path]) -> Iterator["Codes"]:
 
     from hybridnets.training.predictor import AT_ONCE
 
+    for path in paths:
+        if not _is_array(path):
+            with _picture(path, run.image_shape):
+                pass  # its head will do, so that a slip is told before anything is encoded
     for arrays, group in itertools.groupby(paths, key=_is_array):
         files = list(group)
         if arrays:
@@ -130,9 +134,6 @@ def _codes(run: "Predictor", paths: list[Path]) -> Iterator["Codes"]:
                 except ValueError as error:
                     raise ValueError(f"{path}: {error}") from error
         else:
-            for path in files:  # their heads, so that a slip is told before the first is encoded
-                with _picture(path, run.image_shape):
-                    pass
             for start in range(0, len(files), AT_ONCE):
                 batch = files[start : start + AT_ONCE]
                 pixels = np.stack([_pixels(path, run.image_shape) for path in batch])
