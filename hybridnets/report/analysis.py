@@ -8,6 +8,7 @@ from typing import Any
 
 from hybridnets.report.answer import Answer, answer
 from hybridnets.report.comparisons import Compared, Contrast, check_labels, chosen, grids
+from hybridnets.report.compression import tables as compression_tables
 from hybridnets.report.declared import METRICS, Declaration, Grid, Primary, declaration
 from hybridnets.report.effects import effects
 from hybridnets.report.evidence import Comparison
@@ -34,6 +35,7 @@ class Part:
         contrasts: The grids behind the tables.
         tables: The grids' tables, each metric, and the tables of differences and effects.
         comparisons: All comparisons in those tables, each once.
+        compressed: Of those, each variant that codes the features of a backbone against that backbone.
         notes: Sentences on what could not be compared, or only with care.
         lost: The runs that were asked for and have no result.
         flat: Whether single comparisons were asked for, not only grids.
@@ -45,6 +47,7 @@ class Part:
     contrasts: tuple[Contrast, ...]
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
+    compressed: tuple[Comparison, ...]
     notes: tuple[str, ...]
     lost: tuple[Missing, ...]
     flat: bool
@@ -185,6 +188,8 @@ def _part(
     known = [each for _, each in declared]
     answers = list(_answers(compared, asked, declared, notes))
     published = next((each.published for each in known if each.published.accuracies), Published())
+    by_class = next((each.published for each in known if each.published.classes), Published())
+    compressed = [found for v in section.variants if (found := compared.before(v)) and found.pairs]
     flat: list[Comparison] = []
     wanted: list[Grid] = []
     if asked.compare or (asked.baseline and not level):
@@ -195,19 +200,19 @@ def _part(
         wanted = [grid for each in known for grid in each.tables] if not (level or asked.vary) else []
         wanted = list(dict.fromkeys(wanted)) or grids(section, level, asked.vary)
     contrasts = [each for each in map(compared.contrast, wanted) if each.comparisons]
-    if not contrasts and not flat:
+    if not contrasts and not flat and (len(section.variants) > 1 or not compressed):
         flat, said = chosen(compared)
         notes += said
     made = list(dict.fromkeys([*(c for each in contrasts for c in (*each.comparisons, *each.best)), *flat]))
-    made += [answer.comparison for answer in answers if answer.comparison not in made]
-    shown = []
+    made += [each for each in (*(a.comparison for a in answers), *compressed) if each not in made]
+    shown = list(compression_tables(section, compressed, by_class))
     for metric in section.metrics:
         for n, contrast in enumerate(contrasts, start=1):
             shown.append(grid_table(contrast, metric, unit, published, f"table-{n}-{metric}"))
         if made:
             shown.append(differences(made, metric, unit, f"differences-{metric}"))
-        if found := effects(section, metric, unit):
-            shown.append(found)
+        if tested := effects(section, metric, unit):
+            shown.append(tested)
     notes += [each.left_out and f"{each.name}: {each.left_out}" for each in compared.made.values() if each.left_out]
     notes += [each.recipe for each in made if each.recipe]
     return Part(
@@ -217,6 +222,7 @@ def _part(
         tuple(contrasts),
         tuple(shown),
         tuple(made),
+        tuple(compressed),
         tuple(notes),
         tuple(run for runs in (*(v.missing for v in section.variants), section.lost) for run in runs),
         single,
@@ -237,25 +243,24 @@ def _answers(
     if asked.primary:
         one, other = (compared.by_label.get(label) for label in asked.primary)
         primary = Primary(*asked.primary, asked.metric or default, "paired", (asked.margin or 0.0) / scale)
-        if one and other and compared.of(one, other).pairs:
-            yield answer(
-                compared.of(one, other), primary, compared.section, "asked for on the command line, after the runs"
-            )
+        comparison = _against(compared, one, other, asked.primary[1])
+        if comparison and comparison.pairs:
+            yield answer(comparison, primary, compared.section, "asked for on the command line, after the runs")
         return
     first: dict[Primary, Manifest] = {}
     for each, known in declared:  # the oldest first
         if known.primary:
             first.setdefault(known.primary, each)
     for primary, each in first.items():
-        sides = [_meant(compared.section, label, each) for label in (primary.variant, primary.baseline)]
+        one, other = (_meant(compared.section, label, each) for label in (primary.variant, primary.baseline))
+        comparison = _against(compared, one, other, primary.baseline)
         what = f"the primary analysis of {each.path.name} ({primary.variant} - {primary.baseline}, {primary.metric})"
-        if None in sides or primary.metric not in metrics:
+        if not comparison or primary.metric not in metrics:
             if any(run.parts[0] == compared.section.data for run in each.runs.values()):
                 notes.append(
                     f"{what} cannot be made: not both of its variants have finished runs with {primary.metric}"
                 )
             continue
-        comparison = compared.of(*(side for side in sides if side))
         if not comparison.pairs:
             notes.append(f"{what} cannot be made: {comparison.left_out}")
             continue
@@ -273,6 +278,14 @@ def _answers(
         yield answer(only[0], primary, compared.section, "not declared: the only comparison there is")
 
 
+def _against(compared: Compared, one: Variant | None, other: Variant | None, name: str) -> Comparison | None:
+    """The comparison of two variants; of one on a backbone by that name against it, wherever the backbone's runs are."""
+    below = one and compared.before(one)
+    if below and name in (below.baseline.label, below.baseline.name):
+        return below
+    return compared.of(one, other) if one and other else None
+
+
 def _meant(section: Section, label: str, manifest: Manifest) -> Variant | None:
     """The variant that a sweep's report section means: of its own runs, by label or by short name."""
     own = [v for v in section.variants if any(run.hash in manifest.runs for run in v.runs)]
@@ -284,7 +297,8 @@ def _when(manifest: Manifest, comparison: Comparison) -> str:
     """Whether an analysis was declared before its runs began, by the dates."""
     runs = [run for pair in comparison.pairs for run in pair]
     begun = [run for run in runs if run.started is None or run.started.timestamp() < manifest.declared.timestamp()]
-    later = [run for run in runs if run.hash not in manifest.runs]
+    needed = {run.code.backbone for run in runs if run.code}  # which the sweep adds where they are missing
+    later = [run for run in runs if run.hash not in manifest.runs and run.hash not in needed]
     date = f"{manifest.declared:%Y-%m-%d %H:%M %Z}".strip()
     more = f"; {len(later)} of {len(runs)} runs were asked for by another sweep" if later else ""
     if not begun:

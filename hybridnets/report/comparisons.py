@@ -3,13 +3,14 @@
 import difflib
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from hybridnets.report.declared import Grid
 from hybridnets.report.evidence import Comparison, compare
 from hybridnets.report.results import ReportError
 from hybridnets.report.variants import Section, Variant, natural
+from hybridnets.runs import identity as ids
 
 PLAINEST = "cnn"  # what every variant adds something to
 FEW = 6  # variants whose pairs still make a table to read
@@ -44,6 +45,7 @@ class Compared:
         self.section = section
         self.made: dict[tuple[str, str], Comparison] = {}
         self.by_label = {variant.label: variant for variant in section.variants}
+        self.below: dict[str, Comparison] = {}
 
     def of(self, variant: Variant, baseline: Variant) -> Comparison:
         """A variant against a baseline."""
@@ -51,6 +53,21 @@ class Compared:
         if key not in self.made:
             self.made[key] = compare(variant, baseline)
         return self.made[key]
+
+    def before(self, variant: Variant) -> Comparison | None:
+        """A variant that codes the features of a backbone against that backbone alone; None of one that does not.
+
+        Each run is paired with the run that it stands on, where all of those are here; else with what it recorded of it
+        itself, on the same images.
+        """
+        if variant.backbone is None or not all(run.code for run in variant.runs):
+            return None
+        if variant.label not in self.below:
+            there = [self.of(variant, other) for other in self.section.variants if other.settings == variant.backbone]
+            stood_on = [run.code.backbone for run in variant.sound if run.code]
+            whole = [each for each in there if [other.hash for _, other in each.pairs] == stood_on]
+            self.below[variant.label] = whole[0] if whole else compare(variant, _recorded(variant, variant.backbone))
+        return self.below[variant.label]
 
     def contrast(self, grid: Grid) -> Contrast:
         """The comparisons of a grid: two variants are alike when every other axis that both have is equal."""
@@ -118,6 +135,26 @@ def columns(variants: list[Variant], without: str) -> list[str]:
     return [axis for axis in axes if all(NUMBER.fullmatch(v.axes.get(axis, "0")) for v in variants)]
 
 
+def _recorded(variant: Variant, backbone: ids.Identity) -> Variant:
+    """The backbone as the runs on it recorded it."""
+    runs = [
+        replace(
+            run,
+            hash=run.code.backbone,
+            scores=run.code.before,
+            diverged=False,
+            outcomes={part: found.before for part, found in run.outcomes.items() if found.before},
+            code=None,
+        )
+        for run in variant.runs
+        if run.code
+    ]
+    name = ids.name(backbone)
+    # Of a run on it that is missing nobody knows more than that it is missing.
+    missing = tuple(replace(run, reason="") for run in variant.missing)
+    return Variant(f"{name} (before)", name, {}, backbone, tuple(runs), missing)
+
+
 def _row(variant: Variant, without: set[str]) -> tuple[tuple[str, str], ...]:
     return tuple((axis, level) for axis, level in variant.axes.items() if axis not in without)
 
@@ -129,6 +166,8 @@ def _on_val(variant: Variant) -> float:
 
 
 def _alike(one: Variant, other: Variant, axis: str) -> bool:
+    if bool(one.backbone) != bool(other.backbone):  # a variant on a backbone is like that backbone alone
+        return axis == "model" and (other.settings == one.backbone or one.settings == other.backbone)
     shared = (one.axes.keys() & other.axes.keys()) - {axis}
     return all(one.axes[each] == other.axes[each] for each in shared)
 

@@ -82,7 +82,7 @@ def declaration(section: Any) -> Declaration:
         raise ReportError(f"report.tables must be a list of tables (vary, from, to, title), got {tables}")
     rows = known.get("published") or []
     if not isinstance(rows, list):
-        raise ReportError(f"report.published must be the rows of a CSV of published comparisons, got {rows}")
+        raise ReportError(f"report.published must be the rows of a CSV of published figures, got {rows}")
     return Declaration(
         _primary(known["primary"]) if known.get("primary") is not None else None,
         tuple(_grid(f"report.tables[{n}]", table) for n, table in enumerate(tables)),

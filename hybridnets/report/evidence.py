@@ -61,6 +61,8 @@ class Comparison:
         """A sentence on the settings besides the model's that differ; empty where none does or the labels say it."""
         if self.variant.name == self.baseline.name or "model" not in self.variant.settings:
             return ""
+        if self.variant.backbone == self.baseline.settings:  # what trains the one has nothing to do with the other
+            return ""
         settings = differing(self.variant.settings, self.baseline.settings)
         others = [f"{path} {one} and {other}" for path, one, other in settings if path.split(".")[0] != "model"]
         return f"{self.name}: they differ in more than the model: {', '.join(others)}" if others else ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # Tables whose rows stand alone, by how their keys begin; a grid's row belongs to the one above it.
-SORTABLE = ("variants", "differences", "sensitivity", "power", "effects", "lost")
+SORTABLE = ("variants", "compression", "differences", "sensitivity", "power", "effects", "lost")
 SHORT = 20  # characters of a cell that stay on one line
 INK = "#123456"  # what a picture draws its text and axes in
 
@@ -39,6 +39,8 @@ class Chapter(NamedTuple):
     grids: list[Table]
     effects: list[Table]
     differences: list[Table]
+    compression: list[Table]
+    classes: list[Table]
 
 
 def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
@@ -89,11 +91,12 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
 
 
 def _chapter(name: str, part: Part, pictures: Sequence[Picture]) -> Chapter:
-    kinds: dict[str, list[Table]] = {"effects": [], "differences": [], "": []}
+    kinds: dict[str, list[Table]] = {"effects": [], "differences": [], "compression": [], "classes": [], "": []}
     for table in part.tables:
         kinds[next(kind for kind in kinds if table.key.startswith(kind))].append(table)
     figures = [_figure(picture, f"{name}-figure-{n}") for n, picture in enumerate(pictures, 1)]
-    return Chapter(part, figures, kinds[""], kinds["effects"], kinds["differences"])
+    grids = kinds.pop("")
+    return Chapter(part, figures, grids, **kinds)
 
 
 def _lost(report: Report) -> Table | None:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ class Outcomes:
         index: The image's place in its data set, (N,), ascending, each once.
         label: Its class, (N,).
         predicted: The class that was predicted, (N,).
+        before: Of a training that stands on another: what that other one predicts of the same images; None of any other.
     """
 
     index: NDArray[Any]
     label: NDArray[Any]
     predicted: NDArray[Any]
+    before: "Outcomes | None" = None
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -36,6 +38,17 @@ class Outcomes:
     def accuracy(self) -> float:
         """Share of images that were predicted right."""
         return float(self.right.mean())
+
+    def by_class(self, classes: int) -> NDArray[np.float64]:
+        """Share of each class's images that were predicted right, (K,); NaN of a class without any.
+
+        Args:
+            classes: How many classes, K; labels beyond it are left out.
+        """
+        images, right = (
+            np.bincount(found, minlength=classes)[:classes] for found in (self.label, self.label[self.right])
+        )
+        return np.where(images > 0, right / np.maximum(images, 1), np.nan)
 
 
 class Reader:
@@ -53,9 +66,7 @@ class Reader:
         try:
             # Opened here, for numpy leaves the file of a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {
-                    part: self._outcomes([arrays[f"{part}_{column}"] for column in COLUMNS]) for part in ("val", "test")
-                }
+                return {part: self._part(arrays, part) for part in ("val", "test")}
         except FileNotFoundError:
             return {}
         except Exception as error:  # numpy and zipfile raise nearly anything
@@ -81,6 +92,13 @@ class Reader:
             raise ValueError(
                 f"{path} must hold the columns index, label and class as whole numbers, one row an image ({_first(error)})"
             ) from None
+
+    def _part(self, arrays: Mapping[str, NDArray[Any]], part: str) -> Outcomes:
+        index, label, predicted = (arrays[f"{part}_{column}"] for column in COLUMNS)
+        found = self._outcomes([index, label, predicted])
+        if f"{part}_before" not in arrays:
+            return found
+        return replace(found, before=self._outcomes([index, label, arrays[f"{part}_before"]]))
 
     def _outcomes(self, columns: list[NDArray[Any]]) -> Outcomes:
         index, label, predicted = columns

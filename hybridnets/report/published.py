@@ -10,6 +10,7 @@ from hybridnets import stats
 from hybridnets.report.results import ReportError
 from hybridnets.report.table import Cell, Table, row
 
+CLASSES = ("class", "before", "after")
 COLUMNS = ("table", "baseline", "candidate", "baseline_accuracy", "candidate_accuracy", "difference", "stars")
 ROUNDED = 0.05  # points between a printed difference and that of printed accuracies
 LABELS = ("", "*", "**", "***")
@@ -17,23 +18,25 @@ LABELS = ("", "*", "**", "***")
 
 @dataclass(frozen=True)
 class Published:
-    """A paper's comparisons.
+    """A paper's figures: its comparisons, or its accuracies of each class before and after.
 
     Attributes:
         accuracies: Its accuracies by variant, as fractions.
         stars: Difference in points and stars, by candidate and baseline.
+        classes: Its accuracies before and after by class, as fractions.
     """
 
     accuracies: Mapping[str, float] = field(default_factory=dict)
     stars: Mapping[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+    classes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a file of published comparisons, each once checked.
+    """The rows of a file of published figures, each once checked.
 
     Args:
         path: A CSV with the columns table, baseline, candidate, baseline_accuracy, candidate_accuracy, difference (percent)
-            and stars.
+            and stars; or one with the columns class, before and after (percent), the classes named as the data set does.
 
     Raises:
         ReportError: If the file cannot be read or a row does not fit.
@@ -42,17 +45,18 @@ def rows(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             found = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise ReportError(f"{path} must be a CSV of published comparisons, and cannot be read ({error})") from None
+        raise ReportError(f"{path} must be a CSV of published figures, and cannot be read ({error})") from None
     if not found:
-        raise ReportError(f"{path} must have a row of published comparisons, got none")
-    if lacking := [column for column in COLUMNS if column not in found[0]]:
-        raise ReportError(f"{path} must have the columns {', '.join(COLUMNS)}, got no {', '.join(lacking)}")
+        raise ReportError(f"{path} must have a row of published figures, got none")
+    columns = CLASSES if "class" in found[0] else COLUMNS
+    if lacking := [column for column in columns if column not in found[0]]:
+        raise ReportError(f"{path} must have the columns {', '.join(columns)}, got no {', '.join(lacking)}")
     published(found, str(path))
     return found
 
 
 def published(found: Iterable[Mapping[str, Any]], source: str = "report.published") -> Published:
-    """The comparisons of such rows.
+    """The figures of such rows.
 
     Args:
         found: The rows.
@@ -63,7 +67,11 @@ def published(found: Iterable[Mapping[str, Any]], source: str = "report.publishe
     """
     accuracies: dict[str, float] = {}
     stars = {}
+    classes = {}
     for number, each in enumerate(found, start=1):
+        if isinstance(each, Mapping) and "class" in each:
+            classes[str(each["class"])] = _before_and_after(each, number, source)
+            continue
         try:
             candidate, baseline, label = str(each["candidate"]), str(each["baseline"]), str(each["stars"])
             values = [float(each[column]) for column in ("candidate_accuracy", "baseline_accuracy")]
@@ -83,7 +91,18 @@ def published(found: Iterable[Mapping[str, Any]], source: str = "report.publishe
             )
         accuracies |= {candidate: values[0] / 100, baseline: values[1] / 100}
         stars[candidate, baseline] = (difference, label)
-    return Published(accuracies, stars)
+    return Published(accuracies, stars, classes)
+
+
+def _before_and_after(row: Mapping[str, Any], number: int, source: str) -> tuple[float, float]:
+    """The two accuracies of a class, as fractions."""
+    try:
+        before, after = (float(row[column]) / 100 for column in CLASSES[1:])
+    except (KeyError, TypeError, ValueError):
+        before = after = -1.0
+    if not (0 <= before <= 1 and 0 <= after <= 1):
+        raise ReportError(f"{source} must have {', '.join(CLASSES)} with percentages, got row {number}: {dict(row)}")
+    return before, after
 
 
 def recount(found: list[dict[str, str]], n: int) -> tuple[Table, str]:
@@ -95,7 +114,12 @@ def recount(found: list[dict[str, str]], n: int) -> tuple[Table, str]:
 
     Returns:
         The table, and a sentence on how many labels this n reproduces.
+
+    Raises:
+        ReportError: If they are accuracies by class, which have no stars.
     """
+    if "class" in found[0]:
+        raise ReportError("--published must be a CSV of comparisons with stars, got one of accuracies by class")
     numbers = [(float(each["baseline_accuracy"]) / 100, float(each["candidate_accuracy"]) / 100) for each in found]
     lines = []
     for each, (a, b) in zip(found, numbers, strict=True):

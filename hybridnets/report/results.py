@@ -31,6 +31,37 @@ class ReportError(ValueError):
     """Something asked for that cannot be reported, in one sentence."""
 
 
+@dataclass(frozen=True)
+class Code:
+    """What the feature maps of a backbone, a finished run, become between the two halves of an autoencoder.
+
+    Attributes:
+        backbone: Hash of the backbone's identity.
+        before: The backbone's own accuracies on the same images, by metric: test and val.
+        maps: Shape of the feature maps, (C, H, W).
+        shape: Shape of their code.
+        bytes: What the code of one image takes.
+        error: Mean squared error of the maps after it on val, at the reported epoch; NaN where it is not finite.
+    """
+
+    backbone: str
+    before: Mapping[str, float]
+    maps: tuple[int, ...]
+    shape: tuple[int, ...]
+    bytes: int
+    error: float
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the code has."""
+        return math.prod(self.shape)
+
+    @property
+    def compression(self) -> float:
+        """The share of the maps' numbers that it saves."""
+        return 1 - self.numbers / math.prod(self.maps)
+
+
 @dataclass(frozen=True, eq=False)
 class Finished:
     """One finished training, as its result tells it. Accuracies are fractions.
@@ -59,6 +90,7 @@ class Finished:
         source: Commit and versions of the last attempt; empty where unknown.
         started: When its first attempt began; None where unknown.
         axes: Settings by which a table may order it, where its identity does not tell them.
+        code: What it compresses the feature maps of its backbone to; None of a run that does not.
     """
 
     folder: Path
@@ -83,6 +115,7 @@ class Finished:
     source: str = ""
     started: datetime | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
+    code: Code | None = None
 
     @property
     def seed(self) -> str:
@@ -195,8 +228,9 @@ def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
             parameters=_whole(path, result["parameters"], "keras"),
             layers=tuple((str(a), str(b), tuple(map(int, c)), int(d)) for a, b, c, d in result.get("layers", ())),
             classes=tuple(map(str, result.get("classes", ()))),
-            outcomes=_outcomes(path, best, reader),
+            outcomes=_outcomes(path, result, reader),
             curves=_curves(folder, problems),
+            code=_code(path, result),
             **_provenance(folder, problems),
         )
     except KeyError as error:
@@ -212,7 +246,27 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _outcomes(path: Path, best: Mapping[str, Any], reader: Reader) -> dict[str, Outcomes]:
+def _code(path: Path, result: Mapping[str, Any]) -> Code | None:
+    if "code" not in result:
+        return None
+    code, maps, before = result["code"], result["maps"], result["before"]
+    found = Code(
+        backbone=str(result["backbone"]["hash"]),
+        before={part: _accuracy(path, before, f"{part}/acc") for part in ("test", "val")},
+        maps=tuple(map(int, maps["shape"])),
+        shape=tuple(map(int, code["shape"])),
+        bytes=_whole(path, code, "bytes"),
+        error=float(error) if _finite(error := result["best"]["val/loss"]) else math.nan,
+    )
+    told = (code["numbers"], maps["numbers"])
+    if min(*found.maps, *found.shape) < 1 or told != (found.numbers, math.prod(found.maps)):
+        _refuse(path, f"says {told[0]} of {told[1]} numbers, which the shapes of code and maps do not give")
+    if abs(code["compression"] - found.compression) > ROUNDING:
+        _refuse(path, f"says a compression of {code['compression']}, and the shapes give {found.compression:.6f}")
+    return found
+
+
+def _outcomes(path: Path, result: Mapping[str, Any], reader: Reader) -> dict[str, Outcomes]:
     """The predictions, which must give the result's accuracies: one of the two was altered where they do not."""
     stored = path.with_name("predictions.npz")
     try:
@@ -220,11 +274,10 @@ def _outcomes(path: Path, best: Mapping[str, Any], reader: Reader) -> dict[str, 
     except ValueError as error:
         raise ReportError(str(error)) from None
     for part, found in outcomes.items():
-        if abs(found.accuracy - best[f"{part}/acc"]) > ROUNDING:
-            _refuse(
-                stored,
-                f"gives {part}/acc {found.accuracy:.6f}, and result.json says {best[f'{part}/acc']:.6f}: one was altered",
-            )
+        for side, where in ((found, "best"), (found.before, "before")):
+            if side and abs(side.accuracy - (told := result[where][f"{part}/acc"])) > ROUNDING:
+                what = f"{part}/acc {side.accuracy:.6f}{' before' * (where == 'before')}"
+                _refuse(stored, f"gives {what}, and result.json says {told:.6f}: one was altered")
     return outcomes
 
 

@@ -81,7 +81,7 @@ def _seconds(seconds: float | None) -> Cell:
 def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key: str) -> Table:
     """Any comparisons, a row each: the mean difference with its interval, and p-values alone and as a family."""
     evidence = [c.evidence(metric) for c in comparisons]
-    found = [_over_seeds(e) for e in evidence]
+    found = [over_seeds(e) for e in evidence]
     holm, bh = adjusted(found), adjusted(found, stats.benjamini_hochberg)
     rows = []
     for e, test, h, b in zip(evidence, found, holm, bh, strict=True):
@@ -117,6 +117,6 @@ def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key:
     return Table(key, f"Differences on {metric_name(metric)}", header, tuple(rows), caption, left=2)
 
 
-def _over_seeds(evidence: Evidence) -> stats.Test:
+def over_seeds(evidence: Evidence) -> stats.Test:
     """The test over seeds whose stars a table carries: corrected where that applies, else plain."""
     return evidence.corrected if evidence.ratio else evidence.plain

@@ -1,7 +1,9 @@
 """The report for a terminal of 120 columns: the answer, all variants, and how they differ."""
 
 from hybridnets.report.analysis import Part, Report
-from hybridnets.report.table import text, visible, wrapped
+from hybridnets.report.table import Table, text, visible, wrapped
+
+FEW = 2  # tables of classes that a terminal shows
 
 
 def told(report: Report, grids: bool = False) -> str:
@@ -28,13 +30,20 @@ def _part(part: Part, grids: bool) -> str:
     first = part.section.metrics[:1]
     wanted = ("table-", "differences-") if part.flat else "table-" if grids else "differences-"
     shown = [table for table in part.tables if table.key.startswith(wanted) and table.key.endswith(first)]
-    blocks += [text(table) for table in (part.variants, *shown)]
+    blocks += [text(table) for table in (part.variants, *_compression(part, first), *shown)]
     if part.notes:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
     if part.lost:
         lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.lost]
         blocks.append("\n".join([f"Runs without a result ({len(lost)})", *map(_item, lost)]))
     return "\n\n".join(blocks)
+
+
+def _compression(part: Part, metric: tuple[str, ...]) -> list[Table]:
+    """What is told of codes; class by class only of a few."""
+    about = [table for table in part.tables if table.key.endswith(("compression", *metric))]
+    classes = [table for table in about if table.key.startswith("classes-")]
+    return [*(t for t in about if t.key.startswith("compression")), *(classes if len(classes) <= FEW else [])]
 
 
 def _number(n: int, what: str) -> str:

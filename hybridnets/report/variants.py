@@ -79,6 +79,11 @@ class Variant:
         return f"{len(self.runs)}/{len(self.runs) + len(self.missing)}" if self.missing else str(len(self.runs))
 
     @property
+    def backbone(self) -> ids.Identity | None:
+        """The settings of the variant that it stands on; None where it stands on none."""
+        return ids.variant(self.settings["backbone"]) if "backbone" in self.settings else None
+
+    @property
     def parameters(self) -> int | None:
         """Keras's count; None where unknown."""
         return self.runs[0].parameters
@@ -186,6 +191,11 @@ def _words(run: Finished) -> dict[str, str]:
     model = run.identity.get("model")
     if not isinstance(model, Mapping):
         return dict(run.axes)
+    if (
+        below := ids.backbone(run.identity)
+    ) and "kind" in model:  # the backbone is one level: its axes are not this run's
+        known = {key: str(model[key]) for key in ("kind", "channels") if key in model}
+        return {"model": f"{ids.name(below)}+autoencoder", **known}
     first, *rest = run.name.rsplit("-", 2) if isinstance(model.get("rnn"), Mapping) else [run.name]
     if not rest:
         return {"model": first}

@@ -31,8 +31,15 @@ def recomputed(found: Found) -> tuple[Found, list[str]]:
                 said.append(
                     f"{run.folder}: predictions give {part} {accuracy:.6f}, the result says {run.scores[part]:.6f}"
                 )
+        before = {part: outcomes.before.accuracy for part, outcomes in run.outcomes.items() if outcomes.before}
+        for part, accuracy in before.items():
+            if run.code and abs(accuracy - run.code.before[part]) > SAME:
+                said.append(
+                    f"{run.folder}: predictions give {part} {accuracy:.6f} before, the result says {run.code.before[part]:.6f}"
+                )
         said += _last(run)
-        runs.append(replace(run, scores={**run.scores, **scores}))
+        code = run.code and replace(run.code, before={**run.code.before, **before})
+        runs.append(replace(run, scores={**run.scores, **scores}, code=code))
     return replace(found, runs=tuple(runs)), said
 
 
