@@ -51,6 +51,40 @@ class Outcomes:
         return np.where(images > 0, right / np.maximum(images, 1), np.nan)
 
 
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Feature maps of a few test images before and after a code.
+
+    Attributes:
+        index: The image's place in its data set, (N,).
+        maps: The maps before, (N, C, H, W), finite.
+        rebuilt: The same after it, (N, C, H, W), finite.
+    """
+
+    index: NDArray[Any]
+    maps: NDArray[Any]
+    rebuilt: NDArray[Any]
+
+
+def examples(folder: Path) -> Examples | None:
+    """The feature maps that a run stored; None where it stored none that can be drawn.
+
+    Args:
+        folder: The run's folder.
+    """
+    try:
+        with (folder / "predictions.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = Examples(*(arrays[f"examples_{name}"] for name in ("index", "maps", "rebuilt")))
+            whole = found.index.dtype.kind in "iu" and min(found.maps.shape) > 0
+            finite = np.isfinite(found.maps).all() and np.isfinite(found.rebuilt).all()
+    except Exception:  # numpy and zipfile raise nearly anything; what is damaged was told when the run was read
+        return None
+    shapes = (
+        found.maps.ndim == 4 and found.maps.shape == found.rebuilt.shape and found.index.shape == found.maps.shape[:1]
+    )
+    return found if whole and finite and shapes else None
+
+
 class Reader:
     """Reads files of predictions; columns that several trainings share are kept once."""
 

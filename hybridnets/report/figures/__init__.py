@@ -6,12 +6,14 @@ from hybridnets.report.analysis import Part
 from hybridnets.report.figures.accuracy import accuracy, differences
 from hybridnets.report.figures.architecture import architecture
 from hybridnets.report.figures.classes import classes
+from hybridnets.report.figures.compression import compression
 from hybridnets.report.figures.cost import cost
 from hybridnets.report.figures.curves import curves
 from hybridnets.report.figures.gallery import Images, gallery
+from hybridnets.report.figures.maps import maps
 from hybridnets.report.picture import Picture
 
-FIGURES = (accuracy, differences, cost, curves, classes)
+FIGURES = (accuracy, differences, compression, cost, curves, classes)
 
 
 def pictures(part: Part, dataset: Callable[[], Images | None]) -> Iterator[Picture]:
@@ -24,7 +26,10 @@ def pictures(part: Part, dataset: Callable[[], Images | None]) -> Iterator[Pictu
     for draw in FIGURES:
         if found := draw(part):
             yield found
-    if (images := dataset()) and (found := gallery(part, images)):
+    images = dataset()
+    if images and (found := gallery(part, images)):
+        yield found
+    if found := maps(part, images):
         yield found
     if found := architecture(part):
         yield found

@@ -55,8 +55,8 @@ def gallery(part: Part, images: Images) -> Picture | None:
             if place < len(found):
                 index = int(found[place])
                 label, taken = _wrong(comparison, metric, index, wrong_side=1 - row)
-                axes.imshow(_drawable(pixels[index]), interpolation="nearest")
-                words = f"{fitted(_name(names, label), 14, 1)}\nnot {fitted(_name(names, taken), 14, 1)}"
+                axes.imshow(drawable(pixels[index]), interpolation="nearest")
+                words = f"{fitted(name_of(names, label), 14, 1)}\nnot {fitted(name_of(names, taken), 14, 1)}"
                 axes.set_title(words, fontsize=SMALL, loc="center", color=INK)
     caption = [
         f"Of the {metric} images those on which most of the {len(comparison.pairs)} seeds agree, in the data set's order. "
@@ -86,10 +86,11 @@ def _wrong(comparison: Comparison, metric: str, index: int, wrong_side: int) -> 
     raise AssertionError("an image is shown that no seed differs on")
 
 
-def _name(names: tuple[str, ...], label: int) -> str:
+def name_of(names: tuple[str, ...], label: int) -> str:
+    """What a class is called."""
     return names[label] if label < len(names) else str(label)
 
 
-def _drawable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def drawable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(C, H, W) as matplotlib wants it: (H, W, 3), or (H, W, 3) of a grey one."""
     return np.moveaxis(image if len(image) == 3 else np.repeat(image[:1], 3, axis=0), 0, -1)
