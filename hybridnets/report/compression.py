@@ -32,9 +32,9 @@ def tables(section: Section, compressed: Sequence[Comparison], published: Publis
         yield _before_and_after(compressed, metric, unit, f"compression-{metric}")
     for metric in section.metrics:
         for n, comparison in enumerate(compressed, start=1):
-            if not comparison.evidence(metric).why_no_images:
+            if names := _names(comparison, metric):
                 beside = published if metric == "test" else Published()
-                yield _classes(comparison, metric, unit, beside, f"classes-{n}-{metric}")
+                yield _classes(comparison, names, metric, unit, beside, f"classes-{n}-{metric}")
 
 
 def code_of(comparison: Comparison) -> Code:
@@ -49,14 +49,14 @@ def _curve(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Unit)
     metric = metrics[0]
     rows = []
     for comparison in compressed:
-        code, e = code_of(comparison), comparison.evidence(metric)
+        variant, code, e = comparison.variant, code_of(comparison), comparison.evidence(metric)
         errors = [run.code.error for run, _ in comparison.pairs if run.code]
         means = [fmean(run.scores[m] for run, _ in comparison.pairs) for m in reversed(metrics)]
         test, d = over_seeds(e), e.differences
         rows.append(
             row(
-                comparison.variant.label,
-                Cell(comparison.variant.finished, len(comparison.variant.runs)),
+                variant.label,
+                Cell(", ".join(filter(None, (variant.finished, variant.trouble))), len(variant.runs)),
                 Cell(f"{100 * code.compression:.1f}", code.compression),
                 " x ".join(map(str, code.shape)),
                 Cell(f"{code.numbers:,}", code.numbers),
@@ -121,18 +121,26 @@ def _before_and_after(compressed: Sequence[Comparison], metric: str, unit: Unit,
         f"code change the accuracy? Holm over these {len(rows)}.",
         "lost:won: images that are right only before, and only after, seed by seed, with the stars of McNemar's exact test, "
         f"uncorrected; its question: do {NETWORKS} differ? It counts images, not trainings: with many of them also a "
-        f"loss too small to matter has stars. {LEVELS} tests.csv has each p.",
+        f"loss too small to matter has stars. {LEVELS.partition(';')[0]}; tests.csv has each p.",
     )
     header = ("variant", "n", "before", "after", "difference", "95 % interval", "p", "p Holm", "lost:won")
     title = f"Before and after the code ({metric_name(metric)})"
     return Table(key, title, header, tuple(rows), caption)
 
 
-def _classes(comparison: Comparison, metric: str, unit: Unit, published: Published, key: str) -> Table:
+def _names(comparison: Comparison, metric: str) -> tuple[str, ...]:
+    """The names of the classes; none where the predictions are not known, or not of these classes."""
+    if comparison.evidence(metric).why_no_images:
+        return ()
+    names = comparison.pairs[0][0].classes
+    return names if all(run.outcomes[metric].label.max() < len(names) for run, _ in comparison.pairs) else ()
+
+
+def _classes(
+    comparison: Comparison, names: tuple[str, ...], metric: str, unit: Unit, published: Published, key: str
+) -> Table:
     """Accuracy by class before and after, and published figures of the same classes."""
     pairs = [[run.outcomes[metric] for run in pair] for pair in comparison.pairs]
-    names = list(comparison.pairs[0][0].classes)
-    names += map(str, range(len(names), 1 + max(int(one.label.max()) for pair in pairs for one in pair)))
     after, before = (
         np.array([each.by_class(len(names)) for each in side]) for side in zip(*pairs, strict=True)
     )  # (S, K)

@@ -259,7 +259,7 @@ PUBLISHED = "table,baseline,candidate,baseline_accuracy,candidate_accuracy,diffe
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (PUBLISHED, "must have a row of published comparisons, got none"),
+        (PUBLISHED, "must have a row of published figures, got none"),
         ("baseline,candidate\na,b\n", "must have the columns table, baseline,"),
         (
             PUBLISHED + "2,a,b,50,60,77,\n",

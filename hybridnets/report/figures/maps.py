@@ -1,7 +1,10 @@
 """Feature maps before and after the code, and what it lost."""
 
 import numpy as np
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from hybridnets.report.analysis import Part
@@ -13,6 +16,7 @@ from hybridnets.report.results import Finished
 
 MOST = 2  # images
 CHANNELS = 8
+ROWS = ("before", "after", "difference")
 
 
 @style()
@@ -32,16 +36,21 @@ def maps(part: Part, images: Images | None) -> Picture | None:
     shown = range(min(MOST, len(stored.index)))
     channels = min(CHANNELS, stored.maps.shape[1])
     strongest = [np.argsort(-np.abs(stored.maps[n]).mean(axis=(1, 2)), kind="stable")[:channels] for n in shown]
-    figure = Figure((10.0, 3.3 * len(shown) + 0.3), dpi=150, layout="constrained")
     panels = [_rows(stored, n, chosen) for n, chosen in zip(shown, strongest, strict=True)]  # each (3, channels, H, W)
-    farthest = max(float(np.abs(each).max()) for each in panels) or 1.0
-    parts = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
-    for n, chosen, rows, below in zip(shown, strongest, panels, parts, strict=True):
-        below.suptitle(_told(run, int(stored.index[n])), x=0.01, ha="left", fontweight="bold", fontsize=SMALL + 1)
-        pixels = None
-        if images is not None and stored.index[n] < len(images.test_images):
-            pixels = images.test_images[int(stored.index[n])]
-        _draw(below, rows, chosen, farthest, pixels)
+    scale = Normalize(-(farthest := max(float(np.abs(each).max()) for each in panels) or 1.0), farthest)
+    there = images is not None and int(stored.index[shown].max()) < len(images.test_images)
+    figure = Figure((10.0, 2.8 * len(shown) + 0.2), dpi=150, layout="constrained")
+    grid = figure.add_gridspec(len(shown), 1 + there, width_ratios=[1.0] * there + [0.45 * channels])
+    drawn = []
+    for n, chosen, rows in zip(shown, strongest, panels, strict=True):
+        if images is not None and there:
+            axes = figure.add_subplot(grid[n, 0])
+            axes.set_axis_off()
+            axes.imshow(drawable(images.test_images[int(stored.index[n])]), interpolation="nearest")
+        drawn.append(figure.add_subplot(grid[n, int(there)]))
+        drawn[-1].set_title(_told(run, int(stored.index[n])), fontweight="bold", fontsize=SMALL + 1)
+        _draw(drawn[-1], rows, chosen, scale)
+    figure.colorbar(drawn[0].images[0], ax=drawn, shrink=0.6, aspect=30, pad=0.01)
     seed = f"{comparison.variant.label}, seed {run.seed}"
     caption = [
         f"{seed}: the {channels} channels of the feature maps that are largest on average before the code, the same after it, "
@@ -56,34 +65,25 @@ def _rows(stored: Examples, n: int, chosen: NDArray[np.intp]) -> NDArray[np.floa
     return np.stack([before, after, np.abs(after - before)])
 
 
-def _draw(
-    figure: SubFigure,
-    rows: NDArray[np.float32],
-    chosen: NDArray[np.intp],
-    farthest: float,
-    pixels: NDArray[np.uint8] | None,
-) -> None:
-    own = int(pixels is not None)
-    grid = figure.add_gridspec(3, own + len(chosen), width_ratios=[*[2.0] * own, *[1.0] * len(chosen)])
-    if pixels is not None:
-        axes = figure.add_subplot(grid[:, 0])
-        axes.set_axis_off()
-        axes.imshow(drawable(pixels), interpolation="nearest")
-    drawn = []
-    for row, words in enumerate(("before", "after", "difference")):
-        for column, channel in enumerate(chosen):
-            axes = figure.add_subplot(grid[row, own + column])
-            axes.grid(visible=False)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            drawn.append(axes)
-            # About 0, so that nothing lost is white.
-            shown = axes.imshow(rows[row, column], "RdBu_r", vmin=-farthest, vmax=farthest, interpolation="nearest")
-            if row == 0:
-                axes.set_title(f"channel {channel}", fontsize=SMALL - 1, loc="center", color=INK)
-            if column == 0:
-                axes.set_ylabel(words, fontsize=SMALL)
-    figure.colorbar(shown, ax=drawn, shrink=0.9, aspect=30, pad=0.01)
+def _draw(axes: Axes, rows: NDArray[np.float32], chosen: NDArray[np.intp], scale: Normalize) -> None:
+    """A row of maps each for before, after and the difference, a column a channel."""
+    _, channels, height, width = rows.shape
+    step, tall = 1.12, height / width
+    for (row, column), _ in np.ndenumerate(rows[:, :, 0, 0]):
+        left, top = step * column, (tall + 0.12) * row
+        place = (left, left + 1, top + tall, top)
+        # About 0, so that nothing lost is white.
+        axes.imshow(rows[row, column], "RdBu_r", norm=scale, interpolation="nearest", extent=place)
+        corner = Rectangle((left, top), 1, tall, fill=False, edgecolor=INK, linewidth=0.5, alpha=0.5)
+        axes.add_patch(corner)
+    axes.set_xlim(-0.03, step * channels - 0.09)
+    axes.set_ylim((tall + 0.12) * len(ROWS) - 0.09, -0.03)
+    axes.set_xticks([step * n + 0.5 for n in range(channels)], [f"channel {channel}" for channel in chosen])
+    axes.set_yticks([(tall + 0.12) * n + tall / 2 for n in range(len(ROWS))], ROWS)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def _told(run: Finished, index: int) -> str:

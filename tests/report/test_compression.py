@@ -1,0 +1,334 @@
+"""What is told of codes: before and after on the same images, by class, by size, and where a file does not hold."""
+
+import csv
+import io
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hybridnets import stats
+from hybridnets.report import Asked, ReportError, analyse
+from hybridnets.report.analysis import Part
+from hybridnets.report.declared import declaration
+from hybridnets.report.export import tables
+from hybridnets.report.figures.compression import compression
+from hybridnets.report.figures.maps import maps
+from hybridnets.report.picture import Picture
+from hybridnets.report.published import published, rows
+from hybridnets.report.results import read
+from hybridnets.report.table import Table
+from hybridnets.runs import Run, manifest
+from hybridnets.runs import identity as ids
+
+Make = Callable[..., Run]
+Report = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "sweeps" / "published_compression.csv"
+MAPS = (16, 4, 4)
+LOST = {"cae": 20, "sae": 14}  # images that only the backbone gets right: of seed 0, with 4 channels
+
+
+def asked(below: Run, kind: str, channels: int) -> Run:
+    """A run on a finished one, of which nothing exists yet."""
+    seeds = below.identity["seeds"]
+    parts = {key: value for key, value in below.identity.items() if key not in ("protocol", "seeds", "model")}
+    model = {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": kind, "channels": channels}
+    parts["trainer"] = {"max_epochs": 3}
+    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.beside(below.identity, seeds)))
+
+
+def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
+    """The same run once it is finished: it loses some of the images that the backbone gets right, and wins two others."""
+    run, seed = asked(below, kind, channels), below.identity["seeds"]["split"]
+    theirs = json.loads((below.folder / "result.json").read_text(encoding="utf-8"))
+    with np.load(below.folder / "predictions.npz") as arrays:
+        columns: dict[str, Any] = dict(arrays)
+    for part in ("val", "test"):
+        label, before = columns[f"{part}_label"], columns[f"{part}_class"]
+        right, wrong = np.flatnonzero(before == label), np.flatnonzero(before != label)
+        after = before.copy()
+        after[right[: LOST[kind] * 4 // channels + seed]] += 1
+        after[wrong[:2]] = label[wrong[:2]]
+        columns |= {f"{part}_before": before, f"{part}_class": after % 10}
+    if examples:
+        stored = np.random.default_rng(seed).normal(size=(examples, *MAPS)).astype(np.float32)
+        columns |= {"examples_index": np.arange(examples), "examples_maps": stored, "examples_rebuilt": stored / 2}
+    numbers = channels * 4 if kind == "sae" else channels * 2 * 2
+    with run.claim() as attempt:
+        np.savez(run.folder / "predictions.npz", **columns)
+        best = {f"{p}/acc": float(np.mean(columns[f"{p}_class"] == columns[f"{p}_label"])) for p in ("val", "test")}
+        attempt.finish(
+            {
+                **{key: theirs[key] for key in ("images", "split", "classes", "parameters", "layers")},
+                "monitor": "val/loss",
+                "best": {"epoch": 1, "val/loss": 0.1 / channels, **best},
+                "last": {"epoch": 2, "val/loss": 0.1, "val/acc": best["val/acc"]},
+                "epochs": 3,
+                "maps": {"shape": list(MAPS), "numbers": 256},
+                "code": {
+                    "shape": [numbers] if kind == "sae" else [channels, 2, 2],
+                    "numbers": numbers,
+                    "compression": 1 - numbers / 256,
+                    "bytes": 4 * numbers,
+                },
+                "before": {key: theirs["best"][key] for key in ("val/acc", "test/acc")},
+                "backbone": {"name": "cnn", "hash": below.digest, "folder": str(below.folder.relative_to(below.out))},
+            }
+        )
+    return run
+
+
+@pytest.fixture
+def runs(finished: Make) -> list[Run]:
+    """Two kinds and sizes on three seeds of CNN; the last one is missing."""
+    backbones = [finished("cnn", seed, test=0.7 + seed / 100, predictions=True) for seed in range(3)]
+    wanted = list(itertools.product(backbones, ("cae", "sae"), (4, 8)))
+    return [*backbones, *(coded(*each, examples=3) for each in wanted[:-1]), asked(*wanted[-1])]
+
+
+def part(out: Path, **words: Any) -> Part:
+    (found,) = analyse(read([out]), "title", "command", Asked(**words)).parts
+    return found
+
+
+def table(found: Part, key: str) -> Table:
+    (one,) = [each for each in found.tables if each.key == key]
+    return one
+
+
+def cells(found: Table) -> dict[str, list[str]]:
+    return {first.text: [cell.text for cell in rest] for first, *rest in found.rows}
+
+
+def words(picture: Picture) -> str:
+    root = ElementTree.fromstring(picture.svg)
+    return " ".join("".join(element.itertext()) for element in root.iter() if element.tag.endswith("}text"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_before_and_after_are_paired_by_seed_and_by_image(tmp_path: Path) -> None:
+    report = analyse(read([tmp_path]), "title", "command")
+    told = table(report.parts[0], "compression-test")
+    assert told.header == ("variant", "n", "before", "after", "difference", "95 % interval", "p", "p Holm", "lost:won")
+    line = cells(told)["cnn+cae-4"]
+    d = [(2 - lost) / 200 for lost in (20, 21, 22)]
+    test = stats.paired_t(d)
+    assert test.interval is not None
+    assert test.p is not None
+    low, high = (100 * end for end in test.interval)
+    assert line[:5] == ["3", "71.00", "61.50", "-9.50", f"{low:+.2f} to {high:+.2f}"]
+    assert line[7] == "20:2**, 21:2***, 22:2***"
+    assert stats.mcnemar(2, 20).exact < 0.005
+    found = [np.nan if row[6].value is None else row[6].value for row in told.rows]
+    assert [row[7].value for row in told.rows] == pytest.approx(list(stats.holm(found)))
+    captions = {metric: " ".join(table(report.parts[0], f"compression-{metric}").caption) for metric in ("test", "val")}
+    assert (
+        "its question: on this data set, over splits and seeds, does the code change the accuracy?" in captions["test"]
+    )
+    assert "do these trained networks on these images differ? It counts images, not trainings" in captions["test"]
+    assert "on new data of this kind and size, does the code" in captions["val"]
+    tests = list(csv.DictReader(io.StringIO(tables(report)["tests.csv"])))
+    (exact,) = [
+        float(each["p"])
+        for each in tests
+        if (each["variant"], each["baseline"], each["metric"]) == ("cnn+cae-4", "cnn", "test")
+        and each["test"] == "McNemar exact, seed 1"
+    ]
+    assert exact == stats.mcnemar(2, 21).exact
+    # What trains the one is nothing that the other could have had.
+    assert not any("differ in more than the model" in note for note in report.parts[0].notes)
+
+
+def test_the_backbones_own_runs_are_not_needed(tmp_path: Path, runs: list[Run]) -> None:
+    manifest.write(tmp_path, "s", "c", runs[3:], {"primary": {"variant": "cnn+cae-4", "baseline": "cnn", "margin": 1}})
+    there = analyse(read([tmp_path]), "", "")
+    assert {c.baseline.label for c in there.parts[0].compressed} == {"cnn"}
+    assert "by another sweep" not in there.parts[0].answers[0].declared
+    with_them = tables(there)
+    shutil.rmtree(tmp_path / "digits" / "cnn")
+    alone = analyse(read([tmp_path]), "", "")
+    assert {c.baseline.label for c in alone.parts[0].compressed} == {"cnn (before)"}
+    assert alone.parts[0].answers[0].sentences == there.parts[0].answers[0].sentences
+    without = tables(alone)
+    same = [name for name in without if "compression" in name or "classes" in name]
+    assert len(same) == 4 * (3 + 8)
+    for name in same:
+        assert without[name] == with_them[name], name
+    assert part(tmp_path, primary=("cnn+sae-4", "cnn")).answers
+
+
+def test_other_runs_than_those_it_stands_on_are_no_before(tmp_path: Path, runs: list[Run]) -> None:
+    shutil.rmtree(runs[0].folder)
+    found = part(tmp_path)
+    for each in found.compressed:  # with the three seeds that it recorded, and not with two of its backbone's
+        assert (each.baseline.label, len(each.pairs)) == ("cnn (before)", 2 if each.variant.label == "cnn+sae-8" else 3)
+
+
+def test_by_class_beside_the_papers_figures(tmp_path: Path, runs: list[Run]) -> None:
+    figures = {f"class {n}": each for n, each in enumerate(published(rows(PAPER)).classes.values())}
+    theirs = [{"class": name, "before": 100 * one, "after": 100 * other} for name, (one, other) in figures.items()]
+    manifest.write(tmp_path, "sweep", "command", runs[3:], {"published": theirs})
+    found = part(tmp_path)
+    told = table(found, "classes-4-test")
+    assert told.title == "cnn+sae-8 (2/3 runs): accuracy by class, before and after (test accuracy)"
+    assert "mean over 2/3 runs" in told.caption[0]
+    by_class = []
+    for run in runs[3:]:
+        if run.identity["model"] == {**run.identity["model"], "kind": "sae", "channels": 8} and run.result():
+            with np.load(run.folder / "predictions.npz") as arrays:
+                label = arrays["test_label"]
+                columns = [arrays[f"test_{name}"] == label for name in ("before", "class")]
+                by_class.append([[right[label == k].mean() for k in range(10)] for right in columns])
+    before, after = np.mean(by_class, axis=0)  # (10,) each
+    lines = cells(told)
+    assert list(lines) == [*(f"class {k}" for k in range(10)), "average"]
+    for k in (0, 7):
+        expected = [f"{100 * before[k]:.2f}", f"{100 * after[k]:.2f}", f"{100 * (after[k] - before[k]):+.2f}"]
+        assert lines[f"class {k}"][:3] == expected
+    assert lines["class 2"][4:] == ["75.00", "69.00", "-6.00"]
+    assert told.rows[-1][1].value == pytest.approx(before.mean())
+    assert lines["average"][4:] == ["82.40", "79.80", "-2.60"]  # the paper's own averages
+    assert len(table(found, "classes-4-val").header) == 5  # which are about test
+
+
+def test_the_curve_as_a_table(tmp_path: Path, runs: list[Run]) -> None:
+    manifest.write(tmp_path, "sweep", "command", runs[3:], None)
+    lines = cells(table(part(tmp_path), "compression"))
+    line = lines["cnn+cae-8"]
+    assert line[:6] == ["3", "87.5", "8 x 2 x 2", "32", "128", "0.0125"]
+    assert line[8] == f"{-100 * (10 + 11 + 12 - 6) / 600:+.2f}"
+    assert lines["cnn+sae-8"][0] == "2/3"
+
+
+def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finished: Make) -> None:
+    for seed in range(3):
+        finished("crnn", seed)
+    (contrast,) = part(tmp_path, vary=("kind",)).contrasts
+    names = {c.name for c in contrast.comparisons}
+    assert names == {"cnn+sae-4 - cnn+cae-4", "cnn+sae-8 - cnn+cae-8"}
+    found = part(tmp_path)
+    grids = {(c.grid.axis, c.grid.low, c.grid.high): c.comparisons for c in found.contrasts}
+    alone = {c.baseline.label for c in grids["model", "cnn", "cnn+autoencoder"]}
+    assert alone == {"cnn"}
+    assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # it stands on no CRNN
+    manifest.write(tmp_path, "s", "c", runs, {"tables": [{"vary": "kind", "from": "sae", "to": "cae"}]})
+    (declared,) = part(tmp_path).contrasts
+    assert {c.name for c in declared.comparisons} == {"cnn+cae-4 - cnn+sae-4", "cnn+cae-8 - cnn+sae-8"}
+    lines = cells(table(part(tmp_path), "table-1-test"))
+    assert lines["cae - sae, cnn+autoencoder"] == ["-3.00", "-1.50 (2/3 seeds)"]
+
+
+def test_one_alone_is_told_and_verified(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    below = finished("cnn", predictions=True)
+    run = coded(below, "cae", 4, examples=1)
+    shutil.rmtree(below.folder)
+    told = tmp_path / "told"
+    assert report(tmp_path, "--to", told) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 120
+    for sentence in (
+        "What the code saves and costs",
+        "n/a (one seed)",
+        "20:2**",
+        "accuracy by class, before and after",
+    ):
+        assert sentence in text, sentence
+    assert "nothing to compare it with" not in text
+    html = (told / "index.html").read_text(encoding="utf-8")
+    assert "Before and after compression" in html
+    assert "feature maps before and after the code" in html
+    assert report("--verify", tmp_path, "--to", told) == 0
+    path = run.folder / "result.json"
+    held = json.loads(path.read_text(encoding="utf-8"))
+    held["before"]["test/acc"] += 1e-7  # less than rounding
+    path.write_text(json.dumps(held), encoding="utf-8")
+    assert report("--verify", tmp_path, "--to", told) == 1
+    assert "predictions give test 0.750000 before, the result says 0.750000" in capsys.readouterr().out
+
+
+ALTERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "before": (
+        lambda held: held["before"].update({"test/acc": 0.5}),
+        "gives test/acc 0.750000 before, and result.json",
+    ),
+    "shape": (lambda held: held["code"].update(shape=[9, 2, 2]), "which the shapes of code and maps do not give"),
+    "compression": (lambda held: held["code"].update(compression=0.99), "and the shapes give 0.937500"),
+    "no backbone": (lambda held: held.pop("backbone"), "lacks 'backbone'"),
+    "no maps": (lambda held: held["maps"].update(shape=None), "does not have the shape of a result"),
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_what_was_altered_is_left_out(how: str, tmp_path: Path, finished: Make) -> None:
+    path = coded(finished("cnn", predictions=True), "cae", 4).folder / "result.json"
+    held = json.loads(path.read_text(encoding="utf-8"))
+    alter, sentence = ALTERED[how]
+    alter(held)
+    path.write_text(json.dumps(held), encoding="utf-8")
+    found = read([tmp_path])
+    assert [run.name for run in found.runs] == ["cnn"]
+    assert sentence in found.problems[0]
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
+    images = SimpleNamespace(
+        train_images=np.zeros((1000, 3, 4, 4), np.uint8), test_images=np.zeros((200, 3, 4, 4), np.uint8)
+    )
+    whole = part(tmp_path)
+    curve, drawn, alone = compression(whole), maps(whole, images), maps(whole, None)
+    assert curve is not None
+    assert drawn is not None
+    assert alone is not None
+    root = ElementTree.fromstring(curve.svg)
+    for kind, dots in (("cae", 6), ("sae", 5)):
+        (group,) = [element for element in root.iter() if element.get("id") == f"seeds-{kind}"]
+        assert sum(element.tag.endswith("}use") for element in group.iter()) == dots
+    assert "93.8 % 16 87.5 % 32" in words(curve) or "87.5 % 32 93.8 % 16" in words(curve)
+    assert "numbers kept of 256" in words(curve)
+    assert "test image 1, class 1: " in words(drawn)
+    assert "cnn+cae-4, seed 0: the 8 channels" in drawn.caption
+    assert alone.svg.count("<image") == drawn.svg.count("<image") - 2
+
+
+@pytest.mark.parametrize("examples", ["none", "infinite", "of another shape"])
+def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, finished: Make) -> None:
+    run = coded(finished("cnn", predictions=True), "cae", 4, examples=0 if examples == "none" else 2)
+    path = run.folder / "predictions.npz"
+    with np.load(path) as arrays:
+        columns: dict[str, Any] = dict(arrays)
+    if examples == "infinite":
+        columns["examples_maps"][0, 0] = np.inf
+    elif examples != "none":
+        columns["examples_rebuilt"] = columns["examples_rebuilt"][:1]
+    np.savez(path, **columns)
+    assert maps(part(tmp_path), None) is None
+    assert compression(part(tmp_path)) is None  # one size is no curve
+
+
+def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:
+    found = published(rows(PAPER))
+    assert not found.accuracies
+    before, after = (100 * np.mean(side) for side in zip(*found.classes.values(), strict=True))
+    assert (before, after) == (pytest.approx(82.4), pytest.approx(79.8))  # as the paper says
+    assert declaration({"published": rows(PAPER)}).published.classes["truck"] == (0.87, 0.82)
+    assert report("--published", PAPER) == 2
+    assert "got one of accuracies by class" in capsys.readouterr().err
+    for text, sentence in (
+        ("class,before\ncat,1\n", "must have the columns class, before, after, got no after"),
+        ("class,before,after\ncat,1,many\n", "with percentages, got row 1"),
+        ("class,before,after\ncat,1,101\n", "with percentages, got row 1"),
+        ("class,before,after\ncat,nan,10\n", "with percentages, got row 1"),
+        ("class,before,after\n", "must have a row of published figures, got none"),
+    ):
+        (tmp_path / "slip.csv").write_text(text, encoding="utf-8")
+        with pytest.raises(ReportError, match=sentence):
+            rows(tmp_path / "slip.csv")
