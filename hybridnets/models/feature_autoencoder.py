@@ -210,7 +210,7 @@ class FeatureAutoencoder(Classifier):
     def on_train_start(self) -> None:
         """Computes the maps of train and val once for all epochs, where nothing changes them and memory holds them.
 
-        It depends on what determines the run alone, so that a resumed one does the same: maps of a batch of 500 may differ in
+        It depends on what determines the run alone, so that a resumed one does the same: maps of a batch of 100 may differ in
         their last bits from those of a batch of 32.
         """
         trainer = self.trainer

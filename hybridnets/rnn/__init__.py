@@ -29,7 +29,7 @@ from torch import Tensor, nn
 __all__ = ["GRU", "LSTM", "RNN", "settle"]
 
 LARGEST = 1024  # layers, and units a layer
-FUSED_LARGEST = 128  # units up to which the kernels beat torch's matrix products
+FUSED_LARGEST = 256  # units up to which the kernels beat torch's matrix products
 BACKENDS = ("auto", "torch", "fused")
 MISSING = "needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
 Backend = Literal["auto", "torch", "fused"]

@@ -19,7 +19,7 @@ from hybridnets.runs.files import read_json
 from hybridnets.runs.store import Run
 from hybridnets.training.codes import Codes, CodesError
 
-AT_ONCE = 500  # images, as evaluation has them
+AT_ONCE = 100  # images, as evaluation has them
 
 
 class Predictor:
@@ -85,7 +85,7 @@ class Predictor:
 
     @torch.no_grad()
     def encode(self, images: Tensor | NDArray[Any], names: Sequence[str] | None = None) -> Codes:
-        """The device's side: the codes of images, made a batch of 500 at a time; a memory-mapped array is read so, too.
+        """The device's side: the codes of images, made a batch of 100 at a time; a memory-mapped array is read so, too.
 
         Args:
             images: As for `predict`.
