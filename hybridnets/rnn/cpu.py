@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from hybridnets.rnn import kernels
 
-__all__ = ["final", "probe", "shape_of"]
+__all__ = ["final", "probe", "shape_of", "spread"]
 
 Array = NDArray[Any]
 CELLS = {"RNN_TANH": kernels.RNN_TANH, "RNN_RELU": kernels.RNN_RELU, "LSTM": kernels.LSTM, "GRU": kernels.GRU}
@@ -250,10 +250,15 @@ _layout = functools.lru_cache(16)(_Layout)
 
 
 def _spread(which: int, tasks: int, numbers: Sequence[int], *arrays: Tensor, memory: int = 0) -> None:
+    """`spread` of PACK, UNPACK, FORWARD or BACKWARD."""
+    spread(kernels.worker(which, str(arrays[0].dtype).removeprefix("torch.")), tasks, numbers, *arrays, memory=memory)
+
+
+def spread(work: Any, tasks: int, numbers: Sequence[int], *arrays: Tensor, memory: int = 0) -> None:
     """Has as many threads as torch uses do a table's tasks, this one among them.
 
     Args:
-        which: PACK, UNPACK, FORWARD or BACKWARD.
+        work: What `kernels.compiled` made.
         tasks: How many there are.
         numbers: What the kernel knows besides its arrays.
         *arrays: Contiguous.
@@ -267,7 +272,6 @@ def _spread(which: int, tasks: int, numbers: Sequence[int], *arrays: Tensor, mem
     for array in arrays:
         words += (array.data_ptr(), *array.shape)
     table[: len(words)] = words
-    work = kernels.worker(which, str(arrays[0].dtype).removeprefix("torch."))
     if threads == 1 or tasks == 1:
         work.ctypes(table.ctypes.data)
     elif os.getpid() == FIRST and (team := _team()):

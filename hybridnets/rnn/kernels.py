@@ -64,52 +64,52 @@ _part: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 _jit: Any = numba.njit(**_part)
-_inline: Any = numba.njit(**_part, forceinline=True)
+inline: Any = numba.njit(**_part, forceinline=True)
 
 
-class _V:
+class V:
     """A vector in the making: arithmetic on it writes LLVM's instructions; multiply and add may fuse."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
-    def __add__(self, other: "_V | float") -> "_V":
+    def __add__(self, other: "V | float") -> "V":
         return self._do("fadd", other)
 
-    def __sub__(self, other: "_V | float") -> "_V":
+    def __sub__(self, other: "V | float") -> "V":
         return self._do("fsub", other)
 
-    def __rsub__(self, other: float) -> "_V":
+    def __rsub__(self, other: float) -> "V":
         return self.like(other) - self
 
-    def __mul__(self, other: "_V | float") -> "_V":
+    def __mul__(self, other: "V | float") -> "V":
         return self._do("fmul", other)
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def reciprocal(self) -> "_V":
-        return _V(self.builder, self.builder.fdiv(self.like(1.0).value, self.value))
+    def reciprocal(self) -> "V":
+        return V(self.builder, self.builder.fdiv(self.like(1.0).value, self.value))
 
-    def like(self, number: float) -> "_V":
-        return _V(self.builder, ir.Constant(self.value.type, [number] * self.value.type.count))
+    def like(self, number: float) -> "V":
+        return V(self.builder, ir.Constant(self.value.type, [number] * self.value.type.count))
 
-    def at_most(self, other: float) -> "_V":
+    def at_most(self, other: float) -> "V":
         return self._choose("<", other)
 
-    def at_least(self, other: float) -> "_V":
+    def at_least(self, other: float) -> "V":
         return self._choose(">", other)
 
-    def _do(self, operation: str, other: "_V | float") -> "_V":
-        other = other if isinstance(other, _V) else self.like(other)
-        return _V(self.builder, getattr(self.builder, operation)(self.value, other.value, flags=("contract",)))
+    def _do(self, operation: str, other: "V | float") -> "V":
+        other = other if isinstance(other, V) else self.like(other)
+        return V(self.builder, getattr(self.builder, operation)(self.value, other.value, flags=("contract",)))
 
-    def _choose(self, sign: str, other: float) -> "_V":  # a NaN compares false to everything and must stay
+    def _choose(self, sign: str, other: float) -> "V":  # a NaN compares false to everything and must stay
         bound = self.like(other).value
         beyond = self.builder.fcmp_ordered({"<": ">", ">": "<"}[sign], self.value, bound)
-        return _V(self.builder, self.builder.select(beyond, bound, self.value))
+        return V(self.builder, self.builder.select(beyond, bound, self.value))
 
 
-def _tanhs(xs: Sequence[_V]) -> list[_V]:
+def _tanhs(xs: Sequence[V]) -> list[V]:
     """Hyperbolic tangents, a step of all before the next step of any, as a processor looks ahead only so far.
 
     Source: Eigen's generic_fast_tanh_float, a rational minimax approximation on [-7.9, 7.9]: at most 1.5e-7 off.
@@ -128,7 +128,7 @@ def _tanhs(xs: Sequence[_V]) -> list[_V]:
     return [top * one for top, one in zip(tops, ones, strict=True)]
 
 
-def _reciprocals(xs: list[_V]) -> list[_V]:
+def _reciprocals(xs: list[V]) -> list[V]:
     """1 / x of each, one division for all; of up to four numbers of .004 to 1, whose product cannot underflow."""
     if len(xs) == 1:
         return [xs[0].reciprocal()]
@@ -138,7 +138,7 @@ def _reciprocals(xs: list[_V]) -> list[_V]:
     return _shares(left, both * b) + _shares(right, both * a)
 
 
-def _shares(xs: list[_V], one: _V) -> list[_V]:
+def _shares(xs: list[V], one: V) -> list[V]:
     """1 / x of each from 1 / (their product)."""
     if len(xs) == 1:
         return [one]
@@ -146,14 +146,14 @@ def _shares(xs: list[_V], one: _V) -> list[_V]:
     return _shares(left, one * _product(right)) + _shares(right, one * _product(left))
 
 
-def _product(xs: list[_V]) -> _V:
+def _product(xs: list[V]) -> V:
     result = xs[0]
     for x in xs[1:]:
         result = result * x
     return result
 
 
-def _by_lane(x: _V, name: str) -> _V:
+def _by_lane(x: V, name: str) -> V:
     builder, kind = x.builder, x.value.type
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind.element, [kind.element]), name)
     result = x.value
@@ -162,18 +162,18 @@ def _by_lane(x: _V, name: str) -> _V:
         result = builder.insert_element(
             result, builder.call(function, [builder.extract_element(x.value, index)]), index
         )
-    return _V(builder, result)
+    return V(builder, result)
 
 
-class _Rows:
-    """A Numba array whose last axis is the lanes, inside an intrinsic: `rows[t, u]` is a vector."""
+class Rows:
+    """A Numba array whose last axis is the lanes, inside an intrinsic: `rows[t, u]` is a vector, which begins at `[t, u, 0]`."""
 
-    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any, lanes: int | None = None) -> None:
         self.context, self.builder, self.kind = context, builder, kind
         self.array = context.make_array(kind)(context, builder, value)
         element = context.get_value_type(kind.dtype)
         self.bytes = kind.dtype.bitwidth // 8
-        self.vector = ir.VectorType(element, VECTOR // self.bytes)
+        self.vector = ir.VectorType(element, lanes or VECTOR // self.bytes)
 
     def pointer(self, *index: Any) -> Any:
         whole = [self.integer(i) for i in index] + [self.integer(0)] * (self.kind.ndim - len(index))
@@ -188,52 +188,57 @@ class _Rows:
     def size(self, axis: int) -> Any:
         return self.builder.extract_value(self.array.shape, axis)
 
-    def __getitem__(self, index: tuple[Any, ...]) -> _V:
+    def __getitem__(self, index: tuple[Any, ...]) -> V:
         pointer = self.builder.bitcast(self.pointer(*index), self.vector.as_pointer())
-        return _V(self.builder, self.builder.load(pointer, align=self.bytes))
+        return V(self.builder, self.builder.load(pointer, align=self.bytes))
 
-    def __setitem__(self, index: tuple[Any, ...], value: _V) -> None:
+    def __setitem__(self, index: tuple[Any, ...], value: V) -> None:
         pointer = self.builder.bitcast(self.pointer(*index), self.vector.as_pointer())
         self.builder.store(value.value, pointer, align=self.bytes)
 
-    def splat(self, *index: Any) -> _V:
+    def splat(self, *index: Any) -> V:
         """One number of an array of weights, in all lanes."""
         number = self.builder.load(self.pointer(*index))
         one = self.builder.insert_element(
             ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
         )
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        return _V(self.builder, self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask))
+        return V(self.builder, self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask))
 
-    def slots(self, values: Sequence[_V]) -> "_Slots":
+    def slots(self, values: Sequence[V]) -> "_Slots":
         return _Slots(self, values)
 
 
 class _Slots:
     """Sums that a loop carries; LLVM keeps them in registers."""
 
-    def __init__(self, rows: _Rows, values: Sequence[_V]) -> None:
+    def __init__(self, rows: Rows, values: Sequence[V]) -> None:
         self.builder = rows.builder
         self.places = [cgutils.alloca_once(self.builder, rows.vector) for _ in values]
         for place, value in zip(self.places, values, strict=True):
             self.builder.store(value.value, place)
 
-    def __getitem__(self, i: int) -> _V:
-        return _V(self.builder, self.builder.load(self.places[i]))
+    def __getitem__(self, i: int) -> V:
+        return V(self.builder, self.builder.load(self.places[i]))
 
-    def __setitem__(self, i: int, value: _V) -> None:
+    def __setitem__(self, i: int, value: V) -> None:
         self.builder.store(value.value, self.places[i])
 
 
-def _vectors(body: Callable[..., None]) -> Any:
-    """A Numba function whose instructions `body` writes; its arguments are arrays, as `_Rows`, and whole numbers."""
+def vectors(body: Callable[..., None], lanes: int | None = None) -> Any:
+    """A Numba function whose instructions `body` writes; its arguments are arrays, as `Rows`, and whole numbers.
+
+    Args:
+        body: What writes them, when Numba compiles a caller.
+        lanes: Numbers a vector, of every array; None for `VECTOR` bytes.
+    """
 
     def typing(_: Any, *arguments: Any) -> Any:
         kinds = [kind if isinstance(kind, types.Array) else types.intp for kind in arguments]
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pairs = zip(signature.args, values, strict=True)
-            body(*[_Rows(context, builder, k, v) if isinstance(k, types.Array) else v for k, v in pairs])
+            body(*[Rows(context, builder, k, v, lanes) if isinstance(k, types.Array) else v for k, v in pairs])
             return context.get_dummy_value()
 
         return types.void(*kinds), codegen
@@ -246,19 +251,19 @@ def _vectors(body: Callable[..., None]) -> Any:
     return intrinsic(named)
 
 
-def _tile(z: _Rows, tile: Any) -> list[Any]:
+def _tile(z: Rows, tile: Any) -> list[Any]:
     """The units of a tile."""
     return [z.builder.add(z.builder.mul(tile, z.integer(UNITS)), z.integer(i)) for i in range(UNITS)]
 
 
-def _rows(z: _Rows, u: Any, units: Any) -> list[Any]:
+def _rows(z: Rows, u: Any, units: Any) -> list[Any]:
     """The rows of the four gates of a unit."""
     return [z.builder.add(z.builder.mul(units, z.integer(gate)), u) for gate in range(4)]
 
 
 def _sums(
-    gates: int, each: int, w: _Rows, tile: Any, x: _Rows, s: Any, columns: Any, h: _Rows, before: Any, units: Any
-) -> list[list[_V]]:
+    gates: int, each: int, w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, units: Any
+) -> list[list[V]]:
     """Bias + w x[s] + w h[before] of a tile's units, by unit and gate; the first `each` gates read x, the last h."""
     builder = x.builder
     found = x.slots([w.splat(tile, 0, i) for i in range(gates * UNITS)])
@@ -280,36 +285,36 @@ def _sums(
 # into z[t] and, of an LSTM, tanh(c[after]) into tc[t].
 
 
-@_vectors
+@vectors
 def _rnn_tanh(
-    w: _Rows, tile: Any, x: _Rows, s: Any, columns: Any, h: _Rows, before: Any, after: Any, units: Any
+    w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any
 ) -> None:
     sums = _sums(1, 1, w, tile, x, s, columns, h, before, units)
     for u, value in zip(_tile(h, tile), _tanhs([total for (total,) in sums]), strict=True):
         h[after, u] = value
 
 
-@_vectors
+@vectors
 def _rnn_relu(
-    w: _Rows, tile: Any, x: _Rows, s: Any, columns: Any, h: _Rows, before: Any, after: Any, units: Any
+    w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any
 ) -> None:
     sums = _sums(1, 1, w, tile, x, s, columns, h, before, units)
     for u, (total,) in zip(_tile(h, tile), sums, strict=True):
         h[after, u] = total.at_least(0.0)
 
 
-@_vectors
+@vectors
 def _lstm(
-    z: _Rows,
+    z: Rows,
     t: Any,
-    w: _Rows,
+    w: Rows,
     tile: Any,
-    x: _Rows,
+    x: Rows,
     s: Any,
     columns: Any,
-    h: _Rows,
-    c: _Rows,
-    tc: _Rows,
+    h: Rows,
+    c: Rows,
+    tc: Rows,
     before: Any,
     after: Any,
     units: Any,
@@ -334,16 +339,16 @@ def _lstm(
             tc[t, u] = value
 
 
-@_vectors
+@vectors
 def _gru(
-    z: _Rows,
+    z: Rows,
     t: Any,
-    w: _Rows,
+    w: Rows,
     tile: Any,
-    x: _Rows,
+    x: Rows,
     s: Any,
     columns: Any,
-    h: _Rows,
+    h: Rows,
     before: Any,
     after: Any,
     units: Any,
@@ -362,7 +367,7 @@ def _gru(
                 z[t, row] = value
 
 
-@_inline
+@inline
 def _step(
     cell: int,
     w: Array,
@@ -412,8 +417,8 @@ def _control(write: bool) -> Any:
 
 
 _get_control: Any
-_set_control: Any
-_get_control, _set_control = _control(write=False), _control(write=True)
+set_control: Any
+_get_control, set_control = _control(write=False), _control(write=True)
 
 
 @_jit
@@ -445,14 +450,14 @@ def unpack(dx: Array, block: int, out: Array) -> None:
                 out[block * lanes + lane, t, k] = total
 
 
-@_vectors
-def _copy(a: _Rows, i: Any, j: Any, b: _Rows, m: Any, n: Any) -> None:
+@vectors
+def _copy(a: Rows, i: Any, j: Any, b: Rows, m: Any, n: Any) -> None:
     a[i, j] = b[m, n]
 
 
-@_vectors
-def _zero(a: _Rows, i: Any, j: Any) -> None:
-    a[i, j] = _V(a.builder, ir.Constant(a.vector, [0.0] * a.vector.count))
+@vectors
+def _zero(a: Rows, i: Any, j: Any) -> None:
+    a[i, j] = V(a.builder, ir.Constant(a.vector, [0.0] * a.vector.count))
 
 
 @_jit
@@ -508,23 +513,23 @@ def forward(
             _copy(h, 0, u, h, 1, u)
 
 
-@_vectors
-def _rnn_tanh_back(z: _Rows, t: Any, h: _Rows, after: Any, dh: _Rows, u: Any) -> None:
+@vectors
+def _rnn_tanh_back(z: Rows, t: Any, h: Rows, after: Any, dh: Rows, u: Any) -> None:
     value = h[after, u]
     z[t, u] = dh[0, u] * (1.0 - value * value)
     dh[0, u] = value.like(0.0)
 
 
-@_vectors
-def _rnn_relu_back(z: _Rows, t: Any, h: _Rows, after: Any, dh: _Rows, u: Any) -> None:
+@vectors
+def _rnn_relu_back(z: Rows, t: Any, h: Rows, after: Any, dh: Rows, u: Any) -> None:
     zero = dh[0, u].like(0.0)
     alive = z.builder.fcmp_unordered(">", h[after, u].value, zero.value)
-    z[t, u] = _V(z.builder, z.builder.select(alive, dh[0, u].value, zero.value))
+    z[t, u] = V(z.builder, z.builder.select(alive, dh[0, u].value, zero.value))
     dh[0, u] = zero
 
 
-@_vectors
-def _lstm_back(z: _Rows, t: Any, c: _Rows, tc: _Rows, dh: _Rows, dc: _Rows, u: Any, units: Any) -> None:
+@vectors
+def _lstm_back(z: Rows, t: Any, c: Rows, tc: Rows, dh: Rows, dc: Rows, u: Any, units: Any) -> None:
     rows = _rows(z, u, units)
     i, f, g, o = (z[t, row] for row in rows)
     squashed, up = tc[t, u], dh[0, u]
@@ -537,8 +542,8 @@ def _lstm_back(z: _Rows, t: Any, c: _Rows, tc: _Rows, dh: _Rows, dc: _Rows, u: A
     dh[0, u] = up.like(0.0)
 
 
-@_vectors
-def _gru_back(z: _Rows, t: Any, h: _Rows, dh: _Rows, u: Any, units: Any) -> None:
+@vectors
+def _gru_back(z: Rows, t: Any, h: Rows, dh: Rows, u: Any, units: Any) -> None:
     rows = _rows(z, u, units)
     new, reset, update, state = (z[t, row] for row in rows)
     up = dh[0, u]
@@ -550,8 +555,8 @@ def _gru_back(z: _Rows, t: Any, h: _Rows, dh: _Rows, u: Any, units: Any) -> None
     dh[0, u] = up * update
 
 
-@_vectors
-def _down(dh: _Rows, w: _Rows, tile: Any, z: _Rows, t: Any, first: Any, count: Any) -> None:
+@vectors
+def _down(dh: Rows, w: Rows, tile: Any, z: Rows, t: Any, first: Any, count: Any) -> None:
     """dh += w z[t], of one tile of units."""
     builder = z.builder
     units = [builder.add(builder.mul(tile, z.integer(TILE)), z.integer(i)) for i in range(TILE)]
@@ -567,13 +572,13 @@ def _down(dh: _Rows, w: _Rows, tile: Any, z: _Rows, t: Any, first: Any, count: A
 def _inputs(wide: int) -> Any:
     """Of so many columns."""
 
-    @_vectors
-    def inputs(dx: _Rows, s: Any, way: Any, k: Any, w: _Rows, z: _Rows, t: Any, steps: Any) -> None:
+    @vectors
+    def inputs(dx: Rows, s: Any, way: Any, k: Any, w: Rows, z: Rows, t: Any, steps: Any) -> None:
         """dx[s + way * t, k] = w z[t], of one tile of steps, as far as there are so many, and columns."""
         builder = z.builder
         ts = [builder.add(t, z.integer(i)) for i in range(EDGE)]
         columns = [builder.add(k, z.integer(i)) for i in range(wide)]
-        found = z.slots([_V(builder, ir.Constant(z.vector, [0.0] * z.vector.count))] * (EDGE * wide))
+        found = z.slots([V(builder, ir.Constant(z.vector, [0.0] * z.vector.count))] * (EDGE * wide))
         with cgutils.for_range(builder, w.size(1)) as loop:
             left = [z[i, loop.index] for i in ts]
             right = [w.splat(column, loop.index) for column in columns]
@@ -591,7 +596,7 @@ def _inputs(wide: int) -> Any:
 _edge_inputs, _two_inputs, _one_input = _inputs(EDGE), _inputs(2), _inputs(1)
 
 
-@_inline
+@inline
 def _up(dx: Array, s: int, way: int, w: Array, z: Array, steps: int) -> None:
     """dx = w z of a chunk's steps."""
     for t in range(0, steps, EDGE):
@@ -609,8 +614,8 @@ def _up(dx: Array, s: int, way: int, w: Array, z: Array, steps: int) -> None:
 def _products(wide: int) -> Any:
     """Of so many columns."""
 
-    @_vectors
-    def products(a: _Rows, r: Any, k: Any, z: _Rows, first: Any, x: _Rows, s: Any, way: Any, steps: Any) -> None:
+    @vectors
+    def products(a: Rows, r: Any, k: Any, z: Rows, first: Any, x: Rows, s: Any, way: Any, steps: Any) -> None:
         """a[r, k] += z[t, first + r] x[s + way * t, k] over a chunk's steps, of one tile of rows and columns."""
         builder = z.builder
         rows = [builder.add(r, z.integer(i)) for i in range(EDGE)]
@@ -633,7 +638,7 @@ def _products(wide: int) -> Any:
 _edge_products, _two_products, _one_product = _products(EDGE), _products(2), _products(1)
 
 
-@_inline
+@inline
 def _outer(a: Array, z: Array, first: int, x: Array, s: int, way: int, steps: int) -> None:
     """a += z x over a chunk's steps, in blocks of columns that stay in the first cache."""
     for block in range(0, a.shape[1], BLOCK):
@@ -650,12 +655,12 @@ def _outer(a: Array, z: Array, first: int, x: Array, s: int, way: int, steps: in
                 _one_product(a, r, k, z, first, x, s, way, steps)
 
 
-@_vectors
-def _add(a: _Rows, i: Any, j: Any, b: _Rows, m: Any, n: Any, o: Any) -> None:
+@vectors
+def _add(a: Rows, i: Any, j: Any, b: Rows, m: Any, n: Any, o: Any) -> None:
     a[i, j] = a[i, j] + b[m, n, o]
 
 
-@_inline
+@inline
 def _flatten(dw: Array, n: int, sums: Array) -> None:
     """The sums over lanes, one after another."""
     for r in range(sums.shape[0]):
@@ -768,7 +773,7 @@ def backward(
 PACK, UNPACK, FORWARD, BACKWARD = range(4)
 TABLE = 64  # whole numbers, of which some at the end are left
 NUMBERS = 5
-_HEAD = 3 + NUMBERS
+HEAD = 3 + NUMBERS
 
 
 def _pointer(_: Any, number: Any) -> Any:
@@ -792,35 +797,35 @@ def _next(_: Any, table: Any, place: Any) -> Any:
 
 
 _address: Any = intrinsic(_pointer)
-_claim: Any = intrinsic(_next)
-_cfunc: Any = numba.cfunc
+claim: Any = intrinsic(_next)
+compiled: Any = numba.cfunc("void(voidptr)", cache=True, error_model="numpy", boundscheck=False)
 
 
-@_inline
-def _flush() -> Any:
+@inline
+def flush() -> Any:
     """Lets denormal numbers count as zero on this thread; returns its setting until then."""
     setting = _get_control()
-    _set_control(numba.uint32(setting | numba.uint32(0x8040)))
+    set_control(numba.uint32(setting | numba.uint32(0x8040)))
     return setting
 
 
-@_inline
-def _three(table: Array, at: int, dtype: Any) -> Array:
+@inline
+def three_axes(table: Array, at: int, dtype: Any) -> Array:
     return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3]), dtype)
 
 
-@_inline
-def _four(table: Array, at: int, dtype: Any) -> Array:
+@inline
+def four_axes(table: Array, at: int, dtype: Any) -> Array:
     return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3], table[at + 4]), dtype)
 
 
-@_inline
+@inline
 def _five(table: Array, at: int, dtype: Any) -> Array:
     sizes = table[at + 1], table[at + 2], table[at + 3], table[at + 4], table[at + 5]
     return carray(_address(table[at]), sizes, dtype)
 
 
-@_inline
+@inline
 def _cut(own: Array, at: int, rows: int, columns: int, lanes: int) -> tuple[Array, int]:
     """The next of a thread's working memory, and where the one after it begins."""
     end = at + rows * columns * lanes
@@ -829,73 +834,73 @@ def _cut(own: Array, at: int, rows: int, columns: int, lanes: int) -> tuple[Arra
 
 def _pack(dtype: Any) -> Any:
     def work(data: Any) -> None:
-        table, setting = carray(data, (TABLE,), np.int64), _flush()
-        x, out = _three(table, _HEAD, dtype), _four(table, _HEAD + 4, dtype)
-        task = _claim(table, 0)
+        table, setting = carray(data, (TABLE,), np.int64), flush()
+        x, out = three_axes(table, HEAD, dtype), four_axes(table, HEAD + 4, dtype)
+        task = claim(table, 0)
         while task < table[2]:
             pack(x, task, out[task])
-            task = _claim(table, 0)
-        _set_control(setting)
+            task = claim(table, 0)
+        set_control(setting)
 
     return work
 
 
 def _unpack(dtype: Any) -> Any:
     def work(data: Any) -> None:
-        table, setting = carray(data, (TABLE,), np.int64), _flush()
-        dx, out = _five(table, _HEAD, dtype), _three(table, _HEAD + 6, dtype)
-        task = _claim(table, 0)
+        table, setting = carray(data, (TABLE,), np.int64), flush()
+        dx, out = _five(table, HEAD, dtype), three_axes(table, HEAD + 6, dtype)
+        task = claim(table, 0)
         while task < table[2]:
             unpack(dx[task], task, out)
-            task = _claim(table, 0)
-        _set_control(setting)
+            task = claim(table, 0)
+        set_control(setting)
 
     return work
 
 
 def _forward(dtype: Any) -> Any:
     def work(data: Any) -> None:
-        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        table, setting = carray(data, (TABLE,), np.int64), flush()
         cell, real, directions, rows, units = table[3], table[4], table[5], table[6], table[7]
-        w = _four(table, _HEAD, dtype)
-        x = _four(table, _HEAD + 5, dtype)
-        y = _four(table, _HEAD + 10, dtype)
-        states = _five(table, _HEAD + 15, dtype)
-        last = _four(table, _HEAD + 21, dtype)
+        w = four_axes(table, HEAD, dtype)
+        x = four_axes(table, HEAD + 5, dtype)
+        y = four_axes(table, HEAD + 10, dtype)
+        states = _five(table, HEAD + 15, dtype)
+        last = four_axes(table, HEAD + 21, dtype)
         lanes = x.shape[3]
-        own = _three(table, _HEAD + 26, dtype)[_claim(table, 1), 0]
+        own = three_axes(table, HEAD + 26, dtype)[claim(table, 1), 0]
         z, at = _cut(own, 0, 1, rows + 1, lanes)
         h, at = _cut(own, at, 2, units + 1, lanes)
         c, at = _cut(own, at, 2, units, lanes)
         tc, at = _cut(own, at, 1, units, lanes)
-        task = _claim(table, 0)
+        task = claim(table, 0)
         while task < table[2]:
             block, d = task // directions, task % directions
             forward(cell, d == 1, real, w[d], x[block], y[block], d * real, states[d, block], z, h, c, tc)
             for u in range(real):
                 for lane in range(lanes):
                     last[block, d, u, lane] = h[0, u, lane]
-            task = _claim(table, 0)
-        _set_control(setting)
+            task = claim(table, 0)
+        set_control(setting)
 
     return work
 
 
 def _backward(dtype: Any) -> Any:
     def work(data: Any) -> None:
-        table, setting = carray(data, (TABLE,), np.int64), _flush()
+        table, setting = carray(data, (TABLE,), np.int64), flush()
         cell, real, directions, rows, units = table[3], table[4], table[5], table[6], table[7]
-        w = _four(table, _HEAD, dtype)
-        w_state = _four(table, _HEAD + 5, dtype)
-        w_input = _three(table, _HEAD + 10, dtype)
-        x = _four(table, _HEAD + 14, dtype)
-        up = _four(table, _HEAD + 19, dtype)
-        dy = _five(table, _HEAD + 24, dtype)
-        states = _five(table, _HEAD + 30, dtype)
-        dx = _five(table, _HEAD + 36, dtype)
-        dw = _three(table, _HEAD + 42, dtype)
+        w = four_axes(table, HEAD, dtype)
+        w_state = four_axes(table, HEAD + 5, dtype)
+        w_input = three_axes(table, HEAD + 10, dtype)
+        x = four_axes(table, HEAD + 14, dtype)
+        up = four_axes(table, HEAD + 19, dtype)
+        dy = _five(table, HEAD + 24, dtype)
+        states = _five(table, HEAD + 30, dtype)
+        dx = _five(table, HEAD + 36, dtype)
+        dw = three_axes(table, HEAD + 42, dtype)
         lanes, reading = x.shape[3], w_state.shape[2]
-        own = _three(table, _HEAD + 46, dtype)[_claim(table, 1), 0]
+        own = three_axes(table, HEAD + 46, dtype)[claim(table, 1), 0]
         z, at = _cut(own, 0, CHUNK, rows + 1, lanes)
         h, at = _cut(own, at, CHUNK + 1, units + 1, lanes)
         c, at = _cut(own, at, CHUNK + 1, units, lanes)
@@ -904,7 +909,7 @@ def _backward(dtype: Any) -> Any:
         dc, at = _cut(own, at, 1, units, lanes)
         a, at = _cut(own, at, rows, x.shape[2], lanes)
         b, at = _cut(own, at, reading, units, lanes)
-        task = _claim(table, 0)
+        task = claim(table, 0)
         while task < table[2]:
             block, d = task // directions, task % directions
             for u in range(dh.shape[1]):
@@ -914,8 +919,8 @@ def _backward(dtype: Any) -> Any:
                 *(cell, d == 1, real, w[d], w_state[d], w_input[d], x[block], dy[block], d * real),
                 *(states[d, block], dx[block, d], dw[block, d], z, h, c, tc, dh, dc, a, b),
             )
-            task = _claim(table, 0)
-        _set_control(setting)
+            task = claim(table, 0)
+        set_control(setting)
 
     return work
 
@@ -936,4 +941,4 @@ def worker(which: int, name: str) -> Any:
     Gradients that fade become denormal numbers, on which x86 is slow: here they count as zero, by a setting of each thread's.
     """
     work = (_pack, _unpack, _forward, _backward)[which](np.float32 if name == "float32" else np.float64)
-    return _cfunc("void(voidptr)", cache=True, error_model="numpy", boundscheck=False)(work)
+    return compiled(work)
