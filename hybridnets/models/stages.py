@@ -1,9 +1,12 @@
 """The stages that the architectures share: convolutional features, dense encoder-decoder, sequence."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
+
+from hybridnets.rnn import Chooses, load
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -12,6 +15,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "none": nn.Identity,
 }
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Flatten(nn.Module):
@@ -22,8 +27,11 @@ class Flatten(nn.Module):
         return maps.permute(0, 2, 3, 1).flatten(1)
 
 
-class Features(nn.Sequential):
+class Features(Chooses, nn.Sequential):
     """Blocks of 3x3 convolution, batch normalisation and 2x2 pooling, then `Flatten`: (B, C, H, W) to (B, size).
+
+    On a CPU in float32 one operation does what follows a block's convolution (`hybridnets.models.pooled`), several times faster
+    than torch's layers, where Numba is installed and the activation is relu. Its numbers are theirs up to rounding.
 
     Each block halves height and width. Where the activation stands is not stated in the paper; here it belongs to the
     convolution, as Keras's `activation=` does, and comes before the batch normalisation.
@@ -40,6 +48,8 @@ class Features(nn.Sequential):
     Source:
         Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder, table 1.
     """
+
+    own = "pooled"
 
     def __init__(
         self, image_shape: Sequence[int], channels: Sequence[int], activation: str, batch_norm_momentum: float
@@ -65,11 +75,25 @@ class Features(nn.Sequential):
         keras_initialisation(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps of images, flattened, (B, C, H, W) to (B, size)."""
+        return self.flat(self.maps(images))
+
     def maps(self, images: Tensor) -> Tensor:
         """The maps before they are flattened, (B, C, H, W) to (B, channels, H', W')."""
-        for layer in list(self)[:-1]:
-            images = layer(images)
+        layers = list(self)[:-1]
+        for convolution, *rest in zip(*[iter(layers)] * 4, strict=True):
+            images = convolution(images)
+            if self.backend != "torch" and _one_operation(images, *rest) and (fast := self.fast()):
+                images = fast.pooled(images, rest[1])
+                continue
+            for layer in rest:
+                images = layer(images)
         return images
+
+    def fast(self) -> ModuleType | None:
+        """The module of the operation that stands for three layers; None where it does not work."""
+        return load("hybridnets.models.pooled", "convolution blocks compute by torch, as the faster operation")[0]
 
     def flat(self, maps: Tensor) -> Tensor:
         """Maps flattened, (B, channels, H', W') to (B, size)."""
@@ -175,6 +199,26 @@ class Head(nn.Linear):
     def reset_parameters(self) -> None:
         """Glorot uniform weights and zero biases."""
         keras_initialisation(self)
+
+
+def _one_operation(x: Tensor, activation: nn.Module, norm: nn.Module, pool: nn.Module) -> bool:
+    """Whether three layers that follow a convolution are what one operation computes, and nobody looks in between."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and min(x.shape) > 0
+        and min(x.shape[2:]) > 1  # torch's layers refuse it
+        and type(activation) is nn.ReLU
+        and type(norm) is nn.BatchNorm2d  # none that is synchronised between processes
+        and norm.momentum is not None
+        and norm.weight is not None
+        and norm.running_mean is not None
+        and norm.weight.dtype == torch.float32
+        and not any(getattr(layer, hooks) for layer in (activation, norm, pool) for hooks in HOOKS)
+    )
 
 
 def keras_initialisation(module: nn.Module) -> None:

@@ -17,6 +17,7 @@ A layer of your own needs no more than the contract: a module built as `layer(in
 """
 
 import functools
+import importlib
 import importlib.util
 import logging
 import threading
@@ -26,7 +27,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRU", "LSTM", "RNN", "settle"]
+__all__ = ["GRU", "LSTM", "RNN", "Chooses", "load", "settle"]
 
 LARGEST = 1024  # layers, and units a layer
 FUSED_LARGEST = 256  # units up to which the kernels beat torch's matrix products
@@ -37,12 +38,27 @@ Backend = Literal["auto", "torch", "fused"]
 log = logging.getLogger("hybridnets")
 
 
-class _Keras(nn.RNNBase):
+class Chooses(nn.Module):
+    """Layers that torch computes or, where they fit and work, kernels of their own.
+
+    Attributes:
+        backend: auto, torch or the kernels' name.
+        own: That name.
+    """
+
+    backend: str = "auto"
+    own = "fused"
+
+    def fast(self) -> ModuleType | None:
+        """The kernels' module, loaded at the first call; None where they do not fit, or do not work, which is logged once."""
+        raise NotImplementedError
+
+
+class _Keras(Chooses, nn.RNNBase):
     """Keras's initialisation, bias and final output for torch's layer that stands next in the bases."""
 
     one_bias = True
     forget_bias = 0.0
-    backend: str = "auto"
 
     def reset_parameters(self) -> None:
         """Draws the weights as Keras does; torch's constructor calls it last."""
@@ -63,6 +79,10 @@ class _Keras(nn.RNNBase):
     def output_size(self) -> int:
         """Features of the final output, D * H."""
         return self.hidden_size * (2 if self.bidirectional else 1)
+
+    def fast(self) -> ModuleType | None:
+        """The kernels' module, where they are faster than torch's matrix products."""
+        return _recurrent()[0] if self.hidden_size <= FUSED_LARGEST else None
 
     def forward(self, sequence: Tensor) -> Tensor:
         """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first.
@@ -187,16 +207,17 @@ def settle(model: nn.Module, device: str, before: str | None) -> str | None:
     Args:
         model: Any module.
         device: Where it will compute, in torch's words.
-        before: What they computed by in the part of the run that is behind; None at its beginning.
+        before: What this said in the part of the run that is behind; None at its beginning.
 
     Returns:
-        torch or fused, or both where the layers differ; None for a model without such layers.
+        What they compute by, torch or kernels' names, joined by " and " where they differ; None for a model without such
+        layers.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, _Keras)]
+    layers = [layer for layer in model.modules() if isinstance(layer, Chooses)]
     for layer in layers:
         if layer.backend == "auto":
-            fits = device == "cpu" and layer.hidden_size <= FUSED_LARGEST and before != "torch"
-            layer.backend = "fused" if fits and _kernels()[0] else "torch"
+            fits = device == "cpu" and (before is None or layer.own in before.split(" and "))
+            layer.backend = layer.own if fits and layer.fast() else "torch"
     return " and ".join(sorted({layer.backend for layer in layers})) or None
 
 
@@ -216,12 +237,12 @@ def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
     kind: torch.dtype = layer.weight_ih_l0.dtype  # type: ignore[assignment]
     fits = sequence.device.type == "cpu" and kind in (torch.float32, torch.float64)
     if layer.backend == "auto":
-        return _kernels()[0] if fits and layer.hidden_size <= FUSED_LARGEST else None
+        return layer.fast() if fits else None
     if not fits:
         raise ValueError(
             f"backend=fused computes float32 or float64 on a CPU, not {kind} on {sequence.device}: take backend=auto"
         )
-    module, reason = _kernels()
+    module, reason = _recurrent()
     if module is None:
         raise ValueError(f"backend=fused {reason}")
     return module
@@ -242,25 +263,33 @@ def _by_kernels(cpu: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
     return result.to(result_kind)
 
 
-def _kernels() -> tuple[ModuleType | None, str]:
-    """The kernels' module, or None and why not, which is logged once."""
+def _recurrent() -> tuple[ModuleType | None, str]:
+    return load("hybridnets.rnn.cpu", "recurrent layers compute by torch, as the faster backend=fused")
+
+
+def load(module: str, what: str) -> tuple[ModuleType | None, str]:
+    """A module of kernels, imported and found to work, or None and why not, which is logged once.
+
+    Args:
+        module: Its name; its `probe` raises where it does not work.
+        what: Words for the log, which the reason follows.
+    """
     with _lock:
-        return _load()
+        return _load(module, what)
 
 
 _lock = threading.Lock()
 
 
 @functools.cache
-def _load() -> tuple[ModuleType | None, str]:
+def _load(module: str, what: str) -> tuple[ModuleType | None, str]:
     try:
-        from hybridnets.rnn import cpu  # imports Numba, which takes half a second
-
-        cpu.probe()
+        found = importlib.import_module(module)  # imports Numba, which takes half a second
+        found.probe()
     except Exception as error:
         text = " ".join(str(error).split())
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+        missing = isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite")
         reason = MISSING if missing else f"does not work on this machine: {type(error).__name__}: {text}"
-        log.warning("recurrent layers compute by torch, as the faster backend=fused %s", reason)
+        log.warning("%s %s", what, reason)
         return None, reason
-    return cpu, ""
+    return found, ""

@@ -33,6 +33,27 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+# For `hybridnets.rnn.cpu`; V and Rows, beside these, are what bodies of `vectors` are written in.
+__all__ = [
+    *(
+        "BACKWARD",
+        "CHUNK",
+        "EDGE",
+        "FORWARD",
+        "GRU",
+        "HEAD",
+        "LSTM",
+        "NUMBERS",
+        "PACK",
+        "RNN_RELU",
+        "RNN_TANH",
+        "TABLE",
+        "TILE",
+    ),
+    *("UNITS", "UNPACK", "VECTOR"),
+    *("claim", "compiled", "flush", "four_axes", "inline", "memory", "set_control", "three_axes", "vectors", "worker"),
+]
+
 Array = NDArray[Any]
 VECTOR = 64  # bytes
 CHUNK = 16  # steps between two saved states
@@ -166,7 +187,7 @@ def _by_lane(x: V, name: str) -> V:
 
 
 class Rows:
-    """A Numba array whose last axis is the lanes, inside an intrinsic: `rows[t, u]` is a vector, which begins at `[t, u, 0]`."""
+    """A Numba array that ends in the lanes, inside an intrinsic: `rows[t, u]` is a vector, `rows[t, u, 7]` the one from 7."""
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any, lanes: int | None = None) -> None:
         self.context, self.builder, self.kind = context, builder, kind
@@ -286,18 +307,14 @@ def _sums(
 
 
 @vectors
-def _rnn_tanh(
-    w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any
-) -> None:
+def _rnn_tanh(w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any) -> None:
     sums = _sums(1, 1, w, tile, x, s, columns, h, before, units)
     for u, value in zip(_tile(h, tile), _tanhs([total for (total,) in sums]), strict=True):
         h[after, u] = value
 
 
 @vectors
-def _rnn_relu(
-    w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any
-) -> None:
+def _rnn_relu(w: Rows, tile: Any, x: Rows, s: Any, columns: Any, h: Rows, before: Any, after: Any, units: Any) -> None:
     sums = _sums(1, 1, w, tile, x, s, columns, h, before, units)
     for u, (total,) in zip(_tile(h, tile), sums, strict=True):
         h[after, u] = total.at_least(0.0)
@@ -798,7 +815,8 @@ def _next(_: Any, table: Any, place: Any) -> Any:
 
 _address: Any = intrinsic(_pointer)
 claim: Any = intrinsic(_next)
-compiled: Any = numba.cfunc("void(voidptr)", cache=True, error_model="numpy", boundscheck=False)
+_cfunc: Any = numba.cfunc
+compiled = _cfunc("void(voidptr)", cache=True, error_model="numpy", boundscheck=False)
 
 
 @inline
@@ -811,11 +829,13 @@ def flush() -> Any:
 
 @inline
 def three_axes(table: Array, at: int, dtype: Any) -> Array:
+    """An array of the table, whose address stands at a place and its sizes after it."""
     return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3]), dtype)
 
 
 @inline
 def four_axes(table: Array, at: int, dtype: Any) -> Array:
+    """Likewise."""
     return carray(_address(table[at]), (table[at + 1], table[at + 2], table[at + 3], table[at + 4]), dtype)
 
 
