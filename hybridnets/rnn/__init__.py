@@ -290,6 +290,9 @@ def _load(module: str, what: str) -> tuple[ModuleType | None, str]:
         text = " ".join(str(error).split())
         missing = isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite")
         reason = MISSING if missing else f"does not work on this machine: {type(error).__name__}: {text}"
-        log.warning("%s %s", what, reason)
+        _warn(f"layers compute by torch, as what is faster {reason}" if missing else f"{what} {reason}")
         return None, reason
     return found, ""
+
+
+_warn = functools.cache(log.warning)  # each sentence once, whatever lacks Numba

@@ -176,8 +176,11 @@ class Attempt:
 
     @property
     def kernels(self) -> str | None:
-        """What the recurrent layers of the first attempt computed by; None where this is the first."""
-        return next((a.get("kernels", "torch") for a in self.provenance["attempts"] if "threads" in a), None)
+        """What the layers of the first attempt computed by; None where this is the first.
+
+        One that noted none had no layers that chose: recurrent ones, before convolution blocks chose too.
+        """
+        return next((a.get("kernels") or "torch" for a in self.provenance["attempts"] if "threads" in a), None)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Writes result.json, which makes the run a finished one, and returns it."""

@@ -50,9 +50,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
         device = trainer.strategy.root_device
-        held = attempt or Attempt(run)
-        # Runs without recurrent layers noted none before convolution blocks had kernels.
-        kernels = settle(model, device.type, held.kernels or ("torch" if held.threads else None))
+        kernels = settle(model, device.type, (attempt or Attempt(run)).kernels)
         if attempt:
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
             attempt.record(

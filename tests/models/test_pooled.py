@@ -236,17 +236,19 @@ def test_without_numba_torch_computes_and_says_so_once(
         monkeypatch.delattr(package, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     hybridnets.rnn._load.cache_clear()
+    hybridnets.rnn._warn.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, "hybridnets"):
             for _ in range(2):
                 assert torch.equal(features(x), wanted)
+                hybridnets.rnn.LSTM(1, 2)(torch.zeros(1, 2, 1))
         (message,) = caplog.messages
         assert message == (
-            "convolution blocks compute by torch, as the faster operation needs Numba, which is not installed: "
-            "run pip install 'hybridnets[fast]'"
+            "layers compute by torch, as what is faster needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
         )
     finally:
         hybridnets.rnn._load.cache_clear()
+        hybridnets.rnn._warn.cache_clear()
 
 
 def test_importing_the_models_does_not_import_numba() -> None:
