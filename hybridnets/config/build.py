@@ -86,16 +86,23 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
 
 def _backbone(found: Backbone, rehearsal: bool) -> Callable[..., Any]:
     """What builds the network that another stands on: with a finished run's weights, or in a rehearsal with any."""
-    if found.finished:
-        return lambda *_: Predictor(found.folder).model
-    if not rehearsal or found.cfg is None:
+    if rehearsal and found.cfg is not None:
+        below = build(found.cfg, rehearsal=True).model
+        return lambda image_shape, num_classes: below(image_shape=image_shape, num_classes=num_classes)
+    if not found.finished:
         assert found.run
         raise ConfigError(
             f"backbone must be a finished run, and {found.run.name} is not: train it first, by "
             f"{command(found.overrides)} (a sweep, with -m, would see to that by itself)"
         )
-    below = build(found.cfg, rehearsal=True).model
-    return lambda image_shape, num_classes: below(image_shape=image_shape, num_classes=num_classes)
+
+    def trained(*_: Any) -> Any:
+        try:
+            return Predictor(found.folder).model
+        except ValueError as error:
+            raise ConfigError(f"backbone must be a whole run: {error}; remove that folder to train it again") from error
+
+    return trained
 
 
 def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any]:

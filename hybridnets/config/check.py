@@ -129,6 +129,7 @@ COUNT_OR_SHARE = ("limit_train_batches", "limit_val_batches", "overfit_batches",
 # What every configuration must have.
 NEEDED = (
     *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
+    *("scheduler", "ckpt_path", "logger", "retry_diverged", "dry_run", "report"),
     *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
 )
 

@@ -40,6 +40,8 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
         )
     if hydra.sweeper.get("max_batch_size"):
         raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
+    if not configs:
+        raise ConfigError("a sweep must have a setting, and its words name none: does a glob() match nothing?")
     report = _report(configs[0])
     jobs = [Job(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
@@ -48,7 +50,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     _tell_apart([*jobs, *(job.need for job in pending if job.need)])
     _rehearse([*(need.cfg for need in needed.values() if not need.finished()), *(job.cfg for job in pending)])
     name = hydra.job.config_name
-    for out in {run.out for run in runs.values()} - {Path(scratch())}:
+    for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch())}:
         asked = [run for run in runs.values() if run.out == out]
         manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)

@@ -1,12 +1,15 @@
 """Checkpoints that are on the disk whole or not at all, and that are read without executing anything."""
 
+import hashlib
+import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from torch import nn
+from torch import Tensor, nn
 
 from hybridnets.runs.store import Run
 
@@ -31,6 +34,15 @@ class DurableCheckpointIO(TorchCheckpointIO):
         # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
         with self.run.replacing(Path(path)) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
+
+
+def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
+    """SHA-256 of weights and running statistics, by name, type and shape."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load(path: Path) -> dict[str, Any]:

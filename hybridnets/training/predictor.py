@@ -1,10 +1,7 @@
 """A finished run's model, from its folder alone."""
 
-import hashlib
 import importlib
-import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from torch import Tensor, nn
 from hybridnets.models import FeatureAutoencoder
 from hybridnets.runs.files import read_json
 from hybridnets.runs.store import Run
+from hybridnets.training.checkpoints import weights_digest
 from hybridnets.training.codes import Codes, CodesError
 
 AT_ONCE = 100  # images, as evaluation has them
@@ -39,6 +37,7 @@ class Predictor:
         image_shape: (C, H, W).
         name: The run's name: its variant's and its seed.
         hash: SHA-256 of its identity.
+        weights: SHA-256 of its weights and running statistics.
 
     Raises:
         ValueError: If the folder holds no finished run, its model cannot be read, or there is no such device.
@@ -66,10 +65,13 @@ class Predictor:
             data = checkpoint[result["identity"]["data"]["_target_"].rpartition(".")[2]]
             self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
             self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
+            self.weights = weights_digest(checkpoint["state_dict"])
             self.name, self.hash = Run(Path(), result["identity"]).name, str(result["hash"])
-        except Exception as error:  # torch raises nearly anything
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        except Exception as error:  # torch raises nearly anything, some of it advice that nobody should follow
+            why = type(error).__name__
             raise ValueError(f"{folder} must hold a run whose model can be loaded, and does not ({why})") from error
+        if self.weights != result.get("weights", self.weights):  # which runs have not noted from the beginning on
+            raise ValueError(f"{folder} must hold the weights that its result was measured with, and holds others")
 
     @torch.no_grad()
     def predict(self, images: Tensor | NDArray[Any]) -> Tensor:
@@ -130,15 +132,6 @@ class Predictor:
         parts = torch.split(torch.from_numpy(codes.code), AT_ONCE)
         logits = [model.backbone.classify(model.decode(part.to(model.device))) for part in parts]
         return F.softmax(torch.cat(logits).float(), dim=1)
-
-    @cached_property
-    def weights(self) -> str:
-        """SHA-256 of the model's weights and running statistics, by name, type and shape."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
 
     @torch.no_grad()
     def sizes(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, assemble
-from hybridnets.training.checkpoints import check_start, load, resumable
+from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
 
 log = logging.getLogger("hybridnets")
@@ -75,7 +75,8 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             except SIGTERMException:
                 raise StoppedError("ended by SIGTERM: the same command goes on after the last epoch") from None
 
-        model.load_state_dict(load(run.best_checkpoint)["state_dict"])
+        weights = load(run.best_checkpoint)["state_dict"]
+        model.load_state_dict(weights)
         predictions = predict(trainer, model, data)
         measured = {f"{part}/acc": accuracy(found) for part, found in predictions.items()}
         best, last = {**record.best, **measured}, record.history[-1]
@@ -86,6 +87,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             "epochs": len(record.history),
             "images": {"train": len(data.split.train), **{part: len(p["index"]) for part, p in predictions.items()}},
             "split": data.split.sha256,
+            "weights": weights_digest(weights),
             "classes": list(data.classes),
             "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
             "layers": [[r.stage, r.name, list(r.shape), r.keras] for r in parts.rows],

@@ -24,6 +24,8 @@ SLIPS = [
     (["nodes=abc"], f"nodes {WHOLE} abc"),
     (["nodes=1.5"], f"nodes {WHOLE} 1.5"),
     (["layers=-1"], f"layers {WHOLE} -1"),
+    (["~scheduler"], "scheduler must be there, and is not"),
+    (["-m", "nodes=glob(nothing*)"], "a sweep must have a setting, and its words name none"),
     (["seed=null"], "seed must be a whole number from 0 to 4,294,967,295, got null"),
     (["seed=-1"], "seed must be a whole number from 0 to 4,294,967,295, got -1"),
     (["seeds.split=-1"], "seeds.split must be a whole number from 0 to 4,294,967,295, got -1"),

@@ -16,6 +16,7 @@ import hybridnets
 import train
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.training import codes
+from hybridnets.training.checkpoints import weights_digest
 from hybridnets.training.codes import Codes, CodesError
 from hybridnets.training.predictor import Predictor
 from tests.conftest import ROOT
@@ -168,6 +169,11 @@ def test_what_is_not_this_models_code_is_refused(runs: Path, cae: Predictor, mad
     checkpoint = torch.load(best, weights_only=True)
     checkpoint["state_dict"]["backbone.cnn.2.running_mean"][0] += 1e-3
     torch.save(checkpoint, best)
+    with pytest.raises(ValueError, match="again must hold the weights that its result was measured with, and holds"):
+        hybridnets.load(tmp_path / "again")
+    result = json.loads((tmp_path / "again" / "result.json").read_text())
+    result["weights"] = weights_digest(checkpoint["state_dict"])
+    (tmp_path / "again" / "result.json").write_text(json.dumps(result))
     with pytest.raises(CodesError, match="codes must be of the weights that decode them"):
         hybridnets.load(tmp_path / "again").decode(made)
 

@@ -315,3 +315,38 @@ def test_both_stages_of_the_papers_protocol(
     )
     assert (own["code"]["shape"], own["code"]["compression"]) == (shape, pytest.approx(rate))
     assert own["before"] == {key: below["best"][key] for key in ("val/acc", "test/acc")}
+
+
+def test_a_backbone_with_weights_of_another_run_is_refused(
+    command: Callable[..., Said], below: Path, own: Path, tmp_path: Path
+) -> None:
+    swapped = tmp_path / "swapped"
+    shutil.copytree(below, swapped)
+    checkpoint = torch.load(swapped / "checkpoints" / "best.ckpt", weights_only=True)
+    next(iter(checkpoint["state_dict"].values()))[0] += 1
+    torch.save(checkpoint, swapped / "checkpoints" / "best.ckpt")
+    said = command(*OWN, f"backbone={swapped}", "out=new")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert "backbone must be a whole run" in said.err
+    assert "weights that its result was measured with, and holds others; remove that folder to train it" in said.err
+    (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    said = command(*OWN, f"backbone={swapped}", "out=new")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert "must hold a run whose model can be loaded" in said.err
+
+
+def test_a_damaged_backbone_of_one_seed_stops_no_other(
+    command: Callable[..., Said], runs: Path, below: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(below, tmp_path / below.relative_to(runs))
+    (tmp_path / below.relative_to(runs) / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    said = command("-m", *OWN, ON, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2")
+    assert said.code == 0, said.err
+    assert "4 jobs: 4 would run, 0 there already (2 added: needed by others)" in said.out
+    assert not list(tmp_path.glob("sweeps/*"))  # a sweep is written down when it starts
+
+
+def test_a_sweep_over_nothing_is_one_sentence(command: Callable[..., Said]) -> None:
+    said = command("-m", *OWN, "backbone=glob(nothing*)")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert "does a glob() match nothing?" in said.err
