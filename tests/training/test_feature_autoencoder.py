@@ -318,7 +318,7 @@ def test_both_stages_of_the_papers_protocol(
 
 
 def test_a_backbone_with_weights_of_another_run_is_refused(
-    command: Callable[..., Said], below: Path, own: Path, tmp_path: Path
+    command: Callable[..., Said], below: Path, tmp_path: Path
 ) -> None:
     swapped = tmp_path / "swapped"
     shutil.copytree(below, swapped)
