@@ -12,8 +12,9 @@ demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and repor
 test: $(BIN)/.ready ## every test: no network, no GPU
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-torture: $(BIN)/.ready ## the long form of the tests that kill: an hour
-	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py
+torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224x224: an hour
+	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py \
+	  tests/training/test_feature_autoencoder.py
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py

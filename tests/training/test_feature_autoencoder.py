@@ -32,7 +32,7 @@ ON = f"backbone=[{','.join(BELOW)}]"
 OWN = ("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5", "optimizer.lr=0.03")
 STOPS = ("callbacks.early_stopping.patience=1", "scheduler.patience=0", "data.augment.crop=2")
 
-LONG = pytest.mark.skipif("HYBRIDNETS_LONG" not in os.environ, reason="minutes, and 10 GB on the disk: make torture")
+LONG = pytest.mark.skipif("HYBRIDNETS_LONG" not in os.environ, reason="minutes, and 3 GB on the disk: make torture")
 
 
 def run(*words: str) -> int:
@@ -296,7 +296,7 @@ def few() -> ImageDataset:
 def test_both_stages_of_the_papers_protocol(
     command: Callable[..., Said], tmp_path: Path, size: Any, dense: str, rate: float, shape: list[int]
 ) -> None:
-    """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, minutes and 10 GB on the disk."""
+    """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, minutes and 3 GB on the disk."""
     small = (
         "data=digits",
         "data.name=few",
