@@ -46,9 +46,9 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     jobs = [Job(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
-    needed = {job.need.key: job.need for job in pending if job.need}
-    _tell_apart([*jobs, *(job.need for job in pending if job.need)])
-    _rehearse([*(need.cfg for need in needed.values() if not need.finished()), *(job.cfg for job in pending)])
+    needed = [job.need for job in pending if job.need]
+    _tell_apart([*jobs, *needed])
+    _rehearse([*(need for need in needed if not need.finished()), *pending])
     name = hydra.job.config_name
     for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch())}:
         asked = [run for run in runs.values() if run.out == out]
@@ -84,19 +84,19 @@ def _tell_apart(jobs: list["Job"]) -> None:
         job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
 
 
-def _rehearse(configs: list[DictConfig]) -> None:
+def _rehearse(jobs: list["Job"]) -> None:
     """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
 
     Raises:
         ConfigError: With the sentence of the first part that cannot be built.
     """
     variants: dict[str, None] = {}
-    for cfg in configs:
-        plain = _any_seed(cfg)
-        if (found := backbone(cfg)) and found.cfg is not None:
-            plain["model"]["backbone"] = _any_seed(found.cfg)
-        elif found:  # of a finished run only its own split will do
-            plain = OmegaConf.to_container(cfg, resolve=True)
+    for job in jobs:
+        plain = _any_seed(job.cfg)
+        if job.backbone and job.backbone.cfg is not None:
+            plain["model"]["backbone"] = _any_seed(job.backbone.cfg)
+        elif job.backbone:  # of a finished run only its own split will do
+            plain = OmegaConf.to_container(job.cfg, resolve=True)
         variants.setdefault(json.dumps(plain), None)
     if variants:
         done = subprocess.run(
