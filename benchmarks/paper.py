@@ -1,17 +1,23 @@
 """How many hours would the whole paper take on this machine? 17 variants, three seeds, 20 epochs each, extrapolated.
 
-    HYBRIDNETS_DATA=... python -m benchmarks.paper [--precision bf16-mixed] [--json FILE]
+    HYBRIDNETS_DATA=... python -m benchmarks.paper [--jobs 2] [--precision bf16-mixed] [--json FILE]
 
 Every variant trains for two epochs on a tenth of CIFAR-10, 3,500 images, and is validated on 1,500; the second epoch counts,
 times 10, 20 epochs and three seeds. Images of noise serve where CIFAR-10 is not at hand: the time is the same.
+
+With `--jobs N`, as with `hydra.launcher.jobs=N`, N processes share the cores' threads: N runs of a variant side by side, whose
+mean counts, and an Nth of the hours. What a job spends beyond its epochs (`benchmarks/launcher.py`) is not in it.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import platform
 import statistics
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -40,22 +46,37 @@ def variants() -> dict[str, Callable[[], Classifier]]:
     return found
 
 
+def epoch_seconds(name: str, batch: int, precision: str) -> float:
+    """Of a variant, on the whole of CIFAR-10."""
+    warnings.filterwarnings("ignore")
+    module = ImageDataModule(pictures(50_000 // TENTH), split_seed=0, order_seed=0, batch_size=batch)
+    return TENTH * by_hybridnets(module, variants()[name], precision)
+
+
 def main() -> None:
     """Measures, prints a table, and writes it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--precision", default="32-true", help="Lightning's word")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    module = ImageDataModule(pictures(50_000 // TENTH), split_seed=0, order_seed=0, batch_size=arguments.batch)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"{machine}, {arguments.precision}, batches of {arguments.batch}\n\nvariant              seconds an epoch")
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    machine = (
+        f"{platform.machine()}, {arguments.jobs} at a time with {threads} threads each, torch {torch.__version__}, "
+        f"{arguments.precision}, batches of {arguments.batch}"
+    )
+    print(f"{machine}\n\nvariant              seconds an epoch")
     seconds = {}
-    for name, build in variants().items():
-        seconds[name] = TENTH * by_hybridnets(module, build, arguments.precision)
-        print(f"{name:20} {seconds[name]:16.0f}", flush=True)
-    hours = sum(seconds.values()) * EPOCHS * SEEDS / 3600
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.jobs, fresh, torch.set_num_threads, (threads,)) as workers:
+        for name in variants():
+            together = [
+                workers.submit(epoch_seconds, name, arguments.batch, arguments.precision) for _ in range(arguments.jobs)
+            ]
+            seconds[name] = statistics.mean(each.result() for each in together)
+            print(f"{name:20} {seconds[name]:16.0f}", flush=True)
+    hours = sum(seconds.values()) * EPOCHS * SEEDS / 3600 / arguments.jobs
     print(f"\n{len(seconds) * SEEDS} runs of {EPOCHS} epochs: {hours:.1f} hours; median epoch", end=" ")
     print(f"{statistics.median(seconds.values()):.0f} s")
     if arguments.json:
