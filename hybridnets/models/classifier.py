@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from hybridnets.models.stages import Features
@@ -41,9 +42,7 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
-            MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
-        )
+        self.train_means, self.val_means, self.test_means = (_Means(num_classes) for _ in range(3))
 
     cnn: Features
 
@@ -64,16 +63,16 @@ class Classifier(pl.LightningModule):
         return F.softmax(self(images).float(), dim=1)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Cross-entropy of a batch; logs train/loss and train/acc over the epoch."""
-        return self._measure("train", self.train_accuracy, batch)
+        """Cross-entropy of a batch."""
+        return self._measure("train", batch)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Logs val/loss and val/acc over the part held out."""
-        self._measure("val", self.val_accuracy, batch)
+        """Measures a batch of the part held out."""
+        self._measure("val", batch)
 
     def test_step(self, batch: Batch, _: int) -> None:
-        """Logs test/loss and test/acc."""
-        self._measure("test", self.test_accuracy, batch)
+        """Measures a batch of the test images."""
+        self._measure("test", batch)
 
     def predict_step(self, batch: Batch, *_: int) -> dict[str, Tensor]:
         """Index, label, class and probabilities of every image of a batch."""
@@ -97,27 +96,32 @@ class Classifier(pl.LightningModule):
         """
         return {}
 
-    def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
+    def _measure(self, stage: str, batch: Batch) -> Tensor:
         images, labels, _ = batch
         logits = self(images)
-        return self._note(stage, F.cross_entropy(logits, labels), labels, logits, accuracy)
+        return self._note(stage, F.cross_entropy(logits, labels), labels, logits)
 
-    def _note(
-        self,
-        stage: str,
-        loss: Tensor,
-        labels: Tensor,
-        logits: Tensor | None = None,
-        accuracy: MulticlassAccuracy | None = None,
-    ) -> Tensor:
-        """Logs a batch's loss, and its accuracy where there are logits, over the epoch."""
-        # A float, because Lightning averages the devices' counts in the type that it gets: whole numbers lose a half.
-        shown = {"on_step": False, "on_epoch": True, "batch_size": float(len(labels))}
-        self.log(f"{stage}/loss", loss, sync_dist=True, **shown)  # type: ignore[arg-type]
-        if logits is not None and accuracy is not None:
-            accuracy.update(logits, labels)
-            self.log(f"{stage}/acc", accuracy, prog_bar=True, **shown)  # type: ignore[arg-type]
+    def _note(self, stage: str, loss: Tensor, labels: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Adds a batch's loss, and its accuracy where there are logits, to those of the epoch."""
+        means: _Means = getattr(self, f"{stage}_means")
+        means.loss.update(loss.detach(), len(labels))
+        if logits is not None:
+            means.acc.update(logits, labels)
         return loss
+
+    def _log(self, stage: str) -> None:
+        """Logs the epoch's means; at every step it would take Lightning a millisecond or two a step."""
+        for name, metric in getattr(self, f"{stage}_means").named_children():
+            if metric.update_called:
+                self.log(f"{stage}/{name}", metric, prog_bar=name == "acc")
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs val/loss and val/acc."""
+        self._log("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs test/loss and test/acc."""
+        self._log("test")
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is to be learned, and its schedule."""
@@ -132,7 +136,8 @@ class Classifier(pl.LightningModule):
         """Leaves the schedule to `on_train_epoch_end`: Lightning would step after the epoch's checkpoint was written."""
 
     def on_train_epoch_end(self) -> None:
-        """Steps the schedule once an epoch, before the checkpoint callback saves its state."""
+        """Logs train/loss and train/acc; steps the schedule once an epoch, before the checkpoint callback saves its state."""
+        self._log("train")
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             if self.monitor in self.trainer.callback_metrics:
@@ -143,6 +148,36 @@ class Classifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes factories among the hyper-parameters as plain types."""
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {k: plain(v) for k, v in self.hparams.items()}
+
+
+class _Means(nn.Module):
+    """Loss and accuracy over an epoch, in which every image counts once; of all devices together."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.loss = _Mean()
+        self.acc = MulticlassAccuracy(num_classes, average="micro")
+
+
+class _Mean(Metric):
+    """Of batches' means. Torchmetrics' own asks the device for NaNs at every step, or, told not to, forgets the weights."""
+
+    total: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "images"):
+            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, images: int) -> None:
+        """Adds a batch."""
+        self.total = self.total + mean * images
+        self.images += images
+
+    def compute(self) -> Tensor:
+        """The mean over the images."""
+        return self.total / self.images
 
 
 def plain(value: Any) -> Any:

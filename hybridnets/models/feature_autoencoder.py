@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from hybridnets.models.classifier import Batch, Classifier, factory, plain
 from hybridnets.models.stages import EncoderDecoder, Flatten, activation_of, keras_initialisation
@@ -263,7 +262,7 @@ class FeatureAutoencoder(Classifier):
         return self.backbone.classify(self.decode(self.encode(maps)))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Mean squared error of the maps of a batch; logs train/loss over the epoch."""
+        """Mean squared error of the maps of a batch."""
         maps = self._maps_of(batch)
         return self._note("train", F.mse_loss(self.decode(self.encode(maps)), maps), batch[1])
 
@@ -276,10 +275,10 @@ class FeatureAutoencoder(Classifier):
         found = {"index": index, "label": labels, "class": probabilities.argmax(1), "probabilities": probabilities}
         return {**found, "before": before}
 
-    def _measure(self, stage: str, accuracy: MulticlassAccuracy, batch: Batch) -> Tensor:
+    def _measure(self, stage: str, batch: Batch) -> Tensor:
         maps = self._maps_of(batch)
         rebuilt = self.decode(self.encode(maps))
-        return self._note(stage, F.mse_loss(rebuilt, maps), batch[1], self.backbone.classify(rebuilt), accuracy)
+        return self._note(stage, F.mse_loss(rebuilt, maps), batch[1], self.backbone.classify(rebuilt))
 
     def examples(self, images: Tensor) -> dict[str, Tensor]:
         """The maps of images and what became of them, each (B, C', H', W')."""
