@@ -19,12 +19,12 @@ torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
 
-bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (an hour on 2 cores)
+bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (20 minutes on 2 cores)
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/rnn.py --json runs/bench/rnn.json
-	$(BIN)/python benchmarks/epoch.py --json runs/bench/epoch.json
-	$(BIN)/python -m benchmarks.paper --json runs/bench/paper.json
-	$(BIN)/python benchmarks/launcher.py
+	$(BIN)/python -m benchmarks.rnn --json runs/bench/rnn.json
+	$(BIN)/python -m benchmarks.epoch --json runs/bench/epoch.json
+	$(BIN)/python -m benchmarks.paper --jobs $(JOBS) --json runs/bench/paper.json
+	$(BIN)/python -m benchmarks.launcher --json runs/bench/launcher.json
 
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """An epoch from end to end, three ways: hybridnets, the obvious way of writing it, and a bare loop over our own layers.
 
-    HYBRIDNETS_DATA=... python benchmarks/epoch.py [--images 2000] [--rounds 3] [--json FILE]
+    HYBRIDNETS_DATA=... python -m benchmarks.epoch [--images 2000] [--rounds 3] [--json FILE]
 
 Real CIFAR-10, or images of noise where it is not at hand (the time is the same). The obvious way is Lightning with a
 DataLoader that transforms one image after the other in two workers, torch's own layers and memory format, Lightning's own
@@ -15,7 +15,6 @@ Before that, both models get equal weights and must give equal logits, which `of
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -33,6 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
+from benchmarks.machine import machine, shown
 from hybridnets import rnn
 from hybridnets.data import cifar10
 from hybridnets.data.datamodule import ImageDataModule
@@ -267,16 +267,14 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_flush_denormal(True)
     dataset = pictures(arguments.images)
-    machine = (
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    print(f"{machine}; {arguments.images} images, {arguments.rounds} rounds")
+    facts = machine("torch", "pytorch-lightning", "numba")
+    print(f"{shown(facts)}\n{torch.get_num_threads()} threads, {arguments.images} images, {arguments.rounds} rounds")
     extra = {
         batch: beyond(ImageDataModule(dataset, split_seed=0, order_seed=0, batch_size=batch), arguments.rounds)
         for batch in arguments.batches
     }
-    shown = ", ".join(f"{value:.1f} ms in batches of {batch}" for batch, value in extra.items())
-    print(f"beyond the model and its batches a step takes {shown}\n")
+    each = ", ".join(f"{value:.1f} ms in batches of {batch}" for batch, value in extra.items())
+    print(f"beyond the model and its batches a step takes {each}\n")
     print("model              batch precision   ours s  obvious s   bare s   obvious/ours  goal  ours/bare      off")
     rows = []
     for name in arguments.models:
@@ -303,7 +301,7 @@ def main() -> None:
                 rows.append({"model": name, "batch": batch, "precision": precision, "seconds": seconds})
     if arguments.json:
         arguments.json.write_text(
-            json.dumps({"machine": machine, "beyond_ms": extra, "rows": rows}, indent=1) + "\n", encoding="utf-8"
+            json.dumps({"machine": facts, "beyond_ms": extra, "rows": rows}, indent=1) + "\n", encoding="utf-8"
         )
 
 

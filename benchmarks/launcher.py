@@ -1,6 +1,6 @@
 """What the launcher costs: a job beyond its own training, and the parent's memory and processor time over many jobs.
 
-    python benchmarks/launcher.py                   about 11 minutes on 2 cores
+    python -m benchmarks.launcher [--jobs 200] [--json FILE]          about 11 minutes on 2 cores with 200 jobs
 
 The first part trains short runs on the digits, one at a time, and takes from each process's time what its epochs took. The
 second starts stub jobs of an application that imports nothing but Hydra; they wait `--seconds`, by default less than it takes
@@ -10,13 +10,14 @@ a training to begin. Linux only.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.machine import machine, shown
 
 ROOT = Path(__file__).parents[1]
 APP = """
@@ -86,12 +87,15 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="short runs of the first part")
-    parser.add_argument("--jobs", type=int, default=200, help="stub jobs of the second part")
+    parser.add_argument("--jobs", type=int, default=60, help="stub jobs of the second part")
     parser.add_argument("--at-a-time", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=5.0, help="that a stub job waits")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"a job beyond its epochs: {overhead(arguments.runs):.1f} s, the median of {arguments.runs}")
+    facts = machine("torch", "pytorch-lightning", "hydra-core")
+    print(shown(facts))
+    job = overhead(arguments.runs)
+    print(f"a job beyond its epochs: {job:.1f} s, the median of {arguments.runs}")
     memory, first, composing, watching, used = parent(arguments.jobs, arguments.at_a_time, arguments.seconds)
     share = (composing + used) / (first + watching)
     print(f"the parent over {arguments.jobs} stub jobs of {arguments.seconds:g} s, {arguments.at_a_time} at a time:")
@@ -99,6 +103,14 @@ def main() -> None:
         f"  {memory:.0f} MB, {share:.1%} of a core: {composing:.0f} s of processor time until the first job (Hydra composes"
     )
     print(f"  them all, {first:.0f} s), then {used / watching:.1%} for {watching:.0f} s")
+    if arguments.json:
+        found = {
+            "job_seconds": job,
+            "parent_mb": memory,
+            "composing_processor_seconds": composing,
+            "after_it": used / watching,
+        }
+        arguments.json.write_text(json.dumps({"machine": facts, **found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import statistics
 import warnings
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.epoch import by_hybridnets, pictures
+from benchmarks.machine import machine, shown
 from hybridnets import rnn
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN, ECRNN, Classifier
@@ -62,11 +62,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
-    machine = (
-        f"{platform.machine()}, {arguments.jobs} at a time with {threads} threads each, torch {torch.__version__}, "
-        f"{arguments.precision}, batches of {arguments.batch}"
-    )
-    print(f"{machine}\n\nvariant              seconds an epoch")
+    facts = machine("torch", "numba")
+    setting = f"{arguments.jobs} at a time, threads each {threads}, {arguments.precision}, batches of {arguments.batch}"
+    print(f"{shown(facts)}\n{setting}\n\nvariant              seconds an epoch")
     seconds = {}
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.jobs, fresh, torch.set_num_threads, (threads,)) as workers:
@@ -80,7 +78,7 @@ def main() -> None:
     print(f"\n{len(seconds) * SEEDS} runs of {EPOCHS} epochs: {hours:.1f} hours; median epoch", end=" ")
     print(f"{statistics.median(seconds.values()):.0f} s")
     if arguments.json:
-        text = json.dumps({"machine": machine, "epoch_seconds": seconds, "hours": hours}, indent=1)
+        text = json.dumps({"machine": facts, "setting": setting, "epoch_seconds": seconds, "hours": hours}, indent=1)
         arguments.json.write_text(text + "\n", encoding="utf-8")
 
 
