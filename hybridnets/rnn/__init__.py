@@ -10,7 +10,8 @@ layers are torch's own, so that they load torch's `state_dict`, with the semanti
 - input weights are Glorot uniform over all gates together, recurrent weights orthogonal, biases zero, forget bias one.
 
 On a CPU the layers compute by kernels of their own, several times faster than torch's, where Numba is installed
-(`pip install 'hybridnets[fast]'`), else by torch's; `backend` chooses. Both give the same numbers up to rounding.
+(`pip install 'hybridnets[fast]'`), else by torch's; on a GPU by torch's, which are cuDNN's, or by Triton where `backend` asks for
+it. All give the same numbers up to rounding.
 
 A layer of your own needs no more than the contract: a module built as `layer(input_size=, hidden_size=, num_layers=)` that maps
 (B, T, I) to (B, output_size) and says its `output_size`.
@@ -30,9 +31,14 @@ from torch import Tensor, nn
 __all__ = ["GRU", "LSTM", "RNN", "Chooses", "load", "settle"]
 
 LARGEST = 1024  # layers, and units a layer
-FUSED_LARGEST = 256  # units up to which the kernels beat torch's matrix products
+# Units up to which `auto` takes the kernels, by device. On a GPU they wait to be measured: once `benchmarks/rnn.py --device cuda`
+# says 1.5 times faster or more, add "cuda": 64.
+FUSED_LARGEST = {"cpu": 256}
+MODULES = {"cpu": "hybridnets.rnn.cpu", "cuda": "hybridnets.rnn.gpu"}
 BACKENDS = ("auto", "torch", "fused")
-MISSING = "needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
+NUMBA = "needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
+TRITON = "needs Triton, which is not installed: it comes with torch's builds for CUDA; or run pip install triton"
+MISSING = {"numba": NUMBA, "llvmlite": NUMBA, "triton": TRITON}
 Backend = Literal["auto", "torch", "fused"]
 
 log = logging.getLogger("hybridnets")
@@ -52,6 +58,10 @@ class Chooses(nn.Module):
     def fast(self) -> ModuleType | None:
         """The kernels' module, loaded at the first call; None where they do not fit, or do not work, which is logged once."""
         raise NotImplementedError
+
+    def fits(self, device: str) -> bool:
+        """Whether the kernels are what is fastest on a device, in torch's words."""
+        return device == "cpu" and self.fast() is not None
 
 
 class _Keras(Chooses, nn.RNNBase):
@@ -81,14 +91,18 @@ class _Keras(Chooses, nn.RNNBase):
         return self.hidden_size * (2 if self.bidirectional else 1)
 
     def fast(self) -> ModuleType | None:
-        """The kernels' module, where they are faster than torch's matrix products."""
-        return _recurrent()[0] if self.hidden_size <= FUSED_LARGEST else None
+        """The kernels' module on a CPU, where they are faster than torch's matrix products."""
+        return _faster(self, "cpu")
+
+    def fits(self, device: str) -> bool:
+        """Whether the kernels are what is fastest on a device, in torch's words."""
+        return _faster(self, device) is not None
 
     def forward(self, sequence: Tensor) -> Tensor:
         """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first.
 
         Raises:
-            ValueError: If the sequence is not of that shape, or empty, or not on a CPU while `backend` is fused.
+            ValueError: If the sequence is not of that shape, or empty, or where `backend` is fused and cannot compute it.
         """
         if sequence.dim() != 3 or sequence.shape[2] != self.input_size or 0 in sequence.shape:
             raise ValueError(
@@ -96,9 +110,9 @@ class _Keras(Chooses, nn.RNNBase):
                 f"got {tuple(sequence.shape)}"
             )
         if self.backend != "torch":
-            cpu = _fused(sequence, self)
-            if cpu is not None:
-                return _by_kernels(cpu, self, sequence)
+            kernels = _fused(sequence, self)
+            if kernels is not None:
+                return _by_kernels(kernels, self, sequence)
         state = super().forward(sequence)[1]
         hidden = state[0] if isinstance(state, tuple) else state  # (layers * D, B, H); an LSTM has its cells beside it
         return torch.cat((hidden[-2], hidden[-1]), dim=1) if self.bidirectional else hidden[-1]
@@ -216,8 +230,8 @@ def settle(model: nn.Module, device: str, before: str | None) -> str | None:
     layers = [layer for layer in model.modules() if isinstance(layer, Chooses)]
     for layer in layers:
         if layer.backend == "auto":
-            fits = device == "cpu" and (before is None or layer.own in before.split(" and "))
-            layer.backend = layer.own if fits and layer.fast() else "torch"
+            kept = before is None or layer.own in before.split(" and ")
+            layer.backend = layer.own if kept and layer.fits(device) else "torch"
     return " and ".join(sorted({layer.backend for layer in layers})) or None
 
 
@@ -228,43 +242,50 @@ def _check(input_size: int, hidden_size: int, num_layers: int, backend: str) -> 
             raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, got {value!r}")
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    if backend == "fused" and importlib.util.find_spec("numba") is None:
-        raise ValueError(f"backend=fused {MISSING}")
+    if backend == "fused" and importlib.util.find_spec("numba") is None and not torch.cuda.is_available():
+        raise ValueError(f"backend=fused {NUMBA}")
 
 
 def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
     """The kernels' module, if they are to compute this."""
     kind: torch.dtype = layer.weight_ih_l0.dtype  # type: ignore[assignment]
-    fits = sequence.device.type == "cpu" and kind in (torch.float32, torch.float64)
+    device = sequence.device.type
+    fits = device in MODULES and kind in (torch.float32, torch.float64)
     if layer.backend == "auto":
-        return layer.fast() if fits else None
+        return _faster(layer, device) if fits else None
     if not fits:
+        where = "a CUDA GPU" if device == "cuda" else "a CPU"
         raise ValueError(
-            f"backend=fused computes float32 or float64 on a CPU, not {kind} on {sequence.device}: take backend=auto"
+            f"backend=fused computes float32 or float64 on {where}, not {kind} on {sequence.device}: take backend=auto"
         )
-    module, reason = _recurrent()
+    module, reason = _recurrent(device)
     if module is None:
         raise ValueError(f"backend=fused {reason}")
     return module
 
 
-def _by_kernels(cpu: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
+def _by_kernels(kernels: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
     """What torch's layer would return; under autocast computed in the weights' precision all the same."""
     kind: torch.dtype = layer.weight_ih_l0.dtype  # type: ignore[assignment]
-    result_kind = sequence.dtype
-    if torch.is_autocast_enabled("cpu"):
-        if layer.mode != "GRU":
-            result_kind = torch.get_autocast_dtype("cpu")
+    result_kind, device = sequence.dtype, sequence.device.type
+    if torch.is_autocast_enabled(device):
+        if layer.mode != "GRU" or device != "cpu":  # whose GRU knows no autocast
+            result_kind = torch.get_autocast_dtype(device)
         sequence = sequence.to(kind)
     if sequence.dtype != kind:
         raise ValueError(f"a sequence must have the weights' type, {kind}, got {sequence.dtype}")
-    shape = cpu.shape_of(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
-    result: Tensor = cpu.final(sequence, layer._flat_weights, shape)
+    shape = kernels.shape_of(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
+    result: Tensor = kernels.final(sequence, layer._flat_weights, shape)
     return result.to(result_kind)
 
 
-def _recurrent() -> tuple[ModuleType | None, str]:
-    return load("hybridnets.rnn.cpu", "recurrent layers compute by torch, as the faster backend=fused")
+def _faster(layer: _Keras, device: str) -> ModuleType | None:
+    """The kernels' module, where they are faster than torch's layer."""
+    return _recurrent(device)[0] if layer.hidden_size <= FUSED_LARGEST.get(device, 0) else None
+
+
+def _recurrent(device: str) -> tuple[ModuleType | None, str]:
+    return load(MODULES[device], "recurrent layers compute by torch, as the faster backend=fused")
 
 
 def load(module: str, what: str) -> tuple[ModuleType | None, str]:
@@ -284,12 +305,12 @@ _lock = threading.Lock()
 @functools.cache
 def _load(module: str, what: str) -> tuple[ModuleType | None, str]:
     try:
-        found = importlib.import_module(module)  # imports Numba, which takes half a second
+        found = importlib.import_module(module)  # imports Numba, which takes half a second, or Triton
         found.probe()
     except Exception as error:
         text = " ".join(str(error).split())
-        missing = isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite")
-        reason = MISSING if missing else f"does not work on this machine: {type(error).__name__}: {text}"
+        missing = MISSING.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+        reason = missing or f"does not work on this machine: {type(error).__name__}: {text}"
         _warn(f"layers compute by torch, as what is faster {reason}" if missing else f"{what} {reason}")
         return None, reason
     return found, ""
