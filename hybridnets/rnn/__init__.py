@@ -10,8 +10,8 @@ layers are torch's own, so that they load torch's `state_dict`, with the semanti
 - input weights are Glorot uniform over all gates together, recurrent weights orthogonal, biases zero, forget bias one.
 
 On a CPU the layers compute by kernels of their own, several times faster than torch's, where Numba is installed
-(`pip install 'hybridnets[fast]'`), else by torch's; on a GPU by torch's, which are cuDNN's, or by Triton where `backend` asks for
-it. All give the same numbers up to rounding.
+(`pip install 'hybridnets[fast]'`), else by torch's; on a GPU by torch's, which are cuDNN's, or in Triton where `backend` says
+so. All give the same numbers up to rounding.
 
 A layer of your own needs no more than the contract: a module built as `layer(input_size=, hidden_size=, num_layers=)` that maps
 (B, T, I) to (B, output_size) and says its `output_size`.
@@ -31,8 +31,8 @@ from torch import Tensor, nn
 __all__ = ["GRU", "LSTM", "RNN", "Chooses", "load", "settle"]
 
 LARGEST = 1024  # layers, and units a layer
-# Units up to which `auto` takes the kernels, by device. On a GPU they wait to be measured: once `benchmarks/rnn.py --device cuda`
-# says 1.5 times faster or more, add "cuda": 64.
+# Units up to which `auto` takes the kernels, by device. On a GPU they wait to be measured: where `benchmarks/rnn.py` says that
+# they are at least 1.5 times faster there, add "cuda": 64.
 FUSED_LARGEST = {"cpu": 256}
 MODULES = {"cpu": "hybridnets.rnn.cpu", "cuda": "hybridnets.rnn.gpu"}
 BACKENDS = ("auto", "torch", "fused")
