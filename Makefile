@@ -19,6 +19,9 @@ torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
 
+triton: $(BIN)/.ready .triton/.ready ## the tests of the GPU's kernels, in Triton's interpreter
+	PYTHONPATH=.triton $(BIN)/python -m pytest tests/rnn/test_gpu.py
+
 bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (20 minutes on 2 cores)
 	mkdir -p runs/bench
 	$(BIN)/python -m benchmarks.rnn --json runs/bench/rnn.json
@@ -32,7 +35,7 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test ## what CI runs
+check: lint test triton ## what CI runs
 
 $(BIN)/.ready: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -47,4 +50,8 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
 	@touch $@
 
-.PHONY: help demo test torture loggers bench lint check
+.triton/.ready: # beside torch's CPU build, which comes without it
+	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
+	@touch $@
+
+.PHONY: help demo test torture loggers triton bench lint check

@@ -6,7 +6,7 @@ Every variant trains for two epochs on a tenth of CIFAR-10, 3,500 images, and is
 times 10, 20 epochs and three seeds. Images of noise serve where CIFAR-10 is not at hand: the time is the same.
 
 With `--jobs N`, as with `hydra.launcher.jobs=N`, N processes share the cores' threads: N runs of a variant side by side, whose
-mean counts, and an Nth of the hours. What a job spends beyond its epochs (`benchmarks/launcher.py`) is not in it.
+mean counts, and an Nth of the hours. What a job spends beyond its epochs (`benchmarks.launcher`) is not in it.
 """
 
 import argparse

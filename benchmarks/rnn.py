@@ -1,7 +1,7 @@
 """How fast are the recurrent layers on this machine, beside torch's own and beside the arithmetic?
 
-python benchmarks/rnn.py [--batches 32 128] [--nodes 16 32] [--layers 1 2] [--rnn lstm bilstm ...] [--threads N] [--json FILE]
-python benchmarks/rnn.py --device cuda   the Triton kernels beside cuDNN's; cuDNN's alone where Triton does not work
+python -m benchmarks.rnn [--batches 32 128] [--nodes 16 32] [--layers 1 2] [--rnn lstm bilstm ...] [--threads N] [--json FILE]
+python -m benchmarks.rnn --device cuda   the Triton kernels beside cuDNN's; cuDNN's alone where Triton does not work
 
 One process measures both sides in turns: after a warm-up, the median over `--repeats` of forward plus backward of 1,024 steps
 of one number, float32, denormal numbers flushed for both, as in training. A turn on a GPU is ten passes, which may overlap with
@@ -21,11 +21,8 @@ says little there, as 1,024 steps wait for each other, whatever their arithmetic
 """
 
 import argparse
-import importlib
 import itertools
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -35,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.machine import machine
 from hybridnets import rnn
 
 STEPS = 1024
@@ -57,7 +55,7 @@ def main() -> int:
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--nodes", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rnn", nargs="+", choices=KINDS, default=["lstm", "bilstm", "gru", "bigru"])
+    parser.add_argument("--rnn", nargs="+", choices=KINDS, default=["lstm", "bilstm", "gru"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu", help="in torch's words")
@@ -73,23 +71,14 @@ def main() -> int:
     why = _why_not(device)
     first = time.perf_counter() - start
     flops, tanhs = _matrix_rate(device), _tanh_rate(device)
-    machine = {
-        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+    facts = machine("torch", *(COMPILERS[device.type],) if device.type in COMPILERS else ()) | {
+        **({"device": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
         "threads": arguments.threads,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        **{
-            name: importlib.import_module(name).__version__
-            for name in (COMPILERS.get(device.type),)
-            if name and not why
-        },
         "matrix product GFLOP/s": flops / 1e9,
         "tanh G/s": tanhs / 1e9,
         "seconds to compile or load": first,
     }
-    print("\n".join(f"{name}: {round(v, 2) if isinstance(v, float) else v}" for name, v in machine.items()), "\n")
+    print("\n".join(f"{name}: {round(v, 2) if isinstance(v, float) else v}" for name, v in facts.items()), "\n")
     if why:
         print(f"torch's layers alone: {why}\n")
     titles = (
@@ -125,7 +114,7 @@ def main() -> int:
             cells += [f"{row['off']:.1e}", f"{row['gradients off']:.1e}"]
         print(" ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1), encoding="utf-8")
+        arguments.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1), encoding="utf-8")
     return 0
 
 
@@ -262,12 +251,6 @@ def _tanh_rate(device: torch.device) -> float:
 
 def _fastest(run: Callable[[], object], device: torch.device) -> float:
     return min(_seconds(run, device) for _ in range(20))
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":
