@@ -22,7 +22,7 @@ loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, i
 triton: $(BIN)/.ready .triton/.ready ## the tests of the GPU's kernels, in Triton's interpreter
 	PYTHONPATH=.triton $(BIN)/python -m pytest tests/rnn/test_gpu.py
 
-bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (20 minutes on 2 cores)
+bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (25 minutes on 2 cores)
 	mkdir -p runs/bench
 	$(BIN)/python -m benchmarks.rnn --json runs/bench/rnn.json
 	$(BIN)/python -m benchmarks.epoch --json runs/bench/epoch.json
