@@ -1,6 +1,7 @@
 """One run on the digits, as the command line makes it: its files, its resumption bit for bit, and Lightning's own ways."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import hybridnets
 from hybridnets.config import check
 from hybridnets.config.build import build
 from hybridnets.data import digits
-from hybridnets.models import CRNN
+from hybridnets.models import CNN, CRNN
 from hybridnets.training import train
 from tests.conftest import ROOT, SMALL, Said
 
@@ -248,6 +250,18 @@ def test_callbacks_and_loggers_by_configuration(command: Callable[..., Said], tm
     (logged,) = (tmp_path / "logged").rglob("metrics.csv")
     rates = [row["lr-Adam"] for row in csv.DictReader(logged.read_text().splitlines()) if row["lr-Adam"]]
     assert [float(rate) for rate in rates] == [1e-3, 5e-4]
+
+
+class Silent(CNN):
+    def on_validation_epoch_end(self) -> None:  # without super's
+        pass
+
+
+def test_a_model_whose_hook_swallows_what_it_watches(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    cfg = composed(*SMALL, "model=cnn", "callbacks.early_stopping=null", f"out={tmp_path}")
+    silent = dataclasses.replace(build(cfg), model=partial(Silent, channels=[4]))
+    with pytest.raises(ValueError, match=r"watches val/acc, .* on_validation_epoch_end, must call super\(\)'s"):
+        train(check(cfg), silent, command="", configuration="")
 
 
 def test_a_finished_run_is_not_run_again(command: Callable[..., Said], tmp_path: Path) -> None:
