@@ -115,6 +115,12 @@ class Classifier(pl.LightningModule):
             if metric.update_called:
                 self.log(f"{stage}/{name}", metric, prog_bar=name == "acc")
 
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Forgets what an epoch that was cut short has left."""
+        for means in (self.train_means, self.val_means, self.test_means):
+            means.loss.reset()
+            means.acc.reset()
+
     def on_validation_epoch_end(self) -> None:
         """Logs val/loss and val/acc."""
         self._log("val")

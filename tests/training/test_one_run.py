@@ -24,6 +24,7 @@ import hybridnets
 from hybridnets.config import check
 from hybridnets.config.build import build
 from hybridnets.data import digits
+from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN
 from hybridnets.training import train
 from tests.conftest import ROOT, SMALL, Said
@@ -250,6 +251,34 @@ def test_callbacks_and_loggers_by_configuration(command: Callable[..., Said], tm
     (logged,) = (tmp_path / "logged").rglob("metrics.csv")
     rates = [row["lr-Adam"] for row in csv.DictReader(logged.read_text().splitlines()) if row["lr-Adam"]]
     assert [float(rate) for rate in rates] == [1e-3, 5e-4]
+
+
+class CutShort(pl.Callback):
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.fit_loop.batch_idx == 3:
+            raise KeyError
+
+
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
+def test_an_epoch_cut_short_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    data = ImageDataModule(digits.load(), split_seed=0, order_seed=0)
+    model = CNN(data.image_shape, data.num_classes, channels=[4])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+
+    def fit(*callbacks: pl.Callback) -> dict[str, Any]:
+        model.load_state_dict(before)
+        trainer = pl.Trainer(
+            max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, callbacks=[*callbacks], **settings
+        )
+        trainer.fit(model, data)
+        return dict(trainer.callback_metrics)
+
+    whole = fit()
+    with pytest.raises(KeyError):
+        fit(CutShort())
+    assert fit() == whole
+    assert len(whole) == 4
 
 
 class Silent(CNN):
