@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from benchmarks.machine import machine, shown
+from benchmarks.machine import file, machine, positive, shown
 from hybridnets import rnn
 from hybridnets.data import cifar10
 from hybridnets.data.datamodule import ImageDataModule
@@ -261,12 +261,12 @@ def pictures(number: int) -> ImageDataset:
 def main() -> None:
     """Measures all settings, prints a table, and writes it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--images", type=positive, default=1500)
+    parser.add_argument("--rounds", type=positive, default=2)
+    parser.add_argument("--batches", type=positive, nargs="+", default=[32, 128])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--precisions", nargs="+", choices=GOALS, default=list(GOALS))
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=file, metavar="FILE")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_flush_denormal(True)

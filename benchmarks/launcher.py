@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import machine, shown
+from benchmarks.machine import file, machine, positive, shown
 
 ROOT = Path(__file__).parents[1]
 APP = """
@@ -86,11 +86,11 @@ def parent(jobs: int, at_a_time: int, wait: float) -> tuple[float, float, float,
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5, help="short runs of the first part")
-    parser.add_argument("--jobs", type=int, default=60, help="stub jobs of the second part")
-    parser.add_argument("--at-a-time", type=int, default=2)
+    parser.add_argument("--runs", type=positive, default=5, help="short runs of the first part")
+    parser.add_argument("--jobs", type=positive, default=60, help="stub jobs of the second part")
+    parser.add_argument("--at-a-time", type=positive, default=2)
     parser.add_argument("--seconds", type=float, default=5.0, help="that a stub job waits")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=file, metavar="FILE")
     arguments = parser.parse_args()
     facts = machine("torch", "pytorch-lightning", "hydra-core")
     print(shown(facts))

@@ -1,5 +1,6 @@
-"""What a measurement was made on."""
+"""What a measurement was made on, and what its command line takes."""
 
+import argparse
 import os
 import platform
 from importlib import metadata
@@ -20,6 +21,21 @@ def machine(*packages: str) -> dict[str, str | int | float]:
 def shown(facts: dict[str, str | int | float]) -> str:
     """In a line."""
     return ", ".join(f"{name} {value}" if name != "processor" else str(value) for name, value in facts.items())
+
+
+def positive(text: str) -> int:
+    """A command line's whole number from 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)
+
+
+def file(text: str) -> Path:
+    """A command line's file to write, refused before hours are measured for it."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in a folder that is there, got {text}")
+    return path
 
 
 def _version(package: str) -> str:

@@ -18,12 +18,11 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from benchmarks.epoch import by_hybridnets, pictures
-from benchmarks.machine import machine, shown
+from benchmarks.machine import file, machine, positive, shown
 from hybridnets import rnn
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN, ECRNN, Classifier
@@ -56,10 +55,10 @@ def epoch_seconds(name: str, batch: int, precision: str) -> float:
 def main() -> None:
     """Measures, prints a table, and writes it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=positive, default=1, help="runs at a time")
     parser.add_argument("--precision", default="32-true", help="Lightning's word")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--batch", type=positive, default=32)
+    parser.add_argument("--json", type=file, metavar="FILE")
     arguments = parser.parse_args()
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
     facts = machine("torch", "numba")

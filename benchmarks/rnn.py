@@ -26,13 +26,12 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.machine import machine
+from benchmarks.machine import file, machine, positive
 from hybridnets import rnn
 
 STEPS = 1024
@@ -52,14 +51,14 @@ TANHS = {"rnn": 1, "lstm": 5, "gru": 3}
 def main() -> int:
     """Measures every setting, prints its row, and writes all rows where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[16, 32])
-    parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batches", type=positive, nargs="+", default=[32, 128])
+    parser.add_argument("--nodes", type=positive, nargs="+", default=[16, 32])
+    parser.add_argument("--layers", type=positive, nargs="+", default=[1, 2])
     parser.add_argument("--rnn", nargs="+", choices=KINDS, default=["lstm", "bilstm", "gru"])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=positive, default=7)
     parser.add_argument("--device", default="cpu", help="in torch's words")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the rows go as well")
+    parser.add_argument("--json", type=file, metavar="FILE", help="where the rows go as well")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(arguments.threads)

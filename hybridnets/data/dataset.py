@@ -95,10 +95,10 @@ def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
         The images, contiguous, and their labels.
     """
     rows = images.reshape(len(images), -1)
-    if rows.strides[1] != 1:  # else as they are: fresh memory for 150 MB takes longer than to sort them
+    if rows.strides[1] != rows.itemsize:  # else as they are: fresh memory for 150 MB takes longer than to sort them
         rows = np.ascontiguousarray(rows)
     # numpy compares byte strings as unsigned bytes; trailing zeros, which it ignores, cannot matter at equal length
-    order = np.lexsort((labels, rows.view(f"S{rows.shape[1]}")[:, 0]))
+    order = np.lexsort((labels, rows.view(f"S{rows.shape[1] * rows.itemsize}")[:, 0]))
     return rows[order].reshape(images.shape), labels[order]
 
 

@@ -42,7 +42,10 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.train_means, self.val_means, self.test_means = (_Means(num_classes) for _ in range(3))
+        self.train_loss, self.val_loss, self.test_loss = (_Mean() for _ in range(3))
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
+        )
 
     cnn: Features
 
@@ -62,17 +65,17 @@ class Classifier(pl.LightningModule):
         """Class probabilities of standardised images, (B, C, H, W) to (B, K)."""
         return F.softmax(self(images).float(), dim=1)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Cross-entropy of a batch."""
-        return self._measure("train", batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Cross-entropy of a batch; logs train/loss and train/acc over the epoch."""
+        return self._measure("train", batch, batch_idx)
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        """Measures a batch of the part held out."""
-        self._measure("val", batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Logs val/loss and val/acc over the part held out."""
+        self._measure("val", batch, batch_idx)
 
-    def test_step(self, batch: Batch, _: int) -> None:
-        """Measures a batch of the test images."""
-        self._measure("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Logs test/loss and test/acc."""
+        self._measure("test", batch, batch_idx)
 
     def predict_step(self, batch: Batch, *_: int) -> dict[str, Tensor]:
         """Index, label, class and probabilities of every image of a batch."""
@@ -96,38 +99,41 @@ class Classifier(pl.LightningModule):
         """
         return {}
 
-    def _measure(self, stage: str, batch: Batch) -> Tensor:
+    def _measure(self, stage: str, batch: Batch, batch_idx: int) -> Tensor:
         images, labels, _ = batch
         logits = self(images)
-        return self._note(stage, F.cross_entropy(logits, labels), labels, logits)
+        return self._note(stage, batch_idx, F.cross_entropy(logits, labels), labels, logits)
 
-    def _note(self, stage: str, loss: Tensor, labels: Tensor, logits: Tensor | None = None) -> Tensor:
-        """Adds a batch's loss, and its accuracy where there are logits, to those of the epoch."""
-        means: _Means = getattr(self, f"{stage}_means")
-        means.loss.update(loss.detach(), len(labels))
+    def _note(self, stage: str, batch_idx: int, loss: Tensor, labels: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Adds a batch's loss, and its accuracy where there are logits, to the epoch's, and logs these after the last."""
+        getattr(self, f"{stage}_loss").update(loss.detach(), len(labels))
         if logits is not None:
-            means.acc.update(logits, labels)
+            getattr(self, f"{stage}_accuracy").update(logits, labels)
+        if self._trainer is not None and self._is_last(stage, batch_idx):
+            self._log(stage)
         return loss
 
+    def _is_last(self, stage: str, batch_idx: int) -> bool:
+        if stage == "train":
+            return self.trainer.is_last_batch
+        counts = self.trainer.num_test_batches
+        if stage == "val":
+            counts = (
+                self.trainer.num_sanity_val_batches if self.trainer.sanity_checking else self.trainer.num_val_batches
+            )
+        return batch_idx + 1 == counts[0]
+
     def _log(self, stage: str) -> None:
-        """Logs the epoch's means; at every step it would take Lightning a millisecond or two a step."""
-        for name, metric in getattr(self, f"{stage}_means").named_children():
-            if metric.update_called:
-                self.log(f"{stage}/{name}", metric, prog_bar=name == "acc")
+        """Logs the epoch's means: once, since at every step it would take Lightning more than a millisecond."""
+        for name, metric in (("loss", f"{stage}_loss"), ("acc", f"{stage}_accuracy")):
+            if (found := getattr(self, metric)).update_called:
+                self.log(f"{stage}/{name}", found, on_step=False, on_epoch=True, prog_bar=name == "acc")
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Forgets what an epoch that was cut short has left."""
-        for means in (self.train_means, self.val_means, self.test_means):
-            means.loss.reset()
-            means.acc.reset()
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs val/loss and val/acc."""
-        self._log("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Logs test/loss and test/acc."""
-        self._log("test")
+        for part in ("train", "val", "test"):
+            getattr(self, f"{part}_loss").reset()
+            getattr(self, f"{part}_accuracy").reset()
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is to be learned, and its schedule."""
@@ -142,8 +148,9 @@ class Classifier(pl.LightningModule):
         """Leaves the schedule to `on_train_epoch_end`: Lightning would step after the epoch's checkpoint was written."""
 
     def on_train_epoch_end(self) -> None:
-        """Logs train/loss and train/acc; steps the schedule once an epoch, before the checkpoint callback saves its state."""
-        self._log("train")
+        """Steps the schedule once an epoch, before the checkpoint callback saves its state."""
+        if not self.trainer.is_last_batch:  # as by max_steps
+            self._log("train")
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             if self.monitor in self.trainer.callback_metrics:
@@ -156,30 +163,24 @@ class Classifier(pl.LightningModule):
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {k: plain(v) for k, v in self.hparams.items()}
 
 
-class _Means(nn.Module):
-    """Loss and accuracy over an epoch, in which every image counts once; of all devices together."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.loss = _Mean()
-        self.acc = MulticlassAccuracy(num_classes, average="micro")
-
-
 class _Mean(Metric):
-    """Of batches' means. Torchmetrics' own asks the device for NaNs at every step, or, told not to, forgets the weights."""
+    """Of batches' means, over images, in float32 or more, whatever the model is converted to.
+
+    Torchmetrics' own asks the device for NaNs at every step or, told not to, forgets the weights (1.9).
+    """
 
     total: Tensor
     images: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("total", "images"):
-            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, images: int) -> None:
-        """Adds a batch."""
-        self.total = self.total + mean * images
-        self.images += images
+        """Adds a batch."""  # not in place: a tensor made under inference_mode would not have it later
+        self.total = self.total + (mean if mean.dtype == torch.float64 else mean.float()) * images
+        self.images = self.images + images
 
     def compute(self) -> Tensor:
         """The mean over the images."""

@@ -261,10 +261,10 @@ class FeatureAutoencoder(Classifier):
         """The backbone's logits of feature maps that went through the code, (B, C', H', W') to (B, K)."""
         return self.backbone.classify(self.decode(self.encode(maps)))
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Mean squared error of the maps of a batch."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean squared error of the maps of a batch; logs train/loss over the epoch."""
         maps = self._maps_of(batch)
-        return self._note("train", F.mse_loss(self.decode(self.encode(maps)), maps), batch[1])
+        return self._note("train", batch_idx, F.mse_loss(self.decode(self.encode(maps)), maps), batch[1])
 
     def predict_step(self, batch: Batch, *_: int) -> dict[str, Tensor]:
         """Index, label, class and probabilities of every image of a batch, and its class before: by the backbone itself."""
@@ -275,10 +275,10 @@ class FeatureAutoencoder(Classifier):
         found = {"index": index, "label": labels, "class": probabilities.argmax(1), "probabilities": probabilities}
         return {**found, "before": before}
 
-    def _measure(self, stage: str, batch: Batch) -> Tensor:
+    def _measure(self, stage: str, batch: Batch, batch_idx: int) -> Tensor:
         maps = self._maps_of(batch)
         rebuilt = self.decode(self.encode(maps))
-        return self._note(stage, F.mse_loss(rebuilt, maps), batch[1], self.backbone.classify(rebuilt))
+        return self._note(stage, batch_idx, F.mse_loss(rebuilt, maps), batch[1], self.backbone.classify(rebuilt))
 
     def examples(self, images: Tensor) -> dict[str, Tensor]:
         """The maps of images and what became of them, each (B, C', H', W')."""

@@ -120,10 +120,7 @@ class Record(Checkpoint):
         measured = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
         row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(measured.items()))}
         if pl_module.monitor not in row:
-            raise ValueError(
-                f"the model watches {pl_module.monitor}, but its epoch measured {', '.join(row)} alone: a hook of its own, "
-                f"such as on_validation_epoch_end, must call super()'s"
-            )
+            raise ValueError(f"the model watches {pl_module.monitor}, which no epoch measured: {', '.join(row)}")
         self.history.append(row)
         better = not self.best or _better(row[pl_module.monitor], self.best[pl_module.monitor], pl_module.mode)
         self.ended = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or math.inf)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -282,15 +282,47 @@ def test_an_epoch_cut_short_leaves_nothing_to_the_next(tmp_path: Path) -> None:
 
 
 class Silent(CNN):
-    def on_validation_epoch_end(self) -> None:  # without super's
-        pass
+    """With hooks of its own that do not call super's, which in Lightning are empty."""
+
+    seen: ClassVar[list[set[str]]] = []
+
+    def on_validation_epoch_end(self) -> None:
+        self.seen.append({*self.trainer.callback_metrics})
+
+    def on_train_epoch_end(self) -> None:
+        self.seen.append({*self.trainer.callback_metrics})
 
 
-def test_a_model_whose_hook_swallows_what_it_watches(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
-    cfg = composed(*SMALL, "model=cnn", "callbacks.early_stopping=null", f"out={tmp_path}")
+def test_hooks_see_their_own_epochs_metrics(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    cfg = composed(*SMALL, "model=cnn", "trainer.max_epochs=1", "trainer.num_sanity_val_steps=0", f"out={tmp_path}")
     silent = dataclasses.replace(build(cfg), model=partial(Silent, channels=[4]))
-    with pytest.raises(ValueError, match=r"watches val/acc, .* on_validation_epoch_end, must call super\(\)'s"):
-        train(check(cfg), silent, command="", configuration="")
+    result = train(check(cfg), silent, command="", configuration="")
+    keys = {"train/loss", "train/acc", "val/loss", "val/acc"}
+    assert keys < result["best"].keys()
+    assert Silent.seen[-1] == keys
+    assert {"val/loss", "val/acc"} <= Silent.seen[0]
+
+
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
+def test_a_validation_may_come_before_a_fit(tmp_path: Path) -> None:
+    data = ImageDataModule(digits.load(), split_seed=0, order_seed=0)
+    settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    model = CNN(data.image_shape, data.num_classes, channels=[2])
+    settings |= {"accelerator": "cpu", "default_root_dir": tmp_path}
+    trainer = pl.Trainer(max_epochs=1, **settings)
+    trainer.validate(model, data, verbose=False)  # in inference mode, whose tensors do not change outside of it
+    trainer.fit(model, data)
+    (found,) = pl.Trainer(inference_mode=False, **settings).validate(model, data, verbose=False)
+    assert found["val/loss"] == trainer.callback_metrics["val/loss"]
+
+
+def test_losses_are_added_up_in_float32_whatever_the_model_is_in() -> None:
+    model = CNN((1, 8, 8), 10, channels=[2]).to(torch.bfloat16)  # in which 32 added to 8,192 changes nothing
+    loss = torch.tensor(0.6, dtype=torch.bfloat16)
+    for _ in range(1000):
+        model.val_loss.update(loss, 32)
+    assert model.val_loss.images == 32_000
+    assert float(model.val_loss.compute()) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_a_finished_run_is_not_run_again(command: Callable[..., Said], tmp_path: Path) -> None:
