@@ -84,15 +84,17 @@ class Features(Chooses, nn.Sequential):
         layers = list(self)[:-1]
         for convolution, *rest in zip(*[iter(layers)] * 4, strict=True):
             images = convolution(images)
-            if self.backend != "torch" and _one_operation(images, *rest) and (fast := self.fast()):
+            if self.backend != "torch" and _one_operation(images, *rest) and (fast := self.fast("cpu")):
                 images = fast.pooled(images, rest[1])
                 continue
             for layer in rest:
                 images = layer(images)
         return images
 
-    def fast(self) -> ModuleType | None:
-        """The module of the operation that stands for three layers; None where it does not work."""
+    def fast(self, device: str) -> ModuleType | None:
+        """The module of the operation that stands for three layers, on a CPU; None where it does not work."""
+        if device != "cpu":
+            return None
         return load("hybridnets.models.pooled", "convolution blocks compute by torch, as the faster operation")[0]
 
     def flat(self, maps: Tensor) -> Tensor:

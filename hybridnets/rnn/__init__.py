@@ -55,13 +55,12 @@ class Chooses(nn.Module):
     backend: str = "auto"
     own = "fused"
 
-    def fast(self) -> ModuleType | None:
-        """The kernels' module, loaded at the first call; None where they do not fit, or do not work, which is logged once."""
-        raise NotImplementedError
+    def fast(self, device: str) -> ModuleType | None:
+        """The kernels' module where they are what is fastest on a device, in torch's words, loaded at the first call.
 
-    def fits(self, device: str) -> bool:
-        """Whether the kernels are what is fastest on a device, in torch's words."""
-        return device == "cpu" and self.fast() is not None
+        None where they do not fit, or do not work, which is logged once.
+        """
+        raise NotImplementedError
 
 
 class _Keras(Chooses, nn.RNNBase):
@@ -90,13 +89,9 @@ class _Keras(Chooses, nn.RNNBase):
         """Features of the final output, D * H."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
-    def fast(self) -> ModuleType | None:
-        """The kernels' module on a CPU, where they are faster than torch's matrix products."""
-        return _faster(self, "cpu")
-
-    def fits(self, device: str) -> bool:
-        """Whether the kernels are what is fastest on a device, in torch's words."""
-        return _faster(self, device) is not None
+    def fast(self, device: str) -> ModuleType | None:
+        """The kernels' module, where they are faster than torch's layer."""
+        return _recurrent(device)[0] if self.hidden_size <= FUSED_LARGEST.get(device, 0) else None
 
     def forward(self, sequence: Tensor) -> Tensor:
         """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first.
@@ -231,7 +226,7 @@ def settle(model: nn.Module, device: str, before: str | None) -> str | None:
     for layer in layers:
         if layer.backend == "auto":
             kept = before is None or layer.own in before.split(" and ")
-            layer.backend = layer.own if kept and layer.fits(device) else "torch"
+            layer.backend = layer.own if kept and layer.fast(device) else "torch"
     return " and ".join(sorted({layer.backend for layer in layers})) or None
 
 
@@ -252,7 +247,7 @@ def _fused(sequence: Tensor, layer: _Keras) -> ModuleType | None:
     device = sequence.device.type
     fits = device in MODULES and kind in (torch.float32, torch.float64)
     if layer.backend == "auto":
-        return _faster(layer, device) if fits else None
+        return layer.fast(device) if fits else None
     if not fits:
         where = "a CUDA GPU" if device == "cuda" else "a CPU"
         raise ValueError(
@@ -277,11 +272,6 @@ def _by_kernels(kernels: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
     shape = kernels.shape_of(layer.mode, layer.hidden_size, layer.num_layers, layer.bidirectional)
     result: Tensor = kernels.final(sequence, layer._flat_weights, shape)
     return result.to(result_kind)
-
-
-def _faster(layer: _Keras, device: str) -> ModuleType | None:
-    """The kernels' module, where they are faster than torch's layer."""
-    return _recurrent(device)[0] if layer.hidden_size <= FUSED_LARGEST.get(device, 0) else None
 
 
 def _recurrent(device: str) -> tuple[ModuleType | None, str]:
