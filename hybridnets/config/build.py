@@ -52,7 +52,7 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
     def callbacks(monitor: str, mode: str) -> list[Any]:
         with building("callbacks"):
             made = [_made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value]
-            return [one(monitor=monitor, mode=mode) if isinstance(one, functools.partial) else one for one in made]
+            return [_watching(one, monitor, mode) if isinstance(one, functools.partial) else one for one in made]
 
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
@@ -82,6 +82,13 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
         callbacks=callbacks,
         trainer=trainer,
     )
+
+
+def _watching(callback: functools.partial[Any], monitor: str, mode: str) -> Any:
+    """A callback completed by what the model watches, where the configuration says nothing else."""
+    if callback.keywords.get("monitor", monitor) == monitor:
+        return callback(**{"monitor": monitor, "mode": mode, **callback.keywords})
+    return callback()
 
 
 def _backbone(found: Backbone, rehearsal: bool) -> Callable[..., Any]:

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import math
 import os
 import re
 import shlex
@@ -19,6 +18,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hybridnets.config import flags
+from hybridnets.config.flags import number, whole
 from hybridnets.config.schema import Config, scratch
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
@@ -37,31 +38,23 @@ class ConfigError(ValueError):
 def _holds(legal: Callable[[Any], Any], value: Any) -> bool:
     try:
         return bool(legal(value))
-    except TypeError:  # a value of a kind that does not even compare
+    except (TypeError, ValueError, AttributeError):  # a value of a kind that does not even compare
         return False
-
-
-def _whole(value: Any, least: int, most: float = math.inf) -> bool:
-    return type(value) is int and least <= value <= most
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 ACTIVATIONS = ("relu", "elu", "gelu", "tanh", "none")
 # What a legal value is, and whether a value is one; a rule holds wherever its key is there.
-SEED = ("a whole number from 0 to 4,294,967,295", lambda v: _whole(v, 0, 2**32 - 1))
+SEED = ("a whole number from 0 to 4,294,967,295", lambda v: whole(v, 0, 2**32 - 1))
 SECTION = ("a section with keys of its own", lambda v: isinstance(v, Mapping))
 WIDTHS = (
     "a list of whole numbers from 1",
-    lambda v: isinstance(v, Sequence) and len(v) > 0 and all(_whole(width, 1) for width in v),
+    lambda v: isinstance(v, Sequence) and len(v) > 0 and all(whole(width, 1) for width in v),
 )
 RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **{key: SECTION for key in ("model", "data", "seeds", "optimizer", "callbacks", "trainer")},
     "scheduler": ("null or a section with keys of its own", lambda v: v is None or isinstance(v, Mapping)),
-    "layers": ("a whole number from 1 to 1,024", lambda v: _whole(v, 1, 1024)),
-    "nodes": ("a whole number from 1 to 1,024", lambda v: _whole(v, 1, 1024)),
+    "layers": ("a whole number from 1 to 1,024", lambda v: whole(v, 1, 1024)),
+    "nodes": ("a whole number from 1 to 1,024", lambda v: whole(v, 1, 1024)),
     "seed": SEED,
     "seeds.split": SEED,
     "seeds.init": SEED,
@@ -72,25 +65,15 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "model.order_seed": SEED,
     "model.activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
     "model.dense_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
-    "model.batch_norm_momentum": ("a number from 0 up to, not including, 1", lambda v: _number(v) and 0 <= v < 1),
+    "model.batch_norm_momentum": ("a number from 0 up to, not including, 1", lambda v: number(v) and 0 <= v < 1),
     "model.channels": WIDTHS,
     "model.dense": WIDTHS,
-    "model.dropout": ("a number from 0 up to, not including, 1", lambda v: _number(v) and 0 <= v < 1),
-    "model.image_size": ("null or a whole number from 32 to 1,024", lambda v: v is None or _whole(v, 32, 1024)),
+    "model.dropout": ("a number from 0 up to, not including, 1", lambda v: number(v) and 0 <= v < 1),
+    "model.image_size": ("null or a whole number from 32 to 1,024", lambda v: v is None or whole(v, 32, 1024)),
     "model.weights": ("null or the path of a file", lambda v: v is None or (isinstance(v, str) and v)),
-    "optimizer.lr": ("a number above 0", lambda v: _number(v) and v > 0),
-    "callbacks.early_stopping.patience": ("a whole number of at least 1", lambda v: _whole(v, 1)),
-    "trainer.max_epochs": ("a whole number of at least 1", lambda v: _whole(v, 1)),
-    "trainer.gradient_clip_val": ("null or a number of at least 0", lambda v: v is None or (_number(v) and v >= 0)),
-    "trainer.check_val_every_n_epoch": ("null or 1: every epoch is measured on val", lambda v: v in (None, 1)),
-    "trainer.limit_val_batches": ("null or above 0: every epoch is measured on val", lambda v: v is None or v > 0),
-    "trainer.limit_predict_batches": ("null: the prediction for every image is kept", lambda v: v is None),
-    "trainer.strategy": (
-        "one that starts its processes anew, as ddp does: those that are forked or spawned train without a record",
-        lambda v: not re.search("fork|spawn|notebook", str(v)),
-    ),
-    "trainer.callbacks": ("set by name, as callbacks.NAME", lambda _: False),
-    "trainer.logger": ("set as logger", lambda _: False),
+    "optimizer.lr": ("a number above 0", lambda v: number(v) and v > 0),
+    "callbacks.early_stopping.patience": ("a whole number of at least 1", lambda v: whole(v, 1)),
+    **flags.RULES,
     "data.name": (
         "a plain name, for it names a folder",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
@@ -108,7 +91,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 # Those of a model that stands on another run's, in the place of or beside the others.
 RULES_ON_BACKBONE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "model.kind": ("cae or sae", lambda v: v in ("cae", "sae")),
-    "model.channels": ("a whole number from 1, the code's channels", lambda v: _whole(v, 1)),
+    "model.channels": ("a whole number from 1, the code's channels", lambda v: whole(v, 1)),
     "model.hidden": ("a list of whole numbers from 1, or []", lambda v: len(v) == 0 or WIDTHS[1](v)),
     "model.code_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
     "model.output_activation": (f"one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS),
@@ -117,15 +100,6 @@ RULES_ON_BACKBONE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 # Where the data comes from; what it is, its content's hash says.
 DATA_SOURCE = ("root", "mirrors", "dataset")
 
-# Trainer settings that change how a run is made or watched, not what comes out.
-NOT_IDENTITY = {
-    *("_target_", "accelerator", "devices", "num_nodes", "strategy", "default_root_dir", "enable_checkpointing"),
-    *("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "num_sanity_val_steps", "profiler"),
-    *("benchmark", "detect_anomaly", "barebones", "inference_mode", "use_distributed_sampler"),
-    "limit_test_batches",
-}
-# Where 1 is one batch, or every batch, and 1.0 all of them.
-COUNT_OR_SHARE = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
 # What every configuration must have.
 NEEDED = (
     *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
@@ -306,15 +280,12 @@ def _identity(cfg: DictConfig) -> Identity:
         **{key: data[key] for key in ("train_fraction", "batch_size", "standardize", "augment")},
     )
     settings = {key: setting for key, setting in data.items() if key not in DATA_SOURCE}
-    kept = {key: setting for key, setting in trainer.items() if key not in NOT_IDENTITY and setting is not None}
-    kept |= {key: f"{kept[key]:%}" for key in COUNT_OR_SHARE if isinstance(kept.get(key), float)}
-    if (devices := _devices(trainer)) != 1:
-        kept["devices"] = devices
-        if isinstance(devices, int) and data["batch_size"] < 2 * devices:  # as the loader would, once it trains
-            raise ConfigError(
-                f"data.batch_size must be at least {2 * devices}, two images for each of {devices} devices, "
-                f"got {data['batch_size']}"
-            )
+    devices = flags.device_count(trainer)
+    if isinstance(devices, int) and data["batch_size"] < 2 * devices:  # as the loader would, once it trains
+        raise ConfigError(
+            f"data.batch_size must be at least {2 * devices}, two images for each of {devices} devices, "
+            f"got {data['batch_size']}"
+        )
     model = plain["model"]
     if isinstance(layer := model.get("rnn"), dict):
         model = {**model, "rnn": {key: setting for key, setting in layer.items() if key not in KERNELS}}
@@ -328,7 +299,7 @@ def _identity(cfg: DictConfig) -> Identity:
         "optimizer": {key: setting for key, setting in plain["optimizer"].items() if key not in KERNELS},
         "scheduler": plain["scheduler"],
         "callbacks": plain["callbacks"],
-        "trainer": kept,
+        "trainer": flags.identity(trainer),
     }
     if plain["ckpt_path"]:
         parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
@@ -367,13 +338,6 @@ def reason(error: Exception) -> str:
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
     return text if cause is None or str(cause) in text else f"{text} ({type(cause).__name__}: {cause})"
-
-
-def _devices(trainer: Mapping[str, Any]) -> Any:
-    devices, nodes = trainer.get("devices") or 1, trainer.get("num_nodes") or 1
-    if isinstance(devices, list):
-        devices = len(devices)
-    return devices * nodes if isinstance(devices, int) and devices > 0 else f"{devices} x {nodes}"
 
 
 def _file_hash(key: str, path: str) -> str:

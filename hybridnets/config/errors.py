@@ -51,6 +51,10 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         )
     if isinstance(error, IsADirectoryError | NotADirectoryError) and error.filename:
         return f"{error.filename} must be another kind of file, and stands in the way ({error.strerror}): remove it"
+    if any(
+        kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__
+    ):  # Lightning's, without importing it
+        return f"trainer, or a callback, must be configured otherwise: {' '.join(str(error).split())}"
     return str(error) if isinstance(error, ValueError) else None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
+from pytorch_lightning.loggers import CSVLogger
 
 from hybridnets.config.check import ConfigError
 from hybridnets.runs import Run
@@ -110,7 +111,13 @@ def of(run: Run, logger: functools.partial[Any], folder: Path) -> Any:
         ours = {"hybridnets.hash": run.digest, "hybridnets.by": "logger"}
         settings["tags"] = {**(settings.get("tags") or {}), **ours}
         settings.setdefault("run_id", _earlier(settings["tracking_uri"], settings["experiment_name"], ours))
-    return logger(**settings)
+    made = logger(**settings)
+    if isinstance(made, CSVLogger) and Path(made.log_dir).resolve() == folder.resolve():
+        raise ConfigError(
+            "logger must write elsewhere than over the run's own metrics.csv, got a CSVLogger in the run's folder: give "
+            "logger.name or logger.version"
+        )
+    return made
 
 
 def _earlier(uri: str, experiment_name: str, tags: Mapping[str, str]) -> str | None:

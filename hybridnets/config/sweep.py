@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from hybridnets.config import flags
 from hybridnets.config.check import ConfigError, backbone, check, diverged, trial, value
 from hybridnets.config.schema import scratch
 from hybridnets.report.declared import declaration
@@ -42,6 +43,11 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
         raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
     if not configs:
         raise ConfigError("a sweep must have a setting, and its words name none: does a glob() match nothing?")
+    if varying := next((cfg.trainer for cfg in configs if flags.varies(cfg.trainer)), None):
+        raise ConfigError(
+            f"trainer.devices must be a number, or a list of devices, in a sweep: how many train a run determines its result, "
+            f"and machines have other numbers of them, got {varying.get('devices') or 'null'}"
+        )
     report = _report(configs[0])
     jobs = [Job(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybridnets.report.results import Finished, Found
+from hybridnets.runs.accuracy import is_comparable, same_weights
 
 SAME = 1e-9  # between two ways to one number
 
@@ -38,6 +39,7 @@ def recomputed(found: Found) -> tuple[Found, list[str]]:
                     f"{run.folder}: predictions give {part} {accuracy:.6f} before, the result says {run.code.before[part]:.6f}"
                 )
         said += _last(run)
+        said += _best(run)
         code = run.code and replace(run.code, before={**run.code.before, **before})
         runs.append(replace(run, scores={**run.scores, **scores}, code=code))
     return replace(found, runs=tuple(runs)), said
@@ -47,6 +49,19 @@ def _last(run: Finished) -> Iterator[str]:
     logged = run.curves.get("val/acc", ())
     if logged and "val_last" in run.scores and abs(logged[-1] - run.scores["val_last"]) > 1e-6:
         yield f"{run.folder}: metrics.csv ends with val/acc {logged[-1]:.6f}, the result says {run.scores['val_last']:.6f}"
+
+
+def _best(run: Finished) -> Iterator[str]:
+    """The reported epoch's accuracy on val as it was measured then, against that of the weights that are published for it."""
+    if run.best_epoch not in run.curves.get("epoch", ()) or "val/acc" not in run.curves or "val" not in run.outcomes:
+        return
+    recorded = run.curves["val/acc"][run.curves["epoch"].index(run.best_epoch)]
+    predicted = run.outcomes["val"]
+    if is_comparable(run.identity["trainer"]) and not same_weights(recorded, predicted.accuracy, len(predicted.index)):
+        yield (
+            f"{run.folder}: predictions give val/acc {predicted.accuracy:.6f}, and metrics.csv has {recorded:.6f} for the "
+            f"reported epoch {run.best_epoch}: the published weights are not that epoch's"
+        )
 
 
 def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:

@@ -27,6 +27,10 @@ class StoppedError(ValueError):
     """The run was asked to end, and did so where it can go on from."""
 
 
+class WrongWeightsError(ValueError):
+    """The weights to publish are not those that the published value was measured with."""
+
+
 class Run:
     """One run: an identity and the folder that follows from it.
 

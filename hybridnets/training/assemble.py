@@ -11,8 +11,9 @@ import torch
 from hybridnets.models import Classifier
 from hybridnets.models.summary import Layer, layers
 from hybridnets.runs.store import Run
-from hybridnets.training.callbacks import Finite, Record, Reseed
+from hybridnets.training.callbacks import Finite, Record, Reseed, StopAtMaxSteps
 from hybridnets.training.checkpoints import DurableCheckpointIO
+from hybridnets.training.user_callbacks import MonitoredMetrics, admit
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def assemble(run: Run, build: Build) -> Parts:
         rows = layers(model, data.image_shape)
     with building("optimizer, or scheduler,"):
         model.configure_optimizers()
+    admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
     record = Record(run)
     trainer = build.trainer(
-        callbacks=[*callbacks, Reseed(seeds["order"]), Finite(), record],
+        callbacks=[MonitoredMetrics(callbacks), *callbacks, Reseed(seeds["order"]), Finite(), StopAtMaxSteps(), record],
         plugins=[DurableCheckpointIO(run)],
         default_root_dir=run.folder,
     )
@@ -82,11 +84,24 @@ def assemble(run: Run, build: Build) -> Parts:
             f"trainer.devices times trainer.num_nodes must be {trainer.world_size}, the processes that were started for "
             f"the run, got {trainer.num_devices} times {trainer.num_nodes}"
         )
+    check_batches(trainer, data)
     asked = run.identity["trainer"].get("sync_batchnorm")
     synchronized = synchronizes(asked, trainer.world_size, trainer.strategy.root_device.type)
     if synchronized and not asked:  # Lightning sees to what it was asked for
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return Parts(data, model, rows, trainer, record, synchronized)
+
+
+def check_batches(trainer: pl.Trainer, data: Any) -> None:
+    """Refuses a share of the batches that is less than one batch.
+
+    Raises:
+        ValueError: If training or val would be empty.
+    """
+    for flag, loader in (("limit_train_batches", data.train_dataloader), ("limit_val_batches", data.val_dataloader)):
+        share, batches = getattr(trainer, flag), len(loader())
+        if isinstance(share, float) and int(share * batches) < 1:
+            raise ValueError(f"trainer.{flag} must leave at least one of {batches} batches, got {share:g}")
 
 
 def synchronizes(asked: bool | None, devices: int, kind: str) -> bool:

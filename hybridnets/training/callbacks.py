@@ -1,19 +1,23 @@
 """What a run needs from Lightning's hooks: fresh random state an epoch, and a record it can go on from."""
 
+import contextlib
 import logging
 import math
 import signal
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
+from torch import Tensor
 
 from hybridnets.models import Classifier
 from hybridnets.runs.store import Attempt, DivergedError, Run, StoppedError
+from hybridnets.training.checkpoints import OWN, weights_digest
 
 log = logging.getLogger("hybridnets")
 
@@ -70,6 +74,15 @@ class Finite(Callback):
             raise DivergedError(f"val/loss is {float(value)} after epoch {trainer.current_epoch}: {ADVICE}")
 
 
+class StopAtMaxSteps(Callback):
+    """Has the epoch that trainer.max_steps cuts short measured on val, as Lightning measures one that is asked to stop."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Asks, once the last step is done."""
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
+
+
 class Record(Checkpoint):
     """Writes metrics.csv, checkpoints/best.ckpt and, last, checkpoints/last.ckpt after every epoch.
 
@@ -79,8 +92,14 @@ class Record(Checkpoint):
     Args:
         run: The run whose folder is written.
 
+    What an epoch is worth was measured on val, and best.ckpt holds the very weights that were measured then: callbacks may
+    measure other weights than they train, such as their average.
+
     Attributes:
         attempt: Where epoch times go; None on the ranks that write nothing.
+        history: Of each epoch, its number and its metrics.
+        best: Those of the epoch whose weights best.ckpt holds.
+        best_weights: SHA-256 of these weights; empty where the checkpoint of an older version was resumed.
     """
 
     def __init__(self, run: Run) -> None:
@@ -88,6 +107,10 @@ class Record(Checkpoint):
         self.attempt: Attempt | None = None
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
+        self.best_weights = ""
+        self.measured: dict[str, Tensor] = {}
+        self.measured_step = -1
+        self.stopping = False
         self.ended = False
         self.asked = False
 
@@ -101,32 +124,53 @@ class Record(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run takes up."""
-        return {"run": self.run.digest, "history": self.history, "best": self.best, "ended": self.ended}
+        return {
+            **{"run": self.run.digest, "history": self.history, "best": self.best, "best_weights": self.best_weights},
+            **{"stopping": self.stopping, "ended": self.ended},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the state of this run, cut short; another run's, with which one may start, is its own story."""
         if state_dict.get("run") != self.run.digest:
             return
         self.history, self.best, self.ended = state_dict["history"], state_dict["best"], state_dict["ended"]
+        self.best_weights, self.stopping = state_dict.get("best_weights", ""), state_dict.get("stopping", False)
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Takes up that the training was to stop as soon as trainer.min_epochs or min_steps lets it."""
+        trainer.should_stop = trainer.should_stop or self.stopping
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Starts the epoch's clock."""
         self.started = time.monotonic()
 
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *place: Any) -> None:
+        """Keeps the weights that val was measured with, after its last batch."""
+        _, _, batch_idx, *_ = place
+        if not trainer.sanity_checking and batch_idx + 1 == trainer.num_val_batches[0]:
+            self.measured = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
+            self.measured_step = trainer.global_step
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch down; Lightning calls it after early stopping and after the schedule's step."""
         assert isinstance(pl_module, Classifier)
         self.run.check_owned()
-        measured = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
-        row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(measured.items()))}
+        if self.measured_step != trainer.global_step:
+            raise ValueError(
+                f"epoch {trainer.current_epoch} must be measured on val after its last step, {trainer.global_step}, and was "
+                f"last measured at step {self.measured_step}: leave out the callback or the trainer's flag that changes when"
+            )
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(metrics.items()))}
         if pl_module.monitor not in row:
             raise ValueError(f"the model watches {pl_module.monitor}, which no epoch measured: {', '.join(row)}")
         self.history.append(row)
         better = not self.best or _better(row[pl_module.monitor], self.best[pl_module.monitor], pl_module.mode)
-        self.ended = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or math.inf)
+        self.stopping, self.ended = trainer.should_stop, _is_last(trainer)
         if better:
-            self.best = row
-            trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True)
+            self.best, self.best_weights = row, weights_digest(self.measured)
+            with _holding(pl_module, self.measured):
+                trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True, storage_options=OWN)
         if self.attempt:
             self.write_metrics()
             seconds = time.monotonic() - self.started
@@ -136,7 +180,7 @@ class Record(Checkpoint):
         if trainer.is_global_zero and self.run.last_checkpoint.exists():
             self.run.check_owned()
             self.run.last_checkpoint.replace(self.run.previous_checkpoint)
-        trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
+        trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False, storage_options=OWN)
         # All ranks together, for one alone would leave the others waiting.
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False) and not self.ended:
             raise StoppedError(
@@ -148,6 +192,29 @@ class Record(Checkpoint):
         keys = list(self.history[-1])
         lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
         self.run.write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
+
+
+def _is_last(trainer: pl.Trainer) -> bool:
+    """Whether the training ends with the epoch that has just been trained: the limits, in Lightning's order."""
+    epochs, steps = trainer.current_epoch + 1, trainer.global_step
+    if epochs >= (trainer.max_epochs or math.inf) or 0 < trainer.max_steps <= steps:
+        return True
+    return trainer.should_stop and epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
+
+
+@contextlib.contextmanager
+def _holding(module: torch.nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Has a module hold the given weights for a while, then its own again."""
+    own = module.state_dict()
+    if all(torch.equal(own[name], tensor) for name, tensor in weights.items()):
+        yield
+        return
+    own = {name: tensor.clone() for name, tensor in own.items()}
+    module.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)
 
 
 def _better(new: float, old: float, mode: str) -> bool:

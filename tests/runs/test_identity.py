@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from hybridnets.config import check, plan
+from hybridnets.config import check, flags, plan
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.runs import identity as ids
 from tests.conftest import ROOT, Said
@@ -48,6 +48,18 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> N
         ),
         ("", "optimizer.fused=false"),
         ("", "report={baseline:cnn}"),
+        ("", "trainer.precision=32"),
+        ("", "trainer.precision=32-true"),
+        ("trainer.precision=bf16", "trainer.precision=bf16-mixed"),
+        ("trainer.precision=16", "trainer.precision='16-mixed'"),
+        ("", "trainer.devices=auto trainer.accelerator=cpu"),
+        ("", "trainer.devices=null trainer.accelerator=cpu"),
+        ("", "trainer.devices='1'"),
+        ("trainer.devices=2", "trainer.devices=[0,1]"),
+        ("trainer.devices=2", "trainer.devices='0,1'"),
+        ("", "trainer.limit_train_batches=1.0 trainer.limit_val_batches=1.0 trainer.overfit_batches=0.0"),
+        ("", "trainer.max_steps=-1 trainer.accumulate_grad_batches=1 trainer.val_check_interval=1.0"),
+        ("", "trainer.check_val_every_n_epoch=1 trainer.deterministic=false trainer.gradient_clip_val=0"),
     ],
 )
 def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> None:
@@ -65,7 +77,7 @@ def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> N
             "trainer.max_epochs=7",
             "trainer.precision=bf16-mixed",
         ),
-        *("trainer.limit_train_batches=1", "trainer.limit_train_batches=1.0"),
+        *("trainer.limit_train_batches=1", "trainer.limit_train_batches=0.5", "trainer.accumulate_grad_batches=2"),
         *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
     ],
 )
@@ -76,6 +88,16 @@ def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
 def test_one_batch_is_not_all_of_them(composed: Callable[..., DictConfig]) -> None:
     one, all_ = (check(composed(f"trainer.limit_train_batches={limit}")).digest for limit in ("1", "1.0"))
     assert one != all_
+
+
+def test_all_devices_are_as_many_as_the_machine_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert flags.device_count({"devices": "auto", "num_nodes": 2}) == 4
+    assert flags.device_count({"devices": -1, "accelerator": "gpu"}) == 2
+    assert flags.device_count({"devices": "auto", "accelerator": "cpu"}) == 1
+    assert flags.device_count({"devices": "auto", "accelerator": "tpu"}) == "auto x 1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert flags.device_count({"devices": "auto"}) == 1
 
 
 def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,211 @@
+"""A published value is that of the published weights, whatever flags and callbacks a run is given; or they are refused."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from hybridnets.report import results
+from hybridnets.report.verify import recomputed
+from hybridnets.runs.accuracy import same_weights
+from hybridnets.training.checkpoints import load, weights_digest
+from tests.conftest import SMALL, Said
+
+WORDS = (*SMALL, "model=cnn")  # 33 steps an epoch
+LIGHTNING = "pytorch_lightning.callbacks"
+ALLOWED = {
+    "max_steps in mid-epoch": ["trainer.max_steps=40"],
+    "max_steps in the first epoch": ["trainer.max_steps=7"],
+    "accumulated gradients": ["trainer.accumulate_grad_batches=4"],
+    "a share of the batches": ["trainer.limit_train_batches=0.4"],
+    "min_epochs": ["trainer.min_epochs=2", "callbacks.early_stopping.patience=1"],
+    "sanity steps": ["trainer.num_sanity_val_steps=2"],
+    "an average": [f"+callbacks.a._target_={LIGHTNING}.EMAWeightAveraging", "+callbacks.a.decay=0.9"],
+    "an average of epochs": [
+        f"+callbacks.a._target_={LIGHTNING}.EMAWeightAveraging",
+        *("+callbacks.a.update_every_n_steps=0", "+callbacks.a.update_starting_at_epoch=0"),
+    ],
+    "growing batches": [
+        f"+callbacks.a._target_={LIGHTNING}.GradientAccumulationScheduler",
+        "+callbacks.a.scheduling={0:1,1:4}",
+    ],
+    "checkpoints in mid-epoch": [
+        f"+callbacks.a._target_={LIGHTNING}.ModelCheckpoint",
+        *("+callbacks.a.every_n_train_steps=5", "+callbacks.a.save_top_k=-1", "+callbacks.a.filename=last"),
+    ],
+    "a logger's metrics.csv": [
+        *("+logger._target_=pytorch_lightning.loggers.CSVLogger", "+logger.save_dir=runs", "+logger.version=''"),
+        *(f"+callbacks.a._target_={LIGHTNING}.ModelCheckpoint", "trainer.log_every_n_steps=5"),
+    ],
+}
+REFUSED = {
+    "trainer.val_check_interval=10": "trainer.val_check_interval must be null or 1.0: val is measured once an epoch",
+    "trainer.val_check_interval=0.5": "trainer.val_check_interval must be null or 1.0",
+    "trainer.val_check_interval=1": "trainer.val_check_interval must be null or 1.0",
+    "trainer.check_val_every_n_epoch=2": "trainer.check_val_every_n_epoch must be null or 1",
+    "trainer.overfit_batches=2": "trainer.overfit_batches must be null or 0",
+    "trainer.limit_train_batches=0": "trainer.limit_train_batches must be null, a whole number of batches from 1",
+    "trainer.limit_train_batches=1.5": "trainer.limit_train_batches must be null, a whole number of batches from 1",
+    "trainer.limit_train_batches=0.01": "trainer.limit_train_batches must leave at least one of 33 batches, got 0.01",
+    "trainer.limit_val_batches=0.1": "trainer.limit_val_batches must leave at least one of 5 batches, got 0.1",
+    "trainer.limit_test_batches=3": "trainer.limit_test_batches must be null: all test images are predicted",
+    "trainer.max_time=00:00:00:00": "trainer.max_time must be null, or a duration above zero such as 00:12:00:00",
+    "trainer.max_steps=0": "trainer.max_steps must be null, -1 or a whole number of at least 1",
+    "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches must be null or a whole number of at least 1",
+    "trainer.barebones=true": "trainer.barebones must be null or false",
+    "trainer.enable_checkpointing=false": "trainer.enable_checkpointing must be null or true",
+    "+logger={_target_:pytorch_lightning.loggers.CSVLogger,_partial_:true,name:'',version:''}": (
+        "logger must write elsewhere than over the run's own metrics.csv"
+    ),
+    f"+callbacks.a={{_target_:{LIGHTNING}.StochasticWeightAveraging,swa_lrs:0.01}}": (
+        "callbacks must hold no StochasticWeightAveraging, for the average that it makes after the last epoch"
+    ),
+    f"+callbacks.a={{_target_:{LIGHTNING}.ModelPruning,pruning_fn:l1_unstructured,amount:0.5}}": (
+        "callbacks must hold no ModelPruning, for it changes weights after they were measured"
+    ),
+    f"+callbacks.a={{_target_:{LIGHTNING}.LearningRateFinder}}": "callbacks must hold no LearningRateFinder",
+    f"+callbacks.a={{_target_:{LIGHTNING}.BatchSizeFinder}}": "callbacks must hold no BatchSizeFinder",
+}
+
+
+def only_run(out: Path) -> Path:
+    (checkpoints,) = out.glob("*/*/*/checkpoints")
+    return checkpoints.parent
+
+
+@pytest.mark.parametrize("words", ALLOWED.values(), ids=ALLOWED.keys())
+@pytest.mark.filterwarnings("ignore:Found .* module")  # Lightning on a module in eval mode
+def test_the_best_epochs_value_is_that_of_its_weights(
+    command: Callable[..., Said], tmp_path: Path, words: list[str]
+) -> None:
+    said = command(*WORDS, *words)
+    assert said.code == 0, said.err
+    folder = only_run(tmp_path / "runs")
+    result = json.loads((folder / "result.json").read_text())
+    with (folder / "metrics.csv").open() as file:
+        recorded = {int(row["epoch"]): float(row["val/acc"]) for row in csv.DictReader(file)}
+    assert len(recorded) == result["epochs"]
+    assert recorded[result["best"]["epoch"]] == pytest.approx(
+        result["best"]["val/acc"], abs=1e-6
+    )  # metrics.csv has six digits
+    assert weights_digest(load(folder / "checkpoints" / "best.ckpt")["state_dict"]) == result["weights"]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir())[:2] == ["best.ckpt", "last.ckpt"]
+    assert recomputed(results.read([tmp_path / "runs"]))[1] == []
+
+
+@pytest.mark.parametrize(("word", "sentence"), REFUSED.items())
+def test_what_would_part_value_and_weights_is_refused(
+    command: Callable[..., Said], tmp_path: Path, word: str, sentence: str
+) -> None:
+    said = command(*WORDS, word)
+    assert said.code == 2
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1, said.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_early_stopping_watches_what_it_is_told(command: Callable[..., Said], tmp_path: Path) -> None:
+    # A loss that must sink by more than it can stops after the second epoch; val/acc would not.
+    said = command(*WORDS, "trainer.max_epochs=5", "+callbacks.early_stopping.monitor=train/loss",
+                   "+callbacks.early_stopping.min_delta=100", "callbacks.early_stopping.patience=1")  # fmt: skip
+    assert said.code == 0, said.err
+    assert json.loads((only_run(tmp_path / "runs") / "result.json").read_text())["epochs"] == 2
+    said = command(*WORDS, "+callbacks.early_stopping.monitor=no/such", "out=other")
+    assert said.code == 2
+    sentence = (
+        "EarlyStopping.monitor must be a metric that is logged, train/acc, train/loss, val/acc, val/loss, got no/such"
+    )
+    assert sentence in said.err
+    assert "Traceback" not in said.err
+
+
+class Overwrites(pl.Callback):
+    """Another's weights in the place of the best ones, as a program beside the run could put them there."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        path = only_run(Path("runs")) / "checkpoints" / "best.ckpt"
+        checkpoint = torch.load(path, weights_only=True)
+        checkpoint["state_dict"] = {name: 0 * tensor for name, tensor in checkpoint["state_dict"].items()}
+        torch.save(checkpoint, path)
+
+
+class SavesAmongOurs(pl.Callback):
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        trainer.save_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")
+
+
+class KeepsNumpy(pl.Callback):
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": {"score": np.float64(0.5)}}
+
+
+class Harmless(pl.Callback):
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": 0.5}
+
+
+def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
+    said = command(*WORDS, f"+callbacks.a._target_={__name__}.Overwrites")
+    assert said.code == 2
+    assert "best.ckpt must be the weights of epoch" in said.err
+    assert "and holds other weights than those that were measured" in said.err
+    assert not (only_run(tmp_path / "runs") / "result.json").exists()
+
+
+def test_nothing_else_is_saved_among_the_runs_own_checkpoints(command: Callable[..., Said]) -> None:
+    said = command(*WORDS, f"+callbacks.a._target_={__name__}.SavesAmongOurs")
+    assert said.code == 2
+    assert "callbacks must keep their checkpoints elsewhere than among the run's own, got " in said.err
+
+
+def test_verify_finds_a_value_that_its_weights_do_not_have(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*WORDS).code == 0
+    folder = only_run(tmp_path / "runs")
+    best = json.loads((folder / "result.json").read_text())["best"]
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    rows[best["epoch"]]["val/acc"] = f"{best['val/acc'] + 0.02:.6f}"
+    (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
+    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    assert any(sentence.endswith("the published weights are not that epoch's") for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "predicted", "images", "same"),
+    [(0.5, 0.5, 450, True), (0.5, 0.5 + 1 / 450, 450, True), (0.5, 0.5 + 2 / 450, 450, False), (0.7, 0.702, 15_000, True),
+     (0.7, 0.7021, 15_000, False), (0.6178, 0.4489, 450, False)],
+)  # fmt: skip
+def test_rounding_moves_few_images(recorded: float, predicted: float, images: int, same: bool) -> None:
+    assert same_weights(recorded, predicted, images) == same
+
+
+def test_a_state_that_could_not_be_loaded_again_is_refused_at_its_first_save(
+    command: Callable[..., Said], tmp_path: Path
+) -> None:
+    said = command(*WORDS, f"+callbacks.a._target_={__name__}.KeepsNumpy")
+    assert said.code == 2
+    assert "the state of callback KeepsNumpy must hold tensors and plain types only" in said.err
+    assert "its best.score is of type numpy.float64: turn it into one, such as float(...)" in said.err
+    assert not list(tmp_path.rglob("last.ckpt"))
+    # One that an older version saved is whole: it is neither called damaged nor begun anew.
+    words = (*WORDS, f"+callbacks.a._target_={__name__}.Harmless", "out=other")
+    assert command(*words).code == 0
+    folder = only_run(tmp_path / "other")
+    (folder / "result.json").unlink()
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["callbacks"]["Harmless"] = KeepsNumpy().state_dict()
+    torch.save(checkpoint, last)
+    before = last.read_bytes()
+    said = command(*words)
+    assert said.code == 2
+    assert "last.ckpt must hold tensors and plain types only" in said.err
+    assert "it is whole, but no run can go on from it" in said.err
+    assert last.read_bytes() == before
+    assert not list(folder.rglob("*.damaged"))
