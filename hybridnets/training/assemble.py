@@ -99,8 +99,8 @@ def check_batches(trainer: pl.Trainer, data: Any) -> None:
         ValueError: If training or val would be empty.
     """
     for flag, loader in (("limit_train_batches", data.train_dataloader), ("limit_val_batches", data.val_dataloader)):
-        share, batches = getattr(trainer, flag), len(loader())
-        if isinstance(share, float) and int(share * batches) < 1:
+        share = getattr(trainer, flag)
+        if isinstance(share, float) and share < 1 and int(share * (batches := len(loader()))) < 1:
             raise ValueError(f"trainer.{flag} must leave at least one of {batches} batches, got {share:g}")
 
 

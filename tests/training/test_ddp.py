@@ -209,7 +209,7 @@ def test_a_model_with_synchronized_statistics_has_the_same_weights(
 ) -> None:
     cfg = composed(*WORDS, "trainer.devices=2", f"out={tmp_path}")
     plain = build(cfg)
-    two_gpus = SimpleNamespace(world_size=2, num_devices=2, num_nodes=1)
+    two_gpus = SimpleNamespace(world_size=2, num_devices=2, num_nodes=1, limit_train_batches=1.0, limit_val_batches=1.0)
     two_gpus.strategy = SimpleNamespace(root_device=torch.device("cuda"))
     parts = assemble(check(cfg), plain.__class__(**{**vars(plain), "trainer": lambda **_: two_gpus}))
     kinds = [type(layer).__name__ for layer in parts.model.modules()]
