@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,37 @@ class KeepsNumpy(pl.Callback):
 class Harmless(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         return {"best": 0.5}
+
+
+class Dies(pl.Callback):
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        if os.environ.get("DIES") == str(trainer.current_epoch):
+            raise KeyError("as if it had been killed")
+
+
+def test_a_resumed_run_keeps_its_average_and_that_it_was_to_stop(
+    command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        *(*WORDS, "trainer.max_epochs=6", "trainer.min_epochs=4", "callbacks.early_stopping.patience=1"),
+        # after every epoch it asks to stop, which the run does as soon as it may
+        *("+callbacks.early_stopping.min_delta=1", f"+callbacks.dies._target_={__name__}.Dies"),
+        *(f"+callbacks.a._target_={LIGHTNING}.EMAWeightAveraging", "+callbacks.a.decay=0.9"),
+    )
+    assert command(*words, "out=alone").code == 0
+    alone = only_run(tmp_path / "alone")
+    assert json.loads((alone / "result.json").read_text())["epochs"] == 4
+    monkeypatch.setenv("DIES", "2")
+    with pytest.raises(KeyError):
+        command(*words)
+    folder = only_run(tmp_path / "runs")
+    state = load(folder / "checkpoints" / "last.ckpt")["callbacks"]["Record"]
+    assert state["stopping"]
+    assert not state["ended"]
+    monkeypatch.delenv("DIES")
+    assert command(*words).code == 0
+    for name in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
 
 
 def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
