@@ -13,7 +13,19 @@ STATES = ("status", "state")  # columns that may say how a training ended, in a 
 FLAGS = ("failed", "diverged", "crashed")  # or by yes and no
 KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
-DATA = {"dataset", "data_set", "data set", "env", "environment", "env_id", "task", "benchmark", "domain"}
+DATA = {
+    "dataset",
+    "data_set",
+    "data set",
+    "env",
+    "environment",
+    "env_id",
+    "task",
+    "benchmark",
+    "domain",
+    "corpus",
+    "game",
+}
 # Columns of numbers that are no variants, for which a wide table of several measures could be taken.
 MEASURES = {"acc", "accuracy", "loss", "error", "f1", "auc", "precision", "recall", "epoch", "step", "time", "fold"}
 PARTS = ("train", "val", "valid", "validation", "test")

@@ -57,7 +57,7 @@ def read(path: Path) -> Found:
     try:
         found = layout.entries(table)
     except ValueError as error:
-        raise ReportError(f"{path} {error}") from None
+        raise ReportError(visible(f"{path} {error}")) from None
     left = LeftOut(found.unit)
     _leave_out_long(table, left)
     columns = settings.columns(found.entries)
@@ -68,14 +68,14 @@ def read(path: Path) -> Found:
     problems = [*_unused(path, found.entries, columns), *left.sentences(path)]
     if not finished:
         none = f"none of {len(lines)} {found.unit}s has a score" if lines else "no row at all"
-        raise ReportError(f"{path} must have a row that can be used, got none: {'; '.join(problems) or none}")
+        why = visible("; ".join(problems) or none)
+        raise ReportError(f"{path} must have a row that can be used, got none: {why}")
     _refuse_unlike_scales(path, lines)
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
     notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
-    notes += [f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}"] * bool(
-        columns.unused
-    )
+    if columns.unused:
+        notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
     notes += [f"{part(repeated, total, found.unit)} skipped, which only repeat another"] * bool(repeated)
     return Found(
         (path.resolve(),),
@@ -198,7 +198,7 @@ def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[st
 def _how_cells_were_read(entries: Sequence[Entry], mark: str) -> Iterator[str]:
     """Words on numbers and seeds that are not written as Python writes them."""
     scores = [entry.values["score"] for entry in entries]
-    if percent := next((text for text in scores if text.endswith("%")), ""):
+    if percent := next((text for text in scores if text.endswith("%") and cell.is_number(text)), ""):
         yield f"scores with a % sign as shares ({percent} as {cell.number(percent, mark or '.'):g})"
     if comma := next((text for text in scores if "," in text and cell.is_number(text)), ""):
         with_mark = "decimal commas" if mark == "," else "commas between groups of digits" if mark == "." else ""
@@ -232,7 +232,7 @@ def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: st
         try:
             outcomes = {"score": reader.file(path.parent / stored)}
         except ValueError as error:
-            raise RowError(str(error), str(error)) from None
+            raise RowError(str(error), str(error).replace(str(path.parent / stored), "predictions")) from None
     identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
     return Finished(
         folder=path if known or failed else Path(f"{path}, line {entry.line}"),
