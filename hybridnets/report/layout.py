@@ -1,6 +1,6 @@
 """Which column of anybody's table means what: a row for each training, or a wide table spread out into such rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hybridnets.report import cell
@@ -26,8 +26,12 @@ DATA = {
     "corpus",
     "game",
 }
-# Columns of numbers that are no variants, for which a wide table of several measures could be taken.
-MEASURES = {"acc", "accuracy", "loss", "error", "f1", "auc", "precision", "recall", "epoch", "step", "time", "fold"}
+# Columns of numbers that are no variants, in a table that could be taken for a wide one.
+MEASURES = {
+    *("acc", "accuracy", "top1", "top5", "precision", "recall", "f1", "auc", "bleu", "reward", "return"),
+    *("loss", "error", "mse", "rmse", "mae", "perplexity", "time", "seconds", "lr", "n", "size"),
+    *("epoch", "step", "iteration", "fold", "run", "trial", "index", "id"),
+}
 PARTS = ("train", "val", "valid", "validation", "test")
 SHOWN = 3  # names that a sentence lists
 
@@ -99,35 +103,41 @@ def _without_unnamed(header: Sequence[str], but: int | None = None) -> tuple[lis
 
 def _by_variant(header: list[str], rows: Sequence[Line]) -> Entries | None:
     """The trainings of a table with a row for each seed and a column for each variant; None where it is none."""
-    seeds = header.index("seed") if "seed" in header else None
-    if seeds is None:
-        if header[0] or not _all(rows, 0, _is_seed):
-            return None
-        seeds = 0
-    kept, notes = _without_unnamed(header, None if header[seeds] else seeds)
+    seeds: int | None = header.index("seed") if "seed" in header else 0 if not header[0] else None
+    if seeds == 0 and not header[0] and not all(_is_seed(line.cells[0]) for line in rows):
+        return None
+    kept, notes = _without_unnamed(header, seeds if seeds is not None and not header[seeds] else None)
     variants = [n for n in kept if n != seeds and not _is_known(header[n]) and _holds_numbers(rows, n)]
     if len(variants) < 2:
         return None
     if measures := [header[n] for n in variants if _is_measure(header[n])]:
         raise ValueError(
             f"must have one column of scores for each variant where it has no column variant, got {_few(measures)}, named "
-            "like a measure: give the columns variant, seed and score"
+            "like something else: give the columns variant, seed and score, or call the column that numbers the rows seed"
         )
     others = [n for n in kept if n not in (seeds, *variants)]
-    if any(header[n] not in BY_SEED and header[n].casefold() not in DATA for n in others):
+    allowed = {*BY_SEED, *DATA} if seeds is not None else set()
+    if any(header[n].casefold() not in allowed for n in others):
         return None
     read = [
         _entry(
             line,
             {
                 **{header[i]: line.cells[i] for i in others},
-                **{"variant": header[n], "seed": line.cells[seeds], "score": line.cells[n]},
+                **{
+                    "variant": header[n],
+                    "seed": str(place) if seeds is None else line.cells[seeds],
+                    "score": line.cells[n],
+                },
             },
         )
-        for line in rows
+        for place, line in enumerate(rows)
         for n in variants
     ]
-    what = "" if header[seeds] else ", which its unnamed first column numbers"
+    what = (
+        ", numbered from 0 for want of a column seed: the scores of a row are taken for a pair" if seeds is None else ""
+    )
+    what = what or ("" if header[seeds or 0] else ", which its unnamed first column numbers")
     told = f"one column for each variant ({_few([header[n] for n in variants])}) and one row for each seed{what}"
     return Entries(read, "cell", (told, *notes))
 
@@ -149,10 +159,6 @@ def _by_seed(header: list[str], rows: Sequence[Line]) -> Entries | None:
     ]
     told = f"one row for each variant and one column for each seed ({_few([header[n] for n in seeds])})"
     return Entries(read, "cell", (told, *notes))
-
-
-def _all(rows: Sequence[Line], column: int, rule: Callable[[str], bool]) -> bool:
-    return all(rule(line.cells[column]) for line in rows)
 
 
 def _is_seed(text: str) -> bool:

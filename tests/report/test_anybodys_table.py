@@ -138,6 +138,7 @@ def test_seeds_and_states_are_read_as_people_write_them() -> None:
         ),
         ("variant,seed,score", [*LONG, LONG[0]], "utf-8", "1 of 7 rows is skipped, which only repeat another"),
         ("seed,a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "one column for each variant (a, b)"),
+        ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row are taken for a pair"),
         (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "which its unnamed first column numbers"),
         (",seed,a,b", ["5,0,.7,.712", "6,1,.72,.738", "7,2,.71,.719"], "utf-8", "an unnamed column is dropped"),
         ("variant,seed_0,seed_1,seed_2", ["a,.7,.72,.71", "b,.712,.738,.719"], "utf-8", "one column for each seed"),
@@ -319,9 +320,10 @@ def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None
         ("variant,seed,score\na,0,.7\n".encode("utf-16-le"), "it holds NUL characters"),
         (b'variant,seed,score\n"a,0,.7\n', "cannot be read .line 2"),
         (b"Seed,variant,seed,score\n0,a,0,.7\n", "must have each column once, got seed twice"),
-        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, named like a measure"),
-        (b"seed,model,top1,top5\n0,a,.7,.8\n0,b,.7,.9\n", "must have the columns variant, seed and score"),
-        (b"a,b\n.7,.8\n.7,.9\n", "or, as a wide table, the column seed and a column of scores for each variant"),
+        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, named like something else"),
+        (b"epoch,wer,cer\n0,.7,.8\n1,.7,.9\n", "got epoch, named like something else"),
+        (b"seed,model,wer,cer\n0,a,.7,.8\n0,b,.7,.9\n", "must have the columns variant, seed and score"),
+        (b"a,b,c\n.7,.8,x\n.7,.9,y\n", "or, as a wide table, the column seed and a column of scores for each variant"),
     ],
 )
 def test_what_is_not_plain_is_refused_in_one_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
