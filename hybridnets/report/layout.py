@@ -14,17 +14,8 @@ FLAGS = ("failed", "diverged", "crashed")  # or by yes and no
 KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
 DATA = {
-    "dataset",
-    "data_set",
-    "data set",
-    "env",
-    "environment",
-    "env_id",
-    "task",
-    "benchmark",
-    "domain",
-    "corpus",
-    "game",
+    *("dataset", "data_set", "data set", "benchmark", "corpus", "domain"),
+    *("env", "env_id", "environment", "task", "game"),
 }
 # Columns of numbers that are no variants, in a table that could be taken for a wide one.
 MEASURES = {

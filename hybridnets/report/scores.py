@@ -76,7 +76,9 @@ def read(path: Path) -> Found:
     notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
     if columns.unused:
         notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
-    notes += [f"{part(repeated, total, found.unit)} skipped, which only repeat another"] * bool(repeated)
+    if repeated:
+        repeats = part(repeated, total, found.unit, verb=("repeats another and is", "repeat others and are"))
+        notes.append(f"{repeats} skipped")
     return Found(
         (path.resolve(),),
         tuple(finished),

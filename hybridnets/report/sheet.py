@@ -66,7 +66,8 @@ def sheet(raw: bytes) -> Sheet:
     notes = [encoding.upper()] if encoding.startswith(("utf-16", "utf-32")) else []
     notes += [f"cells separated by {SEPARATORS.get(mark, mark)}"] if mark != "," else []
     if comments:
-        notes.append(f"{comments} line{'s' * (comments > 1)} that begin{'s' * (comments == 1)} with # skipped")
+        words = "lines that begin with # are" if comments > 1 else "line that begins with # is"
+        notes.append(f"{comments:,} {words} skipped")
     if _has_row_names(header, rows):
         header = ["", *header]
     header = ["" if UNNAMED.fullmatch(name) else name for name in header]

@@ -136,7 +136,7 @@ def test_seeds_and_states_are_read_as_people_write_them() -> None:
             "utf-8",
             "2 lines that begin with #",
         ),
-        ("variant,seed,score", [*LONG, LONG[0]], "utf-8", "1 of 7 rows is skipped, which only repeat another"),
+        ("variant,seed,score", [*LONG, LONG[0]], "utf-8", "1 of 7 rows repeats another and is skipped"),
         ("seed,a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "one column for each variant (a, b)"),
         ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row are taken for a pair"),
         (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "which its unnamed first column numbers"),
