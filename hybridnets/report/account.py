@@ -66,13 +66,14 @@ def part(count: int, total: int, unit: str, *, verb: tuple[str, str] = ("is", "a
     return f"{count:,} of {total:,} {unit}{'s' * (total != 1)} {verb[count != 1]}"
 
 
-def head(left: LeftOut, missing: int, total: int, notes: Sequence[str]) -> tuple[str, ...]:
+def head(left: LeftOut, missing: int, total: int, absent: tuple[int, int], notes: Sequence[str]) -> tuple[str, ...]:
     """What stands first in a report: first what is left out or missing, with its count; then how the file was read.
 
     Args:
         left: The rows that are left out.
         missing: How many rows have no score.
         total: How many rows the file has.
+        absent: How many pairs of a variant and a seed have no row, and how many pairs there are.
         notes: How it was read, in a few words each.
     """
     said = []
@@ -85,6 +86,11 @@ def head(left: LeftOut, missing: int, total: int, notes: Sequence[str]) -> tuple
         said.append(
             f"{part(missing, total, left.unit, verb=('has', 'have'))} no score, so no comparison that needs {it} is decided "
             f"({counts} as missing, not as failed)."
+        )
+    if absent[0] and not left.count:
+        said.append(
+            f"{absent[0]:,} of {absent[1]:,} pairs of variant and seed {'has' if absent[0] == 1 else 'have'} no row, so no "
+            f"comparison that needs {'it' if absent[0] == 1 else 'them'} is decided."
         )
     read = [f"How the file was read: {'; '.join(notes)}."] if notes else []
     return (*([" ".join(said)] if said else []), *read)

@@ -85,7 +85,7 @@ def read(path: Path) -> Found:
         (*problems, *said),
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{part(left.count, total, left.unit)} left out" if left.count else "",
-        head=head(left, len(lines) - len(finished), total, notes),
+        head=head(left, len(lines) - len(finished), total, _absent(lines), notes),
     )
 
 
@@ -164,6 +164,13 @@ def _runs(
         else:
             left.add(entry.line, f"{run.name} has seed {run.seed} twice; the first counts", TWICE)
     return lines, repeated
+
+
+def _absent(runs: Iterable[Finished]) -> tuple[int, int]:
+    """How many pairs of a variant and a seed the file has no row of, and how many such pairs there are."""
+    pairs = {(run.name, run.seeds) for run in runs}
+    names, seeds = (len(set(side)) for side in zip(*pairs, strict=True))
+    return names * seeds - len(pairs), names * seeds
 
 
 def _refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:

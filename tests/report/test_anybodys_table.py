@@ -236,7 +236,10 @@ def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) 
 
 
 def test_a_row_that_is_not_there_is_missing_too(tmp_path: Path) -> None:
-    (part,) = analyse(found(tmp_path, *LONG[:5]), "title", "command").parts
+    of = found(tmp_path, *LONG[:5])
+    told_first = "1 of 6 pairs of variant and seed has no row, so no comparison that needs it is decided."
+    assert of.head == (told_first,)
+    (part,) = analyse(of, "title", "command").parts
     (comparison,) = part.comparisons
     assert (len(comparison.pairs), comparison.asked) == (2, 3)
     assert comparison.no_star == "1 of 3 seeds has no pair of scores"
