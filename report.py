@@ -85,9 +85,10 @@ def main(argv: list[str] | None = None) -> int:
 def _read(paths: list[Path]) -> "Found":
     from hybridnets.report import ReportError, results, scores
 
-    if len(paths) == 1 and paths[0].suffix.lower() == ".csv" and paths[0].is_file():
+    tables = [path for path in paths if path.suffix.lower() in scores.SUFFIXES and path.is_file()]
+    if len(paths) == len(tables) == 1:
         return scores.read(paths[0])
-    if any(path.suffix.lower() == ".csv" and path.is_file() for path in paths):
+    if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     return results.read(paths, progress=_progress)
 

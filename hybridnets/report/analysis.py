@@ -63,6 +63,7 @@ class Report:
         problems: A sentence for each file or run that was left out.
         commands: What repeats it: the sweeps' commands and the report's own.
         sources: Commits and versions that the runs were made with, and how many runs each.
+        head: What stands before everything else: what of a file of scores is left out, and how it was read.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Report:
     problems: tuple[str, ...]
     commands: tuple[str, ...]
     sources: Sequence[tuple[str, int]]
+    head: tuple[str, ...] = ()
 
 
 LARGEST = 1e12  # a margin that can still be drawn
@@ -161,14 +163,16 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
     sources = Counter(run.source for run in found.runs if run.source)
     commands = [*dict.fromkeys(each.command for each in manifests), command]
     said = tuple(map(visible, (*found.problems, *problems)))
-    return Report(visible(title), parts, said, tuple(map(visible, commands)), sources.most_common())
+    head = tuple(map(visible, found.head))
+    return Report(visible(title), parts, said, tuple(map(visible, commands)), sources.most_common(), head)
 
 
 def _manifests(found: Found) -> tuple[list[Manifest], list[str]]:
     """The manifests of sweeps that asked for any run below the given folders."""
     read: list[Manifest] = []
     problems: list[str] = []
-    for out in sorted({out for run in found.runs for out in run.folder.resolve().parents[2:3]}):
+    folders = {run.folder for run in found.runs}  # of a file of scores one
+    for out in sorted({out for folder in folders for out in folder.resolve().parents[2:3]}):
         there, broken = manifest.read(out)
         read += [each for each in there if any(_below(out / run, found.folders) for run in each.runs.values())]
         problems += broken

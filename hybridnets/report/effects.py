@@ -29,6 +29,9 @@ def effects(section: Section, metric: str, unit: Unit) -> Table | None:
         if any(variant.diverged for variant in cells.values()):
             left_out.append(f"{group} (runs diverged)")
             continue
+        if why := _incomplete(list(cells.values()), seeds):
+            left_out.append(f"{group} ({why})")
+            continue
         if len(seeds) < 2:
             left_out.append(f"{group} ({len(seeds)} seed{'' if len(seeds) == 1 else 's'} in all of its cells)")
             continue
@@ -86,6 +89,14 @@ def effects(section: Section, metric: str, unit: Unit) -> Table | None:
     return Table(
         f"effects-{metric}", f"What each setting does ({metric_name(metric)})", header, tuple(lines), caption, left=2
     )
+
+
+def _incomplete(cells: list[Variant], seeds: list[tuple[int, int, int]]) -> str:
+    """Why a file's scores of a grid are only a part of them; empty where they are all, and of runs of a sweep."""
+    if any("model" in variant.settings for variant in cells):
+        return ""
+    whole = all(not variant.missing and {run.seeds for run in variant.runs} == set(seeds) for variant in cells)
+    return cells[0].partial or ("" if whole else "scores missing")
 
 
 def _factorials(section: Section) -> Iterator[tuple[str, dict[str, tuple[str, str]], dict[tuple[str, ...], Variant]]]:

@@ -49,12 +49,43 @@ class Comparison:
     @property
     def asked(self) -> int:
         """How many pairs there would be if every run that was asked for were there."""
+        if self._in_file:
+            return len(self._seeds)
         return min(len(side.runs) + len(side.missing) for side in (self.variant, self.baseline))
 
     @property
     def no_star(self) -> str:
         """Why no star may stand at this comparison, whatever a p-value says; empty where one may."""
+        return " and ".join(filter(None, (self.failures, self.unmatched, self.variant.partial)))
+
+    @property
+    def failures(self) -> str:
+        """How many runs of each side diverged or failed, in words; empty where none did."""
         return " and ".join(filter(None, (self.variant.trouble, self.baseline.trouble)))
+
+    @property
+    def unmatched(self) -> str:
+        """How many seeds of a file of scores have no pair, in words; empty where all do, and of runs of a sweep.
+
+        A sweep tells why a run is missing; a file does not, and what is missing may be what failed.
+        """
+        if not self._in_file:
+            return ""
+        failed = {run.seeds for side in (self.variant, self.baseline) for run in side.runs if run.diverged}
+        alone = self._seeds - failed - {one.seeds for one, _ in self.pairs}
+        have = "have" if len(alone) > 1 else "has"
+        return f"{len(alone)} of {len(self._seeds)} seeds {have} no pair of scores" if alone else ""
+
+    @property
+    def _in_file(self) -> bool:
+        return "model" not in self.variant.settings
+
+    @cached_property
+    def _seeds(self) -> set[tuple[int, int, int]]:
+        """The seeds of a file of scores that either side has, with a score or without."""
+        sides = (self.variant, self.baseline)
+        there = {run.seeds for side in sides for run in side.runs}
+        return there | {run.seeds for side in sides for run in side.missing if run.seeds}
 
     @property
     def recipe(self) -> str:

@@ -141,11 +141,17 @@ class Found:
         folders: The folders, resolved.
         runs: The finished runs, each once.
         problems: A sentence for each file that could not be used.
+        missing: The trainings that a file of scores names without a score; their folder is their line.
+        partial: How many rows of a file of scores are left out, in words; empty where none is.
+        head: What a report on a file of scores says first: what is left out or missing, and how the file was read.
     """
 
     folders: tuple[Path, ...]
     runs: tuple[Finished, ...]
     problems: tuple[str, ...]
+    missing: tuple[Finished, ...] = ()
+    partial: str = ""
+    head: tuple[str, ...] = ()
 
 
 def read(folders: list[Path], progress: Progress = iter) -> Found:

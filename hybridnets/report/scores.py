@@ -1,22 +1,37 @@
-"""Anybody's scores: a CSV with a row for each training, of whatever project."""
+"""Anybody's scores: a table with a row for each training, of whatever project."""
 
-import csv
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hybridnets.report import cell, layout, settings
+from hybridnets.report.account import LeftOut, head, part
+from hybridnets.report.layout import Entry
 from hybridnets.report.predictions import Outcomes, Reader
 from hybridnets.report.results import MOST, Finished, Found, ReportError
+from hybridnets.report.sheet import Sheet, sheet
 from hybridnets.report.table import visible
 from hybridnets.runs import identity as ids
 
-NEEDED = ("variant", "seed", "score")
-FAILED = ("", "nan", "inf", "infinity")  # a score of a training that failed
+SUFFIXES = (".csv", ".tsv", ".txt")
 LARGEST = 1e100  # whose square is a number still
 AGREES = 1e-3  # between a score as somebody rounded it and the accuracy of its predictions
 CLASSES = 1000  # that are worth a name each
-OPTIONAL = ("split", "n_train", "n_val", "predictions", "seconds", "parameters")
+APART = 10  # how many times the largest share the least percentage is, at least, where shares stand beside percents
+TWICE = "the same variant and seed twice"
+
+
+class RowError(ValueError):
+    """Why a row cannot be used.
+
+    Args:
+        sentence: Why, with the value got.
+        kind: The same of all rows that are wrong in this way; what stands before the value got, where it is empty.
+    """
+
+    def __init__(self, sentence: str, kind: str = "") -> None:
+        super().__init__(sentence)
+        self.kind = kind or sentence.partition(", got ")[0]
 
 
 def read(path: Path) -> Found:
@@ -24,52 +39,157 @@ def read(path: Path) -> Found:
 
     Columns: variant, seed and score; where they are known also split (anything that is equal for equal splits), n_train
     and n_val (images trained on and held out, for the corrected test), predictions (a .npz or .csv with index, label and
-    class, beside the file), seconds and parameters. Every other column is an axis: a setting by which tables are ordered.
-    An empty score, or nan, is a training that failed.
+    class, beside the file), seconds and parameters; and status or failed, which say how a training ended. Every other
+    column with one value for each variant is an axis: a setting by which tables are ordered. A wide table serves too: a
+    row for each seed and a column for each variant, or the other way round. A score that is empty, nan or NA is missing;
+    a training failed where status or failed says so, or where its score is infinite.
 
     Args:
-        path: The CSV.
+        path: The table: cells separated by commas, semicolons or tabs.
 
     Raises:
-        ReportError: If it cannot be read, or has no training that counts.
+        ReportError: If it cannot be read, has no training that counts, or scores of unlike scale.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, strict=True)
-            header, lines = list(rows.fieldnames or ()), list(rows)
-    except (OSError, ValueError, csv.Error) as error:
+        table = sheet(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ReportError(f"{path} must be a CSV of scores, and cannot be read ({error})") from None
-    if twice := [column for column in dict.fromkeys(header) if header.count(column) > 1]:
-        raise ReportError(f"{path} must have each column once, got {', '.join(twice)} twice")
-    if lacking := [column for column in NEEDED if column not in header]:
-        raise ReportError(
-            f"{path} must have the columns variant, seed and score, got {', '.join(map(str, header)) or 'nothing'}: "
-            f"{', '.join(lacking)} is missing"
-        )
-    reader, found, problems = Reader(), dict[str, Finished](), list[str]()
-    named: dict[str, Mapping[str, str]] = {}
-    for number, line in enumerate(lines, start=2):
-        try:
-            run = _run(path, line, reader)
-        except ValueError as error:
-            problems.append(f"{path}, line {number}: {error}; it is left out")
-            continue
-        axes = named.setdefault(run.name, run.axes)
-        if run.axes != axes:
-            problems.append(
-                f"{path}, line {number}: {run.name} has {_told(run.axes)} here and {_told(axes)} above: a variant has one "
-                "setting, so give it another name; it is left out"
+    try:
+        found = layout.entries(table)
+    except ValueError as error:
+        raise ReportError(visible(f"{path} {error}")) from None
+    left = LeftOut(found.unit)
+    _leave_out_long(table, left)
+    columns = settings.columns(found.entries)
+    entries = _of_one_setting(found.entries, columns, left)
+    mark = cell.decimal_mark(entry.values["score"] for entry in entries)
+    lines, repeated = _runs(path, entries, columns, mark, left)
+    finished = [run for run in lines if run.scores]
+    problems = [*_unused(path, found.entries, columns), *left.sentences(path)]
+    if not finished:
+        none = f"none of {len(lines)} {found.unit}s has a score" if lines else "no row at all"
+        why = visible("; ".join(problems) or none)
+        raise ReportError(f"{path} must have a row that can be used, got none: {why}")
+    _refuse_unlike_scales(path, lines)
+    finished, said = _agreeing(path, finished)
+    total = len(found.entries) + len(table.long)
+    notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
+    if columns.unused:
+        notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
+    if repeated:
+        repeats = part(repeated, total, found.unit, verb=("repeats another and is", "repeat others and are"))
+        notes.append(f"{repeats} skipped")
+    return Found(
+        (path.resolve(),),
+        tuple(finished),
+        (*problems, *said),
+        missing=tuple(run for run in lines if not run.scores),
+        partial=f"{part(left.count, total, left.unit)} left out" if left.count else "",
+        head=head(left, len(lines) - len(finished), total, _absent(lines), notes),
+    )
+
+
+def _leave_out_long(table: Sheet, left: LeftOut) -> None:
+    for line in table.long:
+        why = "it has more cells than the header (a decimal comma needs quotes around its cell, or semicolons between cells)"
+        left.add(line.number, why, "more cells than the header")
+
+
+def _of_one_setting(entries: Sequence[Entry], columns: settings.Columns, left: LeftOut) -> list[Entry]:
+    """The entries of the first data set, and of the first setting of each variant where it has several of one seed."""
+    level = {name: next(entry.values[name] for entry in entries if entry.values[name]) for name in columns.data}
+    first: dict[str, Mapping[str, str]] = {}
+    kept = []
+    for entry in entries:
+        variant = entry.values["variant"]
+        here = {name: entry.values[name] for name in columns.parting}
+        if other := next((name for name in columns.data if entry.values[name] != level[name]), ""):
+            left.add(
+                entry.line,
+                f"{variant} has {other} {entry.values[other] or 'nothing'} here, and only {level[other]} is reported, which "
+                f"comes first: give each {other} a file of its own",
+                f"another {other} than {level[other]}",
+                f"give each {other} a file of its own",
             )
-        elif run.hash in found:
-            problems.append(f"{path}, line {number}: {run.name} has seed {run.seed} twice; the first counts")
+        elif here != (above := first.setdefault(variant, here)):
+            left.add(
+                entry.line,
+                f"{variant} has {_told(here)} here and {_told(above)} above: a variant has one setting, so give it another "
+                "name",
+                f"another {' or '.join(columns.parting)} than the variant's first",
+                "give a variant another name for each setting",
+            )
         else:
-            found[run.hash] = run
-    if not found:
+            kept.append(entry)
+    return kept
+
+
+def _unused(path: Path, entries: Sequence[Entry], columns: settings.Columns) -> Iterator[str]:
+    """A sentence on each column that is no setting, for its values differ between the runs of a variant."""
+    for name in columns.unused:
+        above: dict[str, str] = {}
+        for entry in entries:
+            if (here := entry.values[name]) and here != (first := above.setdefault(entry.values["variant"], here)):
+                yield (
+                    f"{path}, line {entry.line}: {entry.values['variant']} has {name} {here} here and {name} {first} above: a "
+                    f"variant has one setting, so the column {name} is not used"
+                )
+                break
+
+
+def _told(axes: Mapping[str, str]) -> str:
+    return ", ".join(f"{axis} {level or 'nothing'}" for axis, level in axes.items())
+
+
+def _runs(
+    path: Path, entries: Sequence[Entry], columns: settings.Columns, mark: str, left: LeftOut
+) -> tuple[dict[Finished, int], int]:
+    """The trainings, each once, with their lines; and how many rows say again what another says."""
+    reader, found, lines, repeated = Reader(), dict[str, Finished](), dict[Finished, int](), 0
+    axes: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        known = axes.setdefault(entry.values["variant"], {})
+        known |= {name: value for name in (*columns.settings, *columns.parting) if (value := entry.values[name])}
+    for entry in entries:
+        try:
+            run = _run(path, entry, settings.state(entry, columns.states), axes[entry.values["variant"]], mark, reader)
+        except RowError as error:
+            left.add(entry.line, str(error), error.kind)
+            continue
+        first = found.setdefault(run.hash, run)
+        if first is run:
+            lines[run] = entry.line
+        elif (first.scores, first.diverged) == (run.scores, run.diverged):
+            repeated += 1
+        else:
+            left.add(entry.line, f"{run.name} has seed {run.seed} twice; the first counts", TWICE)
+    return lines, repeated
+
+
+def _absent(runs: Iterable[Finished]) -> tuple[int, int]:
+    """How many pairs of a variant and a seed the file has no row of, and how many such pairs there are."""
+    pairs = {(run.name, run.seeds) for run in runs}
+    names, seeds = (len(set(side)) for side in zip(*pairs, strict=True))
+    return names * seeds - len(pairs), names * seeds
+
+
+def _refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
+    """Refuses shares beside percents, which no mean may mix: 0.71 and 72.5.
+
+    Raises:
+        ReportError: If the scores lie in two groups, up to 1 and far above it.
+    """
+    scores = [(run.scores["score"], line) for run, line in lines.items() if run.scores and not run.diverged]
+    shares = [each for each in scores if each[0] <= 1 and each[0]]
+    percents = [each for each in scores if each[0] > 1]
+    if not shares or not percents or min(shares)[0] < 0 or max(percents)[0] > 100:
+        return
+    if min(percents)[0] >= APART * max(shares)[0]:
+        told = [f"{group[0][0]:g} in line {group[0][1]} ({len(group):,} such)" for group in (shares, percents)]
         raise ReportError(
-            f"{path} must have a row that can be used, got none: {'; '.join(problems) or 'no row at all'}"
+            f"{path} must have scores of one scale, got {' and '.join(told)}: write all as shares, or all as percents with a % "
+            "sign; if they are neither, in a unit in which none is below 1"
         )
-    runs, said = _agreeing(path, list(found.values()))
-    return Found((path.resolve(),), tuple(runs), (*problems, *said))
 
 
 def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[str]]:
@@ -84,64 +204,88 @@ def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[st
     return [replace(run, outcomes={}) for run in runs], [said]
 
 
-def _told(axes: Mapping[str, str]) -> str:
-    return ", ".join(f"{axis} {level}" for axis, level in axes.items()) or "no setting"
+def _how_cells_were_read(entries: Sequence[Entry], mark: str) -> Iterator[str]:
+    """Words on numbers and seeds that are not written as Python writes them."""
+    scores = [entry.values["score"] for entry in entries]
+    if percent := next((text for text in scores if text.endswith("%") and cell.is_number(text)), ""):
+        yield f"scores with a % sign as shares ({percent} as {cell.number(percent, mark or '.'):g})"
+    if comma := next((text for text in scores if "," in text and cell.is_number(text)), ""):
+        with_mark = "decimal commas" if mark == "," else "commas between groups of digits" if mark == "." else ""
+        if with_mark:
+            yield f"{with_mark} ({comma} as {cell.number(comma, mark):g})"
+    if seed := next((text for entry in entries if not (text := entry.values["seed"]).lstrip("+-").isdigit()), ""):
+        try:
+            yield f"seeds by their number ({seed} as {cell.seed(seed)})"
+        except ValueError:
+            return
 
 
-def _run(path: Path, line: Mapping[str, str | None], reader: Reader) -> Finished:
-    values = {
-        key: (value or "").strip()
-        for key, value in line.items()
-        if isinstance(key, str) and not isinstance(value, list)
-    }
-    if None in line or len(values) < len(line):
-        raise ValueError("it has more cells than the header")
+def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> Finished:
+    """One training; without scores where its score is missing.
+
+    Raises:
+        RowError: If the row cannot be used.
+    """
+    values = {key: "" if key in layout.OPTIONAL and cell.missing(text) else text for key, text in entry.values.items()}
     if not values["variant"]:
-        raise ValueError("variant must be a name, got nothing")
+        raise RowError("variant must be a name, got nothing")
     try:
-        seed = int(values["seed"])
-    except ValueError:
-        raise ValueError(f"seed must be a whole number, got {values['seed'] or 'nothing'}") from None
-    score = math.nan if values["score"].lower().lstrip("+-") in FAILED else _number(values, "score")
+        seed = cell.seed(values["seed"])
+    except ValueError as error:
+        raise RowError(str(error)) from None
+    failed = state == "failed" or cell.failed(values["score"])
+    known = not (failed or state == "unfinished" or cell.missing(values["score"]))
+    score = _number(values, "score", mark) if known else 0.0
     outcomes: dict[str, Outcomes] = {}
     if stored := values.get("predictions"):
-        outcomes = {"score": reader.file(path.parent / stored)}
-    failed = math.isnan(score)
-    sizes = [_number(values, key) for key in ("n_val", "n_train") if values.get(key)]
-    if sizes and (len(sizes) < 2 or not 1 <= min(sizes) <= max(sizes) <= MOST):
-        raise ValueError(f"n_train and n_val must both be numbers from 1 to {MOST:g}")
-    for key in ("parameters", "seconds"):
-        if values.get(key) and not 0 <= _number(values, key) <= MOST:
-            raise ValueError(f"{key} must be a number from 0 to {MOST:g}, got {values[key]}")
+        try:
+            outcomes = {"score": reader.file(path.parent / stored)}
+        except ValueError as error:
+            raise RowError(str(error), str(error).replace(str(path.parent / stored), "predictions")) from None
     identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
-    axes = {key: value for key, value in values.items() if key not in (*NEEDED, *OPTIONAL) and value}
     return Finished(
-        folder=path,
+        folder=path if known or failed else Path(f"{path}, line {entry.line}"),
         hash=ids.digest(identity),
         identity=identity,
         data=visible(path.stem),
         name=values["variant"],
         seeds=(seed, seed, seed),
-        scores={"score": 0.0 if failed else score},
+        scores={"score": score} if known or failed else {},
         split=values.get("split", ""),
-        ratio=sizes[0] / sizes[1] if sizes else None,
+        ratio=_ratio(values),
         diverged=failed,
-        parameters=int(_number(values, "parameters")) if values.get("parameters") else None,
+        parameters=int(_amount(values, "parameters")) if values.get("parameters") else None,
         classes=_classes(outcomes.values()),
         outcomes=outcomes,
-        epoch_seconds=(_number(values, "seconds"),) if values.get("seconds") else (),
+        epoch_seconds=(_amount(values, "seconds"),) if values.get("seconds") else (),
         axes=axes,
     )
 
 
-def _number(values: Mapping[str, str], key: str) -> float:
+def _number(values: Mapping[str, str], key: str, mark: str = ".") -> float:
+    rule = f"{key} must be a number, at most {LARGEST:g}"
     try:
-        found = float(values[key])
-    except ValueError:
-        found = math.nan
+        found = cell.number(values[key], mark)
+    except ValueError as error:
+        raise RowError(f"{rule}, {error}") from None
     if not abs(found) <= LARGEST:
-        raise ValueError(f"{key} must be a number, at most {LARGEST:g}, got {values[key]}")
+        raise RowError(f"{rule}, got {values[key]}")
     return found
+
+
+def _amount(values: Mapping[str, str], key: str) -> float:
+    found = _number(values, key)
+    if not 0 <= found <= MOST:
+        raise RowError(f"{key} must be a number from 0 to {MOST:g}, got {values[key]}")
+    return found
+
+
+def _ratio(values: Mapping[str, str]) -> float | None:
+    """Images held out for one trained on; None where the table does not tell."""
+    sizes = [_number(values, key) for key in ("n_val", "n_train") if values.get(key)]
+    if sizes and (len(sizes) < 2 or not 1 <= min(sizes) <= max(sizes) <= MOST):
+        raise RowError(f"n_train and n_val must both be numbers from 1 to {MOST:g}")
+    return sizes[0] / sizes[1] if sizes else None
 
 
 def _classes(found: Iterable[Outcomes]) -> tuple[str, ...]:

@@ -78,8 +78,10 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[tuple
         *(f"{wins.interval[0]:.2f} to {wins.interval[1]:.2f}", ""),
     )
     posterior = e.posterior(margin)
-    if posterior.better is None or posterior.equivalent is None or posterior.worse is None:
-        said: Cell | str = f"n/a ({posterior.why})"
+    if why := e.comparison.no_star:
+        said: Cell | str = f"n/a ({why})"
+    elif posterior.better is None or posterior.equivalent is None or posterior.worse is None:
+        said = f"n/a ({posterior.why})"
     else:
         said = Cell(f"{posterior.better:.2f} / {posterior.equivalent:.2f} / {posterior.worse:.2f}", posterior.better)
     zone = f"better / within ±{unit.level(margin)} / worse"

@@ -1,9 +1,12 @@
 """The report for a terminal of 120 columns: the answer, all variants, and how they differ."""
 
+from collections.abc import Sequence
+
 from hybridnets.report.analysis import Part, Report
 from hybridnets.report.table import Table, text, visible, wrapped
 
 FEW = 2  # tables of classes that a terminal shows
+MANY = 20  # items of a list that it shows
 
 
 def told(report: Report, grids: bool = False) -> str:
@@ -13,9 +16,10 @@ def told(report: Report, grids: bool = False) -> str:
         report: The report.
         grids: Whether the grids' tables are shown in the place of the differences.
     """
-    parts = [_part(part, grids) for part in report.parts]
+    parts = ["\n".join(map(wrapped, report.head))] if report.head else []
+    parts += [_part(part, grids) for part in report.parts]
     if report.problems:
-        parts.append("\n".join([f"Left out ({len(report.problems)})", *map(_item, report.problems)]))
+        parts.append(_list("Left out", report.problems))
     return "\n\n".join(parts)
 
 
@@ -35,7 +39,7 @@ def _part(part: Part, grids: bool) -> str:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
     if part.lost:
         lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.lost]
-        blocks.append("\n".join([f"Runs without a result ({len(lost)})", *map(_item, lost)]))
+        blocks.append(_list("Runs without a result", lost))
     return "\n\n".join(blocks)
 
 
@@ -44,6 +48,12 @@ def _compression(part: Part, metric: tuple[str, ...]) -> list[Table]:
     about = [table for table in part.tables if table.key.endswith(("compression", *metric))]
     classes = [table for table in about if table.key.startswith("classes-")]
     return [*(t for t in about if t.key.startswith("compression")), *(classes if len(classes) <= FEW else [])]
+
+
+def _list(title: str, sentences: Sequence[str]) -> str:
+    more = [f"- and {len(sentences) - MANY:,} more: the page has them all"] if len(sentences) > MANY + 1 else []
+    shown = sentences[:MANY] if more else sentences
+    return "\n".join([f"{title} ({len(sentences)})", *map(_item, shown), *more])
 
 
 def _number(n: int, what: str) -> str:

@@ -22,14 +22,16 @@ class Missing:
     """A run that a sweep asked for and that has no result.
 
     Attributes:
-        folder: Its folder below the folder of all runs.
-        state: running, failed or pending.
+        folder: Its folder below the folder of all runs; of a file of scores its line.
+        state: running, failed or pending; missing, of a file of scores.
         reason: Why its last attempt ended; empty where it did not.
+        seeds: The seeds of split, initialisation and order, of a file of scores; None of any other.
     """
 
     folder: PurePath
     state: str
     reason: str
+    seeds: tuple[int, int, int] | None = None
 
     @property
     def diverged(self) -> bool:
@@ -48,7 +50,8 @@ class Variant:
             label adds.
         settings: Its identity without seeds.
         runs: Its finished runs by their seeds; at least one.
-        missing: The runs that the sweeps asked for beside these.
+        missing: The runs that the sweeps asked for beside these, or of which a file of scores has none.
+        partial: What of their file is left out, in words; empty where nothing is.
     """
 
     label: str
@@ -57,6 +60,7 @@ class Variant:
     settings: ids.Identity
     runs: tuple[Finished, ...]
     missing: tuple[Missing, ...]
+    partial: str = ""
 
     @property
     def sound(self) -> tuple[Finished, ...]:
@@ -158,6 +162,7 @@ def sections(found: Found, manifests: Sequence[Manifest] = ()) -> list[Section]:
     for run in found.runs:
         groups[run.data][ids.digest(ids.variant(run.identity))].append(run)
     missing = _missing(found, manifests)
+    unscored = _unscored(found)
     result = []
     for data, grouped in sorted(groups.items()):
         told = labels(
@@ -176,12 +181,14 @@ def sections(found: Found, manifests: Sequence[Manifest] = ()) -> list[Section]:
                 axes={axis: visible(level) for axis, level in axes[key].items()},
                 settings=ids.variant(group[0].identity),
                 runs=tuple(sorted(group, key=lambda run: run.seeds)),
-                missing=tuple(_claimed(missing, group[0])),
+                missing=(*_claimed(missing, group[0]), *unscored.pop((data, group[0].name), ())),
+                partial=found.partial,
             )
             for key, group in grouped.items()
         ]
         # What no variant claimed belongs to variants without a finished run, in folders that others may share.
         lost = [run for run in missing.values() if run.folder.parts[0] == data]
+        lost += [run for (where, _), runs in unscored.items() if where == data for run in runs]
         result.append(Section(data, sorted(variants, key=lambda variant: natural(variant.label)), lost))
     return result
 
@@ -213,6 +220,15 @@ def _missing(found: Found, manifests: Sequence[Manifest]) -> dict[str, Missing]:
             if key not in finished and key not in missing and _below(folder, found.folders):
                 missing[key] = Missing(relative, state(folder), reason(folder))
     return missing
+
+
+def _unscored(found: Found) -> dict[tuple[str, str], list[Missing]]:
+    """By data set and variant, the trainings of a file of scores that have no score."""
+    unscored = defaultdict[tuple[str, str], list[Missing]](list)
+    for run in found.missing:
+        why = f"no score of {run.name} with seed {run.seed}"
+        unscored[run.data, run.name].append(Missing(PurePath(run.folder.name), "missing", why, run.seeds))
+    return unscored
 
 
 def _below(path: Path, folders: tuple[Path, ...]) -> bool:

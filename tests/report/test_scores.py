@@ -74,8 +74,8 @@ def test_scores_that_are_no_shares_keep_their_unit(tmp_path: Path, report: Repor
     assert "b reached 11.25 and a 13.00" in capsys.readouterr().out
 
 
-def test_a_score_that_is_no_number_is_a_training_that_failed(tmp_path: Path, report: Report, capsys: Any) -> None:
-    path = written(tmp_path, "a,0,0.7", "a,1,nan", "a,2,0.7", "b,0,0.8", "b,1,0.8", "b,2,")
+def test_a_score_that_is_infinite_is_a_training_that_failed(tmp_path: Path, report: Report, capsys: Any) -> None:
+    path = written(tmp_path, "a,0,0.7", "a,1,inf", "a,2,0.7", "b,0,0.8", "b,1,0.8", "b,2,diverged")
     assert report(path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "a 3, 1 failed 70.00 ± 0.00" in text
@@ -193,7 +193,7 @@ def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys:
         return lines
 
     header = "variant,seed,score,predictions"
-    (part,) = analyse(read(written(tmp_path, *rows(100), "b,2,,", header=header)), "t", "c").parts
+    (part,) = analyse(read(written(tmp_path, *rows(100), "b,2,inf,", header=header)), "t", "c").parts
     (comparison,) = part.comparisons
     assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
     assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)

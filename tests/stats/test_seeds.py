@@ -132,6 +132,12 @@ def test_many_seeds_have_ranks_exactly_and_sign_patterns_drawn() -> None:
     assert sign_flip(d + 3).p == 1 / 100_001  # never 0
 
 
+@pytest.mark.parametrize("n", [520, 50_000])
+def test_ranks_of_very_many_seeds_need_no_table_of_all_sums(n: int) -> None:
+    d = np.random.default_rng(3).normal(0.01, 1, n).round(2)  # with ties and zeros; the table of 50,000 has 20 GB
+    assert wilcoxon(d).p == pytest.approx(scipy_stats.wilcoxon(d, method="asymptotic").pvalue, rel=1e-9)
+
+
 @pytest.mark.parametrize(("n", "p"), [(1, 1), (3, 0.25), (5, 0.0625), (6, 0.03125)])
 def test_the_least_p_of_signs(n: int, p: float) -> None:
     assert least_p(n) == p

@@ -92,7 +92,7 @@ def _rows(part: Part) -> tuple[list[Variant | None], str]:
 
 
 def _runs(variant: Variant) -> str:
-    return f"{variant.finished}, {variant.diverged} diverged" if variant.diverged else variant.finished
+    return ", ".join(filter(None, (variant.finished, variant.trouble)))
 
 
 def _seeds(axes: Axes, values: Sequence[float], y: float, metric: str, gid: str) -> None:

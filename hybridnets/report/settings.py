@@ -1,0 +1,115 @@
+"""Which columns of anybody's table are settings of its variants, and which rows they leave without a place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hybridnets.report import cell
+from hybridnets.report.layout import DATA, FLAGS, NEEDED, OPTIONAL, STATES, Entry
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns besides variant, seed and score are.
+
+    Attributes:
+        states: Those that say how a training ended.
+        data: Those that name one of several data sets.
+        parting: Those by which a variant has several trainings of one seed, so that it is several variants in truth.
+        unused: Those that differ between the trainings of a variant and part nothing, such as a time or a loss.
+        settings: All others: one value a variant, or none.
+    """
+
+    states: tuple[str, ...]
+    data: tuple[str, ...]
+    parting: tuple[str, ...]
+    unused: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+def columns(found: Sequence[Entry]) -> Columns:
+    """What the columns besides variant, seed and score are, by the values that they have.
+
+    Args:
+        found: The trainings.
+    """
+    names = dict.fromkeys(name for entry in found for name in entry.values)
+    others = [name for name in names if name not in (*NEEDED, *OPTIONAL)]
+    values = {name: _Values(name, found) for name in others}
+    states = [name for name in others if _is_state(values[name])]
+    data = [name for name in others if name.casefold() in DATA and len(values[name].all) > 1]
+    varying = [name for name in others if name not in (*states, *data) and values[name].varies]
+    parting = _parting(found, sorted(varying, key=lambda name: len(values[name].all)), data, values)
+    unused = [name for name in varying if name not in parting]
+    rest = [name for name in others if name not in (*states, *data, *varying)]
+    return Columns(*map(tuple, (states, data, parting, unused, rest)))
+
+
+def state(entry: Entry, states: Sequence[str]) -> str:
+    """What the columns that say how a training ended say of one: failed, unfinished, or nothing.
+
+    Args:
+        entry: The training.
+        states: The columns.
+    """
+    said = {_meaning(name, entry.values[name]) for name in states}
+    return next((word for word in ("failed", "unfinished") if word in said), "")
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The values of one column."""
+
+    name: str
+    found: Sequence[Entry]
+
+    @cached_property
+    def by_variant(self) -> dict[str, dict[str, Entry]]:
+        """The values of each variant, each with the first training that has it; an empty cell is no value."""
+        values: dict[str, dict[str, Entry]] = {}
+        for entry in self.found:
+            if value := entry.values[self.name]:
+                values.setdefault(entry.values["variant"], {}).setdefault(value, entry)
+        return values
+
+    @cached_property
+    def all(self) -> set[str]:
+        return {value for values in self.by_variant.values() for value in values}
+
+    @property
+    def varies(self) -> bool:
+        """Whether some variant has several values."""
+        return any(len(values) > 1 for values in self.by_variant.values())
+
+
+def _parting(
+    found: Sequence[Entry], varying: Sequence[str], data: Sequence[str], values: dict[str, _Values]
+) -> list[str]:
+    """The columns, of the fewest values first, that tell apart what variant and seed alone do not."""
+    chosen: list[str] = []
+
+    def distinct() -> int:
+        columns = ("variant", "seed", *data, *chosen)
+        return len({tuple(entry.values[name] for name in columns) for entry in found})
+
+    apart = distinct()
+    for name in varying:
+        if apart == len(found):
+            break
+        if len(values[name].all) * 2 > len(found):  # a measurement, which tells any two trainings apart
+            break
+        chosen.append(name)
+        if (now := distinct()) > apart:
+            apart = now
+        else:
+            chosen.pop()
+    return chosen
+
+
+def _is_state(values: _Values) -> bool:
+    name = values.name
+    return name in (*STATES, *FLAGS) and bool(values.all) and all(_meaning(name, value) != "?" for value in values.all)
+
+
+def _meaning(name: str, value: str) -> str:
+    return cell.flag(value) if name in FLAGS else cell.state(value)
