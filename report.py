@@ -143,10 +143,11 @@ def _dataset(part: "Part") -> "ImageDataset | None":
 
     from hybridnets import config
 
-    run = part.section.variants[0].runs[0]
-    path = run.folder / "config.yaml"
-    if not path.is_file():
+    runs = (run for variant in part.section.variants for run in variant.runs)
+    run = next((run for run in runs if (run.folder / "config.yaml").is_file()), None)  # which no archive keeps
+    if run is None:
         return None
+    path = run.folder / "config.yaml"
     try:
         cfg: Any = OmegaConf.load(path)
         if not str(cfg.data.dataset._target_).startswith(OURS):
