@@ -60,12 +60,9 @@ def main(argv: list[str] | None = None) -> int:
             return _published(arguments.published, arguments.n)
         if not arguments.paths:
             raise ReportError("FOLDER must be given: the folder of runs that train.py wrote to, or a file of scores")
+        _check(arguments)
         if arguments.unpack:
             return _unpack(arguments)
-        if arguments.output and not arguments.pack:
-            raise ReportError(
-                f"-o goes with --pack and --unpack, got {arguments.output} without: --to names the report's folder"
-            )
         with opened(arguments.paths) as sources:
             if arguments.pack:
                 return _pack(arguments, sources)
@@ -160,6 +157,21 @@ def _dataset(part: "Part") -> "ImageDataset | None":
         print(f"report.py: no images of {part.section.data} are shown ({why})", file=sys.stderr)
         return None
     return found if found.sha256 == run.identity["data"].get("sha256") else None
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    from hybridnets.report import ReportError
+
+    doing = [f"--{name}" for name in ("pack", "unpack", "status", "verify", "mlflow") if getattr(arguments, name)]
+    if len(doing) > 1:
+        raise ReportError(f"{' and '.join(doing)} are several commands: give one of them")
+    if arguments.probabilities and not arguments.pack:
+        raise ReportError("--probabilities goes with --pack: it is about what an archive keeps")
+    if arguments.output and not (arguments.pack or arguments.unpack):
+        raise ReportError(
+            f"-o goes with --pack and --unpack, got {arguments.output} without: --to is the report's folder"
+        )
 
 
 def _pack(arguments: argparse.Namespace, sources: "Sources") -> int:
