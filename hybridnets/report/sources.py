@@ -61,7 +61,7 @@ def opened(paths: Sequence[Path]) -> Iterator[Sources]:
             if not is_archive(path):
                 found.append(path)
                 continue
-            out = Path(temporary).resolve() / str(number)
+            out = Path(temporary).resolve() / f"{number}_"  # none the beginning of another
             try:
                 archive = Archive(path)
                 archive.unpack(out)

@@ -40,7 +40,10 @@ def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     Raises:
         ArchiveError: If it is more than `read` takes.
     """
-    text = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=False, separators=(",", ":"))
+    try:
+        text = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise ArchiveError(f"{path} must hold JSON only, and JSON has no such number ({error})") from None
     content = {"header": np.frombuffer(text.encode("ascii"), np.uint8), **arrays}
     if (size := sum(array.nbytes for array in content.values())) > MOST:
         raise ArchiveError(f"{path} would hold {size:,} bytes, and an archive takes {MOST:,}: pack fewer runs in one")

@@ -21,11 +21,11 @@ from hybridnets.runs import identity as ids
 from hybridnets.runs.archive import ArchiveError
 from hybridnets.runs.files import read_json, replacing, write_json
 from hybridnets.runs.predictions import PARTS, ROUNDING, Sets, Shelf, kept, restored
-from hybridnets.runs.store import SCHEMA, reason, state
+from hybridnets.runs.store import SCHEMA, state
 
 ELSEWHERE = ("host", "process")  # of an attempt, what no other machine needs to know
 FILES = {"metrics": "metrics.csv", "result": "result.json"}  # kept to the byte; the result is written last
-FILE = r"[\w.-]*\w\.json"  # of a manifest's name
+FILE = r"[^/\\\x00]+\.json"  # a manifest's name
 WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, MemoryError)
 # An absolute path but for its last part; not what follows a word, as in a/b, nor an address as https://...
 ABOVE = "(?:(?<=file://)|(?<![\\w./-]))~?/(?:[^/{0}'\"=:;,()<>]+/)*(?=[^/{0}'\"=:;,()<>])"
@@ -60,8 +60,11 @@ def pack(folders: Sequence[Path], below: Sequence[Path], path: Path, *, every: b
     """
     runs: dict[PurePath, Path] = {}
     for folder in folders:
-        runs[_place(folder / "result.json", (folder / "result.json").read_bytes())] = folder
-    outs = sorted({folder.resolve().parents[2] for folder in folders})
+        place = _place(folder / "result.json", (folder / "result.json").read_bytes())
+        if place in runs:
+            raise ArchiveError(f"{folder} and {runs[place]} would both be {place}: pack one of them")
+        runs[place] = folder
+    outs = sorted({out for folder in folders for out in folder.resolve().parents[2:3]})
     tops = [folder.resolve() for folder in below]
     sweeps, lost = _sweeps(outs, tops, set(runs))
     shelf = Shelf()
@@ -70,7 +73,7 @@ def pack(folders: Sequence[Path], below: Sequence[Path], path: Path, *, every: b
     header = {
         "rounding": ROUNDING,
         "left_out": "weights, feature maps, configurations, logs, host names and paths",
-        "below": _below(outs, tops, {place.parts[0] for place in runs}, sweeps),
+        "below": _below(outs, tops, set(runs), sweeps),
         "sweeps": sweeps,
         "lost": lost,
         "images": sets,
@@ -79,6 +82,7 @@ def pack(folders: Sequence[Path], below: Sequence[Path], path: Path, *, every: b
     try:
         with replacing(path) as beside:
             archive.write(beside, header, arrays)
+            Archive(beside)  # what could not be read again is not kept
     except OSError as error:
         raise ArchiveError(f"{path} cannot be written ({error.strerror}): give another file with -o") from None
 
@@ -87,7 +91,7 @@ def _run(folder: Path, shelf: Shelf, every: bool) -> dict[str, Any]:
     """A run as the header tells it; its predictions go on the shelf."""
     provenance = None
     with suppress(*WRONG):  # damaged, it tells nothing, and the run still counts
-        provenance = _anonymous(read_json(folder / "provenance.json"))
+        provenance = _anonymous(folder)
     metrics = folder / "metrics.csv"
     try:
         return {
@@ -114,22 +118,21 @@ def _sweeps(outs: list[Path], tops: list[Path], finished: set[PurePath]) -> tupl
             manifest.add(sweeps, found.path.name, {**held, "command": without_paths(str(held["command"]), shell=True)})
             for run in found.runs.values():
                 if run not in finished and state(out / run) == "failed":
-                    why = without_paths(reason(out / run))
+                    why = _reason(out / run)
                     lost[run.as_posix()] = {"attempts": [{"error": why} if why else {}], "epoch_seconds": {}}
     return dict(sorted(sweeps.items())), dict(sorted(lost.items()))
 
 
-def _below(outs: list[Path], tops: list[Path], data: set[str], sweeps: Mapping[str, Any]) -> list[str]:
+def _below(outs: list[Path], tops: list[Path], runs: set[PurePath], sweeps: Mapping[str, Any]) -> list[str]:
     """The folders below that of all runs that a report is about; a data set's, where there is only one."""
-    found = set()
-    for out in outs:
-        for top in tops:
-            found |= {top.relative_to(out).as_posix()} if top.is_relative_to(out) else set()
-            found |= {"."} if out.is_relative_to(top) else set()
+    found = {PurePath()} if any(out.is_relative_to(top) for out in outs for top in tops) else set()
+    found |= {PurePath(top.relative_to(out)) for out in outs for top in tops if top.is_relative_to(out)}
+    found = {folder for folder in found if any(run.is_relative_to(folder) for run in runs)} or {PurePath()}
+    data = {run.parts[0] for run in runs}
     asked = {PurePath(run["folder"]).parts[0] for held in sweeps.values() for run in held["runs"]}
-    if "." in found:
+    if PurePath() in found:
         return [*data] if len(data | asked) == 1 else ["."]
-    return sorted(found)
+    return sorted(folder.as_posix() for folder in found)
 
 
 def _place(path: Path, content: bytes) -> PurePath:
@@ -165,11 +168,14 @@ def without_paths(text: str, *, shell: bool = False) -> str:
     return re.sub(ABOVE.format(r"\s"), ".../", text)
 
 
-def _anonymous(provenance: Any) -> Any:
-    """Provenance without host names, processes and paths."""
-    if provenance is None:
-        return None
-    hosts = {str(attempt["host"]) for attempt in provenance["attempts"] if "host" in attempt}
+def _anonymous(folder: Path) -> Any:
+    """A run's provenance without host names, processes and paths; None where there is none.
+
+    Raises:
+        ValueError: If it is damaged; or KeyError and the like.
+    """
+    provenance = _attempted(read_json(folder / "provenance.json"))
+    hosts = {str(attempt["host"]) for attempt in (provenance or {"attempts": ()})["attempts"] if "host" in attempt}
 
     def plain(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
@@ -185,6 +191,27 @@ def _anonymous(provenance: Any) -> Any:
     found = plain(provenance)
     json.dumps(found, allow_nan=False)
     return found
+
+
+def _reason(folder: Path) -> str:
+    """Why a run's last attempt ended early, as `store.reason` tells it, but without host names and paths."""
+    with suppress(*WRONG):
+        return str(_anonymous(folder)["attempts"][-1].get("error", "")).partition("\n")[0]
+    return ""
+
+
+def _attempted(provenance: Any) -> Any:
+    """Provenance, checked for what a run's next attempt expects of it.
+
+    Raises:
+        ValueError: If it lacks that; or KeyError and the like.
+    """
+    if provenance is None:
+        return None
+    attempts, seconds = provenance["attempts"], provenance["epoch_seconds"]
+    if not isinstance(attempts, list) or not all(isinstance(each, dict) for each in (*attempts, seconds)):
+        raise ValueError("provenance without attempts")
+    return provenance
 
 
 class Archive:
@@ -212,11 +239,13 @@ class Archive:
                     raise ValueError(f"a sweep named {name!r}")
                 asked |= set(manifest.parse(Path(name), Path(), held).runs.values())
             self._lost = {manifest.relative(folder): told for folder, told in self._header["lost"].items()}
-            if not self._lost.keys() <= asked or not all(isinstance(t["attempts"], list) for t in self._lost.values()):
+            if not self._lost.keys() <= asked or not all(map(_attempted, self._lost.values())):
                 raise ValueError("failed runs that no sweep asked for")
             self._runs = {_place(path, run["result"].encode()): run for run in self._header["runs"]}
             if len(self._runs) < len(self._header["runs"]) or not self._runs:
                 raise ValueError("a run twice, or none")
+            if not all(any(run.is_relative_to(folder) for run in self._runs) for folder in self.below):
+                raise ValueError("a folder without a run")
             self._sets = Sets(self._header["images"], arrays)
             self._rows = _rows(self._runs, self._sets.rows)
             json.dumps(self._header, allow_nan=False)
@@ -319,11 +348,9 @@ def _rows(runs: Mapping[PurePath, Mapping[str, Any]], many: list[int]) -> dict[P
     taken = [0] * len(many)
     found: dict[PurePath, dict[str, tuple[int, int]]] = {}
     for place, run in runs.items():
-        run["metrics"].encode() if run["metrics"] is not None else None
-        if run["provenance"] is not None and not (
-            isinstance(run["provenance"]["attempts"], list) and isinstance(run["provenance"]["epoch_seconds"], dict)
-        ):
-            raise ValueError("a run whose provenance has no attempts")
+        _attempted(run["provenance"])
+        if not isinstance(run["metrics"], str | None):
+            raise ValueError("metrics that are no text")
         sets: Mapping[str, int] = run["predictions"]
         if tuple(sets) not in ((), PARTS) or not all(0 <= number < len(many) for number in sets.values()):
             raise ValueError("predictions of other parts than val and test")

@@ -98,6 +98,10 @@ def test_an_archive_carries_the_sweep_to_another_folder(swept: Path, tmp_path: P
     assert "4 settings, 4 runs, 3 finished already" in done.stdout
     assert modified(tmp_path).items() >= {path: t for path, t in before.items() if folder not in path.parents}.items()
     assert (folder / "checkpoints" / "best.ckpt").exists()
+    assert python("report.py", "runs", cwd=tmp_path).returncode == 0
+    assert (
+        tmp_path / "runs" / "report" / "figures" / "digits-gallery.png"
+    ).exists()  # this run knows where its images are
     # On the same machine the same run, bit for bit.
     trained = json.loads((folder / "result.json").read_text())
     assert trained == json.loads((swept / folder.relative_to(tmp_path) / "result.json").read_text())

@@ -60,22 +60,20 @@ def incomplete(grid: Callable[..., list[Run]]) -> list[Run]:
 
 @pytest.mark.usefixtures("incomplete")
 def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
-    path = packed(tmp_path / "digits", tmp_path / "e.npz")
-    whole = analyse(read([tmp_path / "digits"]), "title", "command")
-    with opened([path]) as sources:
-        same = analyse(read(sources.paths), "title", "command")
-        again = told(same)
+    for top in (tmp_path / "digits" / "crnn-lstm-1x32", tmp_path, tmp_path / "digits"):
+        path = packed(top, tmp_path / "e.npz")
+        whole = analyse(read([top]), "title", "command")
+        with opened([path]) as sources:
+            same = analyse(read(sources.paths), "title", "command")
+            again, inside = told(same), sources.paths[0]
+        assert again == told(whole)
+        assert (same.commands, same.sources) == (whole.commands, whole.sources)
+        assert not inside.exists()
     assert tables(same) == tables(whole)
-    assert again == told(whole)
-    assert (same.commands, same.sources) == (whole.commands, whole.sources)
     assert "declared" in same.parts[0].answers[0].declared
     assert [run.state for run in same.parts[0].lost] == [run.state for run in whole.parts[0].lost]
     assert sorted(run.state for run in same.parts[0].lost) == ["failed", "failed", "pending"]
     assert sum(run.diverged for run in same.parts[0].lost) == 1
-    with opened([path]) as sources:
-        assert sources.paths[0].is_dir()
-        inside = sources.paths[0]
-    assert not inside.exists()
 
 
 def test_the_command_gives_the_same_text_page_and_figures(
@@ -147,7 +145,7 @@ def test_nothing_tells_of_the_machine(tmp_path: Path, finished: Make, asked: Mak
         "error": f"by {host} in {tmp_path}/x",
     }
     (run.folder / "provenance.json").write_text(json.dumps(told))
-    fails(failed, ValueError(f"{tmp_path}/y is damaged"))
+    fails(failed, ValueError(f"{tmp_path}/y is damaged on {host}\nand more"))
     manifest.write(tmp_path, None, f"{sys.executable} train.py -m out={tmp_path}", [run, failed], None)
     header, _ = archive.read(packed(tmp_path, tmp_path / "e.npz"))
     text = json.dumps(header)
@@ -159,7 +157,9 @@ def test_nothing_tells_of_the_machine(tmp_path: Path, finished: Make, asked: Mak
     assert attempt["error"] == "by ... in .../x"
     assert (attempt["threads"], attempt["versions"], attempt["git_commit"]) == (1, {"torch": "2.13.0"}, "c0ffee")
     assert header["runs"][0]["provenance"]["epoch_seconds"] == {"0": 9.0, "1": 2.0, "2": 4.0}
-    assert [each["attempts"] for each in header["lost"].values()] == [[{"error": "ValueError: .../y is damaged"}]]
+    assert [each["attempts"] for each in header["lost"].values()] == [
+        [{"error": "ValueError: .../y is damaged on ..."}]
+    ]
     assert "host" not in attempt
     assert host == socket.gethostname()
 
@@ -306,6 +306,7 @@ FORGERIES: Mapping[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a sweep over absolute folders": (lambda h: sweep(h)["runs"][0].update(folder="/a/b"), WRONG),
     "a sweep without a date": (lambda h: sweep(h).pop("declared"), WRONG),
     "a report on a folder above": (lambda h: h.update(below=["../.."]), WRONG),
+    "a report on nothing": (lambda h: h.update(below=["other"]), "a folder without a run"),
     "a report on the root": (lambda h: h.update(below=["/"]), WRONG),
     "a failure that nobody asked for": (
         lambda h: h.update(lost={"a/b/c": {"attempts": [], "epoch_seconds": {}}}),
@@ -359,6 +360,8 @@ def test_slips_are_told_in_a_sentence(
     assert report("--pack", "digits", "-o", "e.npz") == 0
     assert report("e.npz", "--no-page") == 0
     assert report("--unpack", "e.npz", "-o", "out") == 0
+    assert report("--status", "out") == 0
+    assert "1 run: 1 finished" in capsys.readouterr().out  # which no sweep asked for
     Path("half.npz").write_bytes(Path("e.npz").read_bytes()[:100])
     capsys.readouterr()
     for words, sentence in (

@@ -14,7 +14,10 @@ from hybridnets.runs.archive import ArchiveError
 from hybridnets.runs.packing import without_paths
 from hybridnets.runs.predictions import Sets, Shelf, kept, restored
 
-ARRAYS = {"0-index": np.arange(300, dtype=np.uint16), "0-class": np.arange(12, dtype=np.uint8).reshape(3, 4)}
+ARRAYS: dict[str, Any] = {
+    "0-index": np.arange(300, dtype=np.uint16),
+    "0-class": np.arange(12, dtype=np.uint8).reshape(3, 4),
+}
 FOREIGN = "must be an archive of runs, as report.py --pack writes it, and is "
 
 
@@ -166,7 +169,7 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet(np.ones(300), size=50).astype(np.float32)
     probabilities[7] = np.nan
-    whole = {
+    whole: dict[str, Any] = {
         "index": draw.permutation(1000)[:50],
         "label": draw.integers(0, 300, 50),
         "class": draw.integers(0, 300, 50),
@@ -182,7 +185,7 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
         told, arrays = shelf.packed()
         sets = Sets(told, arrays)
         assert sets.rows == [2]
-        found = restored(sets.columns(0, 0))
+        found: dict[str, Any] = restored(sets.columns(0, 0))
         for key in ("index", "label", "class", "before"):
             assert found[key].dtype == np.int64
             assert np.array_equal(found[key], whole[key][order])
