@@ -27,8 +27,9 @@ ELSEWHERE = ("host", "process")  # of an attempt, what no other machine needs to
 FILES = {"metrics": "metrics.csv", "result": "result.json"}  # kept to the byte; the result is written last
 FILE = r"[^/\\\x00]+\.json"  # a manifest's name
 WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, MemoryError)
-# An absolute path but for its last part; not what follows a word, as in a/b, nor an address as https://...
-ABOVE = "(?:(?<=file://)|(?<![\\w./-]))~?/(?:[^/{0}'\"=:;,()<>]+/)*(?=[^/{0}'\"=:;,()<>])"
+# An absolute path but for its last part, also in file:///...; what follows a word, as in a/b, is none.
+ABOVE = "(?:(?<=://)/+|(?<![\\w./-])~?/(?!/))(?:[^/{0}'\"=:;,()<>]+/)*(?=[^/{0}'\"=:;,()<>])"
+HOST = r"(?<=://)[^/\s'\"]+"
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,13 @@ def _place(path: Path, content: bytes) -> PurePath:
 
 
 def without_paths(text: str, *, shell: bool = False) -> str:
-    """A text with absolute paths cut to their last part, as in .../runs.
+    """A text with absolute paths cut to their last part, as in .../runs, and addresses without their hosts.
 
     Args:
         text: The text.
         shell: Whether it is a command line; there, words end where the shell says.
     """
+    text = re.sub(HOST, "...", text)
     if shell:
         with suppress(ValueError):
             return shlex.join(re.sub(ABOVE.format(""), ".../", word) for word in shlex.split(text))

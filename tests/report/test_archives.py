@@ -331,14 +331,15 @@ def test_what_was_put_into_an_archive_is_refused(
     manifest.write(tmp_path, "s", "python", runs, None)
     change, sentence = FORGERIES[name]
     path = forged(packed(tmp_path, tmp_path / "e.npz"), change)
-    before = files(tmp_path.parent)
-    for words in ((path,), ("--unpack", path, "-o", tmp_path / "out"), ("--pack", path, "-o", tmp_path / "new.npz")):
+    before = files(tmp_path)
+    deep = tmp_path / "a" / "b" / "c" / "out"  # so that what is above it is still this test's
+    for words in ((path,), ("--unpack", path, "-o", deep), ("--pack", path, "-o", tmp_path / "new.npz")):
         assert report(*words) == 2
         said = capsys.readouterr()
         assert (said.out, len(said.err.splitlines())) == ("", 1)
         assert said.err.startswith(f"report.py: {path} ")
         assert sentence in said.err
-    assert files(tmp_path.parent) == before
+    assert files(tmp_path) == before
 
 
 def test_predictions_that_do_not_give_the_result_are_refused(

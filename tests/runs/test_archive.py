@@ -149,8 +149,9 @@ def test_paths_are_cut_to_their_last_part_and_nothing_else_is() -> None:
         ("python train.py 'out=/home/my name/runs'", "python train.py out=.../runs"),
         ("python train.py backbone=~/runs/cnn/seed=0-abc123/", "python train.py backbone=.../seed=0-abc123/"),
         ("python train.py backbone=runs/digits/cnn ../other/x", "python train.py backbone=runs/digits/cnn ../other/x"),
-        ("+logger.tracking_uri=https://host/a/b -cd ./sweeps", "+logger.tracking_uri=https://host/a/b -cd ./sweeps"),
+        ("logger.uri=https://me:word@host:50/a/b -cd ./sweeps", "logger.uri=https://.../a/b -cd ./sweeps"),
         ("logger.uri=file:///home/me/store", "logger.uri=file://.../store"),
+        ("logger.uri=sqlite:////home/me/store.db", "logger.uri=sqlite://.../store.db"),
     ):
         assert without_paths(text, shell=True) == expected
         assert without_paths(expected, shell=True) == expected
