@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hybridnets.report import Asked, Found, Report
     from hybridnets.report.analysis import Part
     from hybridnets.report.picture import Picture
+    from hybridnets.report.sources import Sources
 
 T = TypeVar("T")
 OURS = "hybridnets.data."  # where data sets are read
@@ -33,6 +34,9 @@ examples:
   python report.py --verify runs/digits                      computes it all again from the stored predictions
   python report.py --status runs                             how far a sweep is
   python report.py --mlflow sqlite:///mlflow.db runs         copies finished runs to MLflow, each once
+  python report.py --pack runs/digits -o evidence.npz        what the report needs, in one small file
+  python report.py evidence.npz                              the same report from it
+  python report.py --unpack evidence.npz -o runs             restores the runs: train.py trains what is missing
   python report.py --published sweeps/published.csv          what the stars of published figures counted
 
 A variant is a configuration without its seeds. Its label is the name of its folder; where variants share that name, the
@@ -48,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a path may hold what a terminal cannot show
     # After the arguments, so that --help need not wait for numpy.
     from hybridnets.report import Asked, ReportError, analyse
+    from hybridnets.report.sources import opened
     from hybridnets.report.text import told
 
     try:
@@ -55,24 +60,29 @@ def main(argv: list[str] | None = None) -> int:
             return _published(arguments.published, arguments.n)
         if not arguments.paths:
             raise ReportError("FOLDER must be given: the folder of runs that train.py wrote to, or a file of scores")
-        if arguments.status:
-            from hybridnets.report import status
+        _check(arguments)
+        if arguments.unpack:
+            return _unpack(arguments)
+        with opened(arguments.paths) as sources:
+            if arguments.pack:
+                return _pack(arguments, sources)
+            if arguments.status:
+                from hybridnets.report import status
 
-            print(status.told(arguments.paths))
-            return 0
-        if arguments.verify:
-            return _verify(arguments)
-        if arguments.mlflow:
-            return _to_mlflow(arguments)
-        asked = Asked.of(vars(arguments))
-        found = _read(arguments.paths)
-        report = analyse(
-            found, _title(arguments.paths), shlex.join(["python", "report.py", *(argv or sys.argv[1:])]), asked
-        )
-        print(told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))))
-        if not arguments.no_page:
-            _write(report, asked, _folder(arguments))
-        sys.stdout.flush()  # here, where a full disk can still be told
+                print(sources.named(status.told(sources.paths)))
+                return 0
+            if arguments.verify:
+                return _verify(arguments, sources)
+            if arguments.mlflow:
+                return _to_mlflow(arguments, sources)
+            asked = Asked.of(vars(arguments))
+            command = shlex.join(["python", "report.py", *(argv or sys.argv[1:])])
+            report = analyse(_read(sources.paths), _title(arguments.paths), command, asked)
+            report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
+            print(told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))))
+            if not arguments.no_page:
+                _write(report, asked, _folder(arguments))
+            sys.stdout.flush()  # here, where a full disk can still be told
     except ReportError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
@@ -131,10 +141,11 @@ def _dataset(part: "Part") -> "ImageDataset | None":
 
     from hybridnets import config
 
-    run = part.section.variants[0].runs[0]
-    path = run.folder / "config.yaml"
-    if not path.is_file():
+    runs = (run for variant in part.section.variants for run in variant.runs)
+    run = next((run for run in runs if (run.folder / "config.yaml").is_file()), None)  # which no archive keeps
+    if run is None:
         return None
+    path = run.folder / "config.yaml"
     try:
         cfg: Any = OmegaConf.load(path)
         if not str(cfg.data.dataset._target_).startswith(OURS):
@@ -149,12 +160,76 @@ def _dataset(part: "Part") -> "ImageDataset | None":
     return found if found.sha256 == run.identity["data"].get("sha256") else None
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    from hybridnets.report import ReportError
+
+    doing = [f"--{name}" for name in ("pack", "unpack", "status", "verify", "mlflow") if getattr(arguments, name)]
+    if len(doing) > 1:
+        raise ReportError(f"{' and '.join(doing)} are several commands: give one of them")
+    if arguments.probabilities and not arguments.pack:
+        raise ReportError("--probabilities goes with --pack: it is about what an archive keeps")
+    if arguments.output and not (arguments.pack or arguments.unpack):
+        raise ReportError(
+            f"-o goes with --pack and --unpack, got {arguments.output} without: --to is the report's folder"
+        )
+
+
+def _pack(arguments: argparse.Namespace, sources: "Sources") -> int:
+    """Packs what a report would count, so that a report on the archive counts the same."""
+    from hybridnets.report import ReportError, results
+    from hybridnets.report.sources import SUFFIX
+    from hybridnets.runs.archive import ArchiveError
+    from hybridnets.runs.packing import pack
+
+    to: Path | None = arguments.output
+    if to is None or to.suffix.lower() != SUFFIX or to.is_dir():
+        raise ReportError(f"-o must name the archive to write, as in -o evidence{SUFFIX}, got {to or 'nothing'}")
+    found = results.read(sources.paths, progress=_progress)
+    try:
+        pack([run.folder for run in found.runs], sources.paths, to, every=arguments.probabilities)
+    except ArchiveError as error:
+        raise ReportError(str(error)) from None
+    for sentence in found.problems:
+        print(f"- {sources.named(sentence)}")
+    count = len(found.runs)
+    print(
+        f"{count} finished run{'s' * (count != 1)} packed into {to}, {to.stat().st_size:,} bytes; no weights, no pixels"
+    )
+    return 0
+
+
+def _unpack(arguments: argparse.Namespace) -> int:
+    """Restores the runs of archives."""
+    from hybridnets.report import ReportError
+    from hybridnets.report.sources import is_archive
+    from hybridnets.runs.archive import ArchiveError
+    from hybridnets.runs.packing import Archive
+
+    to: Path | None = arguments.output
+    if to is None or (to.exists() and not to.is_dir()):
+        raise ReportError(
+            f"-o must name the folder of all runs, as train.py's out, got {to or 'nothing'}: as in -o runs"
+        )
+    for path in arguments.paths:
+        if not is_archive(path):
+            raise ReportError(f"--unpack takes archives that --pack wrote, got {path}")
+        try:
+            done = Archive(path).unpack(to)
+        except ArchiveError as error:
+            raise ReportError(str(error)) from None
+        left = [f"{done.there} finished there already"] * bool(done.there)
+        left += [f"{done.begun} begun there"] * bool(done.begun)
+        print(f"{path}: {done.new} runs restored in {to}{'; left alone: ' * bool(left)}{', '.join(left)}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
     from hybridnets.report import Asked, ReportError, analyse
     from hybridnets.report.export import RECORD, tables
     from hybridnets.report.verify import cells, recomputed
 
-    found, said = recomputed(_read(arguments.paths))
+    found, said = recomputed(_read(sources.paths))
     to = _folder(arguments)
     told = f"{len(found.runs)} runs verified from their predictions"
     if (to / RECORD).is_file():
@@ -174,18 +249,20 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         told += f"; there are no tables in {to} to verify"
     for sentence in said:
-        print(f"- {sentence}")
+        print(f"- {sources.named(sentence)}")
     print(f"{told}: {f'{len(said)} do not agree' if said else 'all agree'}")
     return 1 if said else 0
 
 
-def _to_mlflow(arguments: argparse.Namespace) -> int:
+def _to_mlflow(arguments: argparse.Namespace, sources: "Sources") -> int:
     from hybridnets.report import results, to_mlflow
 
-    found = results.read(arguments.paths, progress=_progress)
-    new, there = to_mlflow.into(arguments.mlflow, found, progress=lambda runs: _progress(runs, "importing runs"))
+    found = results.read(sources.paths, progress=_progress)
+    new, there = to_mlflow.into(
+        arguments.mlflow, found, progress=lambda runs: _progress(runs, "importing runs"), named=sources.named
+    )
     for sentence in found.problems:
-        print(f"- {sentence}")
+        print(f"- {sources.named(sentence)}")
     print(f"{new} imported, {there} there already")
     return 0
 
@@ -203,7 +280,7 @@ def _published(path: Path, n: int) -> int:
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
-    """Where the report goes: into the folder of runs, or beside the file of scores."""
+    """Where the report goes: into the folder of runs, or beside the archive or the file of scores."""
     first: Path = arguments.paths[0]
     beside = first / "report" if first.is_dir() else first.with_name(f"{first.stem}-report")
     return arguments.to or beside
@@ -226,7 +303,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="finished runs at or below it are read; or a CSV of scores",
+        help="finished runs at or below it are read; or an archive of runs; or a CSV of scores",
     )
     add(
         "--baseline",
@@ -260,6 +337,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="compute everything again from the stored predictions, and say what differs",
     )
+    add("--pack", action="store_true", help="copy the finished runs into an archive, without weights and pixels")
+    add("--probabilities", action="store_true", help="of all classes into the archive, not only of the true one")
+    add("--unpack", action="store_true", help="restore the runs of an archive; those that are there are left alone")
+    add("-o", "--output", type=Path, metavar="PATH", help="the archive of --pack (.npz), the folder of --unpack")
     add(
         "--mlflow",
         metavar="URI",

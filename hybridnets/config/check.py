@@ -213,7 +213,7 @@ def _finished(folder: Path) -> Backbone:
         sound = result["schema"] == SCHEMA and result["hash"] == ids.digest(result["identity"])
     except (ValueError, KeyError, TypeError):
         sound = False
-    if not sound or not (folder / "checkpoints" / "best.ckpt").exists():
+    if not sound:  # whether its weights are there, matters only where something is trained on it
         raise ConfigError(
             f"backbone must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, or a list of "
             f"overrides such as [model=cnn], got {folder}"

@@ -34,8 +34,8 @@ def told(folders: list[Path]) -> str:
                 for relative in sweep.runs.values():
                     if (out / relative).is_relative_to(top):
                         runs[out / relative] = relative.as_posix()
-        for checkpoints in top.rglob("checkpoints"):
-            runs.setdefault(checkpoints.parent, "/".join(checkpoints.parent.parts[-3:]))
+        for found_in in (*top.rglob("checkpoints"), *top.rglob("result.json")):  # restored runs have no checkpoints
+            runs.setdefault(found_in.parent, "/".join(found_in.parent.parts[-3:]))
     if not runs:
         raise ReportError(
             f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some with train.py, or give the "

@@ -39,7 +39,10 @@ MAGIC = b"SQLite format 3\0"
 
 
 def into(
-    uri: str, found: Found, progress: Callable[[Iterable[Finished]], Iterable[Finished]] = iter
+    uri: str,
+    found: Found,
+    progress: Callable[[Iterable[Finished]], Iterable[Finished]] = iter,
+    named: Callable[[str], str] = str,
 ) -> tuple[int, int]:
     """Writes finished runs to MLflow: an experiment a data set, a run a training. One that is there is left alone.
 
@@ -51,6 +54,7 @@ def into(
         uri: sqlite:///FILE, or the address of a tracking server.
         found: The runs.
         progress: Shows how many were looked at.
+        named: Turns a folder that was read into what to call it.
 
     Returns:
         How many were imported, and how many were there already.
@@ -63,7 +67,7 @@ def into(
     try:
         client = MlflowClient(uri)
         for run in progress(found.runs):
-            if _import(client, run):
+            if _import(client, run, named):
                 new += 1
             else:
                 there += 1
@@ -90,7 +94,7 @@ def _check(uri: str) -> None:
                 raise ReportError(f"--mlflow must name MLflow's SQLite file, got {path}, which is something else")
 
 
-def _import(client: Any, run: Finished) -> bool:
+def _import(client: Any, run: Finished, named: Callable[[str], str]) -> bool:
     """Imports one run, unless it is there."""
     experiment = client.get_experiment_by_name(run.data)
     if experiment is not None and experiment.lifecycle_stage != "active":
@@ -111,7 +115,7 @@ def _import(client: Any, run: Finished) -> bool:
     started = round((run.started.timestamp() if run.started else time.time() - (run.seconds or 0)) * 1000)
     metrics = list(_metrics(run, started))
     name = f"{run.name} seed={run.seed}"
-    where = os.fsencode(run.folder.resolve()).decode(errors="backslashreplace")
+    where = os.fsencode(named(str(run.folder.resolve()))).decode(errors="backslashreplace")
     tags |= {"hybridnets.folder": where, "hybridnets.variant": run.name}
     key = client.create_run(place, start_time=started, tags=tags, run_name=name).info.run_id
     for at in range(0, len(params), MAX_PARAMS_TAGS_PER_BATCH):

@@ -39,24 +39,70 @@ def read(out: Path) -> tuple[list[Manifest], list[str]]:
     found, problems = [], []
     for path in sorted(out.glob("sweeps/*.json")):
         try:
-            held = read_json(path)
-            runs = {str(run["hash"]): _relative(run["folder"]) for run in held["runs"]}
-            declared = datetime.fromisoformat(held["declared"])
-            declared.timestamp()
-            found.append(Manifest(path, out, declared, str(held["command"]), runs, held.get("report")))
+            found.append(parse(path, out, read_json(path)))
         except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
             problems.append(f"{path} cannot be read: runs that it asked for and that are missing are not counted")
     return sorted(found, key=lambda manifest: manifest.declared.timestamp()), problems
 
 
-def _relative(folder: str) -> PurePath:
+def parse(path: Path, out: Path, held: Any) -> Manifest:
+    """A manifest from its file's content.
+
+    Args:
+        path: The file.
+        out: The folder of all runs.
+        held: What it holds.
+
+    Raises:
+        ValueError: If it is no manifest; or ArithmeticError, KeyError, TypeError or AttributeError.
+    """
+    runs = {str(run["hash"]): relative(run["folder"]) for run in held["runs"]}
+    declared = datetime.fromisoformat(held["declared"])
+    declared.timestamp()
+    return Manifest(path, out, declared, str(held["command"]), runs, held.get("report"))
+
+
+def add(there: dict[str, Any], name: str, held: Any) -> str | None:
+    """Puts a manifest among others; returns the name of the file that is new or another now, None where there is none.
+
+    As in `write`, the same sweep is there once, with its first date, and another one of that name stands beside it.
+
+    Args:
+        there: Manifests by the names of their files.
+        name: The name of the file that it came from.
+        held: What it holds.
+
+    Raises:
+        ValueError: If a third sweep has that name.
+    """
+    what = {key: held.get(key) for key in ("runs", "report")}
+    for free in (name, f"{name.removesuffix('.json')}-{digest(what)[:6]}.json"):
+        before = there.get(free)
+        if before is None:
+            there[free] = held
+            return free
+        if {key: before.get(key) for key in what} == what:
+            first = min(before, held, key=lambda one: datetime.fromisoformat(one["declared"]).timestamp())
+            changed = first != before
+            there[free] = first
+            return free if changed else None
+    raise ValueError(f"{name} must hold one sweep's runs, and is the name of several: remove one")
+
+
+def relative(folder: str) -> PurePath:
     """A run's folder below that of all runs.
 
     Raises:
         ValueError: If it is no such one.
     """
     path = PurePath(folder)
-    if len(path.parts) != 3 or ".." in path.parts or "\0" in folder or max(map(len, path.parts)) > 255:
+    if (
+        len(path.parts) != 3
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\0" in folder
+        or max(map(len, path.parts)) > 255
+    ):
         raise ValueError(f"{folder!r} is no run's folder")
     return path
 

@@ -49,7 +49,10 @@ def examples(model: Classifier, data: pl.LightningDataModule) -> Predictions:
 
 
 def write(run: Run, parts: dict[str, Predictions]) -> None:
-    """Writes a run's predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on."""
+    """Writes a run's predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on.
+
+    hybridnets/runs/predictions.py tells what else such a file may hold.
+    """
     arrays = {f"{part}_{key}": column for part, columns in parts.items() for key, column in columns.items()}
     with run.replacing(run.folder / "predictions.npz") as beside, beside.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

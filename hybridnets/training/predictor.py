@@ -40,7 +40,8 @@ class Predictor:
         weights: SHA-256 of its weights and running statistics.
 
     Raises:
-        ValueError: If the folder holds no finished run, its model cannot be read, or there is no such device.
+        ValueError: If the folder holds no finished run, or one without its weights, its model cannot be read, or there is
+            no such device.
 
     Source:
         The two sides: Go, Kwon, Kim, figure 1.
@@ -49,9 +50,14 @@ class Predictor:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         result = read_json(folder / "result.json") if folder.is_dir() else None
         best = folder / "checkpoints" / "best.ckpt"
-        if not isinstance(result, dict) or "identity" not in result or not best.exists():
+        if not isinstance(result, dict) or "identity" not in result:
             raise ValueError(
                 f"load needs the folder of a finished run, with result.json and checkpoints/best.ckpt in it, got {folder}"
+            )
+        if not best.exists():
+            raise ValueError(
+                f"the weights of {folder} are not here, as an archive of runs keeps none: copy its checkpoints/best.ckpt from "
+                "where it was trained, or train it again with another out="
             )
         try:
             torch.empty(0, device=device)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import hybridnets
 from tests.conftest import ROOT, SMALL
 
 
@@ -71,6 +73,38 @@ def test_report_compares_them(swept: Path) -> None:
     assert len((swept / "runs" / "report" / "tables" / "runs.csv").read_text().splitlines()) == 5
     assert (swept / "runs" / "report" / "figures" / "digits-gallery.png").exists()  # the images were found again
     assert python("report.py", "--verify", "runs", cwd=swept).returncode == 0
+
+
+def test_an_archive_carries_the_sweep_to_another_folder(swept: Path, tmp_path: Path) -> None:
+    archive = str(tmp_path / "evidence.npz")
+    assert "4 finished runs packed" in python("report.py", "--pack", "runs/digits", "-o", archive, cwd=swept).stdout
+    assert "4 runs restored" in python("report.py", "--unpack", archive, "-o", "runs", cwd=tmp_path).stdout
+    words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm", "nodes=4", "seed=0,1", "trainer.max_epochs=1"]
+    before = modified(tmp_path)
+    done = python("train.py", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 settings, 4 runs, 4 finished already" in done.stdout
+    assert modified(tmp_path) == before
+    manifests = [json.loads(next(top.glob("runs/sweeps/*")).read_text()) for top in (swept, tmp_path)]
+    assert manifests[0]["declared"] == manifests[1]["declared"]
+    table = python("report.py", "runs", "--no-page", cwd=tmp_path).stdout
+    assert table == python("report.py", "runs", "--no-page", cwd=swept).stdout
+
+    (folder,) = tmp_path.glob("runs/digits/cnn/seed=1-*")
+    with pytest.raises(ValueError, match=f"the weights of {folder} are not here, as an archive of runs keeps none"):
+        hybridnets.load(folder)
+    shutil.rmtree(folder)
+    done = python("train.py", *words, cwd=tmp_path)
+    assert "4 settings, 4 runs, 3 finished already" in done.stdout
+    assert modified(tmp_path).items() >= {path: t for path, t in before.items() if folder not in path.parents}.items()
+    assert (folder / "checkpoints" / "best.ckpt").exists()
+    assert python("report.py", "runs", cwd=tmp_path).returncode == 0
+    assert (
+        tmp_path / "runs" / "report" / "figures" / "digits-gallery.png"
+    ).exists()  # this run knows where its images are
+    # On the same machine the same run, bit for bit.
+    trained = json.loads((folder / "result.json").read_text())
+    assert trained == json.loads((swept / folder.relative_to(tmp_path) / "result.json").read_text())
 
 
 def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ from hybridnets.report.figures.maps import maps
 from hybridnets.report.picture import Picture
 from hybridnets.report.published import published, rows
 from hybridnets.report.results import read
+from hybridnets.report.sources import opened
 from hybridnets.report.table import Table
-from hybridnets.runs import Run, manifest
+from hybridnets.runs import Run, archive, manifest
 from hybridnets.runs import identity as ids
+from hybridnets.runs.packing import pack
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
@@ -332,3 +334,18 @@ def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Re
         (tmp_path / "slip.csv").write_text(text, encoding="utf-8")
         with pytest.raises(ReportError, match=sentence):
             rows(tmp_path / "slip.csv")
+
+
+@pytest.mark.usefixtures("runs")
+def test_an_archive_tells_the_same_of_codes_but_keeps_no_maps(tmp_path: Path) -> None:
+    found = read([tmp_path])
+    pack([run.folder for run in found.runs], [tmp_path], tmp_path / "e.npz")
+    whole = analyse(found, "title", "command")
+    with opened([tmp_path / "e.npz"]) as sources:
+        same = analyse(read(sources.paths), "title", "command")
+        assert tables(same) == tables(whole)
+        assert maps(same.parts[0], None) is None
+    assert maps(whole.parts[0], None) is not None
+    _, arrays = archive.read(tmp_path / "e.npz")
+    columns = {name.partition("-")[2] for name in arrays}
+    assert columns == {"index", "label", "class", "before", "probability"}

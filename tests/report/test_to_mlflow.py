@@ -173,3 +173,14 @@ def test_without_mlflow_the_extra_is_named(
     assert capsys.readouterr().err == (
         "report.py: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
     )
+
+
+def test_runs_of_an_archive_name_it(store: str, finished: Make, report: Callable[..., int]) -> None:
+    run = finished("cnn", predictions=True)
+    assert report("--pack", Path.cwd(), "-o", "e.npz") == 0
+    assert report("--mlflow", store, "e.npz") == 0
+    (experiment,) = [each for each in client().search_experiments() if each.name == "digits"]
+    (there,) = client().search_runs([experiment.experiment_id])
+    assert there.data.tags["hybridnets.folder"] == f"e.npz/{run.folder.relative_to(Path.cwd())}"
+    assert report("--mlflow", store, "digits") == 0
+    assert len(client().search_runs([experiment.experiment_id])) == 1

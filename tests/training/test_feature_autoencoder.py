@@ -23,6 +23,7 @@ from hybridnets.data import digits
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import FeatureAutoencoder
 from hybridnets.runs import identity as ids
+from hybridnets.runs.packing import Archive, pack
 from tests.conftest import ROOT, Said
 
 # A backbone with a recurrent layer and dropout, because neither may stir; and an autoencoder that stops early.
@@ -343,6 +344,22 @@ def test_a_backbone_with_weights_of_another_run_is_refused(
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
     assert "must hold a run whose model can be loaded" in said.err
+
+
+def test_a_backbone_without_its_weights_is_refused_once_something_is_trained_on_it(
+    command: Callable[..., Said], runs: Path, below: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    pack([below, folder(runs, "*+*")], [runs], tmp_path / "e.npz")
+    assert Archive(tmp_path / "e.npz").unpack(out).new == 2
+    there = out / below.relative_to(runs)
+    for backbone in (ON, f"backbone={there}"):
+        said = command(*OWN, *STOPS, backbone, f"out={out}")
+        assert (said.code, said.err) == (0, ""), backbone
+        assert "is finished already" in said.out
+        said = command(*OWN, *STOPS, backbone, f"out={out}", "model.channels=3")
+        assert (said.code, len(said.err.splitlines())) == (2, 1), backbone
+        assert f"backbone must be a whole run: the weights of {there} are not here, as an archive of runs" in said.err
 
 
 def test_a_damaged_backbone_of_one_seed_stops_no_other(

@@ -1,0 +1,397 @@
+"""Runs in an archive and back: the same report, the same runs again, nothing of the machine, and nobody's run overwritten."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridnets.report import analyse
+from hybridnets.report.export import tables
+from hybridnets.report.results import read
+from hybridnets.report.sources import opened
+from hybridnets.report.text import told
+from hybridnets.runs import Run, archive, manifest
+from hybridnets.runs.archive import ArchiveError
+from hybridnets.runs.identity import digest
+from hybridnets.runs.packing import Archive, pack
+from hybridnets.runs.store import DivergedError, state
+
+Make = Callable[..., Run]
+Report = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+DECLARED = {"primary": {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin": 1}}
+
+
+def fails(run: Run, error: Exception) -> None:
+    with suppress(type(error)), run.claim() as attempt:
+        attempt.record(device="cpu", threads=1)
+        raise error
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def packed(out: Path, path: Path, **more: Any) -> Path:
+    pack([run.folder for run in read([out]).runs], [out], path, **more)
+    return path
+
+
+@pytest.fixture
+def incomplete(grid: Callable[..., list[Run]]) -> list[Run]:
+    """A grid in which one run diverged with a result, one without, one is missing, and one failed otherwise."""
+    lost = (("crnn", "lstm", 32, 1), ("ecrnn", "bilstm", 16, 2), ("crnn", "bilstm", 16, 0))
+    runs = grid(declared=DECLARED, lost=lost, diverged=(("ecrnn", "lstm", 32, 0),))
+    unfinished = [run for run in runs if run.result() is None]
+    fails(unfinished[0], DivergedError("train/loss is not finite from step 3 of epoch 1"))
+    fails(unfinished[1], OSError("no space left"))
+    return runs
+
+
+@pytest.mark.usefixtures("incomplete")
+def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
+    for top in (tmp_path / "digits" / "crnn-lstm-1x32", tmp_path, tmp_path / "digits"):
+        path = packed(top, tmp_path / "e.npz")
+        whole = analyse(read([top]), "title", "command")
+        with opened([path]) as sources:
+            same = analyse(read(sources.paths), "title", "command")
+            again, inside = told(same), sources.paths[0]
+        assert again == told(whole)
+        assert (same.commands, same.sources) == (whole.commands, whole.sources)
+        assert not inside.exists()
+    assert tables(same) == tables(whole)
+    assert "declared" in same.parts[0].answers[0].declared
+    assert [run.state for run in same.parts[0].lost] == [run.state for run in whole.parts[0].lost]
+    assert sorted(run.state for run in same.parts[0].lost) == ["failed", "failed", "pending"]
+    assert sum(run.diverged for run in same.parts[0].lost) == 1
+
+
+def test_the_command_gives_the_same_text_page_and_figures(
+    tmp_path: Path, finished: Make, asked: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [finished(model, seed, predictions=True) for model in ("cnn", "crnn") for seed in (0, 1)]
+    manifest.write(tmp_path, "s", "python train.py -cn s out=/home/me/runs", [*runs, asked("crnn", 2)], None)
+    monkeypatch.chdir(tmp_path)
+    assert report("--pack", "digits", "-o", "e.npz") == 0
+    said = capsys.readouterr().out
+    assert said == f"4 finished runs packed into e.npz, {Path('e.npz').stat().st_size:,} bytes; no weights, no pixels\n"
+    assert report("digits", "--to", "a") == 0
+    whole = capsys.readouterr().out
+    assert report("e.npz") == 0
+    assert capsys.readouterr().out == whole.replace("a/index.html", "e-report/index.html")
+    assert "2/3" in whole
+    one, other = files(Path("a")), files(Path("e-report"))
+    page = (
+        one.pop("index.html").decode().replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
+    )
+    page = page.replace("out=/home/me/runs", "out=.../runs").replace("report.py digits --to a", "report.py e.npz")
+    assert other.pop("index.html").decode() == page
+    assert one == other
+    assert any(name.startswith("figures/") for name in one)
+
+    assert report("--verify", "e.npz") == 0
+    assert "4 runs verified from their predictions, and every cell of the" in capsys.readouterr().out
+    assert report("--status", "e.npz") == 0
+    assert "4 finished, 1 pending" in capsys.readouterr().out
+    broken = json.loads((runs[0].folder / "result.json").read_text())
+    broken["best"]["val/acc"] += 1e-7
+    (runs[0].folder / "result.json").write_text(json.dumps(broken))
+    assert report("--pack", "digits", "-o", "e.npz") == 0
+    capsys.readouterr()
+    assert report("--verify", "e.npz") == 1
+    assert f"- e.npz/{runs[0].folder.relative_to(tmp_path)}: predictions give val" in capsys.readouterr().out
+
+
+def test_unpacked_runs_are_the_same_and_pack_to_the_same_bytes(tmp_path: Path, incomplete: list[Run]) -> None:
+    for every in (False, True):
+        path = packed(tmp_path, tmp_path / f"{every}.npz", every=every)
+        assert path.read_bytes() == packed(tmp_path, tmp_path / "again.npz", every=every).read_bytes()
+        out = tmp_path / "elsewhere" / str(every)
+        done = Archive(path).unpack(out)
+        finished = [run for run in incomplete if run.result()]
+        assert (done.new, done.there, done.begun) == (len(finished), 0, 0)
+        assert path.read_bytes() == packed(out, tmp_path / "again.npz", every=every).read_bytes()
+        for run in finished:
+            there = Run(out, run.identity)
+            assert files(there.folder).keys() == {"result.json", "metrics.csv", "predictions.npz", "provenance.json"}
+            for name in ("result.json", "metrics.csv"):
+                assert (there.folder / name).read_bytes() == (run.folder / name).read_bytes()
+            with np.load(run.folder / "predictions.npz") as one, np.load(there.folder / "predictions.npz") as other:
+                for name in ("val_index", "val_label", "val_class", "test_index", "test_label", "test_class"):
+                    assert np.array_equal(one[name], other[name])
+                assert ("val_probabilities" in other, "val_probability" in other) == (every, not every)
+                label = one["val_label"]
+                right = one["val_probabilities"][np.arange(len(label)), label]
+                assert every or np.array_equal(other["val_probability"], right)  # 0 and 1 are exact
+        shutil.rmtree(out.parent)
+
+
+def test_nothing_tells_of_the_machine(tmp_path: Path, finished: Make, asked: Make) -> None:
+    run, failed = finished("cnn", predictions=True), asked("crnn")
+    told = json.loads((run.folder / "provenance.json").read_text())
+    host = told["attempts"][0]["host"]
+    told["attempts"][0] |= {
+        "command": f"python train.py 'out={tmp_path}/my runs'",
+        "error": f"by {host} in {tmp_path}/x",
+    }
+    (run.folder / "provenance.json").write_text(json.dumps(told))
+    fails(failed, ValueError(f"{tmp_path}/y is damaged on {host}\nand more"))
+    manifest.write(tmp_path, None, f"{sys.executable} train.py -m out={tmp_path}", [run, failed], None)
+    header, _ = archive.read(packed(tmp_path, tmp_path / "e.npz"))
+    text = json.dumps(header)
+    assert str(tmp_path.parent) not in text
+    assert str(Path(sys.executable).parent) not in text
+    assert '"process"' not in text
+    attempt = header["runs"][0]["provenance"]["attempts"][0]
+    assert attempt["command"] == "python train.py 'out=.../my runs'"
+    assert attempt["error"] == "by ... in .../x"
+    assert (attempt["threads"], attempt["versions"], attempt["git_commit"]) == (1, {"torch": "2.13.0"}, "c0ffee")
+    assert header["runs"][0]["provenance"]["epoch_seconds"] == {"0": 9.0, "1": 2.0, "2": 4.0}
+    assert [each["attempts"] for each in header["lost"].values()] == [
+        [{"error": "ValueError: .../y is damaged on ..."}]
+    ]
+    assert "host" not in attempt
+    assert host == socket.gethostname()
+
+
+def test_what_is_there_is_left_alone(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    runs = [finished("cnn", seed, predictions=True) for seed in range(5)]
+    path, out = packed(tmp_path, tmp_path / "e.npz"), tmp_path / "out"
+    there, begun, failed, trained, new = (Run(out, run.identity) for run in runs)
+    shutil.copytree(runs[0].folder, there.folder)
+    (there.folder / "result.json").write_bytes((there.folder / "result.json").read_bytes().replace(b"0.75", b"0.5"))
+    begun.last_checkpoint.parent.mkdir(parents=True)
+    begun.last_checkpoint.write_bytes(b"weights")
+    fails(failed, OSError("a disk"))
+    with trained.claim():
+        before = files(out)
+        for _ in range(2):
+            assert report("--unpack", path, "-o", out) == 0
+            capsys.readouterr()
+        assert report("--unpack", path, "-o", out) == 0
+        said = f"{path}: 0 runs restored in {out}; left alone: 2 finished there already, 3 begun there\n"
+        assert capsys.readouterr().out == said
+        after = files(out)
+        assert {name: after[name] for name in before if "owner-" not in name} == {
+            name: text for name, text in before.items() if "owner-" not in name
+        }
+    assert state(new.folder) == "finished"
+    assert {name.split("/")[2] for name in after.keys() - before.keys()} == {new.folder.name}
+
+
+def test_an_unpacking_that_is_killed_leaves_no_run_that_looks_finished(tmp_path: Path, finished: Make) -> None:
+    runs = [finished("cnn", seed, predictions=True) for seed in range(2)]
+    manifest.write(tmp_path, "s", "python", runs, None)
+    path, out = packed(tmp_path, tmp_path / "e.npz"), tmp_path / "out"
+    script = (
+        "import os, sys, pathlib\n"
+        "from hybridnets.runs.packing import Archive\n"
+        "replace, left = pathlib.Path.replace, int(sys.argv[3])\n"
+        "def dies(*paths):\n"
+        "    global left\n"
+        "    left -= 1\n"
+        "    return replace(*paths) if left >= 0 else os._exit(9)\n"
+        "pathlib.Path.replace = dies\n"
+        "Archive(pathlib.Path(sys.argv[1])).unpack(pathlib.Path(sys.argv[2]))\n"
+    )
+    whole = tmp_path / "whole"
+    Archive(path).unpack(whole)
+    for files_written in range(1, 9):
+        done = subprocess.run([sys.executable, "-c", script, path, out, str(files_written)], cwd=ROOT, check=False)
+        assert done.returncode == 9
+        for result in out.rglob("result.json"):
+            assert files(result.parent).keys() >= {"metrics.csv", "predictions.npz", "provenance.json"}
+        assert len(list(out.rglob("result.json"))) == (files_written - 1) // 4
+        Archive(path).unpack(out)
+        assert {name: text for name, text in files(out).items() if "/." not in name} == files(whole)
+        shutil.rmtree(out)
+
+
+def test_a_later_archive_adds_what_an_earlier_one_told_had_failed(tmp_path: Path, finished: Make, asked: Make) -> None:
+    runs = [finished("cnn", 0, predictions=True), asked("cnn", 1)]
+    manifest.write(tmp_path, "s", "python", runs, None)
+    fails(runs[1], DivergedError("loss"))
+    out = tmp_path / "out"
+    Archive(packed(tmp_path, tmp_path / "early.npz")).unpack(out)
+    there = Run(out, runs[1].identity)
+    assert state(there.folder) == "failed"
+    finished("cnn", 1, predictions=True)
+    late = packed(tmp_path / "digits", tmp_path / "late.npz")
+    assert Archive(late).unpack(out).new == 1
+    assert there.result() == runs[1].result()
+    assert packed(out / "digits", tmp_path / "again.npz").read_bytes() == late.read_bytes()
+
+
+def test_a_sweep_keeps_its_first_date_whichever_machine_it_is_told_by(tmp_path: Path, finished: Make) -> None:
+    run = finished("cnn", predictions=True)
+    path = manifest.write(tmp_path, "s", "python train.py -cn s", [run], DECLARED)
+    held = json.loads(path.read_text())
+    archived = packed(tmp_path, tmp_path / "e.npz")
+    for name, date, runs, expected in (
+        ("later", "2999-01-01T00:00:00+0000", held["runs"], {"s.json": held["declared"]}),
+        ("earlier", "1999-01-01T00:00:00+0000", held["runs"], {"s.json": "1999-01-01T00:00:00+0000"}),
+        (
+            *("another", "1999-01-01T00:00:00+0000", []),
+            {
+                "s.json": "1999-01-01T00:00:00+0000",
+                f"s-{digest({k: held[k] for k in ('runs', 'report')})[:6]}.json": held["declared"],
+            },
+        ),
+    ):
+        out = tmp_path / name
+        (out / "sweeps").mkdir(parents=True)
+        (out / "sweeps" / "s.json").write_text(json.dumps({**held, "declared": date, "runs": runs}))
+        Archive(archived).unpack(out)
+        found = {path.name: json.loads(path.read_text())["declared"] for path in (out / "sweeps").iterdir()}
+        assert found == expected
+    both = tmp_path / "both.npz"
+    pack([run.folder], [tmp_path, tmp_path / "later"], both)
+    assert archive.read(both)[0]["sweeps"]["s.json"] == held
+
+
+def forged(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The archive with another header, and a checksum that says nothing against it."""
+    header, arrays = archive.read(path)
+    change(header)
+    archive.write(path.with_name("forged.npz"), {k: v for k, v in header.items() if k != "format"}, arrays)
+    return path.with_name("forged.npz")
+
+
+def with_identity(header: dict[str, Any], **changes: Any) -> None:
+    """The first run as another one, whose hash follows from its identity."""
+    result = json.loads(header["runs"][0]["result"])
+    result["identity"] |= changes
+    result |= {"hash": digest(result["identity"]), "seeds": result["identity"]["seeds"]}
+    header["runs"][0]["result"] = json.dumps(result)
+
+
+def altered(header: dict[str, Any]) -> None:
+    header["runs"][0]["result"] = header["runs"][0]["result"].replace('"lr": 0.001', '"lr": 0.002')
+
+
+def sweep(header: dict[str, Any]) -> Any:
+    return header["sweeps"]["s.json"]
+
+
+IDENTITY = "must hold results whose hashes follow from their identities, and does not"
+WRONG = "does not hold runs as report.py --pack writes them"
+FORGERIES: Mapping[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "an identity under another's hash": (altered, IDENTITY),
+    "a data set above": (lambda h: with_identity(h, data={"name": ".."}), IDENTITY),
+    "a data set far above": (lambda h: with_identity(h, data={"name": "../../x"}), IDENTITY),
+    "a data set at the root": (lambda h: with_identity(h, data={"name": "/tmp"}), IDENTITY),
+    "a model with a folder": (lambda h: with_identity(h, model={"_target_": "x.y/../z"}), IDENTITY),
+    "seeds with a folder": (
+        lambda h: with_identity(h, seeds=dict.fromkeys(("split", "init", "order"), "../../x")),
+        IDENTITY,
+    ),
+    "a name that no file can have": (lambda h: with_identity(h, data={"name": "a\0b"}), IDENTITY),
+    "a name that no text can have": (lambda h: with_identity(h, data={"name": "\ud800"}), IDENTITY),
+    "no identity": (lambda h: h["runs"][0].update(result="{}"), IDENTITY),
+    "a run twice": (lambda h: h["runs"].append(h["runs"][0]), "a run twice"),
+    "no run": (lambda h: h.update(runs=[]), "or none"),
+    "a sweep above": (lambda h: h.update(sweeps={"../s.json": sweep(h)}), WRONG),
+    "a sweep that is no JSON file": (lambda h: h.update(sweeps={"s.py": sweep(h)}), WRONG),
+    "a sweep over folders above": (lambda h: sweep(h)["runs"][0].update(folder="../../x"), WRONG),
+    "a sweep over absolute folders": (lambda h: sweep(h)["runs"][0].update(folder="/a/b"), WRONG),
+    "a sweep without a date": (lambda h: sweep(h).pop("declared"), WRONG),
+    "a report on a folder above": (lambda h: h.update(below=["../.."]), WRONG),
+    "a report on nothing": (lambda h: h.update(below=["other"]), "a folder without a run"),
+    "a report on the root": (lambda h: h.update(below=["/"]), WRONG),
+    "a failure that nobody asked for": (
+        lambda h: h.update(lost={"a/b/c": {"attempts": [], "epoch_seconds": {}}}),
+        "failed runs that no sweep asked for",
+    ),
+    "a failure above": (lambda h: h.update(lost={"../b/c": {"attempts": [], "epoch_seconds": {}}}), WRONG),
+    "predictions of nobody": (lambda h: h["runs"][0].update(predictions={}), "predictions of more runs or of fewer"),
+    "predictions of others": (lambda h: h["runs"][0].update(predictions={"val": 0, "test": -1}), WRONG),
+    "a column of its own": (lambda h: h["images"][0].update(columns=["class", "../x"]), WRONG),
+    "more rows": (lambda h: h["images"][0].update(rows=7), WRONG),
+    "no modulus": (lambda h: h["images"][0].update(modulus=0), WRONG),
+    "metrics that are no text": (lambda h: h["runs"][0].update(metrics=3), WRONG),
+    "provenance that is none": (lambda h: h["runs"][0].update(provenance=[]), WRONG),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_what_was_put_into_an_archive_is_refused(
+    name: str, tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    runs = [finished("cnn", seed, predictions=True) for seed in range(2)]
+    manifest.write(tmp_path, "s", "python", runs, None)
+    change, sentence = FORGERIES[name]
+    path = forged(packed(tmp_path, tmp_path / "e.npz"), change)
+    before = files(tmp_path)
+    deep = tmp_path / "a" / "b" / "c" / "out"  # so that what is above it is still this test's
+    for words in ((path,), ("--unpack", path, "-o", deep), ("--pack", path, "-o", tmp_path / "new.npz")):
+        assert report(*words) == 2
+        said = capsys.readouterr()
+        assert (said.out, len(said.err.splitlines())) == ("", 1)
+        assert said.err.startswith(f"report.py: {path} ")
+        assert sentence in said.err
+    assert files(tmp_path) == before
+
+
+def test_predictions_that_do_not_give_the_result_are_refused(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    finished("cnn", predictions=True)
+    header, arrays = archive.read(packed(tmp_path, tmp_path / "e.npz"))
+    archive.write(tmp_path / "e.npz", header, {**arrays, "0-class": (arrays["0-class"] + 1) % 10})
+    assert report(tmp_path / "e.npz", "--no-page") == 2
+    said = capsys.readouterr().err
+    assert re.search(r"e\.npz/digits/cnn/seed=0-\w+/predictions\.npz gives val/acc .*: one was altered", said)
+
+
+def test_slips_are_told_in_a_sentence(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished("cnn")  # without predictions, which older runs lack
+    assert report("--pack", "digits", "-o", "e.npz") == 0
+    assert report("e.npz", "--no-page") == 0
+    assert report("--unpack", "e.npz", "-o", "out") == 0
+    assert report("--status", "out") == 0
+    assert "1 run: 1 finished" in capsys.readouterr().out  # which no sweep asked for
+    Path("half.npz").write_bytes(Path("e.npz").read_bytes()[:100])
+    capsys.readouterr()
+    for words, sentence in (
+        (("--pack", "digits"), "-o must name the archive to write, as in -o evidence.npz, got nothing"),
+        (("--pack", "digits", "-o", "e.zip"), "-o must name the archive to write, as in -o evidence.npz, got e.zip"),
+        (("--pack", "digits", "-o", "no/e.npz"), "no/e.npz cannot be written (No such file or directory)"),
+        (("--pack", "none", "-o", "e.npz"), "FOLDER must be a folder of finished runs, got none, which does not exist"),
+        (("--unpack", "e.npz"), "-o must name the folder of all runs, as train.py's out, got nothing"),
+        (("--unpack", "e.npz", "-o", "half.npz"), "-o must name the folder of all runs, as train.py's out, got half"),
+        (("--unpack", "digits", "-o", "out"), "--unpack takes archives that --pack wrote, got digits"),
+        (("half.npz",), "half.npz must be an archive of runs, as report.py --pack writes it, and is damaged"),
+        (("digits", "-o", "e.npz"), "-o goes with --pack and --unpack, got e.npz without"),
+        (("digits", "--probabilities"), "--probabilities goes with --pack"),
+        (("--pack", "--unpack", "e.npz", "-o", "out"), "--pack and --unpack"),
+    ):
+        assert report(*words) == 2
+        said = capsys.readouterr()
+        assert sentence in said.err
+        assert (said.out, len(said.err.splitlines())) == ("", 1), words
+    Path("out/sweeps").mkdir(exist_ok=True)
+    Path("out/sweeps/s.json").write_text("{")
+    assert report("--unpack", "e.npz", "-o", "out") == 2
+    assert "out/sweeps/s.json must be JSON, and is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path, finished: Make) -> None:
+    finished("cnn")
+    path = packed(tmp_path, tmp_path / "e.npz")
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(ArchiveError, match="out must be a folder that can be written to, and is not"):
+        Archive(path).unpack(tmp_path / "out")
