@@ -15,7 +15,7 @@ from hybridnets.rnn import settle
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError
-from hybridnets.training.assemble import Build, assemble
+from hybridnets.training.assemble import Build, Parts, assemble
 from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
 
@@ -40,11 +40,8 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     Raises:
         ValueError: If a setting does not fit, before the run's folder is made; or if another process trains the run.
     """
-    parts = assemble(run, build)
+    parts = prepare(run, build, checkpoint)
     data, model, trainer, record = parts.data, parts.model, parts.trainer, parts.record
-    if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
-        check_start(checkpoint, model, trainer.max_epochs)
-
     with _claim(run, first=trainer.is_global_zero) as attempt:
         record.attempt = attempt
         if attempt and (done := run.result()):
@@ -102,6 +99,23 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
         )
         return attempt.finish(result)
+
+
+def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:
+    """Builds the parts of a run, and refuses what cannot be built or started from; writes nothing.
+
+    Args:
+        run: The run.
+        build: How its parts are built.
+        checkpoint: A Lightning checkpoint to start from.
+
+    Raises:
+        ValueError: If a setting does not fit.
+    """
+    parts = assemble(run, build)
+    if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
+        check_start(checkpoint, parts.model, parts.trainer.max_epochs)
+    return parts
 
 
 @contextlib.contextmanager

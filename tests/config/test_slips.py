@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.check import RULES, RULES_ON_BACKBONE, check, dataset
-from hybridnets.config.schema import quoted
+from hybridnets.config.words import quoted
 from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
