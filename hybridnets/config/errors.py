@@ -80,7 +80,7 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
     text, cause = str(error), error.__cause__
     if found := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
         key, value = found[2], found[3]
-        if isinstance(cause, ValidationError):
+        if isinstance(cause, ValidationError) or "Cannot merge DictConfig with ListConfig" in str(cause):
             if key in RULES:
                 return f"{key} must be {RULES[key][0]}, got {value}"
             return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"

@@ -25,7 +25,7 @@ def words(given: Sequence[str]) -> list[str]:
         given: Overrides as they were typed.
 
     Raises:
-        ValueError: If a path begins with the home folder of a user who does not exist.
+        ValueError: If a path begins with the home folder of a user who does not exist, or a list of loggers holds others.
     """
     return [part for word in given for part in _sections(quoted(word))]
 
@@ -149,11 +149,20 @@ def _is_whole(key: str, value: Any) -> bool:
 
 def _loggers(pieces: list[str], values: list[Any]) -> list[str]:
     """Several loggers, by name: those of conf/logger under their own, others by their place in the list."""
-    named = [f"+logger@logger.{one}={one}" for one in values if isinstance(one, str)]
+    named = [value for value in values if isinstance(value, str) and value != "none"]
     own = [
-        f"logger{n}:{piece}" for n, (piece, one) in enumerate(zip(pieces, values, strict=True)) if _is_whole("", one)
+        f"logger{n}:{piece}"
+        for n, (piece, value) in enumerate(zip(pieces, values, strict=True))
+        if _is_whole("", value)
     ]
-    return [_without("logger"), *named, *([f"+logger={{{','.join(own)}}}"] if own else [])]
+    others = [value for value in values if not (isinstance(value, str) or _is_whole("", value))]
+    if others or len(set(named)) < len(named):
+        raise ValueError(
+            f"logger must be a list of different names, as in [tensorboard,mlflow], or of sections that each have a _target_, "
+            f"got [{','.join(pieces)}]"
+        )
+    choices = [f"+logger@logger.{name}={name}" for name in named]
+    return [_without("logger"), *choices, *([f"+logger={{{','.join(own)}}}"] if own else [])]
 
 
 def _without(key: str) -> str:
