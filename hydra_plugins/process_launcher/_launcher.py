@@ -415,8 +415,8 @@ def _repeat(job_return: JobReturn) -> str:
     if __main__.__spec__ is not None:
         words = ["python", *program()[1:]]
     else:  # a script, or else an installed command
-        name = Path(sys.argv[0]).name
-        words = [name] if shutil.which(name) and not name.endswith(".py") else ["python", sys.argv[0]]
+        name, installed = Path(sys.argv[0]).name, shutil.which(Path(sys.argv[0]).name)
+        words = [name] if installed and Path(installed).samefile(sys.argv[0]) else ["python", sys.argv[0]]
     arguments, _ = get_args_parser().parse_known_args()
     for option in ("config_path", "config_name", "config_dir"):
         if getattr(arguments, option):
