@@ -104,6 +104,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
             or (bool(v) and (isinstance(v, str) or all(isinstance(word, str) for word in v)))
         ),
     ),
+    "ckpt_path": ("null or the path of a file", lambda v: v is None or bool(v)),
     "out": ("the path of a folder", lambda v: bool(v)),
 }
 # Those of a model that stands on another run's, in the place of or beside the others.

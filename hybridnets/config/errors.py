@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseException, ValidationError
 
 from hybridnets.config.check import RULES
 
@@ -80,7 +80,9 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
     text, cause = str(error), error.__cause__
     if found := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
         key, value = found[2], found[3]
-        if isinstance(cause, ValidationError) or "Cannot merge DictConfig with ListConfig" in str(cause):
+        if isinstance(cause, GrammarParseError):
+            return f"{key} must be a value or an interpolation such as ${{seed}}, got {value} ({_first_line(cause)})"
+        if isinstance(cause, ValidationError | ConfigTypeError):
             if key in RULES:
                 return f"{key} must be {RULES[key][0]}, got {value}"
             return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"

@@ -125,7 +125,7 @@ def _claim(run: Run, *, first: bool) -> Iterator[Attempt | None]:
         yield None
         return
     with run.claim() as attempt:
-        file = logging.FileHandler(run.folder / "log.txt", encoding="utf-8")
+        file = logging.FileHandler(run.folder / "log.txt", encoding="utf-8", errors="backslashreplace")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(file)
         try:

@@ -34,6 +34,8 @@ class Batches(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
+        assert self.launcher
+        assert self.config
         values = {}
         for number, seed in enumerate(self.seeds):
             (returned,) = self.launcher.launch([[*arguments, f"seed={seed}"]], initial_job_idx=number)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hybridnets.config import explain
 from hybridnets.config.build import build
@@ -119,9 +119,8 @@ def test_loggers_may_be_several(composed: Callable[..., DictConfig]) -> None:
     trainer = build(cfg).trainer(callbacks=[], plugins=[], default_root_dir=Path("x"))
     assert [type(logger).__name__ for logger in trainer.loggers] == ["CSVLogger", "CSVLogger"]
     # A sweep's file may have them as a list.
-    with_list = OmegaConf.merge(cfg, {"logger": None})
-    with_list.logger = [whole]
-    assert len(build(with_list).trainer(callbacks=[], plugins=[], default_root_dir=Path("x")).loggers) == 1
+    cfg.logger = [whole]
+    assert len(build(cfg).trainer(callbacks=[], plugins=[], default_root_dir=Path("x")).loggers) == 1
 
 
 def test_a_name_that_no_folder_can_have_is_refused(composed: Callable[..., DictConfig]) -> None:
