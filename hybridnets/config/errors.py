@@ -93,7 +93,7 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
         key = found[1].split("@")[0]
         inner = re.search(r"full_key: (\S+)", str(cause))
         return _unknown(inner[1] if inner and inner[1].startswith(f"{key}.") else key, conf, arguments)
-    if "full_key: hydra.launcher." in text:
+    if re.search(r"full_key: hydra\.launcher\.(plan|dry_run)", text):
         name = next((word.partition("=")[2] for word in arguments if word.startswith("hydra/launcher=")), "another")
         return f"hydra/launcher must be local or slurm, which start a process for each run of a sweep, got {name}"
     return _first_line(error)

@@ -17,7 +17,7 @@ from hybridnets.config.words import words
 # What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
 # it is an epoch, seeds, machine.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
-SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?")
+SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL)
 
 
 @dataclass
