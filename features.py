@@ -221,6 +221,10 @@ def _visible(words: str) -> str:
     return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in words)
 
 
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's own raises of users who do not exist); shells leave --to=~/x
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="features.py",
@@ -230,14 +234,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="encode | decode")
     encode = commands.add_parser("encode", help="the device's side: images to a file of codes, and what it weighs")
-    encode.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run of model=feature_autoencoder")
-    encode.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG files, or a .npy of uint8")
-    encode.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz", help="where the codes go")
+    encode.add_argument("run", type=_path, metavar="RUN", help="folder of a finished run of model=feature_autoencoder")
+    encode.add_argument("images", type=_path, nargs="+", metavar="IMAGE", help="PNG or JPEG files, or a .npy of uint8")
+    encode.add_argument("-o", "--output", type=_path, required=True, metavar="FILE.npz", help="where the codes go")
     encode.add_argument("--precision", type=int, choices=(32, 16), default=32, help="bits of a number (default: 32)")
     decode = commands.add_parser("decode", help="the cloud's side: a file of codes to each image's class")
-    decode.add_argument("run", type=Path, metavar="RUN", help="folder of the run that encoded")
-    decode.add_argument("codes", type=Path, metavar="FILE.npz", help="what encode wrote")
-    decode.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="every class's probability, in a file")
+    decode.add_argument("run", type=_path, metavar="RUN", help="folder of the run that encoded")
+    decode.add_argument("codes", type=_path, metavar="FILE.npz", help="what encode wrote")
+    decode.add_argument("-o", "--output", type=_path, metavar="FILE.csv", help="every class's probability, in a file")
     for command in (encode, decode):
         command.add_argument("--device", default="cpu", help="where it computes, such as cuda (default: cpu)")
     return parser.parse_args(argv)

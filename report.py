@@ -290,6 +290,10 @@ def _title(paths: list[Path]) -> str:
     return ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
 
 
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's own raises of users who do not exist); shells leave --to=~/x
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="report.py",
@@ -301,7 +305,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "paths",
         nargs="*",
-        type=Path,
+        type=_path,
         metavar="FOLDER",
         help="finished runs at or below it are read; or an archive of runs; or a CSV of scores",
     )
@@ -329,7 +333,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--primary", nargs=2, metavar="LABEL", help="the comparison that answers, in the place of the sweep's own")
     add("--metric", choices=("test", "val", "score"), help="its metric (default: test)")
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
-    add("--to", type=Path, metavar="FOLDER", help="where page, tables and figures go (default: FOLDER/report)")
+    add("--to", type=_path, metavar="FOLDER", help="where page, tables and figures go (default: FOLDER/report)")
     add("--no-page", action="store_true", help="print only, write nothing")
     add("--status", action="store_true", help="how far the runs are, also while they run")
     add(
@@ -346,7 +350,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="URI",
         help="copy the finished runs to MLflow, each once: sqlite:///mlflow.db, or http://...",
     )
-    add("--published", type=Path, metavar="CSV", help="what the stars of published accuracies counted")
+    add("--published", type=_path, metavar="CSV", help="what the stars of published accuracies counted")
     add(
         "-n",
         type=int,

@@ -11,13 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets import config
 from hydra_plugins.process_launcher import JobFailed
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent  # also where this file is called by a link
 # As the user set it: the ranks that DDP starts inherit what is set below.
 WITH_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
 WITH_VALUE = {  # Hydra's options whose value is the next word
     *("-cn", "-cd", "-cp", "-c", "-p"),
     *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
 }
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what --info takes, or nothing
 
 
 @hydra.main(version_base="1.3", config_path=str(HERE / "conf"), config_name="config")
@@ -26,14 +27,15 @@ def main(cfg: DictConfig) -> float:
     try:
         run = config.check(cfg)
         result = run.result()
-        if result is None and cfg.dry_run:
-            print(f"{run.name} would run in {run.folder}")
-            return float("nan")
         if result is None:
             config.check_diverged(run, cfg)
             from hybridnets.config.build import build
-            from hybridnets.training import train
+            from hybridnets.training import prepare, train
 
+            if cfg.dry_run:
+                prepare(run, build(cfg), cfg.ckpt_path)  # so that it refuses what would be refused without dry_run
+                print(f"{run.name} would run in {run.folder}")
+                return float("nan")
             yaml = OmegaConf.to_yaml(cfg, resolve=True)
             result = train(run, build(cfg), command=config.command(), configuration=yaml, checkpoint=cfg.ckpt_path)
         else:
@@ -45,11 +47,14 @@ def main(cfg: DictConfig) -> float:
 
 def command_line() -> int:
     """Runs `main` on the command line and returns the exit code, 2 for a slip of the user's."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not any(
+        word.startswith(("-i", "--info")) for word in sys.argv[1:]
+    ):  # then Hydra logs, and each line would come twice
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
-    sys.argv[1:] = map(config.quoted, _in_order(sys.argv[1:]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence
     try:
+        sys.argv[1:] = _in_order(sys.argv[1:])
         main()
     except JobFailed:  # told in the sweep's summary
         return 1
@@ -63,10 +68,11 @@ def _in_order(words: list[str]) -> list[str]:
     options: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
-        (options if word.startswith("-") or before in WITH_VALUE else overrides).append(word)
+        is_value = before in WITH_VALUE or (before in ("-i", "--info") and word in INFO)
+        (options if word.startswith("-") or is_value else overrides).append(word)
     if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in options}:
         options.append(f"--config-dir={HERE / 'sweeps'}")  # so that -cn paper works from any folder
-    return options + overrides
+    return options + config.words(overrides)
 
 
 def _told(error: Exception) -> int:

@@ -2,8 +2,9 @@
 
 from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset, value
 from hybridnets.config.errors import explain
-from hybridnets.config.schema import quoted, register
+from hybridnets.config.schema import register
 from hybridnets.config.sweep import plan
+from hybridnets.config.words import words
 
 __all__ = [
     "ConfigError",
@@ -13,7 +14,7 @@ __all__ = [
     "dataset",
     "explain",
     "plan",
-    "quoted",
     "register",
     "value",
+    "words",
 ]

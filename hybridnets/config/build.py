@@ -38,7 +38,7 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
     make_data, make_model = _factory("data", loader), _factory("model", stage)
     make_backbone = _backbone(found, rehearsal or trial(cfg)) if (found := backbone(cfg)) else None
     make_trainer = _factory("trainer", settings)
-    logger = loggers.checked(_made("logger", plain["logger"])) if plain["logger"] else False
+    made_loggers = [loggers.checked(_made(key, settings)) for key, settings in loggers.sections(plain["logger"])]
 
     def data() -> Any:
         with building("data"):
@@ -51,17 +51,23 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
 
     def callbacks(monitor: str, mode: str) -> list[Any]:
         with building("callbacks"):
-            made = [_made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value]
-            return [_watching(one, monitor, mode) if isinstance(one, functools.partial) else one for one in made]
+            made = {key: _made(f"callbacks.{key}", value) for key, value in plain["callbacks"].items() if value}
+            for key, one in made.items():
+                if isinstance(one, functools.partial):
+                    made[key] = _watching(one, monitor, mode)
+                if isinstance(made[key], loggers.NEED_LOGGER) and not made_loggers:
+                    raise ConfigError(
+                        f"callbacks.{key} must have a logger to write to, and there is none: choose one, as in "
+                        f"logger=tensorboard, or leave {key} out"
+                    )
+            return list(made.values())
 
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
-        own, more = logger, []
-        if isinstance(logger, functools.partial):
-            run = check(cfg)
-            more = [loggers.Settings(run)]
-            with building("logger"):
-                own = loggers.of(run, logger, default_root_dir)
+        run = check(cfg)
+        with building("logger"):
+            own = [loggers.of(run, logger, default_root_dir) for logger in made_loggers]
+        more = [loggers.Settings(run)] if any(isinstance(one, functools.partial) for one in made_loggers) else []
         with building("trainer"):
             plugins = [*theirs.get("plugins", []), *plugins]
             told = [getattr(theirs.get("strategy"), "cluster_environment", None), *plugins]
@@ -71,7 +77,7 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
                 callbacks=[*callbacks, *more],
                 plugins=plugins,
                 default_root_dir=theirs.get("default_root_dir", default_root_dir),
-                logger=own,
+                logger=own or False,
             )
 
     return Build(

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config import flags
 from hybridnets.config.flags import number, whole
+from hybridnets.config.place import check_place
 from hybridnets.config.schema import Config, scratch
+from hybridnets.config.words import at_home
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
 from hybridnets.runs import Run
@@ -86,6 +87,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
             or (bool(v) and (isinstance(v, str) or all(isinstance(word, str) for word in v)))
         ),
     ),
+    "ckpt_path": ("null or the path of a file", lambda v: v is None or bool(v)),
     "out": ("the path of a folder", lambda v: bool(v)),
 }
 # Those of a model that stands on another run's, in the place of or beside the others.
@@ -134,11 +136,11 @@ def check(cfg: DictConfig) -> Run:
         above, _, last = key.rpartition(".")
         if last not in (OmegaConf.select(cfg, above) if above else cfg):
             raise ConfigError(f"{key} must be there, and is not: give it a value, or do not remove it with ~")
-    out = Path(cfg.out)
+    out = Path(at_home("out", cfg.out))
     if trial(cfg):
         out = Path(scratch())  # a trial of the whole way; nothing of it is kept
     run = Run(out, _identity(cfg))
-    _writable(out, run.folder)
+    check_place(out, run.folder, cfg.data.name)
     return run
 
 
@@ -352,13 +354,6 @@ def _file_hash(key: str, path: str) -> str:
 def _hash(path: str, *_: int) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _writable(out: Path, folder: Path) -> None:
-    """Refuses a folder that could not be made; the nearest one that is there decides."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        raise ConfigError(f"out must be a folder that can be written to, got {out}: {there} cannot be")
 
 
 def _class_of(model: DictConfig) -> str:

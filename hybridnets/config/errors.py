@@ -1,8 +1,11 @@
 """Hydra's errors as one sentence each: key, rule, value, and what to do."""
 
+import contextlib
 import difflib
 import errno
+import pwd
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +13,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseException, ValidationError
 
 from hybridnets.config.check import RULES
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+COMPOSING = re.compile("raised while composing config:$")  # a line of Hydra's that says nothing more
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
@@ -26,14 +31,15 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         arguments: The command line.
     """
     if found := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
-        return f"{found[1]} names several values: add -m to sweep over them, or write a list as KEY=[A,B]"
+        how = "add -m to sweep over them, or write a list as KEY=[A,B], and a comma within a value as KEY='\"A,B\"'"
+        return f"{found[1]} names several values: {how}"
     if str(error).startswith("Config group override must be a string"):
         group = next((word.partition("=")[0] for word in arguments if word.endswith("=null")), "a group")
         options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
         return f"{group} must be one of {', '.join(options)}, got null"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        options = [str(option) for option in error.options or ()]
+        options = [str(option) for option in error.options or () if (group, option) != ("hydra/launcher", "basic")]
         if not group:
             return f"--config-name must be the name of a file in the configuration folders, without .yaml, got {name}"
         return f"{group} must be one of {', '.join(options)}, got {name}{_close(name, options)}"
@@ -49,27 +55,49 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
             f"out must be a folder with room to write in, and is not ({where}{error.strerror}): the same command goes on "
             "where there is some"
         )
+    if isinstance(error, OSError) and error.errno in FORBIDDEN:
+        return _forbidden(error)
     if isinstance(error, IsADirectoryError | NotADirectoryError) and error.filename:
         return f"{error.filename} must be another kind of file, and stands in the way ({error.strerror}): remove it"
     if any(
         kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__
-    ):  # Lightning's, without importing it
-        return f"trainer, or a callback, must be configured otherwise: {' '.join(str(error).split())}"
+    ):  # Lightning's, which is not imported here
+        return f"Lightning refuses this configuration: {_first_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
     return str(error) if isinstance(error, ValueError) else None
+
+
+def _forbidden(error: OSError) -> str:
+    """Names the file that may not be written or read, and whose it is."""
+    whose = ""
+    with contextlib.suppress(OSError, TypeError, KeyError):
+        found = Path(error.filename).stat()
+        whose = f"; it belongs to {pwd.getpwuid(found.st_uid).pw_name} and has mode {stat.S_IMODE(found.st_mode):o}"
+    return (
+        f"{error.filename or 'out'} must be a file or folder that you may use, and is not ({error.strerror}{whose}): have its "
+        "permissions changed, or choose another folder with out="
+    )
 
 
 def _composition(error: ConfigCompositionException, conf: Path, arguments: list[str]) -> str:
     text, cause = str(error), error.__cause__
     if found := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
         key, value = found[2], found[3]
-        if isinstance(cause, ValidationError):
+        if isinstance(cause, GrammarParseError):
+            return f"{key} must be a value or an interpolation such as ${{seed}}, got {value} ({_first_line(cause)})"
+        if isinstance(cause, ValidationError | ConfigTypeError):
             if key in RULES:
                 return f"{key} must be {RULES[key][0]}, got {value}"
             return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"
         return _unknown(key, conf, arguments)
+    if found := re.search(r"An item is already at '([^']+)'", text):
+        return f"{found[1]} is a key already: set it as {found[1]}=VALUE, without the +"
     if found := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
         key = found[1].split("@")[0]
-        return _unknown(key, conf, arguments)
+        inner = re.search(r"full_key: (\S+)", str(cause))
+        return _unknown(inner[1] if inner and inner[1].startswith(f"{key}.") else key, conf, arguments)
+    if re.search(r"full_key: hydra\.launcher\.(plan|dry_run)", text):
+        name = next((word.partition("=")[2] for word in arguments if word.startswith("hydra/launcher=")), "another")
+        return f"hydra/launcher must be local or slurm, which start a process for each run of a sweep, got {name}"
     return _first_line(error)
 
 
@@ -106,4 +134,5 @@ def _close(word: str, words: list[str]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not COMPOSING.search(line)]
+    return lines[0] if lines else type(error).__name__

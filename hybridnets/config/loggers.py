@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger
 
 from hybridnets.config.check import ConfigError
 from hybridnets.runs import Run
 from hybridnets.runs.store import StoppedError
 
+NEED_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)  # callbacks that Lightning refuses without one, once it trains
 EXTRAS = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
 
@@ -43,6 +45,21 @@ class Settings(Callback):
         """Logs the epoch after which a run was asked to end: Lightning would have done so next."""
         if isinstance(exception, StoppedError):
             trainer._logger_connector.update_train_epoch_metrics()
+
+
+def sections(configured: Any) -> list[tuple[str, Any]]:
+    """The loggers that a configuration names, each by its key: none, one, or several in a list or by names of their own.
+
+    Args:
+        configured: What the key `logger` holds.
+    """
+    if not configured:
+        return []
+    if isinstance(configured, list):
+        return [(f"logger[{n}]", settings) for n, settings in enumerate(configured)]
+    if isinstance(configured, Mapping) and "_target_" not in configured:
+        return [(f"logger.{key}", settings) for key, settings in configured.items() if settings]
+    return [("logger", configured)]
 
 
 def checked(made: Any) -> Any:
@@ -93,8 +110,10 @@ def _server(configured: Any) -> str:
     return uri
 
 
-def of(run: Run, logger: functools.partial[Any], folder: Path) -> Any:
+def of(run: Run, logger: Any, folder: Path) -> Any:
     """A run's own logger: what it takes of the run's folder, name and hash, where the configuration says nothing else."""
+    if not isinstance(logger, functools.partial):
+        return logger  # whole already
     # Epochs are all that the models log: that there are few steps in one is no loss.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
     takes = inspect.signature(logger.func).parameters

@@ -5,7 +5,6 @@ import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +12,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
+from hybridnets.config.words import words
+
 # What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
 # it is an epoch, seeds, machine.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
-SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?")
+SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL)
 
 
 @dataclass
@@ -72,42 +73,7 @@ def with_own(backbone: Any) -> Any:
     hydra = HydraConfig.get()
     # One that stands in a sweep's file stands there for the backbone's run too, which has none.
     none = ["backbone=null"] * (hydra.job.config_name not in (None, "config"))
-    return [*filter(SHARED.fullmatch, hydra.overrides.task), *none, *map(quoted, plain)]
-
-
-def quoted(word: str) -> str:
-    """A `backbone=` of the command line as Hydra's grammar wants it: what has a = in it stands in quotes.
-
-    So backbone=[model=cnn] can be written as it is meant, and a run's folder, seed=0-1f3a9c, as it is called.
-
-    Args:
-        word: Any word of the command line.
-    """
-    key, _, value = word.partition("=")
-    if key != "backbone" or re.search(r"[\"'\\(]", value):
-        return word
-    return f"{key}={','.join(map(_quoted, _pieces(value)))}"
-
-
-def _quoted(piece: str) -> str:
-    if piece.startswith("[") and piece.endswith("]"):
-        return f"[{','.join(map(_quoted_word, _pieces(piece[1:-1])))}]"
-    return _quoted_word(piece)
-
-
-def _quoted_word(word: str) -> str:
-    return f'"{word.strip()}"' if "=" in word or word.strip().startswith("~") else word
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """What commas separate that stand in no brackets."""
-    depth, start = 0, 0
-    for place, sign in enumerate(text):
-        depth += (sign in "[{") - (sign in "]}")
-        if sign == "," and not depth:
-            yield text[start:place]
-            start = place + 1
-    yield text[start:]
+    return [*filter(SHARED.fullmatch, hydra.overrides.task), *none, *words(plain)]
 
 
 @functools.cache

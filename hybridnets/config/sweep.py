@@ -1,16 +1,20 @@
 """A sweep as its launcher sees it: which runs, in what order, and what is known of them before they start."""
 
+import atexit
 import contextlib
 import json
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -58,9 +62,35 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     name = hydra.job.config_name
     for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch())}:
         asked = [run for run in runs.values() if run.out == out]
-        manifest.write(out, None if name == "config" else name, shlex.join(sys.orig_argv), asked, report)
+        _declare(out, None if name == "config" else name, asked, report)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
     return jobs
+
+
+# Of each sweep of this process, by its Hydra: the manifest in each folder of runs. A search has one for all its batches.
+_declared: weakref.WeakKeyDictionary[Any, dict[Path, Path]] = weakref.WeakKeyDictionary()
+
+
+def _declare(out: Path, name: str | None, asked: list[Run], report: Any) -> None:
+    """Writes the sweep's manifest; a further batch of the same search is added to it."""
+    manifests = _declared.setdefault(GlobalHydra.instance().hydra, {})
+    if path := manifests.get(out):
+        manifest.extend(path, out, asked)
+        return
+    manifests[out] = path = manifest.write(out, name, shlex.join(sys.orig_argv), asked, report)
+    atexit.register(_keep, path.with_suffix(""))
+
+
+def _keep(folder: Path) -> None:
+    """Copies what the sweeper wrote, such as the best parameters of a search, from where Hydra let it write."""
+    found = [path.name for path in Path(scratch()).iterdir() if path.name != "multirun.yaml"]
+    if found:
+        try:
+            shutil.copytree(scratch(), folder, ignore=shutil.ignore_patterns("multirun.yaml"), dirs_exist_ok=True)
+        except OSError as error:
+            print(f"train.py: {', '.join(found)} cannot be kept in {folder} ({error})", file=sys.stderr)
+        else:
+            print(f"{', '.join(sorted(found))}: in {folder}")
 
 
 def _report(cfg: DictConfig) -> Any:

@@ -34,6 +34,19 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are missing.
+
+    Raises:
+        ValueError: If something else stands in the way, or if no folder can be made there, as in /proc.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        where = error.filename or path
+        raise ValueError(f"out must be a folder that can be made, and {where} cannot be ({error.strerror})") from error
+
+
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
     """Writes a text file as a whole."""
     with replacing(path, check) as beside:

@@ -8,9 +8,12 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from hybridnets.runs.files import read_json, write_json
+from hybridnets.runs.files import make_folder, read_json, write_json
 from hybridnets.runs.identity import digest
 from hybridnets.runs.store import Run
+
+# Of a search: the hash of what its first batch asked for, by which the same search finds its manifest again.
+BEGUN = "begun"
 
 
 @dataclass(frozen=True)
@@ -119,17 +122,36 @@ def write(out: Path, name: str | None, command: str, runs: list[Run], report: An
         runs: The runs asked for, each once.
         report: The sweep's `report:` section: primary analysis, baseline, families.
     """
-    asked = [{"hash": run.digest, "folder": str(run.folder.relative_to(out))} for run in runs]
-    asked.sort(key=lambda run: run["folder"])
-    what = {"runs": asked, "report": report}
+    what = {"runs": _asked(out, runs), "report": report}
     folder = out / "sweeps"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     short = re.sub(r"[^\w.-]", "-", name) if name else "sweep"
     for path in (folder / f"{short}.json", folder / f"{short}-{digest(what)[:6]}.json"):
         before = read_json(path)
         if before is None and (name or path.stem != short):
             write_json(path, {"declared": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **what})
             return path
-        if before is not None and {key: before.get(key) for key in what} == what:
+        if before is not None and ({key: before.get(key) for key in what} == what or before.get(BEGUN) == digest(what)):
             return path
     raise ValueError(f"{path} must hold this sweep's runs, and holds others: remove it")
+
+
+def extend(path: Path, out: Path, runs: list[Run]) -> None:
+    """Adds the runs of a further batch to the manifest of a search, whose sweeper chooses them by the results so far.
+
+    Args:
+        path: The manifest, as `write` returned it for the first batch.
+        out: Folder of all runs.
+        runs: The batch's runs, each once.
+    """
+    held = read_json(path)
+    begun = held.get(BEGUN, digest({key: held[key] for key in ("runs", "report")}))
+    known = {run["hash"] for run in held["runs"]}
+    if new := [run for run in _asked(out, runs) if run["hash"] not in known]:
+        whole = sorted([*held["runs"], *new], key=lambda run: run["folder"])
+        write_json(path, {**held, "runs": whole, BEGUN: begun})
+
+
+def _asked(out: Path, runs: list[Run]) -> list[dict[str, str]]:
+    asked = [{"hash": run.digest, "folder": str(run.folder.relative_to(out))} for run in runs]
+    return sorted(asked, key=lambda run: run["folder"])

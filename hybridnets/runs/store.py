@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import read_json, replacing, write_json, write_text
+from hybridnets.runs.files import make_folder, read_json, replacing, write_json, write_text
 
 SCHEMA = 1  # of result.json; raised when its readers must change
 
@@ -104,7 +104,7 @@ class Run:
             RunBusyError: If another process has it.
             LostError: On writing, if another process took it over meanwhile.
         """
-        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder / "checkpoints")
         with claims.hold(self.folder) as self._claim:
             for left in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
                 if left.suffix[1:].isdecimal():

@@ -16,7 +16,7 @@ from hybridnets.runs.accuracy import is_comparable, same_weights
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError, WrongWeightsError
-from hybridnets.training.assemble import Build, assemble
+from hybridnets.training.assemble import Build, Parts, assemble
 from hybridnets.training.callbacks import Record
 from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
@@ -42,11 +42,8 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     Raises:
         ValueError: If a setting does not fit, before the run's folder is made; or if another process trains the run.
     """
-    parts = assemble(run, build)
+    parts = prepare(run, build, checkpoint)
     data, model, trainer, record = parts.data, parts.model, parts.trainer, parts.record
-    if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
-        check_start(checkpoint, model, trainer.max_epochs)
-
     with _claim(run, first=trainer.is_global_zero) as attempt:
         record.attempt = attempt
         if attempt and (done := run.result()):
@@ -142,6 +139,23 @@ def _check_published(run: Run, record: Record, weights: str, accuracy: float, im
         )
 
 
+def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:
+    """Builds the parts of a run, and refuses what cannot be built or started from; writes nothing.
+
+    Args:
+        run: The run.
+        build: How its parts are built.
+        checkpoint: A Lightning checkpoint to start from.
+
+    Raises:
+        ValueError: If a setting does not fit.
+    """
+    parts = assemble(run, build)
+    if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
+        check_start(checkpoint, parts.model, parts.trainer.max_epochs)
+    return parts
+
+
 @contextlib.contextmanager
 def _claim(run: Run, *, first: bool) -> Iterator[Attempt | None]:
     """Holds the run and its log on the first rank; the others of a distributed run write nothing."""
@@ -149,7 +163,7 @@ def _claim(run: Run, *, first: bool) -> Iterator[Attempt | None]:
         yield None
         return
     with run.claim() as attempt:
-        file = logging.FileHandler(run.folder / "log.txt", encoding="utf-8")
+        file = logging.FileHandler(run.folder / "log.txt", encoding="utf-8", errors="backslashreplace")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(file)
         try:

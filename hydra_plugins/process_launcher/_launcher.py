@@ -5,6 +5,7 @@ import copy
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -414,7 +415,8 @@ def _repeat(job_return: JobReturn) -> str:
     if __main__.__spec__ is not None:
         words = ["python", *program()[1:]]
     else:  # a script, or else an installed command
-        words = ["python", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
+        name, installed = Path(sys.argv[0]).name, shutil.which(Path(sys.argv[0]).name)
+        words = [name] if installed and Path(installed).samefile(sys.argv[0]) else ["python", sys.argv[0]]
     arguments, _ = get_args_parser().parse_known_args()
     for option in ("config_path", "config_name", "config_dir"):
         if getattr(arguments, option):

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.check import RULES, RULES_ON_BACKBONE, check, dataset
-from hybridnets.config.schema import quoted
+from hybridnets.config.words import quoted
 from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
@@ -65,6 +65,39 @@ SLIPS = [
     (["out=file"], "out must be a folder that can be written to, got file: "),
     (["out=file/below"], "out must be a folder that can be written to, got file/below: "),
     (["ckpt_path=none.ckpt"], "ckpt_path must be a readable file, got none.ckpt"),
+    (
+        ["out=~nobody-here/runs"],
+        "out must be a path, and ~nobody-here/runs begins with the home folder of a user who does not",
+    ),
+    (["ckpt_path=seed=0-1f3a9c/last.ckpt"], "ckpt_path must be a readable file, got seed=0-1f3a9c/last.ckpt (No such"),
+    (["ckpt_path="], "ckpt_path must be null or the path of a file, got nothing"),
+    (["out=${"], "out must be a value or an interpolation such as ${seed}, got"),
+    (["out="], "out must be the path of a folder, got nothing"),
+    (["out=a,b"], "and a comma within a value as KEY='\"A,B\"'"),
+    (["-m", "hydra/launcher=basic"], "hydra/launcher must be local or slurm, which start a process for each run of a"),
+    (["hydra/launcher=bsic"], "hydra/launcher must be one of local, slurm, got bsic"),
+    (
+        ["+trainer.max_epochs=3"],
+        "trainer.max_epochs is a key already: set it as trainer.max_epochs=VALUE, without the +",
+    ),
+    (["callbacks.early_stopping={patienc:3}"], "it is not; did you mean callbacks.early_stopping.patience?"),
+    (["dry_run=true", "optimizer._target_=torch.optim.AdamWW"], "optimizer cannot be built: Error locating target"),
+    (["dry_run=true", "ckpt_path=file"], "ckpt_path must be a Lightning checkpoint of tensors and plain types"),
+    (
+        ["+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor"],
+        "callbacks.lr must have a logger to write to, and there is none: choose one, as in logger=tensorboard, or leave lr",
+    ),
+    (["logger=[{save_dir:x}]"], "or of sections that each have a _target_, got [{save_dir:x}]"),
+    (
+        ["logger=[tensorboard,tensorboard]"],
+        "logger must be a list of different names, as in [tensorboard,mlflow], or of",
+    ),
+    (
+        ["logger=[tensorbord,wandb]"],
+        "logger must be one of mlflow, none, tensorboard, wandb, got tensorbord; did you mean",
+    ),
+    (["callbacks=[1]"], "callbacks must be a section with keys of its own, got [1]"),
+    (["scheduler=[]"], "scheduler must be null or a section with keys of its own, got []"),
     (["model=cnn,crnn"], "model=cnn,crnn names several values: add -m to sweep over them"),
     (["nodes=[1"], "nodes=[1 must be an override of the form KEY=VALUE"),
     (

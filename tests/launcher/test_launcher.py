@@ -307,6 +307,14 @@ def test_jobs_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> N
     assert "Traceback" not in output
 
 
+def test_repeat_command_of_a_script_without_a_suffix(tmp_path: Path) -> None:
+    app = App(tmp_path, "raise ValueError('no')")
+    (tmp_path / "link").symlink_to("app.py")
+    command = [sys.executable, "link", "-m", "x=8"]
+    done = subprocess.run(command, cwd=tmp_path, env=app.environment, capture_output=True, text=True, check=False)
+    assert "repeat: python link x=8\n" in done.stdout, done.stdout + done.stderr
+
+
 def test_repeat_command_keeps_the_configuration_files(tmp_path: Path) -> None:
     app = App(tmp_path, "sys.exit(cfg.x)")
     (tmp_path / "sweeps").mkdir()
