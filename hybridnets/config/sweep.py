@@ -78,19 +78,26 @@ def _declare(out: Path, name: str | None, asked: list[Run], report: Any) -> None
         manifest.extend(path, out, asked)
         return
     manifests[out] = path = manifest.write(out, name, shlex.join(sys.orig_argv), asked, report)
-    atexit.register(_keep, path.with_suffix(""))
+    atexit.register(_keep, path.with_suffix("").absolute())  # wherever the process is by then
 
 
 def _keep(folder: Path) -> None:
     """Copies what the sweeper wrote, such as the best parameters of a search, from where Hydra let it write."""
-    found = [path.name for path in Path(scratch()).iterdir() if path.name != "multirun.yaml"]
-    if found:
-        try:
-            shutil.copytree(scratch(), folder, ignore=shutil.ignore_patterns("multirun.yaml"), dirs_exist_ok=True)
-        except OSError as error:
-            print(f"train.py: {', '.join(found)} cannot be kept in {folder} ({error})", file=sys.stderr)
-        else:
-            print(f"{', '.join(sorted(found))}: in {folder}")
+    written = sorted(path for path in Path(scratch()).iterdir() if path.name != "multirun.yaml")
+    if not written or not folder.parent.is_dir():  # nothing to keep, or somebody removed the runs
+        return
+    names = ", ".join(path.name for path in written)
+    try:
+        folder.mkdir(exist_ok=True)
+        for path in written:
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
+            else:
+                shutil.copy(path, folder / path.name)
+    except OSError as error:
+        print(f"train.py: {names} cannot be kept in {folder} ({error})", file=sys.stderr)
+    else:
+        print(f"{names}: in {folder}")
 
 
 def _report(cfg: DictConfig) -> Any:
