@@ -13,6 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
+from hybridnets import signals
+
 # What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
 # it is an epoch, seeds, machine.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
@@ -114,5 +116,7 @@ def _pieces(text: str) -> Iterator[str]:
 def scratch() -> str:
     """This process's private folder, removed at its end."""
     folder = tempfile.mkdtemp(prefix="hybridnets-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(remove)
+    signals.at_end(remove)
     return folder
