@@ -16,6 +16,8 @@ from hybridnets import signals
 from hybridnets.config.check import ConfigError
 from hydra_plugins.process_launcher import Progress
 
+COMMAND = [sys.executable, "-m", "hybridnets.config.rehearse"]
+
 
 class Rehearsal:
     """The process; it is one of its own because the sweep's parent imports no torch.
@@ -35,7 +37,7 @@ class Rehearsal:
         self.stop()
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (stop closes it)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hybridnets.config.rehearse"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -166,3 +166,16 @@ def test_before_a_download(tmp_path: Path) -> None:
     words = ("train.py", "model=cnn", "data.root=images", "data.mirrors=[]")
     Command(tmp_path, *words, at="open images/cifar-10.lock", number=INT).ends(INT)
     assert not (tmp_path / "images").exists()
+
+
+def test_a_reader_that_goes_away_loses_no_runs(tmp_path: Path) -> None:
+    """And a progress bar, which wants a terminal, keeps no job of a sweep from training."""
+    bar = "+callbacks.bar._target_=pytorch_lightning.callbacks.RichProgressBar"
+    sweep = [sys.executable, str(ROOT / "train.py"), "-m", "model=cnn", "seed=0,1", *FEW, bar]
+    # The rest of its output goes into a pipe that nobody reads, and it has no standard input.
+    shell = '("$@" <&-; echo "code $?" >&2) | head -n 1'
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", *sweep], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert (done.stdout, done.stderr) == ("composing settings\n", "code 0\n")
+    assert len(list(tmp_path.rglob("result.json"))) == 2
