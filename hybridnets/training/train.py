@@ -1,15 +1,19 @@
 """The story of one run."""
 
 import contextlib
+import functools
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from hybridnets import signals
 from hybridnets.models.summary import table
 from hybridnets.rnn import settle
 from hybridnets.runs.claims import LostError
@@ -45,7 +49,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
         check_start(checkpoint, model, trainer.max_epochs)
 
-    with _claim(run, first=trainer.is_global_zero) as attempt:
+    with _claim(run, first=trainer.is_global_zero) as attempt, _ending_together(trainer):
         record.attempt = attempt
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
@@ -102,6 +106,19 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
         )
         return attempt.finish(result)
+
+
+@contextlib.contextmanager
+def _ending_together(trainer: pl.Trainer) -> Iterator[None]:
+    """Ends the processes that the trainer has started for the run's other devices, if a signal ends this one."""
+    launcher = trainer.strategy.launcher
+    kill = functools.partial(launcher.kill, signal.SIGKILL) if launcher else lambda: None
+    signals.at_end(kill)
+    try:
+        yield
+    except signals.Ended:
+        kill()
+        raise
 
 
 @contextlib.contextmanager

@@ -120,6 +120,12 @@ def test_one_run(tmp_path: Path, at: str, number: signal.Signals) -> None:
     assert bool(list(tmp_path.glob("runs/digits/*/*/provenance.json"))) == ("open ." in at)
 
 
+def test_a_run_on_two_devices(tmp_path: Path) -> None:
+    """Its processes end with it, although the signal reaches the first one only."""
+    devices = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=64")
+    Command(tmp_path, "train.py", "model=cnn", *FEW, *devices, at="open .metrics.csv", number=INT).ends(INT)
+
+
 @pytest.mark.parametrize(
     ("words", "number"),
     [("composing settings", INT), ("checking 2 variants", INT), ("checking 2 variants", TERM)],
