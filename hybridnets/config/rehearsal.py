@@ -64,15 +64,16 @@ class Rehearsal:
                 to.write(f"[{','.join(variants)}]")
             for built, _ in enumerate(self.process.stdout, start=1):
                 progress.show(built)
+                if built == len(variants):
+                    return  # an interpreter with torch takes a while to end by itself
             code = self.process.wait()
             self.errors.seek(0)
             lines = self.errors.read().strip().splitlines()
         finally:
             progress.end()
             self.stop()
-        if code:
-            silent = f"the variants cannot be checked: the process that builds them ended with code {code}"
-            raise ConfigError(lines[-1] if lines and code > 0 else silent)
+        silent = f"the variants cannot be checked: the process that builds them ended with code {code}"
+        raise ConfigError(lines[-1] if lines and code > 0 else silent)
 
     def stop(self) -> None:
         """Ends the process, and leaves nothing of it."""

@@ -1,7 +1,6 @@
 """The story of one run."""
 
 import contextlib
-import functools
 import logging
 import signal
 import sys
@@ -111,8 +110,12 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
 @contextlib.contextmanager
 def _ending_together(trainer: pl.Trainer) -> Iterator[None]:
     """Ends the processes that the trainer has started for the run's other devices, if a signal ends this one."""
-    launcher = trainer.strategy.launcher
-    kill = functools.partial(launcher.kill, signal.SIGKILL) if launcher else lambda: None
+    launcher: Any = trainer.strategy.launcher
+
+    def kill() -> None:
+        if launcher:
+            launcher.kill(signal.SIGKILL)
+
     signals.at_end(kill)
     try:
         yield

@@ -302,7 +302,11 @@ def _once(loader: ConfigLoader, progress: Progress) -> Callable[[DictConfig, lis
 
     def check(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         key = tuple(sweep_overrides)
-        composed[key] = load(master_config, sweep_overrides)
+        try:
+            composed[key] = load(master_config, sweep_overrides)
+        except Exception:  # which is told on a line of its own
+            progress.end()
+            raise
         progress.show(len(composed))
         return composed[key]
 
