@@ -110,17 +110,12 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
 @contextlib.contextmanager
 def _ending_together(trainer: pl.Trainer) -> Iterator[None]:
     """Ends the processes that the trainer has started for the run's other devices, if a signal ends this one."""
-    launcher: Any = trainer.strategy.launcher
-
-    def kill() -> None:
-        if launcher:
-            launcher.kill(signal.SIGKILL)
-
-    signals.at_end(kill)
+    kill: Any = getattr(trainer.strategy.launcher, "kill", lambda _: None)
+    signals.at_end(lambda: kill(signal.SIGKILL))
     try:
         yield
     except signals.Ended:
-        kill()
+        kill(signal.SIGKILL)
         raise
 
 
