@@ -32,8 +32,8 @@ class Ended(SystemExit):
         self.number = number
 
     def __str__(self) -> str:
-        """As it is told, and recorded of an attempt at a run."""
-        return f"ended by {signal.Signals(self.number).name}"
+        """What is told, and recorded of an attempt at a run: its type, and this."""
+        return f"by {signal.Signals(self.number).name}"
 
 
 @dataclass
@@ -60,7 +60,7 @@ def install(command: str, then: str = "") -> None:
         then: What the sentence says after it, such as what the same command would do now.
     """
     _open_streams()
-    _state.words, _state.process = f"{command}: {{}}{then}", os.getpid()
+    _state.words, _state.process = f"{command}: ended {{}}{then}", os.getpid()
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's & do
             signal.signal(number, _end)
