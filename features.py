@@ -1,5 +1,10 @@
 """Writes and reads images as the codes of a feature autoencoder: `python features.py --help`."""
 
+from hybridnets import signals
+
+if __name__ == "__main__":  # before the imports that take time
+    signals.install("features.py")
+
 import argparse
 import contextlib
 import csv
@@ -8,7 +13,6 @@ import io
 import itertools
 import math
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -248,5 +252,4 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # features.py decode ... | head ends quietly
     sys.exit(main())

@@ -1,5 +1,10 @@
 """Compares finished runs, or anybody's scores: `python report.py --help`."""
 
+from hybridnets import signals
+
+if __name__ == "__main__":  # before the imports that take time
+    signals.install("report.py")
+
 import argparse
 import dataclasses
 import functools
@@ -8,7 +13,6 @@ import io
 import json
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -79,7 +83,9 @@ def main(argv: list[str] | None = None) -> int:
             command = shlex.join(["python", "report.py", *(argv or sys.argv[1:])])
             report = analyse(_read(sources.paths), _title(arguments.paths), command, asked)
             report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
-            print(told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))))
+            print(
+                told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))), flush=True
+            )  # pages take a while
             if not arguments.no_page:
                 _write(report, asked, _folder(arguments))
             sys.stdout.flush()  # here, where a full disk can still be told
@@ -361,5 +367,4 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # report.py runs | head ends quietly
     sys.exit(main())

@@ -5,6 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+from hybridnets import signals
+
+if __name__ == "__main__":  # before the imports that take time
+    signals.install("train.py", then=": the same command goes on where this one ended")
+
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
@@ -77,6 +82,8 @@ def _in_order(words: list[str]) -> list[str]:
 
 def _told(error: Exception) -> int:
     """Tells a slip as one sentence; what is none is raised again, and everything is in a sweep's jobs, which report it."""
+    if code := signals.exit_code():
+        return code
     sentence = config.explain(error, HERE / "conf", sys.argv[1:])
     if sentence is None or WITH_TRACEBACK:
         raise error

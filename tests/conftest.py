@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 import train
 from hybridnets import config
+from hybridnets.config.rehearsal import rehearsal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start: the tests run side by side
 torch.set_num_threads(1)
@@ -46,6 +47,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
             code = train.command_line()
         except SystemExit as ended:
             code = int(ended.code or 0)
+        finally:
+            rehearsal.stop()  # as a process does at its end
         return Said(code, *capfd.readouterr())
 
     return run

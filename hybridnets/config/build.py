@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.plugins import ClusterEnvironment
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
 
 from hybridnets.config import loggers
 from hybridnets.config.check import DATA_SOURCE, Backbone, ConfigError, backbone, check, command, dataset, reason, trial
 from hybridnets.training import Build, building
 from hybridnets.training.environment import environment
 from hybridnets.training.predictor import Predictor
+
+log = logging.getLogger("hybridnets")
 
 
 def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
@@ -33,6 +37,8 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     loader = {key: value for key, value in plain["data"].items() if key not in ("name", *DATA_SOURCE)}
     settings = {key: value for key, value in plain["trainer"].items() if value is not None}
+    # A sweep's jobs have no terminal. Where bars are asked for, or asked not to be, Lightning decides.
+    shows_bars = "enable_progress_bar" in settings or sys.stdout.isatty()
     settings.setdefault("enable_progress_bar", sys.stdout.isatty())
     stage = {key: value for key, value in plain["model"].items() if key != "backbone"}
     make_data, make_model = _factory("data", loader), _factory("model", stage)
@@ -74,7 +80,7 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
             if not any(isinstance(one, ClusterEnvironment) for one in told):
                 plugins.append(environment())
             return make_trainer(
-                callbacks=[*callbacks, *more],
+                callbacks=[*(callbacks if shows_bars else _without_bars(callbacks)), *more],
                 plugins=plugins,
                 default_root_dir=theirs.get("default_root_dir", default_root_dir),
                 logger=own or False,
@@ -95,6 +101,13 @@ def _watching(callback: functools.partial[Any], monitor: str, mode: str) -> Any:
     if callback.keywords.get("monitor", monitor) == monitor:
         return callback(**{"monitor": monitor, "mode": mode, **callback.keywords})
     return callback()
+
+
+def _without_bars(callbacks: list[Any]) -> list[Any]:
+    """The callbacks that show nothing in a terminal: Lightning refuses those that would, where no bar is shown."""
+    for bar in (bars := [one for one in callbacks if isinstance(one, ProgressBar)]):
+        log.info("%s is left out: progress bars are shown in a terminal only", type(bar).__name__)
+    return [one for one in callbacks if one not in bars]
 
 
 def _backbone(found: Backbone, rehearsal: bool) -> Callable[..., Any]:

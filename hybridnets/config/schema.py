@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
+from hybridnets import signals
 from hybridnets.config.words import words
 
 # What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
@@ -80,5 +81,7 @@ def with_own(backbone: Any) -> Any:
 def scratch() -> str:
     """This process's private folder, removed at its end."""
     folder = tempfile.mkdtemp(prefix="hybridnets-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(remove)
+    signals.at_end(remove)
     return folder

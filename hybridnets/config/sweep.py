@@ -4,10 +4,8 @@ import atexit
 import contextlib
 import json
 import math
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -20,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config import flags
 from hybridnets.config.check import ConfigError, backbone, check, diverged, trial, value
+from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.schema import scratch
 from hybridnets.report.declared import declaration
 from hybridnets.report.published import rows
@@ -142,16 +141,9 @@ def _rehearse(jobs: list["Job"]) -> None:
             plain = OmegaConf.to_container(job.cfg, resolve=True)
         variants.setdefault(json.dumps(plain), None)
     if variants:
-        done = subprocess.run(
-            [sys.executable, "-m", "hybridnets.config.rehearse"],
-            input=f"[{','.join(variants)}]",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ConfigError(done.stderr.strip().splitlines()[-1])
+        rehearsal.run(list(variants))
+    else:
+        rehearsal.stop()
 
 
 def _any_seed(cfg: DictConfig) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from hybridnets import signals
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, canonical
 from hybridnets.data.download import Archive, fetch, locked, unpack
 
@@ -68,6 +69,7 @@ def _find(root: Path) -> tuple[Archive, Path] | None:
     return None
 
 
+@signals.unwinding()  # a file that only this process knows to be whole, a lock
 def _obtain(root: Path, mirrors: Sequence[str]) -> tuple[Archive, Path]:
     """Unpacks an archive found in the folder or fetched from the mirrors; of processes that start at once, one does."""
     created = not root.exists()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hybridnets import signals
+
 
 @contextlib.contextmanager
 def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
@@ -17,15 +19,16 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
         check: Called just before it is replaced; what it raises keeps the file as it was.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        if check:
-            check()
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with signals.unwinding():
+        try:
+            yield beside
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            if check:
+                check()
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     # The rename itself is on the disk only when the folder is.
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:

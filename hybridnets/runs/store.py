@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from hybridnets import signals
 from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
 from hybridnets.runs.files import make_folder, read_json, replacing, write_json, write_text
@@ -105,7 +106,7 @@ class Run:
             LostError: On writing, if another process took it over meanwhile.
         """
         make_folder(self.folder / "checkpoints")
-        with claims.hold(self.folder) as self._claim:
+        with signals.unwinding(), claims.hold(self.folder) as self._claim:
             for left in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
                 if left.suffix[1:].isdecimal():
                     left.unlink()  # half written by an attempt that was killed

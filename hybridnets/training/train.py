@@ -2,14 +2,17 @@
 
 import contextlib
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from hybridnets import signals
 from hybridnets.models.summary import table
 from hybridnets.rnn import settle
 from hybridnets.runs.accuracy import is_comparable, same_weights
@@ -44,7 +47,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
     """
     parts = prepare(run, build, checkpoint)
     data, model, trainer, record = parts.data, parts.model, parts.trainer, parts.record
-    with _claim(run, first=trainer.is_global_zero) as attempt:
+    with _claim(run, first=trainer.is_global_zero) as attempt, _ending_together(trainer):
         record.attempt = attempt
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
@@ -154,6 +157,18 @@ def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:
     if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
         check_start(checkpoint, parts.model, parts.trainer.max_epochs)
     return parts
+
+
+@contextlib.contextmanager
+def _ending_together(trainer: pl.Trainer) -> Iterator[None]:
+    """Ends the processes that the trainer has started for the run's other devices, if a signal ends this one."""
+    kill: Any = getattr(trainer.strategy.launcher, "kill", lambda _: None)
+    signals.at_end(lambda: kill(signal.SIGKILL))
+    try:
+        yield
+    except signals.Ended:
+        kill(signal.SIGKILL)
+        raise
 
 
 @contextlib.contextmanager

@@ -13,5 +13,6 @@ needed ones are added where they are missing), and the table shows their progres
 from ._jobs import Job, JobFailed
 from ._launcher import LocalLauncher
 from ._slurm import SlurmLauncher
+from ._table import Progress
 
-__all__ = ["Job", "JobFailed", "LocalLauncher", "SlurmLauncher"]
+__all__ = ["Job", "JobFailed", "LocalLauncher", "Progress", "SlurmLauncher"]

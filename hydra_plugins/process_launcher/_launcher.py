@@ -38,7 +38,7 @@ import __main__
 
 from ._jobs import Job, LauncherError, Limits, Run
 from ._processes import run_all, signals_unwind
-from ._table import display, foreseen, summary
+from ._table import Progress, display, foreseen, summary
 
 Document = dict[str, Any]  # a job's configuration, as its process will have it
 
@@ -121,7 +121,8 @@ class SweepLauncher(Launcher):
         """
         self.check()  # here, since Hydra wraps what __init__ raises
         self.hydra_context = hydra_context
-        self.load = _once(hydra_context.config_loader)
+        self.composing = Progress("composing settings")
+        self.load = _once(hydra_context.config_loader, self.composing)
         self.task_function = task_function
         self.config = config
         self.extra = 0  # jobs composed because others need them
@@ -135,6 +136,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         asked = [self._compose(number, overrides) for number, overrides in enumerate(job_overrides, initial_job_idx)]
+        self.composing.end()
         needed: dict[tuple[str, ...], Composed] = {}
 
         def compose(overrides: Sequence[str]) -> Composed:
@@ -294,14 +296,19 @@ def _document(config: DictConfig, directory: str) -> Document:
     return document
 
 
-def _once(loader: ConfigLoader) -> Callable[[DictConfig, list[str]], DictConfig]:
+def _once(loader: ConfigLoader, progress: Progress) -> Callable[[DictConfig, list[str]], DictConfig]:
     """The loader's `load_sweep_config`: the sweeper composes every job to check it, and the launcher takes what it composed."""
     load = loader.load_sweep_config
     composed: dict[tuple[str, ...], DictConfig] = {}
 
     def check(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         key = tuple(sweep_overrides)
-        composed[key] = load(master_config, sweep_overrides)
+        try:
+            composed[key] = load(master_config, sweep_overrides)
+        except Exception:  # which is told on a line of its own
+            progress.end()
+            raise
+        progress.show(len(composed))
         return composed[key]
 
     def take(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:

@@ -27,9 +27,17 @@ SAFE_POINT = signal.SIGUSR2  # asks a job to end where nothing is lost, as sched
 
 @dataclass
 class Ending:
-    """Whether the user asked for the end: then nothing more is started, and what runs ends at its next safe point."""
+    """What signals asked for.
+
+    Attributes:
+        asked: The end: nothing more is started, and what runs ends at its next safe point.
+        leaving: The end at once; the stack unwinds.
+        hurried: That it unwinds without waiting.
+    """
 
     asked: bool = False
+    leaving: bool = False
+    hurried: bool = False
 
 
 def run_all(
@@ -93,7 +101,7 @@ def run_all(
             run.state = "pending"
         for run, _ in running:
             run.state, run.ended = "stopped", time.monotonic()
-        _stop([process for _, process in running])  # last, as one more Ctrl-C may cut it short
+        _stop([process for _, process in running], ending)
         show()
 
 
@@ -122,7 +130,7 @@ def _block(runs: list[Run], waiting: deque[Run]) -> None:
 def signals_unwind(words: str) -> Iterator[Ending]:
     """Let signals end the sweep without a traceback, and with nothing that it started left behind.
 
-    The first Ctrl-C asks for the end, the second unwinds the stack, as SIGTERM and SIGHUP do at once.
+    The first Ctrl-C asks for the end, the second unwinds the stack, as SIGTERM and SIGHUP do at once; later ones only hurry it.
 
     Args:
         words: What to say at the first.
@@ -130,10 +138,14 @@ def signals_unwind(words: str) -> Iterator[Ending]:
     ending = Ending()
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and not ending.asked:
+        if number == signal.SIGINT and not ending.asked and not ending.leaving:
             ending.asked = True
             os.write(2, f"\n{words}\n".encode())  # print is not safe in a handler
             return
+        if ending.leaving:  # once only, for it would cut short what clears away
+            ending.hurried = True
+            return
+        ending.leaving = True
         sys.exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
@@ -280,15 +292,13 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
     return True
 
 
-def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Ask the processes to end, then kill them; a second Ctrl-C shortens the wait."""
-    try:
-        for process in processes:
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-    finally:
-        for process in processes:
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+def _stop(processes: list[subprocess.Popen[bytes]], ending: Ending) -> None:
+    """Ask the processes to end, then kill them; one more Ctrl-C shortens the wait."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline and not ending.hurried:
+        time.sleep(POLL_SECONDS)
+    for process in processes:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()

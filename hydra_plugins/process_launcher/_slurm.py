@@ -166,7 +166,11 @@ class SlurmLauncher(SweepLauncher):
                 else:
                     new.append(run)
         if new:
-            jobs += self._submit(new, documents, jobs)
+            with signals_unwind(GOING) as ending:  # what is being submitted is recorded first
+                jobs += self._submit(new, documents, jobs)
+            if ending.asked:
+                print(LEFT, flush=True)
+                sys.exit(128 + signal.SIGINT)
         if not self.wait:
             self._tidy(runs)
             states = Counter(run.state for run in runs)
@@ -261,9 +265,11 @@ class SlurmLauncher(SweepLauncher):
                         executor.submit(Task(program(), folder, run.number, self.retries, self.signal_seconds))
                         for run in alike
                     ]
-            except FailedJobError as error:
+            except BaseException as error:
                 if not jobs:
                     _remove(folder)
+                if not isinstance(error, FailedJobError):
+                    raise
                 words = " ".join(str(error).split()) or type(error).__name__
                 raise LauncherError(f"SLURM takes no such job: {words}") from error
             jobs += [Submitted(run, folder, run.number, job.job_id) for run, job in zip(alike, submitted, strict=True)]

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ._jobs import Run, State, time_left
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LINE_SECONDS = 30.0  # between two plain lines about one job's progress
+CALM_SECONDS = 0.1  # between two changes of a line
 LOOKS: dict[State, tuple[str, str]] = {  # mark and colour
     "running": ("▶", "cyan"),
     "failed": ("✗", "red"),
@@ -32,8 +33,8 @@ LOOKS: dict[State, tuple[str, str]] = {  # mark and colour
 def display(runs: list[Run]) -> Iterator[Callable[[], None]]:
     """Give the function that shows the runs as they are now; the last state shown stays on the screen."""
     began = time.monotonic()
-    terminal = next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
-    if terminal is None or os.environ.get("TERM") == "dumb" or find_spec("rich") is None:
+    terminal = _terminal()
+    if terminal is None or find_spec("rich") is None:
         yield Lines(runs).show
         return
     from rich.console import Console
@@ -42,6 +43,50 @@ def display(runs: list[Run]) -> Iterator[Callable[[], None]]:
     console = Console(file=terminal)
     with Live(console=console, auto_refresh=False) as live:
         yield lambda: live.update(table(runs, began, *console.size), refresh=True)
+
+
+def _terminal() -> TextIO | None:
+    """The stream on which lines can be overwritten; None where there is none, also where streams are closed."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream and stream.isatty()]
+    return streams[0] if streams and os.environ.get("TERM") != "dumb" else None
+
+
+class Progress:
+    """How far something is that comes before the jobs: a line that is overwritten; without a terminal one now and then.
+
+    Args:
+        words: What is being done.
+        total: How many steps that has; 0 where nobody knows.
+    """
+
+    def __init__(self, words: str, total: int = 0) -> None:
+        self.words, self.total = words, total
+        self.terminal = _terminal()
+        self.every = CALM_SECONDS if self.terminal else LINE_SECONDS
+        self.shown = -math.inf
+        self.show(0)
+
+    def show(self, done: int) -> None:
+        """Tell it, unless it was told just now.
+
+        Args:
+            done: Steps behind us.
+        """
+        if (now := time.monotonic()) - self.shown < self.every:
+            return
+        self.shown = now
+        line = self.words + (f": {done}" if done else "") + (f"/{self.total}" if done and self.total else "")
+        if self.terminal:
+            self.terminal.write(f"\r{line}\x1b[K")
+            self.terminal.flush()
+        else:
+            print(line, flush=True)
+
+    def end(self) -> None:
+        """Make room for what comes next."""
+        if self.terminal:
+            self.terminal.write("\r\x1b[K")
+            self.terminal.flush()
 
 
 def table(runs: list[Run], began: float, width: int, height: int) -> "Table":

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hydra_plugins.process_launcher._jobs import Job, Run, State, time_left
-from hydra_plugins.process_launcher._table import Lines, clock, summary, table
+from hydra_plugins.process_launcher._table import Lines, Progress, clock, display, summary, table
 
 
 def _runs(states: dict[State, int]) -> list[Run]:
@@ -100,3 +100,33 @@ def test_summary_names_what_failed() -> None:
 
 def test_clock() -> None:
     assert [clock(seconds) for seconds in (7, 750, 3750, math.nan)] == ["0:07", "12:30", "1:02:30", ""]
+
+
+def test_progress_is_a_line_that_is_overwritten_or_one_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = Progress("checking 17 variants", 17)
+    for done in (1, 2, 3):
+        now += 15
+        progress.show(done)
+    progress.end()
+    assert capsys.readouterr().out == "checking 17 variants\nchecking 17 variants: 2/17\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress("composing settings")
+    now += 0.05
+    progress.show(1)
+    now += 0.05
+    progress.show(2)
+    progress.end()
+    assert capsys.readouterr().out == "\rcomposing settings\x1b[K\rcomposing settings: 2\x1b[K\r\x1b[K"
+
+
+def test_streams_that_are_closed_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    with display([]) as show:
+        show()
+    Progress("composing settings").end()

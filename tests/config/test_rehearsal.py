@@ -1,0 +1,64 @@
+"""The process that builds every variant before a sweep's first job, and what its parent makes of its end."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from hybridnets.config import ConfigError
+from hybridnets.config.rehearsal import Rehearsal
+from tests.conftest import SMALL
+
+
+@pytest.fixture
+def rehearsal() -> Iterator[Rehearsal]:
+    made = Rehearsal()
+    yield made
+    made.stop()
+
+
+def test_each_variant_is_counted_and_nothing_of_the_process_stays(
+    rehearsal: Rehearsal, composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr("hydra_plugins.process_launcher.Progress.show", lambda _, done: told.append(done))
+    cfgs = [composed(f"model={model}", *SMALL) for model in ("cnn", "ecnn")]
+    rehearsal.start()
+    assert rehearsal.process
+    process = rehearsal.process.pid
+    rehearsal.run([json.dumps(OmegaConf.to_container(cfg, resolve=True)) for cfg in cfgs])
+    assert told == [0, 1, 2]
+    assert rehearsal.process is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            "import sys; sys.stdin.read(); print('first', file=sys.stderr); sys.exit('model.x must be y')",
+            "model.x must be y",
+        ),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "the variants cannot be checked: the process that builds them ended with code -9",
+        ),
+    ],
+)
+def test_how_it_ends_is_told_in_one_sentence(
+    rehearsal: Rehearsal, body: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybridnets.config.rehearsal.COMMAND", [sys.executable, "-c", body])
+    with pytest.raises(ConfigError, match=f"^{sentence}$"):
+        rehearsal.run(["{}"] * 100_000)  # more than a pipe takes
+
+
+def test_without_a_parent_it_ends_by_itself(rehearsal: Rehearsal) -> None:
+    rehearsal.start()
+    assert rehearsal.process
+    assert rehearsal.process.communicate()[0] == ""
+    assert rehearsal.process.returncode == 0
