@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import functools
 import logging
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import hybridnets.models
 import hybridnets.rnn
-from hybridnets.models import CNN
+from hybridnets.models import CNN, CRNN
 from hybridnets.models.stages import Features
 from hybridnets.rnn import LSTM, settle
 
@@ -261,3 +263,31 @@ def test_the_first_call_may_want_no_gradients() -> None:
         hybridnets.rnn._load.cache_clear()
         with context():
             Features((3, 4, 4), (4,), "relu", 0.9)(torch.randn(2, 3, 4, 4))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:DeprecationWarning")
+def test_a_first_call_that_is_exported_computes_by_torch_and_the_next_by_the_operation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a network with blocks and a recurrent layer, both by kernels of their own."""
+    torch.manual_seed(0)
+    model = CRNN((3, 32, 32), 10, functools.partial(LSTM), hidden_size=3, channels=(4, 4)).eval()
+    exact = copy.deepcopy(model).double()
+    for layer in (exact.cnn, exact.rnn):
+        layer.backend = "torch"
+    x = torch.randn(2, 3, 32, 32)
+    hybridnets.rnn._load.cache_clear()
+    with caplog.at_level(logging.WARNING, "hybridnets"), torch.no_grad():
+        program = torch.export.export(model, (torch.zeros_like(x),)).module()
+        assert seen(model.cnn, x)
+        for found in (program(x), model(x)):
+            torch.testing.assert_close(found.double(), exact(x.double()), rtol=1e-4, atol=1e-4)
+    assert not caplog.messages
+
+
+def test_no_state_of_the_first_caller_decides_what_is_found_out() -> None:
+    for context in (lambda: torch.device("meta"), FakeTensorMode, lambda: torch.autocast("cpu", torch.bfloat16)):
+        hybridnets.rnn._load.cache_clear()
+        features = Features((3, 4, 4), (4,), "relu", 0.9)
+        with context():
+            assert features.fast("cpu") is hybridnets.models.pooled

@@ -3,17 +3,22 @@
 import builtins
 import copy
 import logging
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import hybridnets.rnn
 from hybridnets.rnn import GRU, LSTM, RNN, settle
@@ -217,20 +222,51 @@ def test_lanes_without_a_row_stay_out_of_it() -> None:
     assert all(g.isfinite().all() for g in gradients(module, torch.full((3, 200, 1), 600.0), torch.ones(3, 1)))
 
 
-@pytest.mark.parametrize(("layer", "kind"), [(LSTM, torch.nn.LSTM), (GRU, torch.nn.GRU), (RNN, torch.nn.RNN)])
+@pytest.mark.parametrize("layer", [LSTM, GRU, RNN])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_returns_what_torchs_layer_returns(layer: Any, kind: Any, dtype: torch.dtype) -> None:
-    module, theirs = build(layer, 1, 4), kind(1, 4, batch_first=True)
-    theirs.load_state_dict(module.state_dict())
-    x = torch.randn(2, 5, 1).to(dtype).requires_grad_()
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+@pytest.mark.parametrize("has_primitive", [True, False])
+def test_autocast_returns_what_torchs_layer_returns(
+    layer: Any, dtype: torch.dtype, backend: str, has_primitive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where torch's LSTM has no primitive for bfloat16, which needs AVX-512: there it is computed in float32."""
+    if not has_primitive:
+        monkeypatch.setattr(hybridnets.rnn, "_computes_under_autocast", lambda _: False)
+    elif layer is LSTM and not hybridnets.rnn._computes_under_autocast(torch.bfloat16):
+        pytest.skip("torch has no LSTM in bfloat16 on this processor")
+    module = build(layer, 1, 4, backend=backend)
+    x = torch.randn(2, 5, 1).to(dtype)
+    wanted, up = exact(module)(x.double()), torch.ones(2, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        mine, state = module(x), theirs(x)[1]
-    wanted = (state[0] if isinstance(state, tuple) else state)[-1]
-    assert mine.dtype == wanted.dtype
-    torch.testing.assert_close(mine, wanted, rtol=0.05, atol=0.05)
-    mine.float().sum().backward()
-    assert x.grad is not None
-    assert x.grad.dtype == dtype
+        mine = module(x)
+        found = gradients(module, x, up.to(mine.dtype))
+    torchs_gru = x.dtype if backend == "torch" else torch.float32 if dtype == torch.float32 else dtype
+    assert mine.dtype == (torchs_gru if layer is GRU else torch.bfloat16)
+    torch.testing.assert_close(mine.double(), wanted, rtol=0.05, atol=0.05)
+    assert found[0].dtype == dtype
+    for gradient, right in zip(found, gradients(exact(module), x.double(), up.double()), strict=True):
+        torch.testing.assert_close(gradient.double(), right, rtol=0.1, atol=0.1)
+
+
+def test_on_a_processor_without_avx512_torchs_lstm_computes_under_autocast() -> None:
+    code = """
+import torch
+from hybridnets.rnn import LSTM, _computes_under_autocast
+torch.manual_seed(0)
+module, x = LSTM(1, 4, backend="torch"), torch.randn(2, 5, 1)
+wanted, state = module(x), torch.get_rng_state()
+with torch.autocast("cpu", torch.bfloat16):
+    found = module(x)
+assert torch.equal(torch.get_rng_state(), state)
+assert found.dtype == torch.bfloat16
+torch.testing.assert_close(found.float(), wanted, rtol=0, atol=0.01)
+found.sum().backward()
+print(_computes_under_autocast(torch.bfloat16))
+"""
+    older = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    done = subprocess.run([sys.executable, "-c", code], env=older, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("False\n", "True\n")  # a later torch may have that primitive
 
 
 @pytest.mark.parametrize("backend", ["torch", "fused", "auto"])
@@ -316,6 +352,65 @@ def test_the_first_call_may_want_no_gradients() -> None:
         hybridnets.rnn._load.cache_clear()
         with context():
             LSTM(1, 3, backend="fused")(torch.zeros(2, 5, 1))
+
+
+def transformed(module: torch.nn.Module, x: Tensor) -> Tensor:
+    """By a plain call inside torch.func, which has a rule for torch's layers and none for the kernels."""
+    return torch.func.functionalize(module)(x)  # type: ignore[no-any-return]
+
+
+RECORDED: dict[str, Callable[[torch.nn.Module, Tensor], Any]] = {
+    "export": lambda module, x: torch.export.export(module, (torch.zeros_like(x),)).module()(x),
+    "export, strict": lambda module, x: torch.export.export(module, (torch.zeros_like(x),), strict=True).module()(x),
+    "jit.trace": lambda module, x: torch.jit.trace(module, (torch.zeros_like(x),), check_trace=False)(x),  # type: ignore[no-untyped-call]
+    "compile": lambda module, x: torch.compile(module, backend="eager")(x),
+    "make_fx": lambda module, x: make_fx(module)(torch.zeros_like(x))(x),
+    "func": transformed,
+}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*:UserWarning", "ignore:.*:DeprecationWarning", "ignore:.*:torch.jit.TracerWarning"
+)
+@pytest.mark.parametrize("how", RECORDED)
+@pytest.mark.parametrize("backend", ["auto", "fused"])
+def test_a_first_call_that_is_recorded_computes_by_torch_and_the_next_by_the_kernels(
+    how: str, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`backend` is fused after a training, whose network may be exported too."""
+    module, x = build(LSTM, 1, 4, backend=backend).eval(), torch.randn(2, 5, 1)
+    hybridnets.rnn._load.cache_clear()
+    with caplog.at_level(logging.WARNING, "hybridnets"), torch.no_grad():
+        agree(RECORDED[how](module, x), exact(module)(x.double()), 1e-5)
+        with mock.patch.object(hybridnets.rnn, "_by_kernels", wraps=hybridnets.rnn._by_kernels) as kernels:
+            agree(module(x), exact(module)(x.double()), 1e-5)
+    assert kernels.call_count == 1
+    assert not caplog.messages
+
+
+def test_no_state_of_the_first_caller_decides_what_is_found_out(caplog: pytest.LogCaptureFixture) -> None:
+    def lossy(tensor: Tensor) -> Tensor:
+        return tensor * 0
+
+    before = torch.get_default_dtype()
+    contexts: dict[str, Callable[[], Any]] = {
+        "device": lambda: torch.device("meta"),
+        "fake": FakeTensorMode,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "hooks": lambda: torch.autograd.graph.saved_tensors_hooks(lossy, lossy),
+        "inference": torch.inference_mode,
+    }
+    try:
+        for name, context in contexts.items():
+            hybridnets.rnn._load.cache_clear()
+            with caplog.at_level(logging.WARNING, "hybridnets"), context():
+                assert settle(LSTM(1, 3), "cpu", None) == "fused", name
+        torch.set_default_dtype(torch.float64)
+        hybridnets.rnn._load.cache_clear()
+        assert settle(LSTM(1, 3), "cpu", None) == "fused"
+    finally:
+        torch.set_default_dtype(before)
+    assert not caplog.messages
 
 
 def test_a_run_that_goes_on_keeps_its_kernels() -> None:
