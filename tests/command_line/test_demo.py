@@ -11,7 +11,7 @@ from tests.command_line.test_sweep import python
 
 
 def test_every_variant_reads_90_percent_of_the_digits(tmp_path: Path) -> None:
-    """Rounding cannot decide it: ten seeds of each, by four ways of rounding, reached 97.7 % at least (docs/recipe.md)."""
+    """Rounding cannot decide it: ten seeds of each, by five ways of rounding, reached 97.7 % at least (docs/recipe.md)."""
     done = python("train.py", "-cn", "demo", "seed=0", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 settings, 4 runs, 0 finished already" in done.stdout
