@@ -5,7 +5,7 @@ BIN := .venv/bin
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
 
-demo: $(BIN)/.ready ## sweep CNN, CRNN and ECRNN on handwritten digits and report on them (5 minutes on 2 cores)
+demo: $(BIN)/.ready ## sweep CNN, ECNN, CRNN and ECRNN on handwritten digits and report on them (2 minutes on 2 cores)
 	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
 	$(BIN)/python report.py runs/digits
 

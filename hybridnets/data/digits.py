@@ -9,29 +9,36 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridnets.data.dataset import DataError, ImageDataset, canonical
+from hybridnets.data.dataset import DataError, ImageDataset, Images, canonical
 
 N_TEST = 297
+SCAN = 8  # pixels a side
+LARGEST_SIZE = 256
 LARGEST = 16  # a pixel counts the set points in a 4 x 4 block of the scan
 
 
-def load() -> ImageDataset:
-    """Reads the digits as 1,500 training and 297 test images of 3 x 32 x 32.
+def load(size: int = 32) -> ImageDataset:
+    """Reads the digits as 1,500 training and 297 test images of 3 x size x size.
 
-    Every pixel becomes a block of 4 x 4 equal ones: this invents nothing between the scanned values. The test images
-    are those whose hashes are smallest: a choice at random that stays the same however the images are ordered.
+    Every pixel becomes a block of equal ones: this invents nothing between the scanned values. The test images are those
+    whose hashes are smallest, enlarged to 32 x 32: a choice at random that stays the same however the images are ordered,
+    and at every size.
+
+    Args:
+        size: Height and width of an image, a multiple of the scans' 8 pixels.
 
     Raises:
-        DataError: If scikit-learn is not installed.
+        DataError: If the size is no such number, or if scikit-learn is not installed.
     """
+    if type(size) is not int or size % SCAN or not SCAN <= size <= LARGEST_SIZE:
+        raise DataError(f"data.dataset.size must be a multiple of {SCAN} from {SCAN} to {LARGEST_SIZE}, got {size!r}")
     rows = np.loadtxt(_file(), dtype=np.int64, delimiter=",")  # (1797, 65), the label last
-    grey = (rows[:, :-1].reshape(-1, 8, 8) * 255 // LARGEST).astype(np.uint8)
-    large = grey.repeat(4, axis=1).repeat(4, axis=2)  # (1797, 32, 32)
-    images = np.repeat(large[:, np.newaxis], 3, axis=1)  # (1797, 3, 32, 32)
-    images, labels = canonical(images, rows[:, -1].copy())
-    hashes = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    held_out = np.zeros(len(images), dtype=bool)
-    held_out[sorted(range(len(images)), key=hashes.__getitem__)[:N_TEST]] = True
+    grey = (rows[:, :-1].reshape(-1, SCAN, SCAN) * 255 // LARGEST).astype(np.uint8)
+    scans, labels = canonical(grey, rows[:, -1].copy())  # which is the enlarged images' order, too
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in _enlarged(scans, 32)]
+    held_out = np.zeros(len(scans), dtype=bool)
+    held_out[sorted(range(len(scans)), key=hashes.__getitem__)[:N_TEST]] = True
+    images = _enlarged(scans, size)
     return ImageDataset(
         train_images=images[~held_out],
         train_labels=labels[~held_out],
@@ -39,6 +46,13 @@ def load() -> ImageDataset:
         test_labels=labels[held_out],
         classes=tuple("0123456789"),
     )
+
+
+def _enlarged(scans: Images, size: int) -> Images:
+    """Scans as images of three equal channels, (N, 8, 8) to (N, 3, size, size)."""
+    times = size // SCAN
+    large = scans.repeat(times, axis=1).repeat(times, axis=2)
+    return np.repeat(large[:, np.newaxis], 3, axis=1)
 
 
 def _file() -> Path:

@@ -6,7 +6,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from hybridnets.rnn import Chooses, load
+from hybridnets.rnn import Chooses, load, traced
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -209,8 +209,7 @@ def _one_operation(x: Tensor, activation: nn.Module, norm: nn.Module, pool: nn.M
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and not traced(x)
         and min(x.shape) > 0
         and min(x.shape[2:]) > 1  # torch's layers refuse it
         and type(activation) is nn.ReLU

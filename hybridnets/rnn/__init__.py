@@ -11,7 +11,8 @@ layers are torch's own, so that they load torch's `state_dict`, with the semanti
 
 On a CPU the layers compute by kernels of their own, several times faster than torch's, where Numba is installed
 (`pip install 'hybridnets[fast]'`), else by torch's; on a GPU by torch's, which are cuDNN's, or in Triton where `backend` says
-so. All give the same numbers up to rounding.
+so. All give the same numbers up to rounding. While torch records a call or transforms it (torch.export, torch.compile,
+torch.jit.trace, torch.func) torch's layers compute, because it cannot look into the kernels.
 
 A layer of your own needs no more than the contract: a module built as `layer(input_size=, hidden_size=, num_layers=)` that maps
 (B, T, I) to (B, output_size) and says its `output_size`.
@@ -22,13 +23,16 @@ import importlib
 import importlib.util
 import logging
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-__all__ = ["GRU", "LSTM", "RNN", "Chooses", "load", "settle"]
+__all__ = ["GRU", "LSTM", "RNN", "Chooses", "load", "settle", "traced"]
 
 LARGEST = 1024  # layers, and units a layer
 # Units up to which `auto` takes the kernels, by device. On a GPU they wait to be measured: where `benchmarks/rnn.py` says that
@@ -104,10 +108,17 @@ class _Keras(Chooses, nn.RNNBase):
                 f"a sequence must be (batch, steps, {self.input_size}) with at least one of each, "
                 f"got {tuple(sequence.shape)}"
             )
-        if self.backend != "torch":
+        if self.backend != "torch" and not traced(sequence):
             kernels = _fused(sequence, self)
             if kernels is not None:
                 return _by_kernels(kernels, self, sequence)
+        if _lacks_autocast(self, sequence):
+            kind = torch.get_autocast_dtype("cpu")
+            with torch.autocast("cpu", enabled=False):
+                return self._by_torch(sequence.to(self.weight_ih_l0.dtype)).to(kind)  # type: ignore[arg-type]
+        return self._by_torch(sequence)
+
+    def _by_torch(self, sequence: Tensor) -> Tensor:
         state = super().forward(sequence)[1]
         hidden = state[0] if isinstance(state, tuple) else state  # (layers * D, B, H); an LSTM has its cells beside it
         return torch.cat((hidden[-2], hidden[-1]), dim=1) if self.bidirectional else hidden[-1]
@@ -274,6 +285,49 @@ def _by_kernels(kernels: ModuleType, layer: _Keras, sequence: Tensor) -> Tensor:
     return result.to(result_kind)
 
 
+def traced(x: Tensor) -> bool:
+    """Whether torch records or transforms the call that a tensor is given to, or only pretends to compute.
+
+    Kernels of our own read and write memory behind torch's back, and in such a call there is no memory, or nobody would see it.
+    """
+    return (
+        torch.compiler.is_compiling()  # first: torch.compile knows it, and leaves the rest out; torch.export sets it too
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or torch._C._are_functorch_transforms_active()  # torch.func
+        or type(x) not in (Tensor, nn.Parameter)  # a fake tensor
+        or _get_current_dispatch_mode() is not None  # make_fx, fake tensors' mode
+    )
+
+
+def _lacks_autocast(layer: _Keras, sequence: Tensor) -> bool:
+    """Whether torch's layer would fail under autocast: on a CPU an LSTM needs a primitive that some processors lack."""
+    return (
+        layer.mode == "LSTM"
+        and sequence.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and not traced(sequence)
+        and not _computes_under_autocast(torch.get_autocast_dtype("cpu"))
+    )
+
+
+@functools.cache
+def _computes_under_autocast(kind: torch.dtype) -> bool:
+    """Whether torch's LSTM can be trained under autocast to a type on this CPU: for bfloat16 it needs AVX-512."""
+
+    def attempt() -> None:
+        with torch.random.fork_rng(devices=()):  # whoever asks goes on with the same random numbers
+            lstm = nn.LSTM(1, 1, device="cpu", dtype=torch.float32)
+        with torch.autocast("cpu", kind):
+            state = lstm(torch.zeros(1, 1, 1, device="cpu", dtype=torch.float32))[1][0]
+        state.sum().backward()
+
+    try:
+        _apart(attempt)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _recurrent(device: str) -> tuple[ModuleType | None, str]:
     return load(MODULES[device], "recurrent layers compute by torch, as the faster backend=fused")
 
@@ -296,7 +350,7 @@ _lock = threading.Lock()
 def _load(module: str, what: str) -> tuple[ModuleType | None, str]:
     try:
         found = importlib.import_module(module)  # imports Numba, which takes half a second, or Triton
-        found.probe()
+        _apart(found.probe)  # the answer is remembered, whoever asked first
     except Exception as error:
         text = " ".join(str(error).split())
         missing = MISSING.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -304,6 +358,19 @@ def _load(module: str, what: str) -> tuple[ModuleType | None, str]:
         _warn(f"layers compute by torch, as what is faster {reason}" if missing else f"{what} {reason}")
         return None, reason
     return found, ""
+
+
+def _apart(attempt: Callable[[], None]) -> None:
+    """Calls a function in a thread of its own, where no mode, hook or default device of the caller's has a part in it."""
+    # torch knows the current GPU by thread, too
+    gpu = torch.cuda.current_device() if torch.cuda.is_initialized() else -1  # type: ignore[no-untyped-call]
+
+    def call() -> None:
+        with torch.cuda.device(gpu):
+            attempt()
+
+    with ThreadPoolExecutor(1, "probe") as pool:
+        pool.submit(call).result()
 
 
 _warn = functools.cache(log.warning)  # each sentence once, whatever lacks Numba

@@ -102,9 +102,10 @@ def probe() -> None:
         RuntimeError: If the result is wrong.
     """
     with torch.inference_mode(False), torch.enable_grad():  # whoever computes first may want no gradients
-        x, *weights = (torch.full(size, 0.5).requires_grad_() for size in ((1, 2, 1), (4, 1), (4, 1), (4,), (4,)))
+        sizes = (1, 2, 1), (4, 1), (4, 1), (4,), (4,)
+        x, *weights = (torch.full(size, 0.5, device="cpu", dtype=torch.float32).requires_grad_() for size in sizes)
         result = final(x, weights, shape_of("LSTM", 1, 1, False))
-        (gradient,) = torch.autograd.grad(result, x, torch.ones(1, 1))
+        (gradient,) = torch.autograd.grad(result, x, torch.ones_like(result))
     found = result.item(), gradient[0, 0, 0].item()
     if not np.allclose(found, PROBE, rtol=0, atol=1e-6):
         raise RuntimeError(f"an LSTM of one unit gave {found}, not {PROBE}")

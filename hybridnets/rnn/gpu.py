@@ -402,7 +402,7 @@ def probe() -> None:
     device = "cpu" if INTERPRETED else "cuda"
     with torch.inference_mode(False), torch.enable_grad():  # whoever computes first may want no gradients
         sizes = (1, 2, 1), (4, 1), (4, 1), (4,), (4,)
-        x, *weights = (torch.full(size, 0.5, device=device).requires_grad_() for size in sizes)
+        x, *weights = (torch.full(size, 0.5, device=device, dtype=torch.float32).requires_grad_() for size in sizes)
         result = final(x, weights, shape_of("LSTM", 1, 1, False))
         (gradient,) = torch.autograd.grad(result, x, torch.ones_like(result))
     found = result.item(), gradient[0, 0, 0].item()

@@ -1,17 +1,35 @@
 """The demo learns: what a newcomer sees first is no table of chance."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+from omegaconf import DictConfig
+
+from hybridnets.config import check
 from tests.command_line.test_sweep import python
 
 
-def test_every_variant_reads_85_percent_of_the_digits(tmp_path: Path) -> None:
+def test_every_variant_reads_90_percent_of_the_digits(tmp_path: Path) -> None:
+    """Rounding cannot decide it: ten seeds of each, by five ways of rounding, reached 97.7 % at least (docs/recipe.md)."""
     done = python("train.py", "-cn", "demo", "seed=0", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 settings, 5 runs, 0 finished already" in done.stdout
-    assert "5 jobs: 5 finished (6 were asked for, but some are the same)" in done.stdout
+    assert "4 settings, 4 runs, 0 finished already" in done.stdout
+    assert "4 jobs: 4 finished" in done.stdout
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
     accuracies = {result["variant"]: result["best"]["val/acc"] for result in results}
-    assert sorted(accuracies) == ["cnn", "crnn-bilstm-1x16", "crnn-lstm-1x16", "ecrnn-bilstm-1x16", "ecrnn-lstm-1x16"]
-    assert min(accuracies.values()) > 0.85, accuracies
+    assert sorted(accuracies) == ["cnn", "crnn-bilstm-1x32", "ecnn", "ecrnn-bilstm-1x32"]
+    assert min(accuracies.values()) > 0.90, accuracies
+
+
+def test_all_variants_of_the_demo_have_one_recipe(composed: Callable[..., DictConfig]) -> None:
+    words = ("data=digits", "rnn=bilstm", "nodes=32")
+    identities = [check(composed(*words, f"model={m}", name="demo")).identity for m in ("cnn", "ecnn", "crnn", "ecrnn")]
+    for identity in identities:
+        assert {**identity, "model": None} == {**identities[0], "model": None}
+        assert identity["model"]["channels"] == [32, 64, 128]
+    assert identities[0]["scheduler"] == {
+        "_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
+        "_partial_": True,
+        "T_max": 20,
+    }

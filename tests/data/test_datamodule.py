@@ -168,6 +168,26 @@ def test_digits() -> None:
     assert np.bincount(data.test_labels).min() > 15
 
 
+@pytest.mark.parametrize("size", [8, 16, 64])
+def test_digits_of_another_size_are_the_same_digits(size: int) -> None:
+    pytest.importorskip("sklearn")
+    usual, data = digits.load(), digits.load(size)
+    for part in ("train", "test"):
+        images = getattr(data, f"{part}_images")
+        assert images.shape[1:] == (3, size, size)
+        scans = getattr(usual, f"{part}_images")[:, :, ::4, ::4]
+        times = size // 8
+        np.testing.assert_array_equal(images, scans.repeat(times, axis=2).repeat(times, axis=3))
+        np.testing.assert_array_equal(getattr(data, f"{part}_labels"), getattr(usual, f"{part}_labels"))
+    assert data.sha256 != usual.sha256  # another identity
+
+
+@pytest.mark.parametrize("size", [0, 12, 264, 16.0, "16", True])
+def test_digits_of_an_odd_size_are_refused(size: Any) -> None:
+    with pytest.raises(DataError, match=r"data\.dataset\.size must be a multiple of 8 from 8 to 256, got "):
+        digits.load(size)
+
+
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'hybridnets\[demo\]'"):

@@ -2,11 +2,13 @@
 
 import builtins
 import copy
+import functools
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -14,10 +16,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import hybridnets.models
 import hybridnets.rnn
-from hybridnets.models import CNN
+from hybridnets.models import CNN, CRNN
 from hybridnets.models.stages import Features
 from hybridnets.rnn import LSTM, settle
 
@@ -150,11 +153,14 @@ def test_a_network_computes_the_same_by_either_and_its_state_is_torchs() -> None
     mine = CNN((3, 33, 32), 10)
     theirs, exact = copy.deepcopy(mine), copy.deepcopy(mine).double()
     theirs.cnn.backend = exact.cnn.backend = "torch"
+    assert mine.cnn.fast("cpu")  # probed before its calls are counted
     for training in (False, True):
         mine, theirs, exact = (model.train(training) for model in (mine, theirs, exact))
-        found = mine(x)
-        other = theirs(x)
-        assert not (training and torch.equal(found, other))  # sums differ in their last bits, or it was not there
+        with mock.patch.object(hybridnets.models.pooled, "pooled", wraps=pooled) as operation:
+            found = mine(x)
+            assert operation.call_count == 4  # blocks
+            torch.testing.assert_close(theirs(x), found, rtol=1e-2, atol=1e-2)  # torch's own statistics are less exact
+            assert operation.call_count == 4
         torch.testing.assert_close(found.double(), exact(x.double()), rtol=1e-4, atol=1e-4)
         assert torch.equal(mine.cnn(x), mine.cnn.flat(mine.cnn.maps(x)))
     assert list(mine.state_dict()) == list(theirs.state_dict())
@@ -261,3 +267,31 @@ def test_the_first_call_may_want_no_gradients() -> None:
         hybridnets.rnn._load.cache_clear()
         with context():
             Features((3, 4, 4), (4,), "relu", 0.9)(torch.randn(2, 3, 4, 4))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:DeprecationWarning")
+def test_a_first_call_that_is_exported_computes_by_torch_and_the_next_by_the_operation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a network with blocks and a recurrent layer, both by kernels of their own."""
+    torch.manual_seed(0)
+    model = CRNN((3, 32, 32), 10, functools.partial(LSTM), hidden_size=3, channels=(4, 4)).eval()
+    exact = copy.deepcopy(model).double()
+    for layer in (exact.cnn, exact.rnn):
+        layer.backend = "torch"
+    x = torch.randn(2, 3, 32, 32)
+    hybridnets.rnn._load.cache_clear()
+    with caplog.at_level(logging.WARNING, "hybridnets"), torch.no_grad():
+        program = torch.export.export(model, (torch.zeros_like(x),)).module()
+        assert seen(model.cnn, x)
+        for found in (program(x), model(x)):
+            torch.testing.assert_close(found.double(), exact(x.double()), rtol=1e-4, atol=1e-4)
+    assert not caplog.messages
+
+
+def test_no_state_of_the_first_caller_decides_what_is_found_out() -> None:
+    for context in (lambda: torch.device("meta"), FakeTensorMode, lambda: torch.autocast("cpu", torch.bfloat16)):
+        hybridnets.rnn._load.cache_clear()
+        features = Features((3, 4, 4), (4,), "relu", 0.9)
+        with context():
+            assert features.fast("cpu") is hybridnets.models.pooled

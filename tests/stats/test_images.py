@@ -127,9 +127,9 @@ def test_the_bootstrap_repeats_itself_and_names_are_only_names() -> None:
 
 def test_ten_seeds_of_25000_images_take_a_moment() -> None:
     seed, image, d = rows(10, 25_000)
-    start = time.perf_counter()
+    start = time.process_time()  # what other processes take of the machine is not in it
     found = bootstrap(seed, image, d)
-    assert time.perf_counter() - start < 0.5  # .03 s on an idle machine
+    assert time.process_time() - start < 5  # .03 s; image by image it would be minutes
     assert found.interval is not None
 
 
