@@ -141,7 +141,8 @@ def test_plans_that_cannot_be_followed_are_refused(tmp_path: Path, x: str, sente
 def test_a_dry_run_says_what_would_be_added(tmp_path: Path) -> None:
     code, output = made(tmp_path).run("x=b,d", WITH_PLAN, "hydra.launcher.jobs=4", "hydra.launcher.dry_run=true")
     assert code == 0, output
-    assert output.splitlines() == [
+    # On a busy machine a line says first how far composing is.
+    assert [line for line in output.splitlines() if not line.startswith("composing settings")] == [
         "4 jobs: 4 would run, 0 there already (2 added: needed by others)",
         "  job a: would run  (added: needed by job b and 1 more)",
         "  job b: would run after job a",

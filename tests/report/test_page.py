@@ -145,7 +145,7 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
         rows.writerow(["variant", "seed", "score"])
         for n, variant in enumerate(("plain", HOSTILE, "third", "lost")):
             for seed in range(3):
-                rows.writerow([variant, seed, "" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
+                rows.writerow([variant, seed, "inf" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
     report = analyse(read_scores(path), HOSTILE, "command", Asked(primary=("third", "plain"), margin=0.1))
     (tmp_path / "page.html").write_text(told(report), encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
