@@ -36,7 +36,8 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     loader = {key: value for key, value in plain["data"].items() if key not in ("name", *DATA_SOURCE)}
-    settings = {key: value for key, value in plain["trainer"].items() if value is not None}
+    # max_steps is kept by a callback of ours.
+    settings = {key: value for key, value in plain["trainer"].items() if value is not None and key != "max_steps"}
     # A sweep's jobs have no terminal. Where bars are asked for, or asked not to be, Lightning decides.
     shows_bars = "enable_progress_bar" in settings or sys.stdout.isatty()
     settings.setdefault("enable_progress_bar", sys.stdout.isatty())

@@ -125,6 +125,7 @@ def check(cfg: DictConfig) -> Run:
     for key in map(str, cfg):
         if key not in Config.__dataclass_fields__:
             raise ConfigError(f"{key} must be a key of the configuration, which it is not (--help lists the knobs)")
+    flags.check_environment()
     model = OmegaConf.select(cfg, "model")
     on_backbone = RULES_ON_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}
     for key, (rule, legal) in {**RULES, **on_backbone}.items():
@@ -132,6 +133,7 @@ def check(cfg: DictConfig) -> Run:
         node = OmegaConf.select(cfg, above) if above else cfg
         if isinstance(node, DictConfig) and last in node and not _holds(legal, value := node[last]):
             raise ConfigError(f"{key} must be {rule}, got {_shown(value)}")
+    flags.check_together(cfg.trainer)
     for key in NEEDED:
         above, _, last = key.rpartition(".")
         if last not in (OmegaConf.select(cfg, above) if above else cfg):

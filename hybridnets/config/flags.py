@@ -122,6 +122,38 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
+def check_environment() -> None:
+    """Refuses flags that Lightning would take from the environment wherever the configuration gives none.
+
+    Raises:
+        ValueError: With a sentence that names the variable.
+    """
+    for name in sorted(os.environ):
+        if name.startswith("PL_TRAINER_"):
+            flag = name.removeprefix("PL_TRAINER_").lower()
+            raise ValueError(
+                f"{name} must not be set, as the configuration alone says how a run is trained, got {os.environ[name]}: unset "
+                f"it, and give trainer.{flag}={os.environ[name]}"
+            )
+
+
+def check_together(trainer: Mapping[str, Any]) -> None:
+    """Refuses flags that contradict each other.
+
+    Args:
+        trainer: The flags, by Lightning's names.
+
+    Raises:
+        ValueError: With a sentence that names both.
+    """
+    steps = trainer.get("max_steps")
+    for key in ("min_epochs", "min_steps"):
+        if trainer.get(key) and steps not in (None, -1):
+            raise ValueError(
+                f"trainer.{key} must be null where trainer.max_steps ends the run, got {trainer[key]} and {steps}"
+            )
+
+
 def identity(trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that determine a run's result, those that mean the same in one form; what null means is left out.
 

@@ -1,5 +1,10 @@
 """Whether the accuracy recorded for an epoch and the one that its published weights give are of the same weights."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 # Of two evaluations of the same weights on the same images, on other processors or in bfloat16, rounding decides which of two
 # nearly equal probabilities is the larger: for a few images in ten thousand.
 MOVED = 0.002
@@ -14,6 +19,16 @@ def same_weights(recorded: float, predicted: float, images: int) -> bool:
         images: How many images each was measured on.
     """
     return abs(recorded - predicted) * images <= max(1, MOVED * images) + 1e-3  # float32's rounding of a share
+
+
+def same_classes(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two evaluations of the same images differ by no more classes than rounding moves.
+
+    Args:
+        one: Predicted classes, (N,).
+        other: Likewise, of the same images.
+    """
+    return int(np.sum(one != other)) <= max(1, MOVED * len(one))
 
 
 def is_comparable(trainer: dict[str, object]) -> bool:

@@ -75,7 +75,10 @@ def assemble(run: Run, build: Build) -> Parts:
     admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
     record = Record(run)
     trainer = build.trainer(
-        callbacks=[MonitoredMetrics(callbacks), *callbacks, Reseed(seeds["order"]), Finite(), StopAtMaxSteps(), record],
+        callbacks=[
+            *(Reseed(seeds["order"]), MonitoredMetrics(callbacks), *callbacks),
+            *(Finite(), StopAtMaxSteps(run.identity["trainer"].get("max_steps", -1)), record),
+        ],
         plugins=[DurableCheckpointIO(run)],
         default_root_dir=run.folder,
     )
@@ -85,6 +88,7 @@ def assemble(run: Run, build: Build) -> Parts:
             f"the run, got {trainer.num_devices} times {trainer.num_nodes}"
         )
     check_batches(trainer, data)
+    trainer.precision_plugin.convert_module(model)  # before weights are restored, which would be rounded otherwise
     asked = run.identity["trainer"].get("sync_batchnorm")
     synchronized = synchronizes(asked, trainer.world_size, trainer.strategy.root_device.type)
     if synchronized and not asked:  # Lightning sees to what it was asked for

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import random
 import signal
 import threading
 import time
@@ -26,7 +27,9 @@ ADVICE = "the training diverged; a smaller optimizer.lr or trainer.gradient_clip
 
 
 class Reseed(Callback):
-    """Seeds torch anew at each epoch's start, so that dropout is a function of seed and epoch and no random state is saved.
+    """Seeds anew at each epoch's start, so that dropout is a function of seed and epoch and no random state is saved.
+
+    numpy and Python are seeded too, for callbacks and models of the user's that draw by them; it comes before any of these.
 
     Args:
         seed: The run's order seed.
@@ -38,7 +41,10 @@ class Reseed(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Seeds by order seed, epoch and rank."""
         key = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
-        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+        seed = int(key.generate_state(1, np.uint64)[0])
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
 
 
 class Finite(Callback):
@@ -75,11 +81,21 @@ class Finite(Callback):
 
 
 class StopAtMaxSteps(Callback):
-    """Has the epoch that trainer.max_steps cuts short measured on val, as Lightning measures one that is asked to stop."""
+    """Ends a training after trainer.max_steps, in the place of Lightning.
+
+    Lightning measures an epoch on val that is asked to stop, but not one that its own max_steps cuts short; and it cannot go
+    on after an epoch where it was given max_steps: it takes the next epoch for one that had begun (2.6).
+
+    Args:
+        max_steps: Steps of the optimiser; -1 for no limit.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Asks, once the last step is done."""
-        if 0 < trainer.max_steps <= trainer.global_step:
+        if 0 < self.max_steps <= trainer.global_step:
             trainer.should_stop = True
 
 
@@ -197,7 +213,7 @@ class Record(Checkpoint):
 def _is_last(trainer: pl.Trainer) -> bool:
     """Whether the training ends with the epoch that has just been trained: the limits, in Lightning's order."""
     epochs, steps = trainer.current_epoch + 1, trainer.global_step
-    if epochs >= (trainer.max_epochs or math.inf) or 0 < trainer.max_steps <= steps:
+    if epochs >= (trainer.max_epochs or math.inf):
         return True
     return trainer.should_stop and epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
 

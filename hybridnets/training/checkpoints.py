@@ -171,6 +171,8 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
         for path in [run.best_checkpoint, *paths] if first else []:
             _set_aside(path, "the best weights are lost, and the run begins anew")
         return None
+    if not paths and first and run.history():
+        log.warning("%s has metrics of earlier epochs but no checkpoint to go on from: the run begins anew", run.folder)
     for path in paths:
         try:
             return Resumable(path, load(path)["callbacks"][key])

@@ -15,14 +15,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from hybridnets import signals
 from hybridnets.models.summary import table
 from hybridnets.rnn import settle
-from hybridnets.runs.accuracy import is_comparable, same_weights
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
-from hybridnets.runs.store import Attempt, Run, StoppedError, WrongWeightsError
+from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, Parts, assemble
-from hybridnets.training.callbacks import Record
 from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
+from hybridnets.training.published import check_published
 
 log = logging.getLogger("hybridnets")
 
@@ -77,18 +76,17 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             except SIGTERMException:
                 raise StoppedError("ended by SIGTERM: the same command goes on after the last epoch") from None
 
-        if not record.history:
+        if not record.ended:
             raise ValueError(
-                "the run must train an epoch, and ended before its first: a callback or a flag of the trainer stopped it"
+                f"the run must end by its own limits or by early stopping, and ended after {len(record.history)} epochs: leave "
+                "out the callback that stops it or changes its limits"
             )
         weights = load(run.best_checkpoint)["state_dict"]
         model.load_state_dict(weights)
         predictions = predict(trainer, model, data)
         measured = {f"{part}/acc": accuracy(found) for part, found in predictions.items()}
         if attempt:
-            _check_published(
-                run, record, weights_digest(weights), measured["val/acc"], len(predictions["val"]["index"])
-            )
+            check_published(run, record, trainer, model, data, predictions)
         best, last = {**record.best, **measured}, record.history[-1]
         result = {
             "monitor": model.monitor,
@@ -112,34 +110,6 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
         )
         return attempt.finish(result)
-
-
-def _check_published(run: Run, record: Record, weights: str, accuracy: float, images: int) -> None:
-    """Refuses to publish the value of one epoch with the weights of another.
-
-    Args:
-        run: The run.
-        record: What it measured.
-        weights: SHA-256 of the weights in best.ckpt.
-        accuracy: What they reach on val.
-        images: How many images val has.
-
-    Raises:
-        WrongWeightsError: If best.ckpt is not what the best epoch was measured with.
-    """
-    epoch, recorded = record.best["epoch"], record.best.get("val/acc")
-    what = ""
-    if record.best_weights and weights != record.best_weights:
-        what = "holds other weights than those that were measured"
-    elif (
-        recorded is not None and is_comparable(run.identity["trainer"]) and not same_weights(recorded, accuracy, images)
-    ):
-        what = f"reaches val/acc {accuracy:.4f}, and {recorded:.4f} was measured"
-    if what:
-        raise WrongWeightsError(
-            f"{run.best_checkpoint} must be the weights of epoch {epoch}, and {what}: something else wrote or changed them; "
-            f"remove the folder {run.folder}, and callbacks that change weights, to train the run again"
-        )
 
 
 def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:

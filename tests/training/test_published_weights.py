@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from hybridnets.models import CNN
 from hybridnets.report import results
 from hybridnets.report.verify import recomputed
 from hybridnets.runs.accuracy import same_weights
@@ -57,6 +59,7 @@ REFUSED = {
     "trainer.limit_val_batches=0.1": "trainer.limit_val_batches must leave at least one of 5 batches, got 0.1",
     "trainer.limit_test_batches=3": "trainer.limit_test_batches must be null: all test images are predicted",
     "trainer.max_time=00:00:00:00": "trainer.max_time must be null, or a duration above zero such as 00:12:00:00",
+    "trainer={max_steps:40,min_epochs:2}": "trainer.min_epochs must be null where trainer.max_steps ends the run",
     "trainer.max_steps=0": "trainer.max_steps must be null, -1 or a whole number of at least 1",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches must be null or a whole number of at least 1",
     "trainer.barebones=true": "trainer.barebones must be null or false",
@@ -180,6 +183,133 @@ def test_a_resumed_run_keeps_its_average_and_that_it_was_to_stop(
     assert command(*words).code == 0
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
+
+
+class DrawsAtRandom(pl.Callback):
+    """As augmentations written by hand do: by torch at an epoch's start, by numpy and Python at each step."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.brightness = float(torch.rand(()))
+
+    def on_train_batch_start(self, *step: Any) -> None:
+        _, _, batch, _ = step
+        batch[0].add_(self.brightness + np.random.rand() + random.random())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.max_steps=80"],
+        ["trainer.max_steps=1000", "callbacks.early_stopping=null", "scheduler=null"],
+        ["trainer.precision=64"],
+        [f"+callbacks.draws._target_={__name__}.DrawsAtRandom"],
+    ],
+    ids=" ".join,
+)
+def test_a_resumed_run_is_the_same(
+    command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    words = [*WORDS, "trainer.max_epochs=3", f"+callbacks.dies._target_={__name__}.Dies", *words]
+    assert command(*words, "out=alone").code == 0
+    alone = only_run(tmp_path / "alone")
+    monkeypatch.setenv("DIES", "1")
+    with pytest.raises(KeyError):
+        command(*words)
+    monkeypatch.delenv("DIES")
+    said = command(*words)
+    assert said.code == 0, said.err
+    folder = only_run(tmp_path / "runs")
+    for name in ("result.json", "metrics.csv", "predictions.npz"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
+    if "trainer.max_steps=80" in words:  # 33 + 33 + 14
+        assert len((folder / "metrics.csv").read_text().splitlines()) == 1 + 3
+
+
+class Gains(CNN):
+    """With a state of its own outside of its parameters and buffers."""
+
+    gain = 1.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.gain += 0.05 * self.training
+        return super().forward(images * self.gain)
+
+
+class Unnoticed(CNN):
+    """With a buffer that no checkpoint keeps."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register_buffer("noise", torch.rand(3, 32, 32), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images + 3 * self.noise)
+
+
+class ChangesAtTest(pl.Callback):
+    def on_predict_batch_start(self, *step: Any) -> None:
+        _, pl_module, _, _, dataloader_idx = step
+        if dataloader_idx == 1:
+            for parameter in pl_module.parameters():
+                parameter.data.mul_(-1)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        f"model._target_={__name__}.Gains",
+        f"model._target_={__name__}.Unnoticed",
+        f"+callbacks.a._target_={__name__}.ChangesAtTest",
+    ],
+)
+def test_what_a_loaded_model_does_not_predict_is_not_published(
+    command: Callable[..., Said], tmp_path: Path, word: str
+) -> None:
+    said = command(*WORDS, word, "trainer.limit_train_batches=12")
+    assert said.code == 2
+    assert "best.ckpt must be the weights of epoch" in said.err
+    assert "a model that is loaded from it predicts another class for" in said.err
+    assert not (only_run(tmp_path / "runs") / "result.json").exists()
+
+
+def test_a_part_of_val_is_compared_with_itself(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*WORDS, "trainer.limit_val_batches=2").code == 0
+    folder = only_run(tmp_path / "runs")
+    (folder / "result.json").unlink()
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["callbacks"]["Record"]["best"]["val/acc"] += 0.05
+    torch.save(checkpoint, last)
+    said = command(*WORDS, "trainer.limit_val_batches=2")
+    assert said.code == 2
+    assert " was measured; remove " in said.err
+
+
+def test_lightnings_variables_of_the_environment_are_refused(
+    command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PL_TRAINER_FAST_DEV_RUN", "1")
+    said = command(*WORDS)
+    assert said.code == 2
+    assert said.err == (
+        "train.py: PL_TRAINER_FAST_DEV_RUN must not be set, as the configuration alone says how a run is trained, got 1: unset "
+        "it, and give trainer.fast_dev_run=1\n"
+    )
+
+
+def test_a_run_that_lost_its_checkpoints_says_that_it_begins_anew(
+    command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*WORDS, f"+callbacks.dies._target_={__name__}.Dies")
+    monkeypatch.setenv("DIES", "1")
+    with pytest.raises(KeyError):
+        command(*words)
+    monkeypatch.delenv("DIES")
+    (only_run(tmp_path / "runs") / "checkpoints" / "last.ckpt").unlink()
+    said = command(*words)
+    assert said.code == 0
+    log = (only_run(tmp_path / "runs") / "log.txt").read_text()
+    assert "has metrics of earlier epochs but no checkpoint to go on from: the run begins anew" in log
 
 
 def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[..., Said], tmp_path: Path) -> None:

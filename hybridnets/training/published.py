@@ -1,0 +1,118 @@
+"""That a result is published with the weights that it was measured with, before it is written."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from hybridnets.models import Classifier
+from hybridnets.rnn import settle
+from hybridnets.runs.accuracy import same_classes, same_weights
+from hybridnets.runs.store import Run, WrongWeightsError
+from hybridnets.training.callbacks import Record
+from hybridnets.training.checkpoints import load, weights_digest
+from hybridnets.training.predictions import Predictions
+
+AGAIN = 1000  # images of each part that a freshly loaded model predicts
+
+
+def check_published(
+    run: Run, record: Record, trainer: pl.Trainer, model: Classifier, data: Any, predictions: dict[str, Predictions]
+) -> None:
+    """Refuses to publish a value with other weights than those that it was measured with.
+
+    Args:
+        run: The run.
+        record: What was measured while it trained.
+        trainer: Its trainer.
+        model: Its model, with the weights of best.ckpt, which made the predictions.
+        data: Its data module.
+        predictions: By part, val and test.
+
+    Raises:
+        WrongWeightsError: If best.ckpt is not what the best epoch was measured with, or if a model that is loaded from it
+            does not predict what is published.
+    """
+    checkpoint = load(run.best_checkpoint)
+    what = _recorded(record, checkpoint["state_dict"], _measured(trainer, data, predictions["val"]))
+    what = what or _data(checkpoint, data)
+    if not what:
+        fresh = _loaded(run, model, trainer)
+        for (part, published), loader in zip(predictions.items(), data.predict_dataloader(), strict=True):
+            if not what and fresh is not None:
+                what = _again(part, fresh, trainer, data, loader, published)
+    if what:
+        raise WrongWeightsError(
+            f"{run.best_checkpoint} must be the weights of epoch {record.best['epoch']} and of what is published, and {what}; "
+            f"remove {run.folder} to train the run again, without the callback or the model's hidden state that changes this"
+        )
+
+
+def _recorded(record: Record, weights: dict[str, Any], accuracy: tuple[float, int]) -> str:
+    recorded, (reached, images) = record.best.get("val/acc"), accuracy
+    if record.best_weights and weights_digest(weights) != record.best_weights:
+        return "holds other weights than those that were measured"
+    if recorded is not None and images and not same_weights(recorded, reached, images):
+        return f"reaches val/acc {reached:.4f} where {recorded:.4f} was measured"
+    return ""
+
+
+def _measured(trainer: pl.Trainer, data: Any, val: Predictions) -> tuple[float, int]:
+    """The accuracy of the predictions for those images of val that every epoch is measured on, and how many these are."""
+    limit, loader = trainer.limit_val_batches, data.val_dataloader()
+    batches = limit if isinstance(limit, int) else int(limit * len(loader))
+    right = val["class"] == val["label"]
+    if batches >= len(loader):
+        return float(right.mean()), len(right)
+    if trainer.world_size > 1:  # the others' shares of these batches are theirs
+        return 0.0, 0
+    images = np.concatenate([index.numpy() for _, (_, _, index) in zip(range(batches), loader, strict=False)])
+    return float(right[np.isin(val["index"], images)].mean()), len(images)
+
+
+def _data(checkpoint: dict[str, Any], data: Any) -> str:
+    """What the checkpoint says of the data, which whoever loads it standardises images by."""
+    kept, own = checkpoint.get(type(data).__qualname__, {}), data.state_dict()
+    same = kept.keys() == own.keys() and all(
+        torch.equal(kept[key], own[key]) if isinstance(own[key], torch.Tensor) else kept[key] == own[key] for key in own
+    )
+    return "" if same else "holds another mean, deviation or classes than the run's data"
+
+
+def _loaded(run: Run, model: Classifier, trainer: pl.Trainer) -> Classifier | None:
+    """The model as anybody loads it from best.ckpt; None of one that does not keep how it is built."""
+    if not model.hparams:
+        return None
+    try:
+        fresh = type(model).load_from_checkpoint(run.best_checkpoint, map_location=model.device, weights_only=True)
+    except Exception as error:  # torch raises nearly anything
+        raise WrongWeightsError(
+            f"{run.best_checkpoint} must be what the model can be loaded from again, and is not ({type(error).__name__}): the "
+            f"model needs self.save_hyperparameters() and the same parameters and buffers from its beginning to its end"
+        ) from error
+    settle(fresh, model.device.type, settle(model, model.device.type, None))
+    trainer.precision_plugin.convert_module(fresh)
+    return fresh.eval()
+
+
+@torch.no_grad()
+def _again(part: str, fresh: Classifier, trainer: pl.Trainer, data: Any, loader: Any, published: Predictions) -> str:
+    """Has the loaded model predict the first images of a part, and compares that with what is published."""
+    predicted: list[NDArray[Any]] = []
+    index: list[NDArray[Any]] = []
+    for batch in loader:
+        images, _, places = data.on_after_batch_transfer([entry.to(fresh.device) for entry in batch], 0)
+        with trainer.precision_plugin.forward_context():
+            predicted.append(fresh.probabilities(images).argmax(1).cpu().numpy())
+        index.append(places.cpu().numpy())
+        if sum(map(len, index)) >= AGAIN:
+            break
+    places, classes = np.concatenate(index), np.concatenate(predicted)
+    place = {int(image): row for row, image in enumerate(published["index"])}
+    expected = published["class"][[place[int(image)] for image in places]]
+    if same_classes(classes, expected):
+        return ""
+    other = int((classes != expected).sum())
+    return f"a model that is loaded from it predicts another class for {other} of {len(classes)} images of {part}"
