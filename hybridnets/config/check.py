@@ -1,7 +1,6 @@
 """From a configuration to the run that it asks for: rules, identity, and the run that it stands on."""
 
 import functools
-import hashlib
 import json
 import re
 import shlex
@@ -26,7 +25,7 @@ from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
 from hybridnets.runs import Run
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import read_json
+from hybridnets.runs.files import read_json, sha256
 from hybridnets.runs.identity import Identity, identity
 from hybridnets.runs.store import SCHEMA, DivergedError
 from hybridnets.runs.store import reason as reason_of
@@ -354,8 +353,7 @@ def _file_hash(key: str, path: str) -> str:
 
 @functools.cache  # for all runs of a sweep: half a gigabyte takes a second
 def _hash(path: str, *_: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(Path(path))
 
 
 def _class_of(model: DictConfig) -> str:

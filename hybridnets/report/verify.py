@@ -3,12 +3,14 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hybridnets.report.results import Finished, Found
 from hybridnets.runs.accuracy import is_comparable, same_weights
+from hybridnets.runs.files import read_json, sha256
+from hybridnets.runs.store import BEST_SHA256
 
 SAME = 1e-9  # between two ways to one number
 
@@ -40,8 +42,10 @@ def recomputed(found: Found) -> tuple[Found, list[str]]:
                 )
         said += _last(run)
         said += _best(run)
+        said += _weights(run)
         code = run.code and replace(run.code, before={**run.code.before, **before})
         runs.append(replace(run, scores={**run.scores, **scores}, code=code))
+    said += _labels(found.runs)
     return replace(found, runs=tuple(runs)), said
 
 
@@ -53,7 +57,12 @@ def _last(run: Finished) -> Iterator[str]:
 
 def _best(run: Finished) -> Iterator[str]:
     """The reported epoch's accuracy on val as it was measured then, against that of the weights that are published for it."""
-    if run.best_epoch not in run.curves.get("epoch", ()) or "val/acc" not in run.curves or "val" not in run.outcomes:
+    if not run.outcomes or "val" not in run.outcomes or "val/acc" not in run.curves:
+        if run.outcomes and not run.curves:
+            yield f"{run.folder} has no metrics.csv: what was measured at the reported epoch cannot be verified"
+        return
+    if run.best_epoch not in run.curves.get("epoch", ()):
+        yield f"{run.folder}: metrics.csv has no epoch {run.best_epoch}, which the result reports"
         return
     recorded = run.curves["val/acc"][run.curves["epoch"].index(run.best_epoch)]
     predicted = run.outcomes["val"]
@@ -62,6 +71,32 @@ def _best(run: Finished) -> Iterator[str]:
             f"{run.folder}: predictions give val/acc {predicted.accuracy:.6f}, and metrics.csv has {recorded:.6f} for the "
             f"reported epoch {run.best_epoch}: the published weights are not that epoch's"
         )
+
+
+def _weights(run: Finished) -> Iterator[str]:
+    """The file of the published weights against what it was when the result was written, where both are known."""
+    path = run.folder / "checkpoints" / "best.ckpt"
+    try:
+        noted = read_json(run.folder / "provenance.json")[BEST_SHA256]
+        same = not path.exists() or sha256(path) == noted
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a run of an earlier version, or one whose provenance is told to be broken elsewhere
+    if not same:
+        yield f"{path} is another file than when the result was written: the published weights were replaced"
+
+
+def _labels(runs: Iterable[Finished]) -> Iterator[str]:
+    """The classes of the same images in runs on the same data, which are no matter of training."""
+    known: dict[tuple[str, str], dict[int, int]] = {}
+    for run in runs:
+        for part, outcomes in run.outcomes.items():
+            pool = "test" if part == "test" else "train"
+            images = (run.identity.get("data") or {}).get("sha256", run.data)  # of scores nothing but a name is known
+            labels = known.setdefault((str(images), pool), {})
+            own = dict(zip(outcomes.index.tolist(), outcomes.label.tolist(), strict=True))
+            if other := sum(labels.get(image, label) != label for image, label in own.items()):
+                yield f"{run.folder}: {other} of {len(own)} images of {part} have another label than in the runs before it"
+            labels |= {image: label for image, label in own.items() if image not in labels}
 
 
 def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:

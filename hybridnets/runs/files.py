@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, also after a crash."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -48,6 +49,12 @@ def make_folder(path: Path) -> None:
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         where = error.filename or path
         raise ValueError(f"out must be a folder that can be made, and {where} cannot be ({error.strerror})") from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:

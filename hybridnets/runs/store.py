@@ -13,9 +13,11 @@ from typing import Any, Literal
 from hybridnets import signals
 from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import make_folder, read_json, replacing, write_json, write_text
+from hybridnets.runs.files import make_folder, read_json, replacing, sha256, write_json, write_text
 
 SCHEMA = 1  # of result.json; raised when its readers must change
+
+BEST_SHA256 = "best_checkpoint_sha256"  # in provenance.json
 
 State = Literal["finished", "running", "failed", "pending"]
 
@@ -199,6 +201,10 @@ class Attempt:
             **({"backbone": _reference(below)} if (below := ids.backbone(self.run.identity)) else {}),
             "identity": self.run.identity,
         }
+        # That these are the weights which were measured can then be verified without torch.
+        if self.run.best_checkpoint.exists():
+            self.provenance[BEST_SHA256] = sha256(self.run.best_checkpoint)
+            self.run.write_json(self.path, self.provenance)
         self.run.write_json(self.run.folder / "result.json", whole)
         return whole
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,8 @@ class Gains(CNN):
 class Unnoticed(CNN):
     """With a buffer that no checkpoint keeps."""
 
+    noise: torch.Tensor
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.register_buffer("noise", torch.rand(3, 32, 32), persistent=False)
@@ -336,6 +339,30 @@ def test_verify_finds_a_value_that_its_weights_do_not_have(command: Callable[...
     (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
     sentences = recomputed(results.read([tmp_path / "runs"]))[1]
     assert any(sentence.endswith("the published weights are not that epoch's") for sentence in sentences)
+    rows[best["epoch"]]["epoch"] = "77"
+    (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
+    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    assert any(sentence.endswith(f"no epoch {best['epoch']}, which the result reports") for sentence in sentences)
+    (folder / "metrics.csv").unlink()
+    shutil.copy(folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt")
+    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    assert any("has no metrics.csv" in sentence for sentence in sentences)
+    assert any(sentence.endswith("the published weights were replaced") for sentence in sentences)
+
+
+def test_verify_compares_labels_between_runs(command: Callable[..., Said], tmp_path: Path) -> None:
+    for seed in (0, 1):
+        assert command(*WORDS, f"seed={seed}", "trainer.limit_train_batches=2").code == 0
+    folder = sorted(tmp_path.glob("runs/*/*/seed=1-*"))[0]
+    with np.load(folder / "predictions.npz") as stored:
+        arrays = dict(stored)
+    arrays["test_label"] = arrays["test_class"]  # as if everything had been right
+    np.savez(folder / "predictions.npz", **arrays)
+    result = json.loads((folder / "result.json").read_text())
+    result["best"]["test/acc"] = 1.0
+    (folder / "result.json").write_text(json.dumps(result))
+    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    assert any("of 297 images of test have another label than in the runs before it" in said for said in sentences)
 
 
 @pytest.mark.parametrize(
