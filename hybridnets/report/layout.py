@@ -9,8 +9,13 @@ from hybridnets.report.sheet import Line, Sheet
 NEEDED = ("variant", "seed", "score")
 BY_SEED = ("split", "n_train", "n_val")  # what a wide table's row may say of all its variants
 OPTIONAL = (*BY_SEED, "predictions", "seconds", "parameters")
-STATES = ("status", "state")  # columns that may say how a training ended, in a word
-FLAGS = ("failed", "diverged", "crashed")  # or by yes and no
+STATES = (  # columns that say how a training ended, in a word
+    *("status", "state", "run_status", "run_state", "job_status", "job_state", "trial_status", "trial_state"),
+)
+FLAGS = (  # columns that say nothing, or no, of a training that did not fail
+    *("failed", "diverged", "crashed", "failure", "failure_reason", "exception", "error_message", "oom", "timed_out"),
+    *("exit_code", "exitcode"),
+)
 KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
 DATA = {
@@ -59,7 +64,7 @@ def entries(sheet: Sheet) -> Entries:
     Raises:
         ValueError: If its columns do not tell variant, seed and score.
     """
-    header = [name.casefold() if name.casefold() in KNOWN else name for name in sheet.header]
+    header = [plain if (plain := _plain(name)) in KNOWN else name for name in sheet.header]
     named = [name for name in header if name]
     if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
         raise ValueError(f"must have each column once, got {', '.join(twice)} twice")
@@ -167,6 +172,11 @@ def _holds_numbers(rows: Sequence[Line], column: int) -> bool:
     """
     cells = [line.cells[column] for line in rows if not cell.missing(line.cells[column])]
     return sum(cell.is_number(text) or cell.failed(text) for text in cells) * 2 >= len(cells)
+
+
+def _plain(name: str) -> str:
+    """A column's name in one way of writing it: `Job State` and `job-state` are `job_state`."""
+    return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _is_known(name: str) -> bool:

@@ -74,6 +74,8 @@ def read(path: Path) -> Found:
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
     notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
+    if unusual := settings.unusual_flag(entries, columns.states):
+        notes.append(f"all that {unusual[0]} says besides no as a failure ({unusual[1]})")
     if columns.unused:
         notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
     if repeated:
@@ -152,7 +154,7 @@ def _runs(
         known |= {name: value for name in (*columns.settings, *columns.parting) if (value := entry.values[name])}
     for entry in entries:
         try:
-            run = _run(path, entry, settings.state(entry, columns.states), axes[entry.values["variant"]], mark, reader)
+            run = _run(path, entry, _state(entry, columns.states), axes[entry.values["variant"]], mark, reader)
         except RowError as error:
             left.add(entry.line, str(error), error.kind)
             continue
@@ -164,6 +166,19 @@ def _runs(
         else:
             left.add(entry.line, f"{run.name} has seed {run.seed} twice; the first counts", TWICE)
     return lines, repeated
+
+
+def _state(entry: Entry, states: Sequence[str]) -> str:
+    """How a training ended, where the table says it.
+
+    Raises:
+        RowError: If it says it in a word that nobody knows.
+    """
+    try:
+        return settings.state(entry, states)
+    except ValueError as error:
+        rule, _, got = str(error).rpartition(", got ")
+        raise RowError(str(error), f"{rule.split()[0]} {got}, which does not say how the training ended") from None
 
 
 def _absent(runs: Iterable[Finished]) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def columns(found: Sequence[Entry]) -> Columns:
     names = dict.fromkeys(name for entry in found for name in entry.values)
     others = [name for name in names if name not in (*NEEDED, *OPTIONAL)]
     values = {name: _Values(name, found) for name in others}
-    states = [name for name in others if _is_state(values[name])]
+    states = [name for name in others if name in (*STATES, *FLAGS)]
     data = [name for name in others if name.casefold() in DATA and len(values[name].all) > 1]
     varying = [name for name in others if name not in (*states, *data) and values[name].varies]
     parting = _parting(found, sorted(varying, key=lambda name: len(values[name].all)), data, values)
@@ -51,9 +51,30 @@ def state(entry: Entry, states: Sequence[str]) -> str:
     Args:
         entry: The training.
         states: The columns.
+
+    Raises:
+        ValueError: If a cell holds another word, so that nobody knows how the training ended.
     """
-    said = {_meaning(name, entry.values[name]) for name in states}
+    said = {_meaning(name, entry.values[name]): name for name in reversed(states)}
+    if "?" in said and "failed" not in said:
+        raise ValueError(
+            f"{said['?']} must say how the training ended (finished, failed or running, or as SLURM, Optuna, MLflow, W&B and "
+            f"Ray say it), got {entry.values[said['?']]}"
+        )
     return next((word for word in ("failed", "unfinished") if word in said), "")
+
+
+def unusual_flag(found: Sequence[Entry], states: Sequence[str]) -> tuple[str, str] | None:
+    """The first word besides yes and no by which a column such as `failed` says that a training failed; with the column.
+
+    Args:
+        found: The trainings.
+        states: The columns that say how a training ended.
+    """
+    cells = ((name, entry.values[name]) for name in states if name in FLAGS for entry in found)
+    return next(
+        ((name, text) for name, text in cells if cell.flag(text) == "failed" and text.casefold() not in cell.YES), None
+    )
 
 
 @dataclass(frozen=True)
@@ -104,11 +125,6 @@ def _parting(
         else:
             chosen.pop()
     return chosen
-
-
-def _is_state(values: _Values) -> bool:
-    name = values.name
-    return name in (*STATES, *FLAGS) and bool(values.all) and all(_meaning(name, value) != "?" for value in values.all)
 
 
 def _meaning(name: str, value: str) -> str:

@@ -1,0 +1,120 @@
+"""What a table of scores may say that must not pass for a verdict: failures, comments, and things that do not compare."""
+
+from pathlib import Path
+
+import pytest
+
+from hybridnets.report import Found, Report, ReportError, analyse
+from hybridnets.report.cell import flag, state
+from hybridnets.report.scores import read
+from hybridnets.report.text import told
+
+LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
+VERDICT = "So B is better than A."
+
+
+def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> Found:
+    path = folder / "scores.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return read(path)
+
+
+def report(of: Found) -> Report:
+    return analyse(of, "title", "command")
+
+
+def text(of: Found) -> str:
+    return " ".join(told(report(of)).split())
+
+
+def with_cells(*cells: str) -> list[str]:
+    """The rows with one cell more each."""
+    return [f"{line},{cell}" for line, cell in zip(LONG, cells, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        *(
+            (word, "failed")
+            for word in ("FAILED", "FAILED (OOM)", "FAIL", "ERROR", "ERROR!", "OUT_OF_MEMORY", "OUT_OF_ME+")
+        ),
+        *(
+            (word, "failed")
+            for word in ("CANCELLED by 1001", "CANCELLED+", "canceled", "TIMEOUT", "timed-out", "NODE_FAIL")
+        ),
+        *((word, "failed") for word in ("KILLED", "crashed", "CUDA OOM", "Diverged", "TrialState.FAIL", "error: NaN")),
+        *(
+            (word, "unfinished")
+            for word in ("PRUNED", "SCHEDULED", "RUNNING", "pending", "QUEUED", "TrialState.RUNNING")
+        ),
+        *(
+            (word, "finished")
+            for word in ("COMPLETED", "FINISHED", "TERMINATED", "SUCCESS", "ok", "Done", "TrialState.COMPLETE")
+        ),
+        *((word, "") for word in ("", "-", "NA")),
+        *(
+            (word, "?")
+            for word in ("early-stopped", "completed with errors", "COMPLETED 3/10", "no error", "0", "failing")
+        ),
+    ],
+)
+def test_a_word_says_how_a_training_ended(word: str, meaning: str) -> None:
+    assert state(word) == meaning
+
+
+@pytest.mark.parametrize("word", ["yes", "1", "12", "CUDA OOM", "2026-01-02", "epoch 7"])
+def test_whatever_is_no_plain_no_is_a_failure(word: str) -> None:
+    assert flag(word) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "trouble"),
+    [
+        ("state", ("COMPLETED",) * 4 + ("OUT_OF_MEMORY", "FAILED"), "2 failed"),
+        ("State", ("TERMINATED",) * 5 + ("ERROR",), "1 failed"),
+        ("Job State", ("COMPLETED",) * 5 + ("CANCELLED by 1001",), "1 failed"),
+        ("status", ("",) * 3 + ("ERROR!",) * 1 + ("ok",) * 2, "1 failed"),
+        ("failed", ("",) * 5 + ("CUDA OOM",), "1 failed"),
+        ("crashed", ("",) * 5 + ("2026-01-02 12:00",), "1 failed"),
+        ("diverged", ("no",) * 5 + ("12",), "1 failed"),
+        ("exit_code", ("0:0",) * 5 + ("137:0",), "1 failed"),
+    ],
+)
+def test_a_failure_is_no_success_in_whatever_word(
+    column: str, cells: tuple[str, ...], trouble: str, tmp_path: Path
+) -> None:
+    of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
+    (part,) = report(of).parts
+    assert [variant.trouble for variant in part.section.variants] == ["", trouble]
+    assert part.comparisons[0].no_star == trouble
+    assert all(variant.axes == {} for variant in part.section.variants)
+    assert VERDICT not in text(of)
+
+
+def test_words_besides_no_in_a_column_of_failures_are_told(tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*[""] * 5, "CUDA OOM"), header="variant,seed,score,failed")
+    assert of.head == ("How the file was read: all that failed says besides no as a failure (CUDA OOM).",)
+    of = found(tmp_path, *with_cells(*["0"] * 5, "True"), header="variant,seed,score,failed")
+    assert of.head == ()
+
+
+@pytest.mark.parametrize("word", ["PRUNED", "SCHEDULED"])
+def test_a_training_that_did_not_finish_is_missing(word: str, tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*["FINISHED"] * 5, word), header="variant,seed,score,status")
+    assert [(run.name, run.seed) for run in of.missing] == [("B", "2")]
+    assert of.head[0].startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
+    assert VERDICT not in text(of)
+
+
+def test_an_unknown_word_of_state_is_said_first_and_nothing_is_concluded(tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*["COMPLETED"] * 4, "early-stopped", "FAILED"), header="variant,seed,score,state")
+    assert of.head == (
+        "1 of 6 rows is left out, so nothing is concluded from the rest: state early-stopped, which does not say how the "
+        "training ended (1).",
+    )
+    assert "line 6: state must say how the training ended (finished, failed or running, " in of.problems[0]
+    assert report(of).parts[0].section.variants[1].trouble == "1 failed"
+    assert VERDICT not in text(of)
+    with pytest.raises(ReportError, match=r"state must say how the training ended .* got Ohio"):
+        found(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")
