@@ -118,3 +118,60 @@ def test_an_unknown_word_of_state_is_said_first_and_nothing_is_concluded(tmp_pat
     assert VERDICT not in text(of)
     with pytest.raises(ReportError, match=r"state must say how the training ended .* got Ohio"):
         found(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")
+
+
+HASHED = ("#1,0,.70", "#1,1,.72", "#1,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")
+
+
+def test_a_variant_may_begin_with_a_hash(tmp_path: Path) -> None:
+    of = found(tmp_path, *HASHED, "C,0,.5", "C,1,.6", "C,2,.5")
+    assert {run.name for run in of.runs} == {"#1", "B", "C"}
+    assert of.head == (
+        "How the file was read: 3 lines that begin with # and have the header's number of cells as rows.",
+    )
+    of = found(tmp_path, *(line.replace("#1", '"#1 base"') for line in HASHED))
+    assert {run.name for run in of.runs} == {"#1 base", "B"}
+    noted = [f"{line},{'' if line[0] == '#' else 'x'}" for line in HASHED]
+    assert len(found(tmp_path, *noted, header="variant,seed,score,note").runs) == 6
+
+
+def test_a_row_of_a_variant_that_begins_with_a_hash_is_no_comment(tmp_path: Path) -> None:
+    of = found(tmp_path, *HASHED[:2], "#1,2,0,71", *HASHED[3:])
+    assert of.partial == "1 of 6 rows is left out"
+    of = found(tmp_path, *HASHED[:2], "#1,2", *HASHED[3:])
+    assert [(run.name, run.seed) for run in of.missing] == [("#1", "2")]
+
+
+def test_comments_are_counted_wherever_they_stand(tmp_path: Path) -> None:
+    of = found(
+        tmp_path, *LONG[:3], "# half,,", "# and, besides", *LONG[3:], "# end", header="# a, b, c\nvariant,seed,score"
+    )
+    assert of.head == ("How the file was read: 4 lines that begin with # are skipped.",)
+    assert len(of.runs) == 6
+    assert VERDICT in text(of)
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "names"),
+    [
+        ("#variant,seed,score", LONG, {"A", "B"}),
+        ("# Variant,Seed,Score", HASHED, {"#1", "B"}),
+        ("# mine\n# variant;seed;score", tuple(line.replace(",", ";") for line in HASHED), {"#1", "B"}),
+        ("#,variant,seed,score", tuple(f"{n},{line}" for n, line in enumerate(LONG)), {"A", "B"}),
+        ("#seed,A,B", ("0,.70,.812", "1,.72,.838", "2,.71,.819"), {"A", "B"}),
+        ("#variant,seed,score", tuple(f"#{line}" for line in LONG), {"#A", "#B"}),
+    ],
+)
+def test_a_header_may_begin_with_a_hash(header: str, lines: tuple[str, ...], names: set[str], tmp_path: Path) -> None:
+    of = found(tmp_path, *lines, header=header)
+    assert {run.name for run in of.runs} == names
+    assert len(of.runs) == 6
+    assert "a header that begins with #" in of.head[0]
+    assert of.partial == ""
+
+
+def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ReportError, match=r"line 1: a line that begins with # is a comment .* got #A, B, .* remove the #"
+    ):
+        found(tmp_path, ".7,.8", ".6,.9", header="#A,B")
