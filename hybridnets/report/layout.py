@@ -19,8 +19,44 @@ FLAGS = (  # columns that say nothing, or no, of a training that did not fail
 KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
 DATA = {
-    *("dataset", "data_set", "data set", "benchmark", "corpus", "domain"),
-    *("env", "env_id", "environment", "task", "game"),
+    *(
+        "data",
+        "dataset",
+        "datasets",
+        "data_set",
+        "data_sets",
+        "dataset_name",
+        "benchmark",
+        "benchmarks",
+        "corpus",
+        "corpora",
+    ),
+    *(
+        "domain",
+        "domains",
+        "env",
+        "envs",
+        "env_id",
+        "env_name",
+        "environment",
+        "environments",
+        "task",
+        "tasks",
+        "task_name",
+    ),
+    *("game", "games", "metric", "metrics", "metric_name", "measure", "score_name", "score_type"),
+    *(
+        "phase",
+        "stage",
+        "part",
+        "partition",
+        "subset",
+        "split_name",
+        "split_type",
+        "data_split",
+        "eval_split",
+        "eval_set",
+    ),
 }
 # Columns of numbers that are no variants, in a table that could be taken for a wide one.
 MEASURES = {
@@ -28,7 +64,10 @@ MEASURES = {
     *("loss", "error", "mse", "rmse", "mae", "perplexity", "time", "seconds", "lr", "n", "size"),
     *("epoch", "step", "iteration", "fold", "run", "trial", "index", "id"),
 }
-PARTS = ("train", "val", "valid", "validation", "test")
+PARTS = {
+    *("train", "training", "val", "valid", "validation", "dev", "development", "test", "testing", "eval", "evaluation"),
+    *("holdout", "heldout"),
+}
 SHOWN = 3  # names that a sentence lists
 
 
@@ -113,7 +152,7 @@ def _by_variant(header: list[str], rows: Sequence[Line]) -> Entries | None:
         )
     others = [n for n in kept if n not in (seeds, *variants)]
     allowed = {*BY_SEED, *DATA} if seeds is not None else set()
-    if any(header[n].casefold() not in allowed for n in others):
+    if any(_plain(header[n]) not in allowed for n in others):
         return None
     read = [
         _entry(
@@ -174,13 +213,32 @@ def _holds_numbers(rows: Sequence[Line], column: int) -> bool:
     return sum(cell.is_number(text) or cell.failed(text) for text in cells) * 2 >= len(cells)
 
 
+def is_data(name: str) -> bool:
+    """Whether a column says on what data, on which part of it or by what metric a score was measured, by its name.
+
+    Args:
+        name: The column's name.
+    """
+    return _plain(name) in DATA
+
+
+def is_part(text: str) -> bool:
+    """Whether a cell names a part of a data set, as `test` and `val set` do, and not one split of many.
+
+    Args:
+        text: The cell.
+    """
+    words = [word for word in _plain(text).split("_") if word not in ("set", "split")]
+    return bool(words) and all(word in PARTS for word in words)
+
+
 def _plain(name: str) -> str:
     """A column's name in one way of writing it: `Job State` and `job-state` are `job_state`."""
     return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _is_known(name: str) -> bool:
-    return name in KNOWN or name.casefold() in DATA
+    return name in KNOWN or is_data(name)
 
 
 def _is_measure(name: str) -> bool:

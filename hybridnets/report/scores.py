@@ -63,6 +63,8 @@ def read(path: Path) -> Found:
     columns = settings.columns(found.entries)
     entries = _of_one_setting(found.entries, columns, left)
     mark = cell.decimal_mark(entry.values["score"] for entry in entries)
+    if columns.split_is_part:
+        entries = [replace(entry, values={**entry.values, "split": ""}) for entry in entries]
     lines, repeated = _runs(path, entries, columns, mark, left)
     finished = [run for run in lines if run.scores]
     problems = [*_unused(path, found.entries, columns), *left.sentences(path)]
@@ -78,6 +80,8 @@ def read(path: Path) -> Found:
         notes.append(f"all that {unusual[0]} says besides no as a failure ({unusual[1]})")
     if columns.unused:
         notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
+    if any(run.ratio and not run.split for run in finished):
+        notes.append("n_train and n_val are not used, for no column split tells the splits apart")
     if repeated:
         repeats = part(repeated, total, found.unit, verb=("repeats another and is", "repeat others and are"))
         notes.append(f"{repeats} skipped")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hybridnets.report import cell
-from hybridnets.report.layout import DATA, FLAGS, NEEDED, OPTIONAL, STATES, Entry
+from hybridnets.report.layout import FLAGS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Columns:
 
     Attributes:
         states: Those that say how a training ended.
-        data: Those that name one of several data sets.
+        data: Those that name one of several data sets, parts of one, or metrics.
         parting: Those by which a variant has several trainings of one seed, so that it is several variants in truth.
         unused: Those that differ between the trainings of a variant and part nothing, such as a time or a loss.
         settings: All others: one value a variant, or none.
@@ -26,6 +26,11 @@ class Columns:
     unused: tuple[str, ...]
     settings: tuple[str, ...]
 
+    @property
+    def split_is_part(self) -> bool:
+        """Whether the column split names a part of the data, such as test, and tells no split from another."""
+        return "split" in (*self.data, *self.settings)
+
 
 def columns(found: Sequence[Entry]) -> Columns:
     """What the columns besides variant, seed and score are, by the values that they have.
@@ -34,10 +39,11 @@ def columns(found: Sequence[Entry]) -> Columns:
         found: The trainings.
     """
     names = dict.fromkeys(name for entry in found for name in entry.values)
-    others = [name for name in names if name not in (*NEEDED, *OPTIONAL)]
-    values = {name: _Values(name, found) for name in others}
+    values = {name: _Values(name, found) for name in names}
+    parts = "split" in names and bool(values["split"].all) and all(map(is_part, values["split"].all))
+    others = [name for name in names if name not in (*NEEDED, *OPTIONAL) or (parts and name == "split")]
     states = [name for name in others if name in (*STATES, *FLAGS)]
-    data = [name for name in others if name.casefold() in DATA and len(values[name].all) > 1]
+    data = [name for name in others if (name == "split" or is_data(name)) and len(values[name].all) > 1]
     varying = [name for name in others if name not in (*states, *data) and values[name].varies]
     parting = _parting(found, sorted(varying, key=lambda name: len(values[name].all)), data, values)
     unused = [name for name in varying if name not in parting]

@@ -6,6 +6,7 @@ import pytest
 
 from hybridnets.report import Found, Report, ReportError, analyse
 from hybridnets.report.cell import flag, state
+from hybridnets.report.evidence import ONE_SPLIT, UNKNOWN
 from hybridnets.report.scores import read
 from hybridnets.report.text import told
 
@@ -175,3 +176,54 @@ def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
         ReportError, match=r"line 1: a line that begins with # is a comment .* got #A, B, .* remove the #"
     ):
         found(tmp_path, ".7,.8", ".6,.9", header="#A,B")
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [
+        ("metric", "f1", "acc"),
+        ("Metric Name", "f1", "acc"),
+        ("phase", "val", "test"),
+        ("stage", "val", "test"),
+        ("subset", "train", "val"),
+        ("split_name", "test", "val"),
+        ("part", "test", "train"),
+        ("split", "val", "test"),
+        ("split", "Test set", "validation"),
+        ("Datasets", "cifar10", "cifar100"),
+        ("DATA-SET", "cifar10", "cifar100"),
+    ],
+)
+def test_what_does_not_compare_is_said_first_and_not_compared(
+    column: str, one: str, other: str, tmp_path: Path
+) -> None:
+    by_variant = with_cells(*[one] * 3, *[other] * 3)
+    by_seed = with_cells(*[one, one, other] * 2)
+    both = [f"{line},{cell}" for cell in (one, other) for line in LONG]
+    for rows, left, of in ((by_variant, 3, 6), (by_seed, 2, 6), (both, 6, 12)):
+        read = found(tmp_path, *rows, header=f"variant,seed,score,{column}")
+        assert read.head[0].startswith(
+            f"{left} of {of} rows are left out, so nothing is concluded from the rest: another "
+        )
+        assert f" than {one} ({left}); give each " in read.head[0]
+        assert VERDICT not in text(read)
+
+
+def test_a_split_called_test_is_no_split_of_many(tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*["test"] * 6), header="variant,seed,score,split")
+    (comparison,) = report(of).parts[0].comparisons
+    assert comparison.evidence("score").question == UNKNOWN
+    assert VERDICT in text(of)
+    of = found(tmp_path, *with_cells(*["a"] * 6), header="variant,seed,score,split")
+    assert report(of).parts[0].comparisons[0].evidence("score").question == ONE_SPLIT
+
+
+@pytest.mark.parametrize(("header", "more"), [("", ""), (",split", ",test")])
+def test_sizes_without_splits_are_said_to_be_unused(header: str, more: str, tmp_path: Path) -> None:
+    rows = [f"{line},350,150{more}" for line in LONG]
+    of = found(tmp_path, *rows, header=f"variant,seed,score,n_train,n_val{header}")
+    assert of.head == (
+        "How the file was read: n_train and n_val are not used, for no column split tells the splits apart.",
+    )
+    rows = [f"{line},350,150,s{line[2]}" for line in LONG]
+    assert found(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == ()
