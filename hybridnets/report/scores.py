@@ -15,6 +15,7 @@ from hybridnets.runs import identity as ids
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 LARGEST = 1e100  # whose square is a number still
+SMALLEST = 1e-10  # of a file's largest score: below, the tests would take its differences for rounding
 AGREES = 1e-3  # between a score as somebody rounded it and the accuracy of its predictions
 CLASSES = 1000  # that are worth a name each
 APART = 10  # how many times the largest share the least percentage is, at least, where shares stand beside percents
@@ -73,6 +74,7 @@ def read(path: Path) -> Found:
         why = visible("; ".join(problems) or none)
         raise ReportError(f"{path} must have a row that can be used, got none: {why}")
     _refuse_unlike_scales(path, lines)
+    _refuse_tiny(path, finished)
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
     notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
@@ -208,6 +210,19 @@ def _refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
         raise ReportError(
             f"{path} must have scores of one scale, got {' and '.join(told)}: write all as shares, or all as percents with a % "
             "sign; if they are neither, in a unit in which none is below 1"
+        )
+
+
+def _refuse_tiny(path: Path, runs: Sequence[Finished]) -> None:
+    """Refuses scores whose differences no test can tell from rounding.
+
+    Raises:
+        ReportError: If none is as large as `SMALLEST`, and not all are 0.
+    """
+    largest = max((abs(run.scores["score"]) for run in runs), default=0.0)
+    if 0 < largest < SMALLEST:
+        raise ReportError(
+            f"{path} must have a score of at least {SMALLEST:g} in size, got {largest:g} at most: write them in a smaller unit"
         )
 
 
