@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybridnets.report import cell, layout, settings
+from hybridnets.report import cell, doubtful, layout, settings
 from hybridnets.report.account import LeftOut, head, part
 from hybridnets.report.layout import Entry
 from hybridnets.report.predictions import Outcomes, Reader
@@ -15,10 +15,8 @@ from hybridnets.runs import identity as ids
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 LARGEST = 1e100  # whose square is a number still
-SMALLEST = 1e-10  # of a file's largest score: below, the tests would take its differences for rounding
 AGREES = 1e-3  # between a score as somebody rounded it and the accuracy of its predictions
 CLASSES = 1000  # that are worth a name each
-APART = 10  # how many times the largest share the least percentage is, at least, where shares stand beside percents
 TWICE = "the same variant and seed twice"
 
 
@@ -66,6 +64,7 @@ def read(path: Path) -> Found:
     mark = cell.decimal_mark(entry.values["score"] for entry in entries)
     if columns.split_is_part:
         entries = [replace(entry, values={**entry.values, "split": ""}) for entry in entries]
+    entries, unreadable = doubtful.without_unreadable(_of_whole_scores(entries, table, left))
     lines, repeated = _runs(path, entries, columns, mark, left)
     finished = [run for run in lines if run.scores]
     problems = [*_unused(path, found.entries, columns), *left.sentences(path)]
@@ -73,11 +72,12 @@ def read(path: Path) -> Found:
         none = f"none of {len(lines)} {found.unit}s has a score" if lines else "no row at all"
         why = visible("; ".join(problems) or none)
         raise ReportError(f"{path} must have a row that can be used, got none: {why}")
-    _refuse_unlike_scales(path, lines)
-    _refuse_tiny(path, finished)
+    doubtful.refuse_unlike_scales(path, lines)
+    doubtful.refuse_tiny(path, finished)
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
-    notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
+    notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark), *unreadable]
+    notes += doubtful.halves_told(entries, columns.unused if table.separator == "," else ())
     if unusual := settings.unusual_flag(entries, columns.states):
         notes.append(f"all that {unusual[0]} says besides no as a failure ({unusual[1]})")
     if columns.unused:
@@ -93,6 +93,7 @@ def read(path: Path) -> Found:
         (*problems, *said),
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{part(left.count, total, left.unit)} left out" if left.count else "",
+        predictions=any(entry.values.get("predictions") for entry in entries),
         head=head(left, len(lines) - len(finished), total, _absent(lines), notes),
     )
 
@@ -101,6 +102,20 @@ def _leave_out_long(table: Sheet, left: LeftOut) -> None:
     for line in table.long:
         why = "it has more cells than the header (a decimal comma needs quotes around its cell, or semicolons between cells)"
         left.add(line.number, why, "more cells than the header")
+
+
+def _of_whole_scores(entries: Sequence[Entry], table: Sheet, left: LeftOut) -> list[Entry]:
+    """The entries whose score is not the part of a number before its decimal comma."""
+    column = doubtful.beside_score(entries) if table.separator == "," else ""
+    kept = []
+    for entry in entries:
+        if number := doubtful.two_halves(entry, column):
+            why = f"score and {column} may be one number with a decimal comma, got {number}"
+            advice = f"put quotes around the number, or give the column {column} another name"
+            left.add(entry.line, f"{why}: {advice}", f"a score that may go on in {column}")
+        else:
+            kept.append(entry)
+    return kept
 
 
 def _of_one_setting(entries: Sequence[Entry], columns: settings.Columns, left: LeftOut) -> list[Entry]:
@@ -194,38 +209,6 @@ def _absent(runs: Iterable[Finished]) -> tuple[int, int]:
     return names * seeds - len(pairs), names * seeds
 
 
-def _refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
-    """Refuses shares beside percents, which no mean may mix: 0.71 and 72.5.
-
-    Raises:
-        ReportError: If the scores lie in two groups, up to 1 and far above it.
-    """
-    scores = [(run.scores["score"], line) for run, line in lines.items() if run.scores and not run.diverged]
-    shares = [each for each in scores if each[0] <= 1 and each[0]]
-    percents = [each for each in scores if each[0] > 1]
-    if not shares or not percents or min(shares)[0] < 0 or max(percents)[0] > 100:
-        return
-    if min(percents)[0] >= APART * max(shares)[0]:
-        told = [f"{group[0][0]:g} in line {group[0][1]} ({len(group):,} such)" for group in (shares, percents)]
-        raise ReportError(
-            f"{path} must have scores of one scale, got {' and '.join(told)}: write all as shares, or all as percents with a % "
-            "sign; if they are neither, in a unit in which none is below 1"
-        )
-
-
-def _refuse_tiny(path: Path, runs: Sequence[Finished]) -> None:
-    """Refuses scores whose differences no test can tell from rounding.
-
-    Raises:
-        ReportError: If none is as large as `SMALLEST`, and not all are 0.
-    """
-    largest = max((abs(run.scores["score"]) for run in runs), default=0.0)
-    if 0 < largest < SMALLEST:
-        raise ReportError(
-            f"{path} must have a score of at least {SMALLEST:g} in size, got {largest:g} at most: write them in a smaller unit"
-        )
-
-
 def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[str]]:
     """The runs with their scores as shares where predictions say so; without predictions that do not give the scores."""
     known = [run for run in runs if run.outcomes and not run.diverged]
@@ -301,6 +284,9 @@ def _number(values: Mapping[str, str], key: str, mark: str = ".") -> float:
     try:
         found = cell.number(values[key], mark)
     except ValueError as error:
+        if "which may be" in str(error):
+            why = f"{key} must be one number, {error}: write all numbers with the same decimal mark"
+            raise RowError(why, f"{key} may be two numbers") from None
         raise RowError(f"{rule}, {error}") from None
     if not abs(found) <= LARGEST:
         raise RowError(f"{rule}, got {values[key]}")

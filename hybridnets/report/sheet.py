@@ -41,12 +41,14 @@ class Sheet:
         rows: The rows, with as many cells as the header.
         long: The rows that have more cells than the header.
         notes: How it was read, in a few words each; empty for a CSV in UTF-8.
+        separator: What stands between two cells.
     """
 
     header: list[str]
     rows: list[Line]
     long: list[Line]
     notes: tuple[str, ...]
+    separator: str
 
 
 def sheet(raw: bytes) -> Sheet:
@@ -83,7 +85,7 @@ def sheet(raw: bytes) -> Sheet:
     if empty:
         rows = [Line(line.number, [text for n, text in enumerate(line.cells) if n not in empty]) for line in rows]
         header = [name for n, name in enumerate(header) if n not in empty]
-    return Sheet(header, rows, long, tuple(notes))
+    return Sheet(header, rows, long, tuple(notes), mark)
 
 
 def decoded(raw: bytes) -> tuple[str, str]:

@@ -16,17 +16,21 @@ SAME = 1e-9  # between two ways to one number
 def recomputed(found: Found) -> tuple[Found, list[str]]:
     """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
 
-    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv.
+    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. Of a file of scores that
+    names no predictions nothing can be computed again.
 
     Args:
         found: The runs as their results tell them.
     """
+    if not found.predictions:
+        return found, []
     said = list(found.problems)
     runs = []
     for run in found.runs:
         scores = {part: outcomes.accuracy for part, outcomes in run.outcomes.items()}
         if not scores:
-            said.append(f"{run.folder} has no predictions: nothing of it can be verified")
+            which = f": {run.name} with seed {run.seed}" if "model" not in run.identity else ""
+            said.append(f"{run.folder}{which} has no predictions: nothing of it can be verified")
         for part, accuracy in scores.items():
             if abs(accuracy - run.scores[part]) > SAME:
                 said.append(
@@ -64,12 +68,13 @@ def _best(run: Finished) -> Iterator[str]:
         )
 
 
-def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
+def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> Iterator[str]:
     """A sentence on every cell of the written tables that the recomputed ones do not have.
 
     Args:
         now: The tables computed again, by file name.
         folder: Where the written ones lie.
+        source: What they were computed from.
     """
     for name, text in now.items():
         path = folder / name
@@ -90,7 +95,7 @@ def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
             for column, got, want in zip(header, lines, wanted, strict=True):
                 if not _same(got, want):
                     where = f"{path}, line {number}, {column or 'first column'}"
-                    yield f"{where}: {got} is written, {want} follows from the predictions"
+                    yield f"{where}: {got} is written, {want} follows from the {source}"
 
 
 def _text(path: Path, text: str) -> Iterator[str]:
