@@ -16,7 +16,8 @@ FLAGS = (  # columns that say nothing, or no, of a training that did not fail
     *("failed", "diverged", "crashed", "failure", "failure_reason", "exception", "error_message", "oom", "timed_out"),
     *("exit_code", "exitcode"),
 )
-KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
+GOALS = ("success", "succeeded", "finished", "completed")  # columns that may say no of one that did not get there
+KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS, *GOALS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
 DATA = {
     *(

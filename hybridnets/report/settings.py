@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hybridnets.report import cell
-from hybridnets.report.layout import FLAGS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
+from hybridnets.report.layout import FLAGS, GOALS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def columns(found: Sequence[Entry]) -> Columns:
     values = {name: _Values(name, found) for name in names}
     parts = "split" in names and bool(values["split"].all) and all(map(is_part, values["split"].all))
     others = [name for name in names if name not in (*NEEDED, *OPTIONAL) or (parts and name == "split")]
-    states = [name for name in others if name in (*STATES, *FLAGS)]
-    data = [name for name in others if (name == "split" or is_data(name)) and len(values[name].all) > 1]
+    states = [name for name in others if name in (*STATES, *FLAGS) or (name in GOALS and _says_yes_or_no(values[name]))]
+    data = [name for name in others if (name == "split" or is_data(name)) and values[name].differ]
     varying = [name for name in others if name not in (*states, *data) and values[name].varies]
     parting = _parting(found, sorted(varying, key=lambda name: len(values[name].all)), data, values)
     unused = [name for name in varying if name not in parting]
@@ -104,6 +104,11 @@ class _Values:
         return {value for values in self.by_variant.values() for value in values}
 
     @property
+    def differ(self) -> bool:
+        """Whether the trainings do not all have one value, or none."""
+        return len({entry.values[self.name] for entry in self.found}) > 1
+
+    @property
     def varies(self) -> bool:
         """Whether some variant has several values."""
         return any(len(values) > 1 for values in self.by_variant.values())
@@ -133,5 +138,13 @@ def _parting(
     return chosen
 
 
+def _says_yes_or_no(values: _Values) -> bool:
+    """Whether a column such as `finished` holds nothing else: no date, and no share of successes."""
+    return bool(values.all) and all(_meaning(values.name, value) != "?" for value in values.all)
+
+
 def _meaning(name: str, value: str) -> str:
+    if name in GOALS:
+        no = "failed" if name.startswith("succe") else "unfinished"
+        return "finished" if value.casefold() in cell.YES else no if value.casefold() in cell.NO else cell.state(value)
     return cell.flag(value) if name in FLAGS else cell.state(value)

@@ -79,6 +79,8 @@ def test_whatever_is_no_plain_no_is_a_failure(word: str) -> None:
         ("failed", ("",) * 5 + ("CUDA OOM",), "1 failed"),
         ("crashed", ("",) * 5 + ("2026-01-02 12:00",), "1 failed"),
         ("diverged", ("no",) * 5 + ("12",), "1 failed"),
+        ("success", ("True",) * 5 + ("False",), "1 failed"),
+        ("Completed", ("1",) * 5 + ("OOM",), "1 failed"),
         ("exit_code", ("0:0",) * 5 + ("137:0",), "1 failed"),
     ],
 )
@@ -100,9 +102,12 @@ def test_words_besides_no_in_a_column_of_failures_are_told(tmp_path: Path) -> No
     assert of.head == ()
 
 
-@pytest.mark.parametrize("word", ["PRUNED", "SCHEDULED"])
-def test_a_training_that_did_not_finish_is_missing(word: str, tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*["FINISHED"] * 5, word), header="variant,seed,score,status")
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("status", ("FINISHED", "PRUNED")), ("status", ("FINISHED", "SCHEDULED")), ("finished", ("yes", "no"))],
+)
+def test_a_training_that_did_not_finish_is_missing(column: str, words: tuple[str, str], tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*[words[0]] * 5, words[1]), header=f"variant,seed,score,{column}")
     assert [(run.name, run.seed) for run in of.missing] == [("B", "2")]
     assert of.head[0].startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
     assert VERDICT not in text(of)
@@ -207,6 +212,26 @@ def test_what_does_not_compare_is_said_first_and_not_compared(
         )
         assert f" than {one} ({left}); give each " in read.head[0]
         assert VERDICT not in text(read)
+
+
+def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) -> None:
+    for column, cells in (
+        ("finished", [f"2026-01-0{n}" for n in range(1, 7)]),
+        ("success", ["0", ".9", ".8", ".7", "1", ".6"]),
+    ):
+        of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
+        assert of.head == (
+            f"How the file was read: not used, for they differ between the runs of a variant: {column}.",
+        )
+        assert VERDICT in text(of)
+
+
+def test_a_data_set_that_is_not_told_of_all_is_not_taken_for_one(tmp_path: Path) -> None:
+    of = found(tmp_path, *with_cells(*["f1"] * 3, *[""] * 3), header="variant,seed,score,metric")
+    assert of.head[0].startswith(
+        "3 of 6 rows are left out, so nothing is concluded from the rest: another metric than f1 (3)"
+    )
+    assert "B has metric nothing here, and only f1 is reported" in of.problems[0]
 
 
 def test_a_split_called_test_is_no_split_of_many(tmp_path: Path) -> None:
