@@ -47,7 +47,7 @@ def read(path: Path) -> Found:
         path: The table: cells separated by commas, semicolons or tabs.
 
     Raises:
-        ReportError: If it cannot be read, has no training that counts, or scores of unlike scale.
+        ReportError: If it cannot be read, has no training that counts, or scores of unlike scale or too small for any test.
     """
     try:
         table = sheet(path.read_bytes())
@@ -77,11 +77,7 @@ def read(path: Path) -> Found:
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
     notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark), *unreadable]
-    notes += doubtful.halves_told(entries, columns.unused if table.separator == "," else ())
-    if unusual := settings.unusual_flag(entries, columns.states):
-        notes.append(f"all that {unusual[0]} says besides no as a failure ({unusual[1]})")
-    if columns.unused:
-        notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
+    notes += _how_columns_were_read(entries, columns, table.separator)
     if any(run.ratio and not run.split for run in finished):
         notes.append("n_train and n_val are not used, for no column split tells the splits apart")
     if repeated:
@@ -93,7 +89,7 @@ def read(path: Path) -> Found:
         (*problems, *said),
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{part(left.count, total, left.unit)} left out" if left.count else "",
-        predictions=any(entry.values.get("predictions") for entry in entries),
+        predictions=not all(cell.missing(entry.values.get("predictions", "")) for entry in entries),
         head=head(left, len(lines) - len(finished), total, _absent(lines), notes),
     )
 
@@ -235,6 +231,16 @@ def _how_cells_were_read(entries: Sequence[Entry], mark: str) -> Iterator[str]:
             yield f"seeds by their number ({seed} as {cell.seed(seed)})"
         except ValueError:
             return
+
+
+def _how_columns_were_read(entries: Sequence[Entry], columns: settings.Columns, separator: str) -> Iterator[str]:
+    """Words on columns of which others might think otherwise."""
+    if separator == ",":
+        yield from doubtful.halves_told(entries, columns.unused)
+    if unusual := settings.unusual_flag(entries, columns.states):
+        yield f"all that {unusual[0]} says besides no as a failure ({unusual[1]})"
+    if columns.unused:
+        yield f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}"
 
 
 def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> Finished:
