@@ -214,6 +214,15 @@ def test_what_does_not_compare_is_said_first_and_not_compared(
         assert VERDICT not in text(read)
 
 
+def test_the_first_line_lists_some_of_many_unknown_words(tmp_path: Path) -> None:
+    rows = [*with_cells(*["ok"] * 6), *(f"C,{n},.5,word{n}" for n in range(20))]
+    head = found(tmp_path, *rows, header="variant,seed,score,status").head[0]
+    assert head.startswith(
+        "20 of 26 rows are left out, so nothing is concluded from the rest: status word0, which does not"
+    )
+    assert head.endswith("status word5, which does not say how the training ended (1), other (14).")
+
+
 def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) -> None:
     for column, cells in (
         ("finished", [f"2026-01-0{n}" for n in range(1, 7)]),
