@@ -83,9 +83,8 @@ def main(argv: list[str] | None = None) -> int:
             command = shlex.join(["python", "report.py", *(argv or sys.argv[1:])])
             report = analyse(_read(sources.paths), _title(arguments.paths), command, asked)
             report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
-            print(
-                told(report, grids=bool(asked.vary or "=" in (asked.baseline or ""))), flush=True
-            )  # pages take a while
+            labels = {variant.label for part in report.parts for variant in part.section.variants}
+            print(told(report, grids=bool(asked.vary) or asked.by_level(labels)), flush=True)  # pages take a while
             if not arguments.no_page:
                 _write(report, asked, _folder(arguments))
             sys.stdout.flush()  # here, where a full disk can still be told
@@ -106,6 +105,11 @@ def _read(paths: list[Path]) -> "Found":
         return scores.read(paths[0])
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
+    if other := next((path for path in paths if path.is_file()), None):
+        raise ReportError(
+            "FOLDER must be a folder of finished runs, an archive of them (.npz), or a file of scores "
+            f"({', '.join(scores.SUFFIXES)}), got {other}, which is a file of another kind: save a table as CSV, unpacked"
+        )
     return results.read(paths, progress=_progress)
 
 
@@ -237,7 +241,10 @@ def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
 
     found, said = recomputed(_read(sources.paths))
     to = _folder(arguments)
-    told = f"{len(found.runs)} runs verified from their predictions"
+    verified = sum(bool(run.outcomes) for run in found.runs)
+    told = f"{verified} run{'s' * (verified != 1)} verified from their predictions, and "
+    if not found.predictions:
+        told = f"{arguments.paths[0]} names no predictions, so its scores cannot be verified; "
     if (to / RECORD).is_file():
         try:
             record = json.loads((to / RECORD).read_text(encoding="utf-8"))
@@ -249,11 +256,14 @@ def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
                 f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"
             ) from None
         now = tables(analyse(found, "", "", asked))
-        said += cells(now, to / "tables")
+        said += cells(now, to / "tables", "predictions" if found.predictions else "scores")
         count = sum(name.endswith(".csv") for name in now)
-        told += f", and every cell of the {count} tables in {to / 'tables'}, in each format (not the page's)"
+        told += f"every cell of the {count} tables in {to / 'tables'}, in each format (not the page's)"
     else:
-        told += f"; there are no tables in {to} to verify"
+        told = f"{told.removesuffix(', and ').removesuffix('; ')}; there are no tables in {to} to verify"
+        if not found.predictions:
+            print(told)
+            return 1
     for sentence in said:
         print(f"- {sources.named(sentence)}")
     print(f"{told}: {f'{len(said)} do not agree' if said else 'all agree'}")

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+SHOWN = 6  # kinds that the first line lists
+
 
 class LeftOut:
     """The rows that are left out, by what is wrong with them.
@@ -49,9 +51,11 @@ class LeftOut:
         return told
 
     def kinds(self) -> str:
-        """Each kind in a few words with its count, and what to do."""
+        """Each kind in a few words with its count, the first of many, and what to do."""
         advice = [words for words in dict.fromkeys(self._advice.values()) if words]
-        return "; ".join([", ".join(f"{kind} ({count:,})" for kind, count in self._count.items()), *advice])
+        kinds = list(self._count.items())
+        shown = kinds if len(kinds) <= SHOWN + 1 else [*kinds[:SHOWN], ("other", sum(n for _, n in kinds[SHOWN:]))]
+        return "; ".join([", ".join(f"{kind} ({count:,})" for kind, count in shown), *advice])
 
 
 def part(count: int, total: int, unit: str, *, verb: tuple[str, str] = ("is", "are")) -> str:

@@ -1,7 +1,7 @@
 """The whole report as data: answers, tables, and what the figures are drawn from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class Asked:
     margin: float | None = None
     metric: str | None = None
 
+    def by_level(self, labels: Collection[str]) -> bool:
+        """Whether the baseline is a level of an axis: axis=level, unless that is some variant's label.
+
+        Args:
+            labels: The labels of all variants.
+        """
+        return "=" in (self.baseline or "") and self.baseline not in labels
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Asked":
         """From plain values by name: arguments, or what a report's record holds.
@@ -146,7 +154,10 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
     """
     manifests, problems = _manifests(found)
     split = sections(found, manifests)
-    level = asked.baseline.partition("=") if asked.baseline and "=" in asked.baseline else None
+    labels = sorted({variant.label for section in split for variant in section.variants})
+    level = asked.baseline.partition("=") if asked.by_level(labels) and asked.baseline else None
+    if level and "=" in " ".join(labels) and not any(level[0] in v.axes for section in split for v in section.variants):
+        level = None  # a label misspelt
     check_labels(split, None if level else asked.baseline, asked.compare)
     declared = []
     for each in manifests:
@@ -156,7 +167,6 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
             problems.append(f"{each.path}: {error}; its report section is left out")
     parts = tuple(_part(section, asked, (level[0], level[2]) if level else None, declared) for section in split)
     if asked.primary and not any(part.answers for part in parts):
-        labels = sorted({variant.label for section in split for variant in section.variants})
         raise ReportError(
             f"--primary must be two variants with a seed in common, of {', '.join(labels)}, got {' and '.join(asked.primary)}"
         )

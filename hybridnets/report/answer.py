@@ -45,9 +45,9 @@ def answer(comparison: Comparison, primary: Primary, section: Section, declared:
         section: The variants that they are among.
         declared: When it was declared.
     """
-    unit = unit_of(section)
     evidence = comparison.evidence(primary.metric)
     test = evidence.corrected if primary.test == "corrected" else evidence.plain
+    unit = unit_of(section).at(test.interval, evidence.differences.mean)
     about = NEW if primary.test == "corrected" else evidence.question or "over seeds of which some share a split"
     return Answer(
         comparison,
@@ -91,7 +91,7 @@ def _verdict(e: Evidence, primary: Primary, test: stats.Test, unit: Unit) -> str
         more = ": train more seeds" if len(e.pairs) == 1 else ""
         return f"That does not say which is better ({test.why}){more}."
     low, high = test.interval
-    margin = f"{unit.level(primary.margin)}{' ' + unit.differences if unit.scale == 100 else ''}"
+    margin = f"{unit.margin(primary.margin)}{' ' + unit.differences if unit.scale == 100 else ''}"
     if low > 0 or high < 0:
         better, worse, least = (variant, baseline, low) if low > 0 else (baseline, variant, -high)
         if not primary.margin:
@@ -114,7 +114,8 @@ def _needed(e: Evidence, primary: Primary, unit: Unit) -> str:
     ratio = e.ratio if primary.test == "corrected" else None
     plans = stats.plan(unit.scale * e.d, unit.scale * difference, ratio)
     plan = next(plan for plan in plans if plan.test == ("corrected t" if ratio else "paired t"))
-    what = f"a difference of {unit.level(difference)}{' ' + unit.differences if unit.scale == 100 else ''}"
+    shown = unit.margin(difference) if primary.margin else unit.level(difference)
+    what = f"a difference of {shown}{' ' + unit.differences if unit.scale == 100 else ''}"
     if plan.seeds is None:
         return f"; {what} cannot be settled by more seeds alone ({plan.why})"
     low, high = (f"{end:,}" if end is not None else "any number" for end in plan.interval)

@@ -7,9 +7,37 @@ from collections.abc import Iterable
 ABSENT = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "nat"])
 MISSING = ABSENT | {"-", "--", "\u2013", "\u2014", ".", "?", "none", "null", "missing"}
 FAILED = frozenset(["inf", "infinity", "failed", "fail", "failure", "diverged", "crashed", "error", "oom"])
-FINISHED = frozenset(["ok", "done", "finished", "complete", "completed", "success", "succeeded"])
-UNFINISHED = frozenset(["running", "pending", "queued", "killed", "cancelled", "canceled", "timeout", "preempted"])
-YES, NO = frozenset(["true", "yes", "1", "1.0", "t", "y"]), frozenset(["false", "no", "0", "0.0", "f", "n"])
+YES = frozenset(["true", "yes", "1", "1.0", "t", "y"])
+NO = frozenset(["false", "no", "0", "0.0", "0:0", "f", "n"])
+
+# How a training ended, in the words of people, Hydra, SLURM, Optuna, MLflow, W&B, Ray, ClearML and Kubernetes; in lower
+# case, with a space between words.
+FINISHED = frozenset(
+    ["ok", "done", "finished", "complete", "completed", "success", "succeeded", "successful", "terminated"]
+)
+# Other words may follow these, as in `CANCELLED by 1001`, `FAILED (OOM)` and sacct's `OUT_OF_ME+`.
+ENDED_BADLY = (
+    *(
+        "fail",
+        "failed",
+        "failure",
+        "error",
+        "errored",
+        "crash",
+        "crashed",
+        "diverged",
+        "aborted",
+        "exception",
+        "deadline",
+    ),
+    *("oom", "out of me", "out of mem", "out of memory", "cuda oom", "cuda out of memory", "node fail", "boot fail"),
+    *("killed", "cancelled", "canceled", "timeout", "timed out", "revoked", "nan loss"),
+)
+NOT_ENDED = (
+    *("running", "pending", "queued", "scheduled", "waiting", "created", "starting", "configuring", "completing"),
+    *("in progress", "unfinished", "incomplete", "paused", "suspended", "stopped", "interrupted", "requeued"),
+    *("preempted", "preempting", "pruned"),
+)
 
 PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 PARTS = re.compile(r"(.*?)(e[+-]?[0-9]+)?\s*(%?)", re.IGNORECASE | re.DOTALL)
@@ -30,7 +58,7 @@ def absent(text: str) -> bool:
 
 def failed(text: str) -> bool:
     """Whether a cell says in the place of a score that the training failed; an infinite score is such a word."""
-    return _word(text) in FAILED
+    return _word(text) in FAILED or state(text) == "failed"
 
 
 def decimal_mark(cells: Iterable[str]) -> str:
@@ -108,15 +136,26 @@ def state(text: str) -> str:
     Returns:
         failed, unfinished, finished; nothing where the cell says nothing, and a question mark where it is another word.
     """
-    word = _word(text)
-    known = {"": MISSING, "failed": FAILED, "unfinished": UNFINISHED, "finished": FINISHED}
-    return next((name for name, words in known.items() if word in words), "?")
+    if _word(text) in MISSING:
+        return ""
+    enumerated = re.sub(r"^\w+\.(?=\w)", "", text.strip())  # TrialState.COMPLETE
+    words = re.sub(r"[\W_]+", " ", enumerated).strip().casefold()
+    if words in FINISHED:  # and nothing more: `completed 3 of 10` is not finished
+        return "finished"
+    begins = f"{words} "
+    if begins.startswith(tuple(f"{word} " for word in ENDED_BADLY)):
+        return "failed"
+    return "unfinished" if begins.startswith(tuple(f"{word} " for word in NOT_ENDED)) else "?"
 
 
 def flag(text: str) -> str:
-    """What a cell of a column such as `failed` says of its training; as `state`."""
+    """What a cell of a column such as `failed` says of its training: whatever is not a plain no says that it failed.
+
+    Returns:
+        failed, finished, or nothing where the cell says nothing.
+    """
     word = _word(text)
-    return "failed" if word in YES else "finished" if word in NO else "" if word in MISSING else "?"
+    return "finished" if word in NO else "" if word in MISSING else "failed"
 
 
 def _word(text: str) -> str:

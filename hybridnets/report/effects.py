@@ -54,11 +54,12 @@ def effects(section: Section, metric: str, unit: Unit) -> Table | None:
     holm = adjusted([used for _, used in tested])
     lines = []
     for (group, words, n, plain, corrected, costs), (_, used), p in zip(rows, tested, holm, strict=True):
+        fine = unit.at(used.interval, plain.estimate)
         lines.append(
             row(
                 *(group, words, Cell(str(n), n)),
-                Cell(unit.difference(plain.estimate or 0.0), plain.estimate),
-                unit.interval(used.interval) if used.interval else f"n/a ({used.why})",
+                Cell(fine.difference(plain.estimate or 0.0), plain.estimate),
+                fine.interval(used.interval) if used.interval else f"n/a ({used.why})",
                 Cell(p_value(plain.p), plain.p) if plain.p is not None else f"n/a ({plain.why})",
                 Cell(p_value(corrected.p), corrected.p) if corrected and corrected.p is not None else "n/a",
                 Cell(p_value(p), p) if p is not None else "n/a",

@@ -184,7 +184,8 @@ def _published(published: Published, variant: Variant, unit: Unit) -> Cell:
 def _difference(evidence: Evidence, unit: Unit) -> Cell:
     n, asked = len(evidence.pairs), evidence.comparison.asked
     missing = f" ({n}/{asked} seeds)" if n < asked else ""
-    return Cell(unit.difference(float(evidence.d.mean())) + missing, float(evidence.d.mean()))
+    mean = float(evidence.d.mean())
+    return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
 
 
 def _stars(comparison: Comparison, test: stats.Test, p: float | None) -> Cell:

@@ -9,13 +9,55 @@ from hybridnets.report.sheet import Line, Sheet
 NEEDED = ("variant", "seed", "score")
 BY_SEED = ("split", "n_train", "n_val")  # what a wide table's row may say of all its variants
 OPTIONAL = (*BY_SEED, "predictions", "seconds", "parameters")
-STATES = ("status", "state")  # columns that may say how a training ended, in a word
-FLAGS = ("failed", "diverged", "crashed")  # or by yes and no
-KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS}
+STATES = (  # columns that say how a training ended, in a word
+    *("status", "state", "run_status", "run_state", "job_status", "job_state", "trial_status", "trial_state"),
+)
+FLAGS = (  # columns that say nothing, or no, of a training that did not fail
+    *("failed", "diverged", "crashed", "failure", "failure_reason", "exception", "error_message", "oom", "timed_out"),
+    *("exit_code", "exitcode"),
+)
+GOALS = ("success", "succeeded", "finished", "completed")  # columns that may say no of one that did not get there
+KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS, *GOALS}
 # Columns whose values no comparison may mix, also where each variant has one value only.
 DATA = {
-    *("dataset", "data_set", "data set", "benchmark", "corpus", "domain"),
-    *("env", "env_id", "environment", "task", "game"),
+    *(
+        "data",
+        "dataset",
+        "datasets",
+        "data_set",
+        "data_sets",
+        "dataset_name",
+        "benchmark",
+        "benchmarks",
+        "corpus",
+        "corpora",
+    ),
+    *(
+        "domain",
+        "domains",
+        "env",
+        "envs",
+        "env_id",
+        "env_name",
+        "environment",
+        "environments",
+        "task",
+        "tasks",
+        "task_name",
+    ),
+    *("game", "games", "metric", "metrics", "metric_name", "measure", "score_name", "score_type"),
+    *(
+        "phase",
+        "stage",
+        "part",
+        "partition",
+        "subset",
+        "split_name",
+        "split_type",
+        "data_split",
+        "eval_split",
+        "eval_set",
+    ),
 }
 # Columns of numbers that are no variants, in a table that could be taken for a wide one.
 MEASURES = {
@@ -23,7 +65,10 @@ MEASURES = {
     *("loss", "error", "mse", "rmse", "mae", "perplexity", "time", "seconds", "lr", "n", "size"),
     *("epoch", "step", "iteration", "fold", "run", "trial", "index", "id"),
 }
-PARTS = ("train", "val", "valid", "validation", "test")
+PARTS = {
+    *("train", "training", "val", "valid", "validation", "dev", "development", "test", "testing", "eval", "evaluation"),
+    *("holdout", "heldout"),
+}
 SHOWN = 3  # names that a sentence lists
 
 
@@ -59,7 +104,7 @@ def entries(sheet: Sheet) -> Entries:
     Raises:
         ValueError: If its columns do not tell variant, seed and score.
     """
-    header = [name.casefold() if name.casefold() in KNOWN else name for name in sheet.header]
+    header = [plain if (plain := _plain(name)) in KNOWN else name for name in sheet.header]
     named = [name for name in header if name]
     if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
         raise ValueError(f"must have each column once, got {', '.join(twice)} twice")
@@ -108,7 +153,7 @@ def _by_variant(header: list[str], rows: Sequence[Line]) -> Entries | None:
         )
     others = [n for n in kept if n not in (seeds, *variants)]
     allowed = {*BY_SEED, *DATA} if seeds is not None else set()
-    if any(header[n].casefold() not in allowed for n in others):
+    if any(_plain(header[n]) not in allowed for n in others):
         return None
     read = [
         _entry(
@@ -169,8 +214,32 @@ def _holds_numbers(rows: Sequence[Line], column: int) -> bool:
     return sum(cell.is_number(text) or cell.failed(text) for text in cells) * 2 >= len(cells)
 
 
+def is_data(name: str) -> bool:
+    """Whether a column says on what data, on which part of it or by what metric a score was measured, by its name.
+
+    Args:
+        name: The column's name.
+    """
+    return _plain(name) in DATA
+
+
+def is_part(text: str) -> bool:
+    """Whether a cell names a part of a data set, as `test` and `val set` do, and not one split of many.
+
+    Args:
+        text: The cell.
+    """
+    words = [word for word in _plain(text).split("_") if word not in ("set", "split")]
+    return bool(words) and all(word in PARTS for word in words)
+
+
+def _plain(name: str) -> str:
+    """A column's name in one way of writing it: `Job State` and `job-state` are `job_state`."""
+    return name.casefold().replace(" ", "_").replace("-", "_")
+
+
 def _is_known(name: str) -> bool:
-    return name in KNOWN or name.casefold() in DATA
+    return name in KNOWN or is_data(name)
 
 
 def _is_measure(name: str) -> bool:

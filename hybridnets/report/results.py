@@ -144,6 +144,7 @@ class Found:
         missing: The trainings that a file of scores names without a score; their folder is their line.
         partial: How many rows of a file of scores are left out, in words; empty where none is.
         head: What a report on a file of scores says first: what is left out or missing, and how the file was read.
+        predictions: Whether there may be predictions; False of a file of scores that names none.
     """
 
     folders: tuple[Path, ...]
@@ -152,6 +153,7 @@ class Found:
     missing: tuple[Finished, ...] = ()
     partial: str = ""
     head: tuple[str, ...] = ()
+    predictions: bool = True
 
 
 def read(folders: list[Path], progress: Progress = iter) -> Found:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybridnets.report import cell, layout, settings
+from hybridnets.report import cell, doubtful, layout, settings
 from hybridnets.report.account import LeftOut, head, part
 from hybridnets.report.layout import Entry
 from hybridnets.report.predictions import Outcomes, Reader
@@ -17,7 +17,6 @@ SUFFIXES = (".csv", ".tsv", ".txt")
 LARGEST = 1e100  # whose square is a number still
 AGREES = 1e-3  # between a score as somebody rounded it and the accuracy of its predictions
 CLASSES = 1000  # that are worth a name each
-APART = 10  # how many times the largest share the least percentage is, at least, where shares stand beside percents
 TWICE = "the same variant and seed twice"
 
 
@@ -48,7 +47,7 @@ def read(path: Path) -> Found:
         path: The table: cells separated by commas, semicolons or tabs.
 
     Raises:
-        ReportError: If it cannot be read, has no training that counts, or scores of unlike scale.
+        ReportError: If it cannot be read, has no training that counts, or scores of unlike scale or too small for any test.
     """
     try:
         table = sheet(path.read_bytes())
@@ -63,6 +62,9 @@ def read(path: Path) -> Found:
     columns = settings.columns(found.entries)
     entries = _of_one_setting(found.entries, columns, left)
     mark = cell.decimal_mark(entry.values["score"] for entry in entries)
+    if columns.split_is_part:
+        entries = [replace(entry, values={**entry.values, "split": ""}) for entry in entries]
+    entries, unreadable = doubtful.without_unreadable(_of_whole_scores(entries, table, left))
     lines, repeated = _runs(path, entries, columns, mark, left)
     finished = [run for run in lines if run.scores]
     problems = [*_unused(path, found.entries, columns), *left.sentences(path)]
@@ -70,12 +72,14 @@ def read(path: Path) -> Found:
         none = f"none of {len(lines)} {found.unit}s has a score" if lines else "no row at all"
         why = visible("; ".join(problems) or none)
         raise ReportError(f"{path} must have a row that can be used, got none: {why}")
-    _refuse_unlike_scales(path, lines)
+    doubtful.refuse_unlike_scales(path, lines)
+    doubtful.refuse_tiny(path, finished)
     finished, said = _agreeing(path, finished)
     total = len(found.entries) + len(table.long)
-    notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark)]
-    if columns.unused:
-        notes.append(f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}")
+    notes = [*table.notes, *found.notes, *_how_cells_were_read(entries, mark), *unreadable]
+    notes += _how_columns_were_read(entries, columns, table.separator)
+    if any(run.ratio and not run.split for run in finished):
+        notes.append("n_train and n_val are not used, for no column split tells the splits apart")
     if repeated:
         repeats = part(repeated, total, found.unit, verb=("repeats another and is", "repeat others and are"))
         notes.append(f"{repeats} skipped")
@@ -85,6 +89,7 @@ def read(path: Path) -> Found:
         (*problems, *said),
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{part(left.count, total, left.unit)} left out" if left.count else "",
+        predictions=not all(cell.missing(entry.values.get("predictions", "")) for entry in entries),
         head=head(left, len(lines) - len(finished), total, _absent(lines), notes),
     )
 
@@ -93,6 +98,20 @@ def _leave_out_long(table: Sheet, left: LeftOut) -> None:
     for line in table.long:
         why = "it has more cells than the header (a decimal comma needs quotes around its cell, or semicolons between cells)"
         left.add(line.number, why, "more cells than the header")
+
+
+def _of_whole_scores(entries: Sequence[Entry], table: Sheet, left: LeftOut) -> list[Entry]:
+    """The entries whose score is not the part of a number before its decimal comma."""
+    column = doubtful.beside_score(entries) if table.separator == "," else ""
+    kept = []
+    for entry in entries:
+        if number := doubtful.two_halves(entry, column):
+            why = f"score and {column} may be one number with a decimal comma, got {number}"
+            advice = f"put quotes around the number, or give the column {column} another name"
+            left.add(entry.line, f"{why}: {advice}", f"a score that may go on in {column}")
+        else:
+            kept.append(entry)
+    return kept
 
 
 def _of_one_setting(entries: Sequence[Entry], columns: settings.Columns, left: LeftOut) -> list[Entry]:
@@ -152,7 +171,7 @@ def _runs(
         known |= {name: value for name in (*columns.settings, *columns.parting) if (value := entry.values[name])}
     for entry in entries:
         try:
-            run = _run(path, entry, settings.state(entry, columns.states), axes[entry.values["variant"]], mark, reader)
+            run = _run(path, entry, _state(entry, columns.states), axes[entry.values["variant"]], mark, reader)
         except RowError as error:
             left.add(entry.line, str(error), error.kind)
             continue
@@ -166,30 +185,24 @@ def _runs(
     return lines, repeated
 
 
+def _state(entry: Entry, states: Sequence[str]) -> str:
+    """How a training ended, where the table says it.
+
+    Raises:
+        RowError: If it says it in a word that nobody knows.
+    """
+    try:
+        return settings.state(entry, states)
+    except ValueError as error:
+        rule, _, got = str(error).rpartition(", got ")
+        raise RowError(str(error), f"{rule.split()[0]} {got}, which does not say how the training ended") from None
+
+
 def _absent(runs: Iterable[Finished]) -> tuple[int, int]:
     """How many pairs of a variant and a seed the file has no row of, and how many such pairs there are."""
     pairs = {(run.name, run.seeds) for run in runs}
     names, seeds = (len(set(side)) for side in zip(*pairs, strict=True))
     return names * seeds - len(pairs), names * seeds
-
-
-def _refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
-    """Refuses shares beside percents, which no mean may mix: 0.71 and 72.5.
-
-    Raises:
-        ReportError: If the scores lie in two groups, up to 1 and far above it.
-    """
-    scores = [(run.scores["score"], line) for run, line in lines.items() if run.scores and not run.diverged]
-    shares = [each for each in scores if each[0] <= 1 and each[0]]
-    percents = [each for each in scores if each[0] > 1]
-    if not shares or not percents or min(shares)[0] < 0 or max(percents)[0] > 100:
-        return
-    if min(percents)[0] >= APART * max(shares)[0]:
-        told = [f"{group[0][0]:g} in line {group[0][1]} ({len(group):,} such)" for group in (shares, percents)]
-        raise ReportError(
-            f"{path} must have scores of one scale, got {' and '.join(told)}: write all as shares, or all as percents with a % "
-            "sign; if they are neither, in a unit in which none is below 1"
-        )
 
 
 def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[str]]:
@@ -218,6 +231,16 @@ def _how_cells_were_read(entries: Sequence[Entry], mark: str) -> Iterator[str]:
             yield f"seeds by their number ({seed} as {cell.seed(seed)})"
         except ValueError:
             return
+
+
+def _how_columns_were_read(entries: Sequence[Entry], columns: settings.Columns, separator: str) -> Iterator[str]:
+    """Words on columns of which others might think otherwise."""
+    if separator == ",":
+        yield from doubtful.halves_told(entries, columns.unused)
+    if unusual := settings.unusual_flag(entries, columns.states):
+        yield f"all that {unusual[0]} says besides no as a failure ({unusual[1]})"
+    if columns.unused:
+        yield f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}"
 
 
 def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> Finished:
@@ -267,6 +290,9 @@ def _number(values: Mapping[str, str], key: str, mark: str = ".") -> float:
     try:
         found = cell.number(values[key], mark)
     except ValueError as error:
+        if "which may be" in str(error):
+            why = f"{key} must be one number, {error}: write all numbers with the same decimal mark"
+            raise RowError(why, f"{key} may be two numbers") from None
         raise RowError(f"{rule}, {error}") from None
     if not abs(found) <= LARGEST:
         raise RowError(f"{rule}, got {values[key]}")

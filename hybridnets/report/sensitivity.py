@@ -30,8 +30,9 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str,
     about = e.question or "nothing: some seeds share a split"
 
     def one(name: str, what: str, test: stats.Test) -> tuple[Cell | str, ...]:
-        estimate = mean if test.estimate is None else Cell(unit.difference(test.estimate), test.estimate)
-        return name, what, estimate, unit.interval(test.interval), probability(e, test, test.p)
+        fine = unit.at(test.interval)
+        estimate = mean if test.estimate is None else Cell(fine.difference(test.estimate), test.estimate)
+        return name, what, estimate, fine.interval(test.interval), probability(e, test, test.p)
 
     yield one("paired t", about, e.plain)
     yield one("corrected resampled t", NEW, e.corrected)
@@ -84,7 +85,7 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[tuple
         said = f"n/a ({posterior.why})"
     else:
         said = Cell(f"{posterior.better:.2f} / {posterior.equivalent:.2f} / {posterior.worse:.2f}", posterior.better)
-    zone = f"better / within ±{unit.level(margin)} / worse"
+    zone = f"better / within ±{unit.margin(margin)} / worse"
     yield f"Bayesian t: P({zone})", NEW if e.ratio else about, said, unit.interval(posterior.interval), ""
 
 
@@ -97,10 +98,11 @@ def power(comparison: Comparison, margin: float, metrics: Sequence[str], unit: U
         found = abs(float(e.d.mean()))
         for difference, what in dict.fromkeys([(margin, "that matters"), (found, "found here")]):
             if difference > 0:
+                size = unit.margin(difference) if difference == margin else unit.level(difference)
                 for plan in stats.plan(unit.scale * e.d, unit.scale * difference, e.ratio):
                     rows.append(
                         row(
-                            *(metric, plan.test, f"{unit.level(difference)}, {what}"),
+                            *(metric, plan.test, f"{size}, {what}"),
                             Cell("n/a" if plan.seeds is None else f"{plan.seeds:,}", plan.seeds),
                             " to ".join("no number" if end is None else f"{end:,}" for end in plan.interval),
                             " ".join(filter(None, ["rough" if plan.rough else "", "see below" if plan.why else ""]))
@@ -108,7 +110,7 @@ def power(comparison: Comparison, margin: float, metrics: Sequence[str], unit: U
                         )
                     )
                     if plan.why:
-                        reasons[f"{plan.test}, {metric}, {unit.level(difference)}: {plan.why}."] = None
+                        reasons[f"{plan.test}, {metric}, {size}: {plan.why}."] = None
     caption = (
         f"Seeds that find a true difference of that size (in {unit.differences}) with a power of 80 % at p < .05, two-sided, "
         f"from the spread of {len(comparison.pairs)} pairs; the range is that of the spread's own 95 % interval. rough: under "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hybridnets.report import cell
-from hybridnets.report.layout import DATA, FLAGS, NEEDED, OPTIONAL, STATES, Entry
+from hybridnets.report.layout import FLAGS, GOALS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Columns:
 
     Attributes:
         states: Those that say how a training ended.
-        data: Those that name one of several data sets.
+        data: Those that name one of several data sets, parts of one, or metrics.
         parting: Those by which a variant has several trainings of one seed, so that it is several variants in truth.
         unused: Those that differ between the trainings of a variant and part nothing, such as a time or a loss.
         settings: All others: one value a variant, or none.
@@ -26,6 +26,11 @@ class Columns:
     unused: tuple[str, ...]
     settings: tuple[str, ...]
 
+    @property
+    def split_is_part(self) -> bool:
+        """Whether the column split names a part of the data, such as test, and tells no split from another."""
+        return "split" in (*self.data, *self.settings)
+
 
 def columns(found: Sequence[Entry]) -> Columns:
     """What the columns besides variant, seed and score are, by the values that they have.
@@ -34,10 +39,11 @@ def columns(found: Sequence[Entry]) -> Columns:
         found: The trainings.
     """
     names = dict.fromkeys(name for entry in found for name in entry.values)
-    others = [name for name in names if name not in (*NEEDED, *OPTIONAL)]
-    values = {name: _Values(name, found) for name in others}
-    states = [name for name in others if _is_state(values[name])]
-    data = [name for name in others if name.casefold() in DATA and len(values[name].all) > 1]
+    values = {name: _Values(name, found) for name in names}
+    parts = "split" in names and bool(values["split"].all) and all(map(is_part, values["split"].all))
+    others = [name for name in names if name not in (*NEEDED, *OPTIONAL) or (parts and name == "split")]
+    states = [name for name in others if name in (*STATES, *FLAGS) or (name in GOALS and _says_yes_or_no(values[name]))]
+    data = [name for name in others if (name == "split" or is_data(name)) and values[name].differ]
     varying = [name for name in others if name not in (*states, *data) and values[name].varies]
     parting = _parting(found, sorted(varying, key=lambda name: len(values[name].all)), data, values)
     unused = [name for name in varying if name not in parting]
@@ -51,9 +57,30 @@ def state(entry: Entry, states: Sequence[str]) -> str:
     Args:
         entry: The training.
         states: The columns.
+
+    Raises:
+        ValueError: If a cell holds another word, so that nobody knows how the training ended.
     """
-    said = {_meaning(name, entry.values[name]) for name in states}
+    said = {_meaning(name, entry.values[name]): name for name in reversed(states)}
+    if "?" in said and "failed" not in said:
+        raise ValueError(
+            f"{said['?']} must say how the training ended (finished, failed or running, or as SLURM, Optuna, MLflow, W&B and "
+            f"Ray say it), got {entry.values[said['?']]}"
+        )
     return next((word for word in ("failed", "unfinished") if word in said), "")
+
+
+def unusual_flag(found: Sequence[Entry], states: Sequence[str]) -> tuple[str, str] | None:
+    """The first word besides yes and no by which a column such as `failed` says that a training failed; with the column.
+
+    Args:
+        found: The trainings.
+        states: The columns that say how a training ended.
+    """
+    cells = ((name, entry.values[name]) for name in states if name in FLAGS for entry in found)
+    return next(
+        ((name, text) for name, text in cells if cell.flag(text) == "failed" and text.casefold() not in cell.YES), None
+    )
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,11 @@ class _Values:
     @cached_property
     def all(self) -> set[str]:
         return {value for values in self.by_variant.values() for value in values}
+
+    @property
+    def differ(self) -> bool:
+        """Whether the trainings do not all have one value, or none."""
+        return len({entry.values[self.name] for entry in self.found}) > 1
 
     @property
     def varies(self) -> bool:
@@ -106,10 +138,13 @@ def _parting(
     return chosen
 
 
-def _is_state(values: _Values) -> bool:
-    name = values.name
-    return name in (*STATES, *FLAGS) and bool(values.all) and all(_meaning(name, value) != "?" for value in values.all)
+def _says_yes_or_no(values: _Values) -> bool:
+    """Whether a column such as `finished` holds nothing else: no date, and no share of successes."""
+    return bool(values.all) and all(_meaning(values.name, value) != "?" for value in values.all)
 
 
 def _meaning(name: str, value: str) -> str:
+    if name in GOALS:
+        no = "failed" if name.startswith("succe") else "unfinished"
+        return "finished" if value.casefold() in cell.YES else no if value.casefold() in cell.NO else cell.state(value)
     return cell.flag(value) if name in FLAGS else cell.state(value)

@@ -86,13 +86,14 @@ def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key:
     rows = []
     for e, test, h, b in zip(evidence, found, holm, bh, strict=True):
         d = e.differences
+        fine = unit.at(test.interval, d.mean)
         rows.append(
             row(
                 *(e.comparison.variant.label, e.comparison.baseline.label),
                 Cell(f"{d.n}/{e.comparison.asked}" if d.n < e.comparison.asked else str(d.n), d.n),
-                Cell(unit.difference(d.mean), d.mean),
-                Cell("n/a" if d.sd is None else unit.level(d.sd), d.sd),
-                Cell(unit.interval(test.interval) if test.interval else f"n/a ({test.why})"),
+                Cell(fine.difference(d.mean), d.mean),
+                Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
+                Cell(fine.interval(test.interval) if test.interval else f"n/a ({test.why})"),
                 probability(e, test, test.p),
                 *(NONE if p is None or e.comparison.no_star else Cell(p_value(p), p) for p in (h, b)),
                 Cell(f"{d.positive} : {d.negative}"),

@@ -1,7 +1,9 @@
 """How numbers are printed, and the sentences that stand below every table."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from hybridnets import stats
@@ -14,6 +16,10 @@ OPTIMISTIC = "val is optimistic: it is measured at the epoch that was chosen on 
 NONE = Cell("-")
 
 
+DECIMALS = 2  # of an accuracy in percent, and of whatever is not measured more finely
+SMALL, LARGE = -4, 15  # powers of ten beyond which a number is written with an exponent
+
+
 @dataclass(frozen=True)
 class Unit:
     """How a metric is printed.
@@ -22,28 +28,101 @@ class Unit:
         scale: What a value is multiplied by.
         name: What a level is given in.
         differences: What a difference is given in.
+        decimals: The last decimal that says something; below 0 where not even all digits before the point do.
+        adapts: Whether it takes more decimals for an interval that is narrower: of anybody's scores.
     """
 
     scale: float
     name: str
     differences: str
+    decimals: int = DECIMALS
+    adapts: bool = False
 
     def level(self, value: float) -> str:
         """A level."""
-        return f"{self.scale * value:.2f}"
+        return _printed(self.scale * value, self.decimals)
 
     def difference(self, value: float) -> str:
         """A difference, with its sign."""
-        return f"{round(self.scale * value, 2) + 0.0:+.2f}"  # no -0.00
+        return _printed(self.scale * value, self.decimals, "+")
+
+    def margin(self, value: float) -> str:
+        """A margin, which somebody chose: no digit of it that matters is rounded away."""
+        text = self.level(value)
+        return (
+            text if abs(float(text) - self.scale * value) <= 0.01 * self.scale * value else f"{self.scale * value:.3g}"
+        )
 
     def interval(self, ends: tuple[float, float] | None) -> str:
-        """An interval of differences."""
-        return f"{self.difference(ends[0])} to {self.difference(ends[1])}" if ends else "n/a"
+        """An interval of differences, whose ends keep their signs: no verdict rests on an end that is printed as 0."""
+        return " to ".join(self._end(self.scale * end) for end in ends) if ends else "n/a"
+
+    def at(self, interval: tuple[float, float] | None, estimate: float | None = None) -> "Unit":
+        """The unit with the decimals that a comparison needs: two digits of half its interval's width.
+
+        Args:
+            interval: The difference's interval; None where there is none.
+            estimate: The difference, whose own digits count where there is no interval and it is small.
+        """
+        if not self.adapts:
+            return self
+        needed = (
+            _decimals(self.scale * (interval[1] - interval[0]) / 2)
+            if interval
+            else _of_small(self.scale * (estimate or 0))
+        )
+        return replace(self, decimals=max(self.decimals, needed))
+
+    def _end(self, value: float) -> str:
+        text = _printed(value, self.decimals, "+")
+        return text if float(text) or not value else _printed(value, -_power(value), "+")
 
 
 def unit(section: Section) -> Unit:
-    """Percent and points, where all values are shares."""
-    return Unit(100, "percent", "points") if section.shares else Unit(1, "its own unit", "its own unit")
+    """Percent and points, where all values are shares; with the decimals that say something, of anybody's scores."""
+    found = Unit(100, "percent", "points") if section.shares else Unit(1, "its own unit", "its own unit")
+    if any("model" in variant.settings for variant in section.variants):
+        return found
+    levels = [level for v in section.variants for metric in section.metrics if (level := v.scores(metric))]
+    widths = [found.scale * half for level in levels if level.sd and (half := _half_width(level))]
+    if widths:
+        return replace(found, decimals=_decimals(median(widths)), adapts=True)
+    return replace(
+        found, decimals=_of_small(found.scale * max((abs(level.mean) for level in levels), default=0)), adapts=True
+    )
+
+
+def _half_width(level: stats.Summary) -> float:
+    """Half the width of the interval of a difference of two such means, as if they did not pair."""
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(level.n - 1, 0.975))
+    return quantile * (level.sd or 0.0) * math.sqrt(2 / level.n)
+
+
+def _decimals(half_width: float) -> int:
+    """The decimals that give two digits of half an interval's width."""
+    return 1 - _power(half_width) if half_width else DECIMALS
+
+
+def _of_small(value: float) -> int:
+    """The decimals that give two digits of a value that would be printed with one or none."""
+    return max(DECIMALS, 1 - _power(value)) if 0 < abs(value) < 0.5 * 10 ** (1 - DECIMALS) else DECIMALS
+
+
+def _power(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def _printed(value: float, decimals: int, sign: str = "") -> str:
+    if not value:
+        return f"{0:{sign}.{min(max(decimals, DECIMALS), 2 * -SMALL)}f}"
+    power = _power(value)
+    if power >= LARGE or (decimals > 2 * -SMALL and power < SMALL):
+        digits = power + decimals if power < LARGE or decimals < DECIMALS else LARGE // 3
+        return f"{value:{sign}.{min(max(digits, 0), LARGE)}e}"
+    decimals = min(max(decimals, DECIMALS), LARGE)
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"  # no -0.00
 
 
 def metric_name(metric: str) -> str:

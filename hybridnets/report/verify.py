@@ -6,6 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hybridnets.report.results import Finished, Found
 from hybridnets.runs.accuracy import is_comparable, same_weights
@@ -18,17 +22,21 @@ SAME = 1e-9  # between two ways to one number
 def recomputed(found: Found) -> tuple[Found, list[str]]:
     """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
 
-    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv.
+    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. Of a file of scores that
+    names no predictions nothing can be computed again.
 
     Args:
         found: The runs as their results tell them.
     """
+    if not found.predictions:
+        return found, []
     said = list(found.problems)
     runs = []
     for run in found.runs:
         scores = {part: outcomes.accuracy for part, outcomes in run.outcomes.items()}
         if not scores:
-            said.append(f"{run.folder} has no predictions: nothing of it can be verified")
+            which = f": {run.name} with seed {run.seed}" if "model" not in run.identity else ""
+            said.append(f"{run.folder}{which} has no predictions: nothing of it can be verified")
         for part, accuracy in scores.items():
             if abs(accuracy - run.scores[part]) > SAME:
                 said.append(
@@ -87,24 +95,28 @@ def _weights(run: Finished) -> Iterator[str]:
 
 def _labels(runs: Iterable[Finished]) -> Iterator[str]:
     """The classes of the same images in runs on the same data, which are no matter of training."""
-    known: dict[tuple[str, str], dict[int, int]] = {}
+    known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[Any]]] = {}  # images, ascending, and their labels
     for run in runs:
+        data = str((run.identity.get("data") or {}).get("sha256", run.data))  # of scores nothing but a name is known
         for part, outcomes in run.outcomes.items():
-            pool = "test" if part == "test" else "train"
-            images = (run.identity.get("data") or {}).get("sha256", run.data)  # of scores nothing but a name is known
-            labels = known.setdefault((str(images), pool), {})
-            own = dict(zip(outcomes.index.tolist(), outcomes.label.tolist(), strict=True))
-            if other := sum(labels.get(image, label) != label for image, label in own.items()):
-                yield f"{run.folder}: {other} of {len(own)} images of {part} have another label than in the runs before it"
-            labels |= {image: label for image, label in own.items() if image not in labels}
+            pool = (data, "test" if part == "test" else "train")  # train and val are the same images
+            index, label = known.setdefault(pool, (outcomes.index, outcomes.label))
+            _, before, here = np.intersect1d(index, outcomes.index, assume_unique=True, return_indices=True)
+            if other := int((label[before] != outcomes.label[here]).sum()):
+                yield f"{run.folder}: {other} of {len(here)} images of {part} have another label than in the runs before it"
+            new = np.setdiff1d(np.arange(len(outcomes.index)), here, assume_unique=True)
+            index, label = np.append(index, outcomes.index[new]), np.append(label, outcomes.label[new])
+            order = np.argsort(index)
+            known[pool] = index[order], label[order]
 
 
-def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
+def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> Iterator[str]:
     """A sentence on every cell of the written tables that the recomputed ones do not have.
 
     Args:
         now: The tables computed again, by file name.
         folder: Where the written ones lie.
+        source: What they were computed from.
     """
     for name, text in now.items():
         path = folder / name
@@ -125,7 +137,7 @@ def cells(now: Mapping[str, str], folder: Path) -> Iterator[str]:
             for column, got, want in zip(header, lines, wanted, strict=True):
                 if not _same(got, want):
                     where = f"{path}, line {number}, {column or 'first column'}"
-                    yield f"{where}: {got} is written, {want} follows from the predictions"
+                    yield f"{where}: {got} is written, {want} follows from the {source}"
 
 
 def _text(path: Path, text: str) -> Iterator[str]:

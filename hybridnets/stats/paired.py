@@ -62,6 +62,7 @@ def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike, confidence: float = 0
     rounding = 8 * np.finfo(np.float64).eps * max(np.abs(left).max(), np.abs(right).max())
     equal = bool(np.ptp(d) <= rounding)
     sd = None if n < 2 else 0.0 if equal else float(d.std(ddof=1))
+    equal = equal or sd == 0  # whose squares are too small for a number
     interval, why = None, ""
     if sd is None:
         why = "one pair"

@@ -87,7 +87,7 @@ def test_seeds_and_states_are_read_as_people_write_them() -> None:
         "unfinished",
         "?",
     ]
-    assert [flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "?"]
+    assert [flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "failed"]
 
 
 @pytest.mark.parametrize(
