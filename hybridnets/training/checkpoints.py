@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybridnets.runs.store import Run
 
@@ -199,27 +199,3 @@ def _set_aside(path: Path, why: str) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     log.warning("%s is set aside as %s: %s", path, aside.name, why)
-
-
-def check_start(path: str, model: nn.Module, max_epochs: int | None) -> None:
-    """Refuses a checkpoint from which the model cannot start.
-
-    Raises:
-        ValueError: If it is no checkpoint, has no optimiser's state, is another model's, or has no epoch left to train.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        epochs, weights, _ = (checkpoint[key] for key in ("epoch", "state_dict", "optimizer_states"))
-    except Exception as error:
-        raise ValueError(
-            f"ckpt_path must be a Lightning checkpoint of tensors and plain types with the optimiser's state, such as a run's "
-            f"last.ckpt, got {path} ({type(error).__name__})"
-        ) from error
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"ckpt_path must hold this model's weights, got {path}: {' '.join(str(error).split())}"
-        ) from error
-    if max_epochs is not None and epochs + 1 >= max_epochs:
-        raise ValueError(f"trainer.max_epochs must be above the {epochs + 1} epochs behind {path}, got {max_epochs}")

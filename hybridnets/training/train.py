@@ -21,8 +21,9 @@ from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError, WrongWeightsError
 from hybridnets.training.assemble import Build, Parts, assemble
 from hybridnets.training.callbacks import Record
-from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
+from hybridnets.training.checkpoints import load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
+from hybridnets.training.start import check_start
 
 log = logging.getLogger("hybridnets")
 
@@ -155,7 +156,7 @@ def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:
     """
     parts = assemble(run, build)
     if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
-        check_start(checkpoint, parts.model, parts.trainer.max_epochs)
+        check_start(checkpoint, parts)
     return parts
 
 
