@@ -1,6 +1,7 @@
 """The parts of a run, put together before anything of it is written: what does not fit is refused here."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ def assemble(run: Run, build: Build) -> Parts:
     with building("model"):
         rows = layers(model, data.image_shape)
     with building("optimizer, or scheduler,"):
-        model.configure_optimizers()
+        configured = model.configure_optimizers()
+    check_optimizer(configured)
     admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
     record = Record(run)
     trainer = build.trainer(
@@ -90,6 +92,28 @@ def assemble(run: Run, build: Build) -> Parts:
     if synchronized and not asked:  # Lightning sees to what it was asked for
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return Parts(data, model, rows, trainer, record, synchronized)
+
+
+def check_optimizer(configured: Any) -> None:
+    """Refuses an optimiser that does not step by the dense gradients of one evaluation of a batch.
+
+    Args:
+        configured: What the model's `configure_optimizers` returned.
+
+    Raises:
+        ValueError: If it evaluates a batch several times, as LBFGS does, or takes sparse gradients alone.
+    """
+    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure and closure.default is inspect.Parameter.empty:
+        why = "it evaluates a batch several times a step, each of which would count in train/loss and train/acc"
+    elif isinstance(optimizer, torch.optim.SparseAdam):
+        why = "it takes sparse gradients only, and those of images are dense"
+    else:
+        return
+    raise ValueError(
+        f"optimizer._target_ must be one that steps by a batch's gradients, got {type(optimizer).__name__}: {why}"
+    )
 
 
 def check_batches(trainer: pl.Trainer, data: Any) -> None:

@@ -116,6 +116,10 @@ class RefusedTypeError(ValueError):
     """A checkpoint that is whole holds a type that loading refuses."""
 
 
+class ForeignCheckpointError(ValueError):
+    """A checkpoint in a run's folder is another run's."""
+
+
 def _refused_types(path: Path) -> list[str]:
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
@@ -164,6 +168,7 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
 
     Raises:
         RefusedTypeError: If one is whole, and holds a type that loading refuses.
+        ForeignCheckpointError: If one is another run's.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
     if paths and not _sound(run.best_checkpoint):
@@ -173,8 +178,14 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
         return None
     for path in paths:
         try:
-            return Resumable(path, load(path)["callbacks"][key])
-        except RefusedTypeError:
+            state = load(path)["callbacks"][key]
+            if state.get("run") != run.digest:
+                raise ForeignCheckpointError(
+                    f"{path} must be this run's own, and is that of the run whose hash is {state.get('run')}: put it back to "
+                    "where it was, and the run begins anew, or name it as ckpt_path to start from it"
+                )
+            return Resumable(path, state)
+        except (RefusedTypeError, ForeignCheckpointError):
             raise  # setting it aside would lose a training that somebody can still rescue
         except (ValueError, KeyError, TypeError):
             before = path is not paths[-1]
