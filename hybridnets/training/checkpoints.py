@@ -171,27 +171,37 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
         ForeignCheckpointError: If one is another run's.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
-    if paths and not _sound(run.best_checkpoint):
-        # Which weights were the best, the others do not know.
-        for path in [run.best_checkpoint, *paths] if first else []:
-            _set_aside(path, "the best weights are lost, and the run begins anew")
-        return None
+    found, damaged = None, []
     for path in paths:
         try:
-            state = load(path)["callbacks"][key]
-            if state.get("run") != run.digest:
-                raise ForeignCheckpointError(
-                    f"{path} must be this run's own, and is that of the run whose hash is {state.get('run')}: put it back to "
-                    "where it was, and the run begins anew, or name it as ckpt_path to start from it"
-                )
-            return Resumable(path, state)
+            found = Resumable(path, _own_state(run, path, key))
+            break
         except (RefusedTypeError, ForeignCheckpointError):
             raise  # setting it aside would lose a training that somebody can still rescue
         except (ValueError, KeyError, TypeError):
-            before = path is not paths[-1]
-            if first:
-                _set_aside(path, "the run goes on from the one before" if before else "the run begins anew")
-    return None
+            damaged.append(path)
+    why = "the run goes on from the one before" if found else "the run begins anew"
+    if paths and not _sound(run.best_checkpoint):
+        # Which weights were the best, the others do not know.
+        found, damaged, why = None, [run.best_checkpoint, *paths], "the best weights are lost, and the run begins anew"
+    for path in damaged if first else []:
+        _set_aside(path, why)
+    return found
+
+
+def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
+    """What a run's record held when a checkpoint was written.
+
+    Raises:
+        ForeignCheckpointError: If it is another run's.
+    """
+    state: dict[str, Any] = load(path)["callbacks"][key]
+    if (whose := state.get("run")) != run.digest:
+        raise ForeignCheckpointError(
+            f"{path} must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere; to start from "
+            "it, set ckpt_path"
+        )
+    return state
 
 
 def _sound(path: Path) -> bool:

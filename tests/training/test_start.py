@@ -100,3 +100,25 @@ def test_an_older_checkpoint_is_known_by_the_run_that_it_lies_in(
     torch.save(old, alone)
     assert command(*start, f"ckpt_path={alone}", "scheduler.patience=3").code == 0
     assert "optimizer.lr must be 0.001" in command(*start, f"ckpt_path={alone}", "optimizer.lr=0.1").err
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_runs_checkpoint_is_not_taken_for_this_ones(command: Callable[..., Said], *, fresh: bool) -> None:
+    assert command(*WORDS, "out=first").code == 0
+    assert command(*WORDS, "seed=1", "out=runs").code == 0
+    path = checkpoint_of(Path("runs"))
+    for left in (path.parents[1] / "result.json", *(path.parent.iterdir() if fresh else ())):
+        left.unlink()
+    shutil.copy(checkpoint_of(Path("first")), path)
+    before = {each: each.read_bytes() for each in path.parent.iterdir()}
+    said = command(*WORDS, "seed=1", "out=runs")
+    assert said.code == 2
+    whose = result_of(Path("first"))["hash"]
+    assert (
+        f"last.ckpt must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere" in said.err
+    )
+    assert {each: each.read_bytes() for each in path.parent.iterdir()} == before
+    # Out of the way, the run goes on from its checkpoint before that, or begins.
+    path.unlink()
+    assert command(*WORDS, "seed=1", "out=runs").code == 0
+    assert result_of(Path("runs"))["epochs"] == 2
