@@ -72,8 +72,8 @@ def assemble(run: Run, build: Build) -> Parts:
     with building("model"):
         rows = layers(model, data.image_shape)
     with building("optimizer, or scheduler,"):
-        configured = model.configure_optimizers()
-    check_optimizer(configured)
+        optimizer, _ = optimizer_and_schedule(model)
+    check_optimizer(optimizer)
     admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
     record = Record(run)
     trainer = build.trainer(
@@ -94,16 +94,28 @@ def assemble(run: Run, build: Build) -> Parts:
     return Parts(data, model, rows, trainer, record, synchronized)
 
 
-def check_optimizer(configured: Any) -> None:
+def optimizer_and_schedule(model: Classifier) -> tuple[Any, Any]:
+    """A new optimiser of the model's and its schedule, or None; both None for a model that configures several, its own way."""
+    configured = model.configure_optimizers()
+    if isinstance(configured, torch.optim.Optimizer):
+        return configured, None
+    if not isinstance(configured, dict):
+        return None, None
+    schedule = configured.get("lr_scheduler")
+    return configured["optimizer"], schedule["scheduler"] if isinstance(schedule, dict) else schedule
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer | None) -> None:
     """Refuses an optimiser that does not step by the dense gradients of one evaluation of a batch.
 
     Args:
-        configured: What the model's `configure_optimizers` returned.
+        optimizer: The optimiser.
 
     Raises:
         ValueError: If it evaluates a batch several times, as LBFGS does, or takes sparse gradients alone.
     """
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    if optimizer is None:
+        return
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure and closure.default is inspect.Parameter.empty:
         why = "it evaluates a batch several times a step, each of which would count in train/loss and train/acc"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hybridnets.runs.files import read_json
-from hybridnets.training.assemble import Parts
+from hybridnets.training.assemble import Parts, optimizer_and_schedule
 
 log = logging.getLogger("hybridnets")
 
@@ -97,16 +97,15 @@ def _split_of_old(path: str, checkpoint: Mapping[str, Any]) -> str | None:
 
 def _lost_settings(path: str, checkpoint: Mapping[str, Any], parts: Parts) -> Iterator[tuple[str, Any, Any]]:
     """The settings that restoring would replace by others: key, value there and value here."""
-    configured = parts.model.configure_optimizers()
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
-    schedule = configured["lr_scheduler"]["scheduler"] if isinstance(configured, dict) else None
+    optimizer, schedule = optimizer_and_schedule(parts.model)
     there = next(iter(checkpoint.get("lr_schedulers", [])), None)
-    if there is not None:
+    if optimizer is not None and there is not None:
         if schedule is None:
             yield "scheduler", "a section as the checkpoint's run had it", "null"
             return
         yield from _replaced("scheduler", schedule, there, whole=True)
-    for group, old in zip(optimizer.param_groups, checkpoint["optimizer_states"][0]["param_groups"], strict=False):
+    groups = optimizer.param_groups if optimizer else []
+    for group, old in zip(groups, checkpoint["optimizer_states"][0]["param_groups"], strict=False):
         yield from _lost_in_group(type(optimizer).__name__, group, old, there)
         if "initial_lr" not in old and there is not None:
             log.warning("%s does not say which optimizer.lr it began with: it goes on at %g", path, old["lr"])

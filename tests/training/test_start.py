@@ -59,6 +59,9 @@ def test_a_start_keeps_what_is_set_or_refuses_it(command: Callable[..., Said]) -
         assert said.code == 2, word
         assert sentence.format(path=path) in said.err
         assert len(said.err.splitlines()) == 1, said.err
+    said = command(*WORDS, "-m", "trainer.max_epochs=3", f"ckpt_path={path}", "seed=0,1")  # before the first job
+    assert said.code == 2
+    assert REFUSED["seed=1"].format(path=path) in said.err
     assert not Path("runs").exists()
     # With the same settings, or others that a checkpoint does not hold, it is the longer run.
     start = (
