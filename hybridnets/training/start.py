@@ -25,6 +25,8 @@ NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable", 
 OPTIONAL = {"maximize", "decoupled_weight_decay"}
 # What schedules with `cycle_momentum` move as well.
 CYCLED = {"momentum", "betas"}
+# What they keep in the optimiser's groups.
+SCHEDULED = {"max_lr", "min_lr", "max_momentum", "base_momentum"}
 # What a constructor takes that later on is a state, a place, or nothing that a checkpoint can hold.
 NOT_KEPT = {"optimizer", "last_epoch", "dirpath", "lr_lambda"}
 
@@ -121,14 +123,14 @@ def _lost_in_group(name: str, group: Any, old: Any, schedule: Any) -> Iterator[t
         theirs, ours = (", ".join(sorted(kind)) for kind in kinds)
         yield "optimizer", f"one with the settings {theirs}", f"{name} with the settings {ours}"
         return
+    moved = CYCLED if schedule and schedule.get("cycle_momentum") else set()
+    for key in sorted((kinds[0] & kinds[1]) - moved):
+        if not _same(old[key], group[key]):
+            yield f"{'scheduler' if key in SCHEDULED else 'optimizer'}.{key}", old[key], group[key]
     if "initial_lr" in old or schedule is None:
         began, begins = old.get("initial_lr", old["lr"]), group.get("initial_lr", group["lr"])
         if not _same(began, begins):
             yield "optimizer.lr", began, begins
-    moved = CYCLED if schedule and schedule.get("cycle_momentum") else set()
-    for key in sorted((kinds[0] & kinds[1]) - moved):
-        if not _same(old[key], group[key]):
-            yield f"optimizer.{key}", old[key], group[key]
 
 
 def _replaced(section: str, owner: Any, state: Any, *, whole: bool) -> Iterator[tuple[str, Any, Any]]:

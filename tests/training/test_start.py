@@ -105,6 +105,17 @@ def test_an_older_checkpoint_is_known_by_the_run_that_it_lies_in(
     assert "optimizer.lr must be 0.001" in command(*start, f"ckpt_path={alone}", "optimizer.lr=0.1").err
 
 
+@pytest.mark.filterwarnings(
+    "ignore:A `OneCycleLR` scheduler is using"
+)  # by Lightning, though it goes by epochs on purpose
+def test_a_schedule_that_keeps_its_settings_in_the_optimiser_is_compared_too(command: Callable[..., Said]) -> None:
+    cycle = "scheduler={{_target_:torch.optim.lr_scheduler.OneCycleLR,max_lr:{},total_steps:9}}"
+    assert command(*WORDS, cycle.format(0.01), "out=first").code == 0
+    start = (*WORDS, "trainer.max_epochs=3", f"ckpt_path={checkpoint_of(Path('first'))}", "dry_run=true")
+    assert command(*start, cycle.format(0.01)).code == 0  # though momentum and learning rate have moved
+    assert "scheduler.max_lr must be 0.01, which the run takes over" in command(*start, cycle.format(0.02)).err
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_another_runs_checkpoint_is_not_taken_for_this_ones(command: Callable[..., Said], *, fresh: bool) -> None:
     assert command(*WORDS, "out=first").code == 0
