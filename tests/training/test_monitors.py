@@ -43,9 +43,18 @@ def test_a_model_that_watches_nan_has_diverged(command: Callable[..., Said], tmp
     assert "is not trained again: DivergedError: val/score is nan after epoch 0" in said.err
 
 
-def test_null_is_nan_to_a_sweeper() -> None:
+def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) -> None:
     assert math.isnan(config.value({"monitor": "val/score", "best": {"val/score": None}}))
     assert config.value({"monitor": "val/loss", "best": {"val/loss": 0}}) == 0
+    # As an older version wrote it: such a run is finished, alone and in a sweep.
+    assert command(*WORDS, "model=cnn").code == 0
+    (path,) = tmp_path.rglob("result.json")
+    result = json.loads(path.read_text())
+    result["best"][result["monitor"]] = None
+    path.write_text(json.dumps(result))
+    assert "is finished already" in command(*WORDS, "model=cnn").out
+    said = command(*WORDS, "-m", "model=cnn", "seed=0")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 there already"), said.err
 
 
 def test_only_what_would_fail_needs_its_metric(command: Callable[..., Said], tmp_path: Path) -> None:
