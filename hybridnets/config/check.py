@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +102,8 @@ RULES_ON_BACKBONE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 # Where the data comes from; what it is, its content's hash says.
 DATA_SOURCE = ("root", "mirrors", "dataset")
 
+OWN_DATA = "hybridnets.data.datamodule.ImageDataModule"
+
 # What every configuration must have.
 NEEDED = (
     *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
@@ -132,11 +135,11 @@ def check(cfg: DictConfig) -> Run:
         node = OmegaConf.select(cfg, above) if above else cfg
         if isinstance(node, DictConfig) and last in node and not _holds(legal, value := node[last]):
             raise ConfigError(f"{key} must be {rule}, got {_shown(value)}")
-    flags.check_together(cfg.trainer)
     for key in NEEDED:
         above, _, last = key.rpartition(".")
         if last not in (OmegaConf.select(cfg, above) if above else cfg):
             raise ConfigError(f"{key} must be there, and is not: give it a value, or do not remove it with ~")
+    flags.check_limits(cfg.trainer)
     out = Path(at_home("out", cfg.out))
     if trial(cfg):
         out = Path(scratch())  # a trial of the whole way; nothing of it is kept
@@ -268,8 +271,9 @@ def command(overrides: Sequence[str] | None = None) -> str:
 
 
 def value(result: Mapping[str, Any]) -> float:
-    """What a sweeper optimises: the watched metric at the reported epoch."""
-    return float(result["best"][result["monitor"]])
+    """What a sweeper optimises: the watched metric at the reported epoch; NaN where the result has null, as JSON has none."""
+    found = result["best"].get(result["monitor"])
+    return math.nan if found is None else float(found)
 
 
 def _identity(cfg: DictConfig) -> Identity:
@@ -301,9 +305,14 @@ def _identity(cfg: DictConfig) -> Identity:
         "data": {**settings, "sha256": images.sha256},
         "optimizer": {key: setting for key, setting in plain["optimizer"].items() if key not in KERNELS},
         "scheduler": plain["scheduler"],
-        "callbacks": plain["callbacks"],
-        "trainer": flags.identity(trainer),
+        "callbacks": (callbacks := {key: section for key, section in plain["callbacks"].items() if section}),
+        "trainer": flags.identity(trainer, reloading=data.get("_target_") != OWN_DATA),
     }
+    # One after the other they may do something else than in another order; which a section's sorted keys do not tell.
+    if list(callbacks) != sorted(callbacks, key=lambda name: (name != "early_stopping", name)):
+        parts["callbacks_order"] = list(callbacks)
+    if key := _not_finite(parts):
+        raise ConfigError(f"{key[0]} must be a finite number, for it names the run, got {key[1]}")
     if plain["ckpt_path"]:
         parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
     if found := backbone(cfg):
@@ -313,6 +322,17 @@ def _identity(cfg: DictConfig) -> Identity:
     if found:
         _same_images(whole, found.identity)
     return whole
+
+
+def _not_finite(settings: Any, above: str = "") -> tuple[str, float] | None:
+    """The first number that is infinite or none, with its key."""
+    if isinstance(settings, float) and not math.isfinite(settings):
+        return above, settings
+    inner = (
+        settings.items() if isinstance(settings, Mapping) else enumerate(settings) if isinstance(settings, list) else ()
+    )
+    found = (_not_finite(setting, f"{above}.{key}" if above else str(key)) for key, setting in inner)
+    return next(filter(None, found), None)
 
 
 def dataset(cfg: DictConfig) -> ImageDataset:

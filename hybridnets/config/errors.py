@@ -104,7 +104,11 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
 def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
     keys = list(_keys(_composed(conf, arguments)))
     if key in keys:
-        return f"{key} must be a key of every configuration of the sweep, and some have none: sweep over those that have it"
+        section = key.partition(".")[0]
+        return (
+            f"{key} must be a key of every configuration that is asked for, and {section}, as it is chosen or set in one, has "
+            f"none: leave {key} out there"
+        )
     return f"{key} must be a key of the configuration, which it is not{_close(key, keys)} (--help lists the knobs)"
 
 

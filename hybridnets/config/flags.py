@@ -16,7 +16,7 @@ NOT_IDENTITY = {
     *("_target_", "accelerator", "devices", "num_nodes", "strategy", "default_root_dir", "enable_checkpointing"),
     *("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "num_sanity_val_steps", "profiler"),
     *("benchmark", "detect_anomaly", "barebones", "inference_mode", "use_distributed_sampler"),
-    "limit_test_batches",
+    *("limit_test_batches", "enable_autolog_hparams", "model_registry"),
 }
 
 # What Lightning does where a flag is null. A flag that says so is left out of the identity, as null is.
@@ -34,7 +34,11 @@ AT_NULL: Mapping[str, Any] = {
     "deterministic": False,
     "fast_dev_run": False,
     "reload_dataloaders_every_n_epochs": 0,
+    "plugins": [],
 }
+
+# Limits that a run keeps in any case, up to 1: it trains an epoch, and takes a step.
+AT_LEAST = ("min_epochs", "min_steps")
 
 # Lightning's own names of a precision, by those that it takes as well.
 PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
@@ -69,6 +73,10 @@ def _duration(value: Any) -> bool:
 # What a legal value is, and whether a value is one.
 RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "trainer.max_epochs": ("a whole number of at least 1", lambda v: whole(v, 1)),
+    **dict.fromkeys(
+        ("trainer.min_epochs", "trainer.min_steps"),
+        ("null or a whole number of at least 0", lambda v: v is None or whole(v, 0)),
+    ),
     "trainer.max_steps": (
         "null, -1 or a whole number of at least 1: a run takes a step",
         lambda v: v in (None, -1) or whole(v, 1),
@@ -137,40 +145,52 @@ def check_environment() -> None:
             )
 
 
-def check_together(trainer: Mapping[str, Any]) -> None:
-    """Refuses flags that contradict each other.
+def check_limits(trainer: Mapping[str, Any]) -> None:
+    """Refuses limits that contradict each other; of a least above the most, Lightning would keep to the latter alone.
 
     Args:
         trainer: The flags, by Lightning's names.
 
     Raises:
-        ValueError: With a sentence that names both.
+        ValueError: If it is.
     """
-    steps = trainer.get("max_steps")
-    for key in ("min_epochs", "min_steps"):
-        if trainer.get(key) and steps not in (None, -1):
-            raise ValueError(
-                f"trainer.{key} must be null where trainer.max_steps ends the run, got {trainer[key]} and {steps}"
-            )
+    for unit in ("epochs", "steps"):
+        least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
+        if least and most and 0 < most < least:
+            raise ValueError(f"trainer.min_{unit} must be at most trainer.max_{unit}, which is {most}, got {least}")
+    least_epochs, steps = trainer.get("min_epochs"), trainer.get("max_steps")
+    if least_epochs and steps not in (None, -1):
+        raise ValueError(
+            f"trainer.min_epochs must be null where trainer.max_steps ends the run, got {least_epochs} and {steps}"
+        )
 
 
-def identity(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that determine a run's result, those that mean the same in one form; what null means is left out.
+def identity(trainer: Mapping[str, Any], *, reloading: bool) -> dict[str, Any]:
+    """The flags that determine a run's result, those that mean the same in one form; what changes nothing is left out.
 
     Args:
         trainer: The flags, by Lightning's names.
+        reloading: Whether it may matter how often the data's loaders are made: to the built-in data module it does not.
     """
     kept = {key: value for key, value in trainer.items() if key not in NOT_IDENTITY and value is not None}
     if "precision" in kept:
         kept["precision"] = PRECISIONS.get(str(kept["precision"]), kept["precision"])
     kept = {key: value for key, value in kept.items() if not _as_null(key, value)}
+    if "gradient_clip_val" not in kept:
+        kept.pop("gradient_clip_algorithm", None)
+    if not reloading:
+        kept.pop("reload_dataloaders_every_n_epochs", None)
     kept |= {key: f"{kept[key]:%}" for key in COUNT_OR_SHARE if isinstance(kept.get(key), float)}
     if (devices := device_count(trainer)) != 1:
         kept["devices"] = devices
+    elif kept.get("sync_batchnorm") is False:  # there is nothing to synchronise with
+        del kept["sync_batchnorm"]
     return kept
 
 
 def _as_null(key: str, value: Any) -> bool:
+    if key in AT_LEAST and value in (0, 1):
+        return True
     default = AT_NULL.get(key)
     if key not in AT_NULL or value != default:
         return False

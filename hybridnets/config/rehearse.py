@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from hybridnets.config.build import build
 from hybridnets.config.check import check
-from hybridnets.training import assemble
+from hybridnets.training import prepare
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
             key = json.dumps([settings["data"], settings["seeds"]])
             if key not in modules:
                 modules[key] = parts.data()
-            assemble(run, dataclasses.replace(parts, data=functools.partial(modules.get, key)))
+            prepare(run, dataclasses.replace(parts, data=functools.partial(modules.get, key)), cfg.ckpt_path)
         except ValueError as error:
             print(" ".join(str(error).split()), file=sys.stderr)
             return 1

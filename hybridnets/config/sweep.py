@@ -137,7 +137,7 @@ def _rehearse(jobs: list["Job"]) -> None:
         plain = _any_seed(job.cfg)
         if job.backbone and job.backbone.cfg is not None:
             plain["model"]["backbone"] = _any_seed(job.backbone.cfg)
-        elif job.backbone:  # of a finished run only its own split will do
+        elif job.backbone or job.cfg.ckpt_path:  # of a finished run, or of its checkpoint, only its own split will do
             plain = OmegaConf.to_container(job.cfg, resolve=True)
         variants.setdefault(json.dumps(plain), None)
     if variants:

@@ -14,8 +14,10 @@ PATHS = re.compile(r"out|ckpt_path|backbone|model\.weights|(.*\.)?(\w+_)?(root|d
 # Those whose unquoted value may look like a number and is none; the others refuse one.
 NEVER_NUMBERS = re.compile(rf"(?!backbone|model\.weights)({PATHS.pattern})")
 FUNCTION = re.compile(rf"\s*({'|'.join(create_functions().functions)})\s*\(")
-# What a {...} with a _target_ of its own replaces as a whole.
-PARTS = re.compile(r"optimizer|scheduler|logger|callbacks(\.\w+)?")
+# What a {...} with a _target_ of its own replaces as a whole: its key and its value, with such spaces as people leave.
+PARTS = re.compile(
+    r"\s*(?:\+{1,2}(?=optimizer|scheduler))?(optimizer|scheduler|logger|callbacks(?:\.\w+)?)\s*=\s*(.*?)\s*", re.DOTALL
+)
 
 
 def words(given: Sequence[str]) -> list[str]:
@@ -125,9 +127,10 @@ def _sections(word: str) -> list[str]:
 
     A value with a `_target_` says what to build and with what: the settings of another target are none of it.
     """
-    key, _, value = word.partition("=")
-    if not PARTS.fullmatch(key):
+    section = PARTS.fullmatch(word)
+    if not section:
         return [word]
+    key, value = section[1], re.sub(r"\s*\n\s*", " ", section[2])
     try:
         values = [_parsed(piece) for piece in _pieces(value)]
     except HydraException:
@@ -137,7 +140,7 @@ def _sections(word: str) -> list[str]:
     sections = [one for one in values if one is not None]
     if not sections or not all(_is_whole(key, one) for one in sections):
         return [word]
-    return [_without(key), f"+{word}"]
+    return [_without(key), f"+{key}={value}"]
 
 
 def _is_whole(key: str, value: Any) -> bool:

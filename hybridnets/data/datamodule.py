@@ -123,8 +123,8 @@ class ImageDataModule(pl.LightningDataModule):
         return images.sub_(self.mean.to(images.device)).div_(self.std.to(images.device))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs for predicting without the data set: plain types and tensors only."""
-        return {"mean": self.mean, "std": self.std, "classes": list(self.classes)}
+        """What a checkpoint needs for predicting without the data set, and which split it saw: plain types and tensors only."""
+        return {"mean": self.mean, "std": self.std, "classes": list(self.classes), "split": self.split.sha256}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores nothing, as all of it follows from the data, but refuses a checkpoint of other data.

@@ -138,10 +138,14 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over what is to be learned, and its schedule."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
-        if self.scheduler is None:
-            return optimizer
         plateau = ReduceLROnPlateau in (self.scheduler, getattr(self.scheduler, "func", None))
-        schedule = self.scheduler(optimizer, mode=self.mode) if plateau else self.scheduler(optimizer)
+        schedule = None
+        if self.scheduler is not None:
+            schedule = self.scheduler(optimizer, mode=self.mode) if plateau else self.scheduler(optimizer)
+        for group in optimizer.param_groups:  # as most schedules note it themselves: checkpoints say what lr began as
+            group.setdefault("initial_lr", group["lr"])
+        if schedule is None:
+            return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor}}
 
     def lr_scheduler_step(self, *_: Any) -> None:

@@ -54,6 +54,8 @@ def backbone(whole: Identity) -> Identity | None:
 def canonical(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, whole floats as integers, so that 1 and 1.0 are one value.
 
+    Something to which they are two, as a callback may be written, would have to be told by words, such as all and one.
+
     Raises:
         ValueError: If a number is not finite.
     """

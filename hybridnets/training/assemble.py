@@ -1,6 +1,7 @@
 """The parts of a run, put together before anything of it is written: what does not fit is refused here."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ def assemble(run: Run, build: Build) -> Parts:
     with building("model"):
         rows = layers(model, data.image_shape)
     with building("optimizer, or scheduler,"):
-        model.configure_optimizers()
+        optimizer, _ = optimizer_and_schedule(model)
+    check_optimizer(optimizer)
     admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
     record = Record(run)
     trainer = build.trainer(
@@ -94,6 +96,40 @@ def assemble(run: Run, build: Build) -> Parts:
     if synchronized and not asked:  # Lightning sees to what it was asked for
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return Parts(data, model, rows, trainer, record, synchronized)
+
+
+def optimizer_and_schedule(model: Classifier) -> tuple[Any, Any]:
+    """A new optimiser of the model's and its schedule, or None; both None for a model that configures several, its own way."""
+    configured = model.configure_optimizers()
+    if isinstance(configured, torch.optim.Optimizer):
+        return configured, None
+    if not isinstance(configured, dict):
+        return None, None
+    schedule = configured.get("lr_scheduler")
+    return configured["optimizer"], schedule["scheduler"] if isinstance(schedule, dict) else schedule
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer | None) -> None:
+    """Refuses an optimiser that does not step by the dense gradients of one evaluation of a batch.
+
+    Args:
+        optimizer: The optimiser.
+
+    Raises:
+        ValueError: If it evaluates a batch several times, as LBFGS does, or takes sparse gradients alone.
+    """
+    if optimizer is None:
+        return
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure and closure.default is inspect.Parameter.empty:
+        why = "it evaluates a batch several times a step, each of which would count in train/loss and train/acc"
+    elif isinstance(optimizer, torch.optim.SparseAdam):
+        why = "it takes sparse gradients only, and those of images are dense"
+    else:
+        return
+    raise ValueError(
+        f"optimizer._target_ must be one that steps by a batch's gradients, got {type(optimizer).__name__}: {why}"
+    )
 
 
 def check_batches(trainer: pl.Trainer, data: Any) -> None:

@@ -48,7 +48,7 @@ class Reseed(Callback):
 
 
 class Finite(Callback):
-    """Ends a training whose loss is NaN or infinite, and says at which step that was.
+    """Ends a training whose loss, or the metric that chooses the best epoch, is NaN or infinite; and says when that was.
 
     On the CPU each step is looked at when it is done. Elsewhere that would make the device wait for us at every step: there
     the first bad step is remembered on the device, and asked for at the epoch's end.
@@ -69,15 +69,19 @@ class Finite(Callback):
         else:
             self.first = torch.where((self.first < 0) & bad, step, self.first)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Asks the device, and looks at val/loss: a model may blow up between the last step and its evaluation."""
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Asks the device, and looks at val/loss: a model may blow up between the last step and its evaluation.
+
+        And at what the model watches: beside NaN, no epoch would be better than another.
+        """
         if (step := int(self.first)) >= 0:
             raise DivergedError(
                 f"train/loss is not finite from step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}"
             )
-        value = trainer.callback_metrics.get("val/loss")
-        if value is not None and not torch.isfinite(value):
-            raise DivergedError(f"val/loss is {float(value)} after epoch {trainer.current_epoch}: {ADVICE}")
+        for name in ("val/loss", getattr(pl_module, "monitor", "val/loss")):
+            value = trainer.callback_metrics.get(name)
+            if value is not None and not torch.isfinite(value):
+                raise DivergedError(f"{name} is {float(value)} after epoch {trainer.current_epoch}: {ADVICE}")
 
 
 class StopAtMaxSteps(Callback):

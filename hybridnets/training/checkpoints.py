@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybridnets.runs.store import Run
 
@@ -116,6 +116,10 @@ class RefusedTypeError(ValueError):
     """A checkpoint that is whole holds a type that loading refuses."""
 
 
+class ForeignCheckpointError(ValueError):
+    """A checkpoint in a run's folder is another run's."""
+
+
 def _refused_types(path: Path) -> list[str]:
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
@@ -164,25 +168,42 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
 
     Raises:
         RefusedTypeError: If one is whole, and holds a type that loading refuses.
+        ForeignCheckpointError: If one is another run's.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
-    if paths and not _sound(run.best_checkpoint):
-        # Which weights were the best, the others do not know.
-        for path in [run.best_checkpoint, *paths] if first else []:
-            _set_aside(path, "the best weights are lost, and the run begins anew")
-        return None
     if not paths and first and run.history():
         log.warning("%s has metrics of earlier epochs but no checkpoint to go on from: the run begins anew", run.folder)
+    found, damaged = None, []
     for path in paths:
         try:
-            return Resumable(path, load(path)["callbacks"][key])
-        except RefusedTypeError:
+            found = Resumable(path, _own_state(run, path, key))
+            break
+        except (RefusedTypeError, ForeignCheckpointError):
             raise  # setting it aside would lose a training that somebody can still rescue
         except (ValueError, KeyError, TypeError):
-            before = path is not paths[-1]
-            if first:
-                _set_aside(path, "the run goes on from the one before" if before else "the run begins anew")
-    return None
+            damaged.append(path)
+    why = "the run goes on from the one before" if found else "the run begins anew"
+    if paths and not _sound(run.best_checkpoint):
+        # Which weights were the best, the others do not know.
+        found, damaged, why = None, [run.best_checkpoint, *paths], "the best weights are lost, and the run begins anew"
+    for path in damaged if first else []:
+        _set_aside(path, why)
+    return found
+
+
+def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
+    """What a run's record held when a checkpoint was written.
+
+    Raises:
+        ForeignCheckpointError: If it is another run's.
+    """
+    state: dict[str, Any] = load(path)["callbacks"][key]
+    if (whose := state.get("run")) != run.digest:
+        raise ForeignCheckpointError(
+            f"{path} must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere; to start from "
+            "it, set ckpt_path"
+        )
+    return state
 
 
 def _sound(path: Path) -> bool:
@@ -201,27 +222,3 @@ def _set_aside(path: Path, why: str) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     log.warning("%s is set aside as %s: %s", path, aside.name, why)
-
-
-def check_start(path: str, model: nn.Module, max_epochs: int | None) -> None:
-    """Refuses a checkpoint from which the model cannot start.
-
-    Raises:
-        ValueError: If it is no checkpoint, has no optimiser's state, is another model's, or has no epoch left to train.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        epochs, weights, _ = (checkpoint[key] for key in ("epoch", "state_dict", "optimizer_states"))
-    except Exception as error:
-        raise ValueError(
-            f"ckpt_path must be a Lightning checkpoint of tensors and plain types with the optimiser's state, such as a run's "
-            f"last.ckpt, got {path} ({type(error).__name__})"
-        ) from error
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"ckpt_path must hold this model's weights, got {path}: {' '.join(str(error).split())}"
-        ) from error
-    if max_epochs is not None and epochs + 1 >= max_epochs:
-        raise ValueError(f"trainer.max_epochs must be above the {epochs + 1} epochs behind {path}, got {max_epochs}")

@@ -19,9 +19,10 @@ from hybridnets.runs.claims import LostError
 from hybridnets.runs.provenance import provenance
 from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, Parts, assemble
-from hybridnets.training.checkpoints import check_start, load, resumable, weights_digest
+from hybridnets.training.checkpoints import load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
 from hybridnets.training.published import check_published
+from hybridnets.training.start import check_start
 
 log = logging.getLogger("hybridnets")
 
@@ -125,7 +126,7 @@ def prepare(run: Run, build: Build, checkpoint: str | None = None) -> Parts:
     """
     parts = assemble(run, build)
     if checkpoint and not (run.last_checkpoint.exists() or run.previous_checkpoint.exists()):
-        check_start(checkpoint, parts.model, parts.trainer.max_epochs)
+        check_start(checkpoint, parts)
     return parts
 
 

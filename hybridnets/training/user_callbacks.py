@@ -1,6 +1,6 @@
 """The user's callbacks: which of them a run can have, so that a published value is that of its weights, and where they save."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -65,9 +65,17 @@ class MonitoredMetrics(Callback):
 
     def _look(self, trainer: pl.Trainer, callbacks: list[Callback]) -> None:
         for callback in callbacks:
-            monitor = getattr(callback, "monitor", None)
-            if isinstance(monitor, str) and monitor not in trainer.callback_metrics:
+            if missing := _missing_metric(callback, trainer.callback_metrics):
                 logged = ", ".join(sorted(trainer.callback_metrics))
                 raise ValueError(
-                    f"{type(callback).__name__}.monitor must be a metric that is logged, {logged}, got {monitor}"
+                    f"{type(callback).__name__}.monitor must be a metric that is logged, {logged}, got {missing}"
                 )
+
+
+def _missing_metric(callback: Callback, metrics: Collection[str]) -> str | None:
+    """The metric that a callback would fail without; what another's attribute `monitor` means, nobody knows."""
+    if isinstance(callback, lightning.EarlyStopping) and callback.strict and callback.monitor not in metrics:
+        return callback.monitor
+    if isinstance(callback, lightning.ModelCheckpoint) and callback.save_top_k:
+        return callback.monitor if callback.monitor not in {*metrics, "epoch", "step"} else None
+    return None

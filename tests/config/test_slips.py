@@ -61,6 +61,24 @@ SLIPS = [
     (["trainer.limit_predict_batches=1"], "trainer.limit_predict_batches must be null"),
     (["+trainer.logger=true"], "trainer.logger must be set as logger, got True"),
     (["-m", "nodes=4,5", "hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size must be null"),
+    (
+        ["scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1}", "scheduler.patience=1"],
+        "scheduler.patience must be a key of every configuration that is asked for, and scheduler, as it is chosen or set in",
+    ),
+    (
+        ["+callbacks.early_stopping.min_delta=inf"],
+        "callbacks.early_stopping.min_delta must be a finite number, for it names the run, got inf",
+    ),
+    (["+optimizer.betas=[0.9,nan]"], "optimizer.betas.1 must be a finite number, for it names the run, got nan"),
+    (
+        ["trainer.max_epochs=3", "trainer.min_epochs=10"],
+        "trainer.min_epochs must be at most trainer.max_epochs, which is 3,",
+    ),
+    (
+        ["trainer.max_steps=3", "trainer.min_steps=4"],
+        "trainer.min_steps must be at most trainer.max_steps, which is 3, got 4",
+    ),
+    (["trainer.min_epochs=-1"], "trainer.min_epochs must be null or a whole number of at least 0, got -1"),
     (["ckpt_path=file"], "ckpt_path must be a Lightning checkpoint of tensors and plain types"),
     (["out=file"], "out must be a folder that can be written to, got file: "),
     (["out=file/below"], "out must be a folder that can be written to, got file/below: "),

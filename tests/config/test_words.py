@@ -103,6 +103,20 @@ def test_a_section_with_a_target_takes_the_place_of_the_configured_one(composed:
     assert words([f"scheduler={STEP},null"]) == ["scheduler=null", f"+scheduler={STEP},null"]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(f"scheduler={STEP}", f" scheduler = {STEP} ", f"+scheduler={STEP}", f"++scheduler={STEP}"),
+        "scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1}",
+        "scheduler={\n  _target_: torch.optim.lr_scheduler.StepLR,\n  step_size : 1\n}",
+    ],
+)
+def test_a_section_is_one_however_it_is_spaced(composed: Callable[..., DictConfig], word: str) -> None:
+    step = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}
+    assert composed(*words([word])).scheduler == step
+    assert composed(*words(words([word]))).scheduler == step  # as DDP's ranks take them
+
+
 def test_loggers_may_be_several(composed: Callable[..., DictConfig]) -> None:
     own = "{_target_:pytorch_lightning.loggers.CSVLogger,save_dir:'a,b'}"
     whole = {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "a,b"}

@@ -14,6 +14,9 @@ from hybridnets.data.dataset import ImageDataset
 from hybridnets.runs import identity as ids
 from tests.conftest import ROOT, Said
 
+BAR = "{_target_:pytorch_lightning.callbacks.RichProgressBar}"
+TIMER = "{_target_:pytorch_lightning.callbacks.Timer}"
+MINE = "mine.DataModule"
 FIXTURE = Path(__file__).with_name("identities.json")
 
 
@@ -60,10 +63,45 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> N
         ("", "trainer.limit_train_batches=1.0 trainer.limit_val_batches=1.0 trainer.overfit_batches=0.0"),
         ("", "trainer.max_steps=-1 trainer.accumulate_grad_batches=1 trainer.val_check_interval=1.0"),
         ("", "trainer.check_val_every_n_epoch=1 trainer.deterministic=false trainer.gradient_clip_val=0"),
+        ("~callbacks.early_stopping", "callbacks.early_stopping=null"),
+        ("", "+callbacks.mine=null"),
+        ("", "trainer.gradient_clip_algorithm=value"),
+        ("", "trainer.gradient_clip_algorithm=value trainer.gradient_clip_val=0.0"),
+        ("", "trainer.min_epochs=1 trainer.min_steps=1"),
+        ("", "trainer.min_epochs=0 trainer.min_steps=0"),
+        ("", "trainer.plugins=[]"),
+        ("", "trainer.reload_dataloaders_every_n_epochs=1"),
+        ("", "trainer.sync_batchnorm=false"),
+        ("", "+trainer.enable_autolog_hparams=false"),
+        (f"+callbacks.a={BAR} +callbacks.b={TIMER}", f"+callbacks.0=null +callbacks.a={BAR} +callbacks.b={TIMER}"),
     ],
 )
 def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> None:
     assert check(composed(*one.split())).folder == check(composed(*other.split())).folder
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"+callbacks.a={BAR} +callbacks.b={TIMER}", f"+callbacks.b={TIMER} +callbacks.a={BAR}"),
+        (f"+callbacks.b={BAR}", f"~callbacks.early_stopping +callbacks.b={BAR}"),
+        ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1 trainer.gradient_clip_algorithm=value"),
+        ("trainer.min_epochs=1", "trainer.min_epochs=2"),
+        ("trainer.devices=2", "trainer.devices=2 trainer.sync_batchnorm=false"),
+        (f"data._target_={MINE}", f"data._target_={MINE} trainer.reload_dataloaders_every_n_epochs=1"),
+    ],
+)
+def test_two_runs(composed: Callable[..., DictConfig], one: str, other: str) -> None:
+    assert check(composed(*one.split())).digest != check(composed(*other.split())).digest
+
+
+def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
+    composed: Callable[..., DictConfig],
+) -> None:
+    usual = check(composed(f"+callbacks.b={TIMER}", f"+callbacks.c={BAR}", f"+callbacks.g={BAR}"))
+    assert "callbacks_order" not in usual.identity
+    other = check(composed(f"+callbacks.g={BAR}", f"+callbacks.b={TIMER}"))
+    assert other.identity["callbacks_order"] == ["early_stopping", "g", "b"]
 
 
 @pytest.mark.parametrize(
