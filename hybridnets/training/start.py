@@ -58,7 +58,7 @@ def check_start(path: str, parts: Parts) -> None:
         raise ValueError(
             f"ckpt_path must hold this model's weights, got {path}: {' '.join(str(error).split())}"
         ) from error
-    max_epochs, max_steps = parts.trainer.max_epochs, parts.trainer.max_steps
+    max_epochs, max_steps = parts.trainer.max_epochs, parts.record.run.identity["trainer"].get("max_steps", -1)
     if max_epochs is not None and epochs + 1 >= max_epochs:
         raise ValueError(f"trainer.max_epochs must be above the {epochs + 1} epochs behind {path}, got {max_epochs}")
     if 0 < max_steps <= steps:

@@ -20,6 +20,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig
+from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import rank_zero_only
 
 from hybridnets.config import check
@@ -210,6 +211,7 @@ def test_a_model_with_synchronized_statistics_has_the_same_weights(
     cfg = composed(*WORDS, "trainer.devices=2", f"out={tmp_path}")
     plain = build(cfg)
     two_gpus = SimpleNamespace(world_size=2, num_devices=2, num_nodes=1, limit_train_batches=1.0, limit_val_batches=1.0)
+    two_gpus.precision_plugin = Precision()
     two_gpus.strategy = SimpleNamespace(root_device=torch.device("cuda"))
     parts = assemble(check(cfg), plain.__class__(**{**vars(plain), "trainer": lambda **_: two_gpus}))
     kinds = [type(layer).__name__ for layer in parts.model.modules()]
