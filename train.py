@@ -52,9 +52,8 @@ def main(cfg: DictConfig) -> float:
 
 def command_line() -> int:
     """Runs `main` on the command line and returns the exit code, 2 for a slip of the user's."""
-    if not any(
-        word.startswith(("-i", "--info")) for word in sys.argv[1:]
-    ):  # then Hydra logs, and each line would come twice
+    # With --info Hydra logs by itself, and each line would come twice.
+    if not any(word.startswith(("-i", "--info")) for word in sys.argv[1:]):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     config.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be told as one sentence

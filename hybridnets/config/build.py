@@ -71,10 +71,13 @@ def build(cfg: DictConfig, *, rehearsal: bool = False) -> Build:
 
     def trainer(callbacks: list[Any], plugins: list[Any], default_root_dir: Path) -> Any:
         theirs = make_trainer.keywords
-        run = check(cfg)
-        with building("logger"):
-            own = [loggers.of(run, logger, default_root_dir) for logger in made_loggers]
-        more = [loggers.Settings(run)] if any(isinstance(one, functools.partial) for one in made_loggers) else []
+        own, more = [], []
+        if made_loggers:
+            run = check(cfg)
+            with building("logger"):
+                own = [loggers.of(run, logger, default_root_dir) for logger in made_loggers]
+            if any(isinstance(one, functools.partial) for one in made_loggers):
+                more = [loggers.Settings(run)]
         with building("trainer"):
             plugins = [*theirs.get("plugins", []), *plugins]
             told = [getattr(theirs.get("strategy"), "cluster_environment", None), *plugins]

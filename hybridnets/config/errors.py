@@ -59,9 +59,8 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         return _forbidden(error)
     if isinstance(error, IsADirectoryError | NotADirectoryError) and error.filename:
         return f"{error.filename} must be another kind of file, and stands in the way ({error.strerror}): remove it"
-    if any(
-        kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__
-    ):  # Lightning's, which is not imported here
+    # Lightning's, which is not imported here.
+    if any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__):
         return f"Lightning refuses this configuration: {_first_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
     return str(error) if isinstance(error, ValueError) else None
 

@@ -20,9 +20,8 @@ from hybridnets.training import prepare
 def main() -> int:
     """Builds them all."""
     told, sys.stdout = sys.stdout, sys.stderr  # what parts print is none of the lines that are counted
-    modules: dict[
-        str, Any
-    ] = {}  # data modules: most variants have the same, and its statistics take longer than a model
+    # Data modules: most variants have the same, and its statistics take longer than a model.
+    modules: dict[str, Any] = {}
     text = sys.stdin.read()
     for settings in json.loads(text) if text else ():  # none from a parent that has ended
         cfg = OmegaConf.create(settings)

@@ -18,7 +18,7 @@ def same_weights(recorded: float, predicted: float, images: int) -> bool:
         predicted: Accuracy of the published weights' predictions, a fraction.
         images: How many images each was measured on.
     """
-    return abs(recorded - predicted) * images <= max(1, MOVED * images) + 1e-3  # float32's rounding of a share
+    return abs(recorded - predicted) * images <= _moved(images) + 1e-3  # float32's rounding of a share
 
 
 def same_classes(one: NDArray[Any], other: NDArray[Any]) -> bool:
@@ -28,7 +28,11 @@ def same_classes(one: NDArray[Any], other: NDArray[Any]) -> bool:
         one: Predicted classes, (N,).
         other: Likewise, of the same images.
     """
-    return int(np.sum(one != other)) <= max(1, MOVED * len(one))
+    return int(np.sum(one != other)) <= _moved(len(one))
+
+
+def _moved(images: int) -> float:
+    return max(1, MOVED * images)
 
 
 def is_comparable(trainer: dict[str, object]) -> bool:

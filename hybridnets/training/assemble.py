@@ -74,7 +74,7 @@ def assemble(run: Run, build: Build) -> Parts:
     with building("optimizer, or scheduler,"):
         optimizer, _ = optimizer_and_schedule(model)
     check_optimizer(optimizer)
-    admit(callbacks, run.best_checkpoint.parent, run.folder / "lightning" / "checkpoints")
+    admit(callbacks, run)
     record = Record(run)
     trainer = build.trainer(
         callbacks=[

@@ -44,7 +44,7 @@ class DurableCheckpointIO(TorchCheckpointIO):
         if storage_options is not None and not own:
             raise TypeError(f"storage_options must be None, got {storage_options!r}")
         if not own:
-            self._check_foreign(target)
+            check_foreign(self.run, target)
             target.parent.mkdir(parents=True, exist_ok=True)
         # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
         with self.run.replacing(target) as beside:
@@ -59,15 +59,25 @@ class DurableCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: If it is the run's own.
         """
-        self._check_foreign(Path(path))
+        check_foreign(self.run, Path(path))
         super().remove_checkpoint(path)
 
-    def _check_foreign(self, path: Path) -> None:
-        if path.resolve().is_relative_to(self.run.best_checkpoint.parent.resolve()):
-            raise ValueError(
-                f"callbacks must keep their checkpoints elsewhere than among the run's own, got {path}: leave their dirpath "
-                "out, or give another folder"
-            )
+
+def check_foreign(run: Run, path: Path) -> None:
+    """Refuses a place for a callback's checkpoints that is the run's own.
+
+    Args:
+        run: The run.
+        path: A checkpoint, or a folder of them.
+
+    Raises:
+        ValueError: If it lies among the run's own.
+    """
+    if path.resolve().is_relative_to(run.best_checkpoint.parent.resolve()):
+        raise ValueError(
+            f"callbacks must keep their checkpoints elsewhere than among the run's own, got {path}: leave their dirpath "
+            "out, or give another folder"
+        )
 
 
 def refused_type(checkpoint: Mapping[str, Any]) -> str:

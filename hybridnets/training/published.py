@@ -10,53 +10,33 @@ from numpy.typing import NDArray
 from hybridnets.models import Classifier
 from hybridnets.rnn import settle
 from hybridnets.runs.accuracy import same_classes, same_weights
-from hybridnets.runs.store import Run, WrongWeightsError
+from hybridnets.runs.store import WrongWeightsError
 from hybridnets.training.callbacks import Record
-from hybridnets.training.checkpoints import load, weights_digest
 from hybridnets.training.predictions import Predictions
 
 AGAIN = 1000  # images of each part that a freshly loaded model predicts
 
 
-def check_published(
-    run: Run, record: Record, trainer: pl.Trainer, model: Classifier, data: Any, predictions: dict[str, Predictions]
+def check_recorded(
+    record: Record, weights: str, trainer: pl.Trainer, data: Any, predictions: dict[str, Predictions]
 ) -> None:
     """Refuses to publish a value with other weights than those that it was measured with.
 
     Args:
-        run: The run.
-        record: What was measured while it trained.
-        trainer: Its trainer.
-        model: Its model, with the weights of best.ckpt, which made the predictions.
+        record: What was measured while the run trained.
+        weights: SHA-256 of the weights in best.ckpt, which made the predictions.
+        trainer: The run's trainer.
         data: Its data module.
         predictions: By part, val and test.
 
     Raises:
-        WrongWeightsError: If best.ckpt is not what the best epoch was measured with, or if a model that is loaded from it
-            does not predict what is published.
+        WrongWeightsError: If they are not those that the best epoch was measured with, or do not reach what it reached.
     """
-    checkpoint = load(run.best_checkpoint)
-    what = _recorded(record, checkpoint["state_dict"], _measured(trainer, data, predictions["val"]))
-    what = what or _data(checkpoint, data)
-    if not what:
-        fresh = _loaded(run, model, trainer)
-        for (part, published), loader in zip(predictions.items(), data.predict_dataloader(), strict=True):
-            if not what and fresh is not None:
-                what = _again(part, fresh, trainer, data, loader, published)
-    if what:
-        raise WrongWeightsError(
-            f"{run.best_checkpoint} must be the weights of epoch {record.best['epoch']} and of what is published, and {what}; "
-            f"remove {run.folder} to train the run again, without the callback or the model's hidden state that changes this"
-        )
-
-
-def _recorded(record: Record, weights: dict[str, Any], accuracy: tuple[float, int]) -> str:
-    recorded, (reached, images) = record.best.get("val/acc"), accuracy
-    if record.best_weights and weights_digest(weights) != record.best_weights:
-        return "holds other weights than those that were measured"
+    recorded, (reached, images) = record.best.get("val/acc"), _measured(trainer, data, predictions["val"])
+    if record.best_weights and weights != record.best_weights:
+        raise _wrong(record, "holds other weights than those that were measured")
     if recorded is not None and images and not same_weights(recorded, reached, images):
-        return f"reaches val/acc {reached:.4f} where {recorded:.4f} was measured"
-    return ""
+        raise _wrong(record, f"reaches val/acc {reached:.4f} where {recorded:.4f} was measured")
 
 
 def _measured(trainer: pl.Trainer, data: Any, val: Predictions) -> tuple[float, int]:
@@ -72,29 +52,56 @@ def _measured(trainer: pl.Trainer, data: Any, val: Predictions) -> tuple[float, 
     return float(right[np.isin(val["index"], images)].mean()), len(images)
 
 
-def _data(checkpoint: dict[str, Any], data: Any) -> str:
-    """What the checkpoint says of the data, which whoever loads it standardises images by."""
-    kept, own = checkpoint.get(type(data).__qualname__, {}), data.state_dict()
-    same = kept.keys() == own.keys() and all(
-        torch.equal(kept[key], own[key]) if isinstance(own[key], torch.Tensor) else kept[key] == own[key] for key in own
-    )
-    return "" if same else "holds another mean, deviation or classes than the run's data"
+def check_loaded(
+    record: Record,
+    checkpoint: dict[str, Any],
+    trainer: pl.Trainer,
+    model: Classifier,
+    data: Any,
+    predictions: dict[str, Predictions],
+) -> None:
+    """Refuses to publish what a model loaded from best.ckpt does not predict.
 
+    Args:
+        record: What was measured while the run trained.
+        checkpoint: What best.ckpt holds.
+        trainer: The run's trainer.
+        model: Its model, which made the predictions.
+        data: Its data module.
+        predictions: By part, val and test.
 
-def _loaded(run: Run, model: Classifier, trainer: pl.Trainer) -> Classifier | None:
-    """The model as anybody loads it from best.ckpt; None of one that does not keep how it is built."""
-    if not model.hparams:
-        return None
+    Raises:
+        WrongWeightsError: If it cannot be loaded, standardises images otherwise, or predicts other classes.
+    """
+    if state := checkpoint.get(type(data).__qualname__):
+        try:
+            data.load_state_dict(state)  # which refuses another mean, deviation or classes
+        except ValueError as error:
+            raise _wrong(record, f"does not hold the run's data: {error}") from error
+    if not model.hparams:  # it does not keep how it is built
+        return
+    path = record.run.best_checkpoint
     try:
-        fresh = type(model).load_from_checkpoint(run.best_checkpoint, map_location=model.device, weights_only=True)
+        fresh = type(model).load_from_checkpoint(path, map_location=model.device, weights_only=True)
     except Exception as error:  # torch raises nearly anything
         raise WrongWeightsError(
-            f"{run.best_checkpoint} must be what the model can be loaded from again, and is not ({type(error).__name__}): the "
+            f"{path} must be what the model can be loaded from again, and is not ({type(error).__name__}): the "
             f"model needs self.save_hyperparameters() and the same parameters and buffers from its beginning to its end"
         ) from error
     settle(fresh, model.device.type, settle(model, model.device.type, None))
     trainer.precision_plugin.convert_module(fresh)
-    return fresh.eval()
+    fresh.eval()
+    for (part, published), loader in zip(predictions.items(), data.predict_dataloader(), strict=True):
+        if what := _again(part, fresh, trainer, data, loader, published):
+            raise _wrong(record, what)
+
+
+def _wrong(record: Record, what: str) -> WrongWeightsError:
+    run, epoch = record.run, record.best["epoch"]
+    return WrongWeightsError(
+        f"{run.best_checkpoint} must be the weights of epoch {epoch} and of what is published, and {what}; "
+        f"remove {run.folder} to train the run again, without the callback or the model's hidden state that changes this"
+    )
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, Parts, assemble
 from hybridnets.training.checkpoints import load, resumable, weights_digest
 from hybridnets.training.predictions import accuracy, examples, predict, write
-from hybridnets.training.published import check_published
+from hybridnets.training.published import check_loaded, check_recorded
 from hybridnets.training.start import check_start
 
 log = logging.getLogger("hybridnets")
@@ -82,12 +82,14 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
                 f"the run must end by its own limits or by early stopping, and ended after {len(record.history)} epochs: leave "
                 "out the callback that stops it or changes its limits"
             )
-        weights = load(run.best_checkpoint)["state_dict"]
-        model.load_state_dict(weights)
+        best_checkpoint = load(run.best_checkpoint)
+        weights = weights_digest(best_checkpoint["state_dict"])
+        model.load_state_dict(best_checkpoint["state_dict"])
         predictions = predict(trainer, model, data)
         measured = {f"{part}/acc": accuracy(found) for part, found in predictions.items()}
         if attempt:
-            check_published(run, record, trainer, model, data, predictions)
+            check_recorded(record, weights, trainer, data, predictions)
+            check_loaded(record, best_checkpoint, trainer, model, data, predictions)
         best, last = {**record.best, **measured}, record.history[-1]
         result = {
             "monitor": model.monitor,
@@ -96,7 +98,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             "epochs": len(record.history),
             "images": {"train": len(data.split.train), **{part: len(p["index"]) for part, p in predictions.items()}},
             "split": data.split.sha256,
-            "weights": weights_digest(weights),
+            "weights": weights,
             "classes": list(data.classes),
             "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
             "layers": [[r.stage, r.name, list(r.shape), r.keras] for r in parts.rows],

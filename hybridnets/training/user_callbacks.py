@@ -7,6 +7,9 @@ import pytorch_lightning as pl
 from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.callbacks import Callback
 
+from hybridnets.runs import Run
+from hybridnets.training.checkpoints import check_foreign
+
 REFUSED: Mapping[type[Callback], str] = {
     lightning.StochasticWeightAveraging: (
         "the average that it makes after the last epoch is measured by nothing; "
@@ -18,13 +21,12 @@ REFUSED: Mapping[type[Callback], str] = {
 }
 
 
-def admit(callbacks: list[Callback], checkpoints: Path, folder: Path) -> None:
+def admit(callbacks: list[Callback], run: Run) -> None:
     """Refuses callbacks that a run cannot have, and has those that save checkpoints keep them in a folder of their own.
 
     Args:
         callbacks: The user's.
-        checkpoints: The folder of the run's own checkpoints, which nothing else may write to.
-        folder: Where callbacks that name no folder keep their checkpoints.
+        run: The run, in whose folder those that name no other keep their checkpoints.
 
     Raises:
         ValueError: With a sentence that names the callback and the reason.
@@ -35,13 +37,9 @@ def admit(callbacks: list[Callback], checkpoints: Path, folder: Path) -> None:
             if isinstance(callback, refused):
                 raise ValueError(f"callbacks must hold no {name}, for {reason}")
         if isinstance(callback, lightning.ModelCheckpoint) and callback.dirpath is None:
-            callback.dirpath = str(folder.absolute())
-        target = getattr(callback, "dirpath", None)
-        if target is not None and Path(target).resolve().is_relative_to(checkpoints.resolve()):
-            raise ValueError(
-                f"callbacks must keep their checkpoints elsewhere than among the run's own, got dirpath {target} of "
-                f"{name}: leave it out, or give another folder"
-            )
+            callback.dirpath = str((run.folder / "lightning" / "checkpoints").absolute())
+        if (target := getattr(callback, "dirpath", None)) is not None:
+            check_foreign(run, Path(target))
 
 
 class MonitoredMetrics(Callback):

@@ -315,6 +315,36 @@ def test_a_run_that_lost_its_checkpoints_says_that_it_begins_anew(
     assert "has metrics of earlier epochs but no checkpoint to go on from: the run begins anew" in log
 
 
+def test_a_run_that_an_older_version_began_is_finished(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*WORDS).code == 0
+    folder = only_run(tmp_path / "runs")
+    before = (folder / "result.json").read_bytes()
+    (folder / "result.json").unlink()
+    for name in ("best", "last"):
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        checkpoint = torch.load(path, weights_only=True)
+        del checkpoint["ImageDataModule"]["split"]  # which checkpoints have not always held
+        if name == "last":
+            del checkpoint["callbacks"]["Record"]["best_weights"], checkpoint["callbacks"]["Record"]["stopping"]
+        torch.save(checkpoint, path)
+    said = command(*WORDS)
+    assert said.code == 0, said.err
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_another_mean_in_best_ckpt_is_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
+    assert command(*WORDS).code == 0
+    folder = only_run(tmp_path / "runs")
+    (folder / "result.json").unlink()
+    path = folder / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["ImageDataModule"]["mean"] += 50
+    torch.save(checkpoint, path)
+    said = command(*WORDS)
+    assert said.code == 2
+    assert "and does not hold the run's data: the checkpoint was trained on data with these classes, mean" in said.err
+
+
 def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
     said = command(*WORDS, f"+callbacks.a._target_={__name__}.Overwrites")
     assert said.code == 2
