@@ -142,7 +142,7 @@ def check(cfg: DictConfig) -> Run:
     flags.check_limits(cfg.trainer)
     out = Path(at_home("out", cfg.out))
     if trial(cfg):
-        out = Path(scratch())  # a trial of the whole way; nothing of it is kept
+        out = Path(scratch("trial"))  # a trial of the whole way; nothing of it is kept
     run = Run(out, _identity(cfg))
     check_place(out, run.folder, cfg.data.name)
     return run

@@ -78,9 +78,13 @@ def with_own(backbone: Any) -> Any:
 
 
 @functools.cache
-def scratch() -> str:
-    """This process's private folder, removed at its end."""
-    folder = tempfile.mkdtemp(prefix="hybridnets-")
+def scratch(purpose: str) -> str:
+    """A private folder of this process, removed at its end.
+
+    Args:
+        purpose: What it is for; the same purpose gets the same folder.
+    """
+    folder = tempfile.mkdtemp(prefix=f"hybridnets-{purpose}-")
     remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(remove)
     signals.at_end(remove)

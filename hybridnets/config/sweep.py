@@ -59,7 +59,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
     _tell_apart([*jobs, *needed])
     _rehearse([*(need for need in needed if not need.finished()), *pending])
     name = hydra.job.config_name
-    for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch())}:
+    for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch("trial"))}:
         asked = [run for run in runs.values() if run.out == out]
         _declare(out, None if name == "config" else name, asked, report)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
@@ -82,7 +82,7 @@ def _declare(out: Path, name: str | None, asked: list[Run], report: Any) -> None
 
 def _keep(folder: Path) -> None:
     """Copies what the sweeper wrote, such as the best parameters of a search, from where Hydra let it write."""
-    written = sorted(path for path in Path(scratch()).iterdir() if path.name != "multirun.yaml")
+    written = sorted(path for path in Path(scratch("sweep")).iterdir() if path.name != "multirun.yaml")
     if not written or not folder.parent.is_dir():  # nothing to keep, or somebody removed the runs
         return
     names = ", ".join(path.name for path in written)
