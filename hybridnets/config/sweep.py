@@ -20,13 +20,13 @@ from hybridnets.config import flags
 from hybridnets.config.check import ConfigError, backbone, check, diverged, trial, value
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.schema import scratch
-from hybridnets.report.declared import declaration
-from hybridnets.report.published import rows
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
 from hybridnets.runs.claims import Watch
+from hybridnets.runs.declaration import parse_declaration
 from hybridnets.runs.files import read_json
 from hybridnets.runs.labels import labels
+from hybridnets.runs.published_figures import read_figures
 from hybridnets.runs.store import owner
 from hydra_plugins import process_launcher as launcher
 
@@ -111,8 +111,8 @@ def _report(cfg: DictConfig) -> Any:
         path = next((found for folder in [*sources, Path()] if (found := folder / name).is_file()), None)
         if path is None:
             raise ConfigError(f"report.published must be a CSV beside the sweep's file, got {name}, which is not there")
-        section["published"] = rows(path)
-    declaration(section)
+        section["published"] = read_figures(path)
+    parse_declaration(section)
     return section
 
 

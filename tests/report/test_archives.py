@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from hybridnets.report import analyse
-from hybridnets.report.export import tables
-from hybridnets.report.results import read
-from hybridnets.report.sources import opened
-from hybridnets.report.text import told
+from hybridnets.report.reading.results import read
+from hybridnets.report.reading.sources import opened
+from hybridnets.report.rendering.files import tables
+from hybridnets.report.rendering.terminal import told
 from hybridnets.runs import Run, archive, manifest
 from hybridnets.runs.archive import ArchiveError
 from hybridnets.runs.identity import digest

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hybridnets.report import ReportError, analyse
-from hybridnets.report.evidence import POOL, UNKNOWN
-from hybridnets.report.scores import read
+from hybridnets.report.comparing.evidence import POOL, UNKNOWN
+from hybridnets.report.reading.scores.scores import read
 from hybridnets.runs import Run
 
 Report = Callable[..., int]

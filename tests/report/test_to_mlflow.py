@@ -167,7 +167,7 @@ def test_without_mlflow_the_extra_is_named(
 ) -> None:
     run = finished("cnn", 0)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.delitem(sys.modules, "hybridnets.report.to_mlflow", raising=False)
+    monkeypatch.delitem(sys.modules, "hybridnets.report.rendering.to_mlflow", raising=False)
     monkeypatch.delattr(hybridnets.report, "to_mlflow", raising=False)
     assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
     assert capsys.readouterr().err == (

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     BLUE,
     GREEN,
@@ -21,8 +22,7 @@ from hybridnets.report.figures.style import (
     picture,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import Layer
+from hybridnets.report.reading.results import Layer
 
 MOST = 3  # variants side by side
 LINE = 0.20  # inches a line of text takes
@@ -30,7 +30,7 @@ COLORS = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, SKY)
 
 
 @style()
-def architecture(part: Part) -> Picture | None:
+def architecture(part: DataSetReport) -> Picture | None:
     """The layers of the variants of the primary analysis, else of the first ones; None where none are recorded."""
     wanted = focus(part)
     chosen = [wanted.baseline, wanted.variant] if wanted else part.section.variants

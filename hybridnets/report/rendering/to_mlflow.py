@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hybridnets.report.results import Finished, Found, ReportError
+from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
 from hybridnets.runs.files import read_json
 
 # MLflow otherwise tells its makers which of its functions are used; who wants that can say so.
@@ -40,8 +40,8 @@ MAGIC = b"SQLite format 3\0"
 
 def into(
     uri: str,
-    found: Found,
-    progress: Callable[[Iterable[Finished]], Iterable[Finished]] = iter,
+    found: RunSet,
+    progress: Callable[[Iterable[FinishedRun]], Iterable[FinishedRun]] = iter,
     named: Callable[[str], str] = str,
 ) -> tuple[int, int]:
     """Writes finished runs to MLflow: an experiment a data set, a run a training. One that is there is left alone.
@@ -94,7 +94,7 @@ def _check(uri: str) -> None:
                 raise ReportError(f"--mlflow must name MLflow's SQLite file, got {path}, which is something else")
 
 
-def _import(client: Any, run: Finished, named: Callable[[str], str]) -> bool:
+def _import(client: Any, run: FinishedRun, named: Callable[[str], str]) -> bool:
     """Imports one run, unless it is there."""
     experiment = client.get_experiment_by_name(run.data)
     if experiment is not None and experiment.lifecycle_stage != "active":
@@ -126,7 +126,7 @@ def _import(client: Any, run: Finished, named: Callable[[str], str]) -> bool:
     return True
 
 
-def _metrics(run: Finished, started: int) -> Iterator[Any]:
+def _metrics(run: FinishedRun, started: int) -> Iterator[Any]:
     """Every epoch's metrics when it ended, and the reported epoch's."""
     ends = [started + round(1000 * seconds) for seconds in itertools.accumulate(run.epoch_seconds)]
     last = ends[-1] if ends else started

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridnets import stats
-from hybridnets.report.predictions import unpaired
-from hybridnets.report.results import Finished
-from hybridnets.report.variants import Variant
+from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.reading.predictions import unpaired
+from hybridnets.report.reading.results import FinishedRun
 from hybridnets.runs.labels import differing
 
-Pair = tuple[Finished, Finished]
+Pair = tuple[FinishedRun, FinishedRun]
 
 # What a test over trainings is about, which the splits of its seeds decide.
 POOL = "on this data set, over splits and seeds"
@@ -107,7 +107,7 @@ class Comparison:
         return {}
 
 
-class Outcome(NamedTuple):
+class PairedImages(NamedTuple):
     """Images of all pairs in one row: the pair's number, the image's index, and right minus right (-1, 0, 1), each (N,)."""
 
     seed: NDArray[Any]
@@ -220,10 +220,10 @@ class Evidence:
         )
 
     @cached_property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> PairedImages:
         """Right or wrong, image by image; only where `why_no_images` is empty."""
         parts = [(one.outcomes[self.metric], other.outcomes[self.metric]) for one, other in self.pairs]
-        return Outcome(
+        return PairedImages(
             np.concatenate([np.full(len(one.index), n) for n, (one, _) in enumerate(parts)]),
             np.concatenate([one.index for one, _ in parts]),
             np.concatenate([one.right.astype(np.int8) - other.right for one, other in parts]),
@@ -296,7 +296,7 @@ def _seeds(seeds: list[str]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
-def _apart(run: Finished, other: Finished) -> str:
+def _apart(run: FinishedRun, other: FinishedRun) -> str:
     """What keeps two runs of equal seeds from being a pair; empty where nothing does."""
     facts = {
         "their split (its hash)": (run.split, other.split),

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridnets.report import cell
-from hybridnets.report.sheet import Line, Sheet
+from hybridnets.report.reading.scores import cell
+from hybridnets.report.reading.scores.sheet import Line, Sheet
 
 NEEDED = ("variant", "seed", "score")
 BY_SEED = ("split", "n_train", "n_val")  # what a wide table's row may say of all its variants

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from hybridnets import stats
-from hybridnets.report.evidence import NEW, Comparison, Evidence
-from hybridnets.report.table import Cell, Table, row
-from hybridnets.report.units import NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
-from hybridnets.report.units import unit as unit_of
-from hybridnets.report.variants import Section, Variant
+from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
+from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.tables.units import NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
+from hybridnets.report.tables.units import unit as unit_of
 
 
-def variants(section: Section) -> Table:
+def variants(section: DataSetVariants) -> Table:
     """Every variant with its accuracies over the runs, and what it costs."""
     names = {"test": "test", "val": "val at best *", "val_last": "val at last", "score": "score"}
     metrics = [m for m in names if all(m in run.scores for v in section.variants for run in v.runs)]

@@ -7,9 +7,9 @@ from statistics import median
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report.evidence import Evidence
-from hybridnets.report.table import Cell
-from hybridnets.report.variants import Section
+from hybridnets.report.comparing.evidence import Evidence
+from hybridnets.report.comparing.variants import DataSetVariants
+from hybridnets.report.tables.table import Cell
 
 LEVELS = "* p < .05, ** p < .005, *** p < .0001, two-sided; a dash where p is larger."
 OPTIMISTIC = "val is optimistic: it is measured at the epoch that was chosen on it. An answer rests on test."
@@ -78,7 +78,7 @@ class Unit:
         return text if float(text) or not value else _printed(value, -_power(value), "+")
 
 
-def unit(section: Section) -> Unit:
+def unit(section: DataSetVariants) -> Unit:
     """Percent and points, where all values are shares; with the decimals that say something, of anybody's scores."""
     found = Unit(100, "percent", "points") if section.shares else Unit(1, "its own unit", "its own unit")
     if any("model" in variant.settings for variant in section.variants):

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report.comparisons import Contrast, columns
-from hybridnets.report.evidence import NEW, Comparison, Evidence
-from hybridnets.report.published import Published
-from hybridnets.report.table import Cell, Table, row
-from hybridnets.report.tables import level
-from hybridnets.report.units import LEVELS, OPTIMISTIC, Unit, adjusted, metric_name
-from hybridnets.report.variants import Variant, natural
+from hybridnets.report.comparing.contrasts import ContrastComparisons, columns
+from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.variants import Variant, natural
+from hybridnets.report.tables.overview import level
+from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.tables.units import LEVELS, OPTIMISTIC, Unit, adjusted, metric_name
+from hybridnets.runs.published_figures import PublishedFigures
 
 IMAGES = (
     "over images: paired t on right or wrong, all images of all seeds pooled as if independent, uncorrected; this is the "
@@ -18,7 +18,7 @@ IMAGES = (
 )
 
 
-def grid(contrast: Contrast, metric: str, unit: Unit, published: Published, key: str) -> Table:
+def grid(contrast: ContrastComparisons, metric: str, unit: Unit, published: PublishedFigures, key: str) -> Table:
     """One of the paper's tables: accuracies of both levels, differences with stars, best against best.
 
     Args:
@@ -103,7 +103,7 @@ def grid(contrast: Contrast, metric: str, unit: Unit, published: Published, key:
 
 
 def _grid_caption(
-    contrast: Contrast,
+    contrast: ContrastComparisons,
     metric: str,
     unit: Unit,
     evidence: list[Evidence],
@@ -176,7 +176,7 @@ def _cell(variant: Variant, metric: str, unit: Unit) -> Cell:
     return Cell(cell.text.replace(" ± n/a", "") + missing, cell.value)
 
 
-def _published(published: Published, variant: Variant, unit: Unit) -> Cell:
+def _published(published: PublishedFigures, variant: Variant, unit: Unit) -> Cell:
     value = published.accuracies.get(variant.label)
     return Cell("") if value is None else Cell(unit.level(value), value)
 

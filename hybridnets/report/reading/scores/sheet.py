@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hybridnets.report import cell
+from hybridnets.report.reading.scores import cell
 
 MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hybridnets import runs
-from hybridnets.report.predictions import Outcomes, Reader
+from hybridnets.report.reading.predictions import PartPredictions, Reader
 from hybridnets.runs import identity as ids
 from hybridnets.runs.files import read_json
 from hybridnets.runs.store import SCHEMA
@@ -32,7 +32,7 @@ class ReportError(ValueError):
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeSize:
     """What the feature maps of a backbone, a finished run, become between the two halves of an autoencoder.
 
     Attributes:
@@ -63,7 +63,7 @@ class Code:
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class FinishedRun:
     """One finished training, as its result tells it. Accuracies are fractions.
 
     Attributes:
@@ -108,14 +108,14 @@ class Finished:
     parameters: int | None = None
     layers: tuple[Layer, ...] = ()
     classes: tuple[str, ...] = ()
-    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
+    outcomes: Mapping[str, PartPredictions] = field(default_factory=dict)
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     epoch_seconds: tuple[float, ...] = ()
     hardware: str = ""
     source: str = ""
     started: datetime | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
-    code: Code | None = None
+    code: CodeSize | None = None
 
     @property
     def seed(self) -> str:
@@ -134,7 +134,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Found:
+class RunSet:
     """What some folders hold.
 
     Attributes:
@@ -148,15 +148,15 @@ class Found:
     """
 
     folders: tuple[Path, ...]
-    runs: tuple[Finished, ...]
+    runs: tuple[FinishedRun, ...]
     problems: tuple[str, ...]
-    missing: tuple[Finished, ...] = ()
+    missing: tuple[FinishedRun, ...] = ()
     partial: str = ""
     head: tuple[str, ...] = ()
     predictions: bool = True
 
 
-def read(folders: list[Path], progress: Progress = iter) -> Found:
+def read(folders: list[Path], progress: Progress = iter) -> RunSet:
     """The finished runs at or below the folders, each once; broken ones are named and left out.
 
     Args:
@@ -179,7 +179,7 @@ def read(folders: list[Path], progress: Progress = iter) -> Found:
             "train some with train.py, or give the folder it wrote to"
         )
     problems = [f"{folder} holds no finished run" for folder, there in below.items() if not there]
-    found: dict[str, Finished] = {}
+    found: dict[str, FinishedRun] = {}
     reader = Reader()
     for folder in progress(list({folder.resolve(): folder for there in below.values() for folder in there}.values())):
         try:
@@ -193,10 +193,10 @@ def read(folders: list[Path], progress: Progress = iter) -> Found:
             found[run.hash] = run
     if not found:
         raise ReportError(f"FOLDER must hold a finished run that can be read, got none: {'; '.join(problems)}")
-    return Found(tuple(folder.resolve() for folder in folders), tuple(found.values()), tuple(problems))
+    return RunSet(tuple(folder.resolve() for folder in folders), tuple(found.values()), tuple(problems))
 
 
-def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
+def _run(folder: Path, reader: Reader, problems: list[str]) -> FinishedRun:
     path = folder / "result.json"
     try:
         result = read_json(path)
@@ -213,7 +213,7 @@ def _run(folder: Path, reader: Reader, problems: list[str]) -> Finished:
             _refuse(path, f"must name its data set plainly, got {identity['data']['name']!r}")
         seeds, best, last = identity["seeds"], result["best"], result["last"]
         images = result.get("images", {})
-        found = Finished(
+        found = FinishedRun(
             folder=folder,
             hash=result["hash"],
             identity=identity,
@@ -254,11 +254,11 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _code(path: Path, result: Mapping[str, Any]) -> Code | None:
+def _code(path: Path, result: Mapping[str, Any]) -> CodeSize | None:
     if "code" not in result:
         return None
     code, maps, before = result["code"], result["maps"], result["before"]
-    found = Code(
+    found = CodeSize(
         backbone=str(result["backbone"]["hash"]),
         before={part: _accuracy(path, before, f"{part}/acc") for part in ("test", "val")},
         maps=tuple(map(int, maps["shape"])),
@@ -274,7 +274,7 @@ def _code(path: Path, result: Mapping[str, Any]) -> Code | None:
     return found
 
 
-def _outcomes(path: Path, result: Mapping[str, Any], reader: Reader) -> dict[str, Outcomes]:
+def _outcomes(path: Path, result: Mapping[str, Any], reader: Reader) -> dict[str, PartPredictions]:
     """The predictions, which must give the result's accuracies: one of the two was altered where they do not."""
     stored = path.with_name("predictions.npz")
     try:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hybridnets import stats
-from hybridnets.report.declared import TESTS, Primary
-from hybridnets.report.evidence import NEW, Comparison, Evidence
-from hybridnets.report.sensitivity import power, sensitivity
-from hybridnets.report.table import Table
-from hybridnets.report.units import Unit, metric_name
-from hybridnets.report.units import unit as unit_of
-from hybridnets.report.variants import Section
+from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.variants import DataSetVariants
+from hybridnets.report.tables.sensitivity import power, sensitivity
+from hybridnets.report.tables.table import Table
+from hybridnets.report.tables.units import Unit, metric_name
+from hybridnets.report.tables.units import unit as unit_of
+from hybridnets.runs.declaration import TESTS, Primary
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Answer:
     tables: tuple[Table, ...]
 
 
-def answer(comparison: Comparison, primary: Primary, section: Section, declared: str) -> Answer:
+def answer(comparison: Comparison, primary: Primary, section: DataSetVariants, declared: str) -> Answer:
     """Answers by the primary analysis, and puts every other test beside it.
 
     Args:

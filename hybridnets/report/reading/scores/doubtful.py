@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybridnets.report import cell
-from hybridnets.report.layout import NEEDED, OPTIONAL, Entry
-from hybridnets.report.results import Finished, ReportError
+from hybridnets.report.reading.results import FinishedRun, ReportError
+from hybridnets.report.reading.scores import cell
+from hybridnets.report.reading.scores.layout import NEEDED, OPTIONAL, Entry
 
 APART = 10  # how many times the largest share the least percentage is, at least, where shares stand beside percents
 SMALLEST = 1e-10  # of a file's largest score: below, the tests would take its differences for rounding
@@ -85,7 +85,7 @@ def _together(entry: Entry, column: str) -> str:
     return f"{score},{after}" if WHOLE.fullmatch(score) and DIGITS.fullmatch(after) else ""
 
 
-def refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
+def refuse_unlike_scales(path: Path, lines: Mapping[FinishedRun, int]) -> None:
     """Refuses shares beside percents, which no mean may mix: 0.71 and 72.5.
 
     A negative score among them changes nothing, as long as most of its kind are not: a correlation may be below 0.
@@ -110,7 +110,7 @@ def refuse_unlike_scales(path: Path, lines: Mapping[Finished, int]) -> None:
         )
 
 
-def refuse_tiny(path: Path, runs: Sequence[Finished]) -> None:
+def refuse_tiny(path: Path, runs: Sequence[FinishedRun]) -> None:
     """Refuses scores whose differences no test can tell from rounding.
 
     Args:

@@ -7,12 +7,12 @@ from statistics import fmean
 import numpy as np
 
 from hybridnets import stats
-from hybridnets.report.table import Cell, Table, row
-from hybridnets.report.units import OPTIMISTIC, Unit, adjusted, metric_name, p_value
-from hybridnets.report.variants import Section, Variant, natural
+from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
+from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.tables.units import OPTIMISTIC, Unit, adjusted, metric_name, p_value
 
 
-def effects(section: Section, metric: str, unit: Unit) -> Table | None:
+def effects(section: DataSetVariants, metric: str, unit: Unit) -> Table | None:
     """What each setting does, averaged over the others, with the seed as block; None where no grid is whole.
 
     The factors are the axes with two levels in a group of variants that are equal in all other axes. Only seeds that every
@@ -100,7 +100,9 @@ def _incomplete(cells: list[Variant], seeds: list[tuple[int, int, int]]) -> str:
     return cells[0].partial or ("" if whole else "scores missing")
 
 
-def _factorials(section: Section) -> Iterator[tuple[str, dict[str, tuple[str, str]], dict[tuple[str, ...], Variant]]]:
+def _factorials(
+    section: DataSetVariants,
+) -> Iterator[tuple[str, dict[str, tuple[str, str]], dict[tuple[str, ...], Variant]]]:
     """Whole grids of two-level factors: what is common, the factors with their levels, and the variants by levels."""
     groups: dict[tuple[str, ...], list[Variant]] = {}
     for variant in section.variants:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnets.report.results import Finished, Found
+from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.runs.accuracy import is_comparable, same_weights
 from hybridnets.runs.files import read_json, sha256
 from hybridnets.runs.store import BEST_SHA256
@@ -19,7 +19,7 @@ from hybridnets.runs.store import BEST_SHA256
 SAME = 1e-9  # between two ways to one number
 
 
-def recomputed(found: Found) -> tuple[Found, list[str]]:
+def recomputed(found: RunSet) -> tuple[RunSet, list[str]]:
     """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
 
     Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. Of a file of scores that
@@ -57,13 +57,13 @@ def recomputed(found: Found) -> tuple[Found, list[str]]:
     return replace(found, runs=tuple(runs)), said
 
 
-def _last(run: Finished) -> Iterator[str]:
+def _last(run: FinishedRun) -> Iterator[str]:
     logged = run.curves.get("val/acc", ())
     if logged and "val_last" in run.scores and abs(logged[-1] - run.scores["val_last"]) > 1e-6:
         yield f"{run.folder}: metrics.csv ends with val/acc {logged[-1]:.6f}, the result says {run.scores['val_last']:.6f}"
 
 
-def _best(run: Finished) -> Iterator[str]:
+def _best(run: FinishedRun) -> Iterator[str]:
     """The reported epoch's accuracy on val as it was measured then, against that of the weights that are published for it."""
     if not run.outcomes or "val" not in run.outcomes or "val/acc" not in run.curves:
         if run.outcomes and not run.curves:
@@ -81,7 +81,7 @@ def _best(run: Finished) -> Iterator[str]:
         )
 
 
-def _weights(run: Finished) -> Iterator[str]:
+def _weights(run: FinishedRun) -> Iterator[str]:
     """The file of the published weights against what it was when the result was written, where both are known."""
     path = run.folder / "checkpoints" / "best.ckpt"
     try:
@@ -93,7 +93,7 @@ def _weights(run: Finished) -> Iterator[str]:
         yield f"{path} is another file than when the result was written: the published weights were replaced"
 
 
-def _labels(runs: Iterable[Finished]) -> Iterator[str]:
+def _labels(runs: Iterable[FinishedRun]) -> Iterator[str]:
     """The classes of the same images in runs on the same data, which are no matter of training."""
     known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[Any]]] = {}  # images, ascending, and their labels
     for run in runs:

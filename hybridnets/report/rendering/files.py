@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report import table as formats
-from hybridnets.report.analysis import Part, Report
-from hybridnets.report.evidence import Evidence
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import ReportError
-from hybridnets.report.table import Table, visible
+from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.comparing.evidence import Evidence
+from hybridnets.report.figures.picture import Picture
+from hybridnets.report.reading.results import ReportError
+from hybridnets.report.tables import table as formats
+from hybridnets.report.tables.table import Table, visible
 from hybridnets.runs.files import read_json, replacing, write_text
 
 FORMATS = {
@@ -110,7 +110,7 @@ def tables(report: Report) -> dict[str, str]:
     return files
 
 
-def all_tables(part: Part) -> list[Table]:
+def all_tables(part: DataSetReport) -> list[Table]:
     """The tables of a data set; those of a second answer get a number."""
     answers = [
         Table(**{**vars(table), "key": f"{table.key}-{n}" if n > 1 else table.key})
@@ -129,7 +129,7 @@ def _csv(lines: Iterator[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
-def _tests(part: Part) -> Iterator[dict[str, Any]]:
+def _tests(part: DataSetReport) -> Iterator[dict[str, Any]]:
     """Every test of every comparison, a row each, as numbers; `why` where there is no p."""
     for comparison in part.comparisons:
         for metric in part.section.metrics:
@@ -165,7 +165,7 @@ def _each(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
         yield f"McNemar mid-p, seed {one.seed}", stats.Test(None, None, found.mid_p, None, discordant)
 
 
-def _runs(part: Part) -> Iterator[dict[str, Any]]:
+def _runs(part: DataSetReport) -> Iterator[dict[str, Any]]:
     for variant in part.section.variants:
         for run in variant.runs:
             split, init, order = run.seeds

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from hybridnets.report import cell
-from hybridnets.report.layout import FLAGS, GOALS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
+from hybridnets.report.reading.scores import cell
+from hybridnets.report.reading.scores.layout import FLAGS, GOALS, NEEDED, OPTIONAL, STATES, Entry, is_data, is_part
 
 
 @dataclass(frozen=True)

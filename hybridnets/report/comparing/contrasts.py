@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from hybridnets.report.declared import Grid
-from hybridnets.report.evidence import Comparison, compare
-from hybridnets.report.results import ReportError
-from hybridnets.report.variants import Section, Variant, natural
+from hybridnets.report.comparing.evidence import Comparison, compare
+from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
+from hybridnets.report.reading.results import ReportError
 from hybridnets.runs import identity as ids
+from hybridnets.runs.declaration import Contrast
 
 PLAINEST = "cnn"  # what every variant adds something to
 FEW = 6  # variants whose pairs still make a table to read
@@ -19,7 +19,7 @@ LEVELS = 4  # of an axis whose pairs still make tables to read
 
 
 @dataclass(frozen=True, eq=False)
-class Contrast:
+class ContrastComparisons:
     """A grid with its comparisons: every variant at the one level against its like at the other.
 
     Attributes:
@@ -29,19 +29,19 @@ class Contrast:
             choice.
     """
 
-    grid: Grid
+    grid: Contrast
     comparisons: tuple[Comparison, ...]
     best: tuple[Comparison, ...]
 
 
-class Compared:
+class ComparisonCache:
     """The comparisons of one data set, each made once.
 
     Args:
         section: Its variants.
     """
 
-    def __init__(self, section: Section) -> None:
+    def __init__(self, section: DataSetVariants) -> None:
         self.section = section
         self.made: dict[tuple[str, str], Comparison] = {}
         self.by_label = {variant.label: variant for variant in section.variants}
@@ -69,7 +69,7 @@ class Compared:
             self.below[variant.label] = whole[0] if whole else compare(variant, _recorded(variant, variant.backbone))
         return self.below[variant.label]
 
-    def contrast(self, grid: Grid) -> Contrast:
+    def contrast(self, grid: Contrast) -> ContrastComparisons:
         """The comparisons of a grid: two variants are alike when every other axis that both have is equal."""
         sides = [
             [v for v in self.section.variants if v.axes.get(grid.axis) == level] for level in (grid.low, grid.high)
@@ -85,10 +85,12 @@ class Compared:
             mine = [[v for v in side if not v.missing and not v.diverged] for side in mine]
             if all(len(side) > 1 for side in mine):
                 best.append(self.of(*(max(side, key=_on_val) for side in mine)))
-        return Contrast(grid, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
+        return ContrastComparisons(grid, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
 
 
-def grids(section: Section, baseline: tuple[str, str] | None = None, vary: tuple[str, ...] = ()) -> list[Grid]:
+def grids(
+    section: DataSetVariants, baseline: tuple[str, str] | None = None, vary: tuple[str, ...] = ()
+) -> list[Contrast]:
     """The tables that a section's own axes make: every two levels of an axis that like variants differ in.
 
     Args:
@@ -120,7 +122,7 @@ def grids(section: Section, baseline: tuple[str, str] | None = None, vary: tuple
             )
         else:
             pairs = []
-        found += [Grid(axis, low, high) for low, high in pairs]
+        found += [Contrast(axis, low, high) for low, high in pairs]
     return found
 
 
@@ -172,7 +174,7 @@ def _alike(one: Variant, other: Variant, axis: str) -> bool:
     return all(one.axes[each] == other.axes[each] for each in shared)
 
 
-def _levels(section: Section) -> dict[str, list[str]]:
+def _levels(section: DataSetVariants) -> dict[str, list[str]]:
     """The levels of every axis that has at least two between which like variants differ, the plainest first."""
     # A variant's name is no setting: it only tells apart what nothing else does.
     axes = dict.fromkeys(axis for variant in section.variants for axis in variant.axes if axis != "variant")
@@ -189,7 +191,7 @@ def _levels(section: Section) -> dict[str, list[str]]:
 
 
 def chosen(
-    compared: Compared, baseline: str | None = None, names: tuple[str, ...] = ()
+    compared: ComparisonCache, baseline: str | None = None, names: tuple[str, ...] = ()
 ) -> tuple[list[Comparison], list[str]]:
     """The comparisons by label, and a sentence on each that was asked for and cannot be made.
 
@@ -213,7 +215,7 @@ def chosen(
     return [comparison for comparison in comparisons if comparison.pairs], said
 
 
-def check_labels(sections: list[Section], baseline: str | None, names: tuple[str, ...]) -> None:
+def check_labels(sections: list[DataSetVariants], baseline: str | None, names: tuple[str, ...]) -> None:
     """Refuses labels that no data set knows.
 
     Args:
@@ -248,7 +250,7 @@ def _usual(labels: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     ]
 
 
-def _known(sections: list[Section], key: str, name: str) -> None:
+def _known(sections: list[DataSetVariants], key: str, name: str) -> None:
     labels = sorted({variant.label for section in sections for variant in section.variants})
     for section in sections:
         sharing = [f'"{variant.label}"' for variant in section.variants if variant.name == name]

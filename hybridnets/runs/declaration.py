@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridnets.report.published import Published, published
-from hybridnets.report.results import ReportError
+from hybridnets.runs.published_figures import DeclarationError, PublishedFigures, parse_figures
 
 METRICS = ("test", "val", "score")
 TESTS = {
@@ -34,7 +33,7 @@ class Primary:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Contrast:
     """One table: two levels of one axis against each other, all other axes being equal.
 
     Attributes:
@@ -61,32 +60,32 @@ class Declaration:
     """
 
     primary: Primary | None = None
-    tables: tuple[Grid, ...] = ()
-    published: Published = field(default_factory=Published)
+    tables: tuple[Contrast, ...] = ()
+    published: PublishedFigures = field(default_factory=PublishedFigures)
 
 
-def declaration(section: Any) -> Declaration:
+def parse_declaration(section: Any) -> Declaration:
     """Reads a `report:` section.
 
     Args:
         section: Its plain content, or None.
 
     Raises:
-        ReportError: If a key or a value has no meaning, in one sentence that names it.
+        DeclarationError: If a key or a value has no meaning, in one sentence that names it.
     """
     if section is None:
         return Declaration()
     known = _keys("report", section, ("primary", "tables", "published"))
     tables = known.get("tables") or []
     if not isinstance(tables, list):
-        raise ReportError(f"report.tables must be a list of tables (vary, from, to, title), got {tables}")
+        raise DeclarationError(f"report.tables must be a list of tables (vary, from, to, title), got {tables}")
     rows = known.get("published") or []
     if not isinstance(rows, list):
-        raise ReportError(f"report.published must be the rows of a CSV of published figures, got {rows}")
+        raise DeclarationError(f"report.published must be the rows of a CSV of published figures, got {rows}")
     return Declaration(
         _primary(known["primary"]) if known.get("primary") is not None else None,
         tuple(_grid(f"report.tables[{n}]", table) for n, table in enumerate(tables)),
-        published(rows),
+        parse_figures(rows),
     )
 
 
@@ -102,37 +101,39 @@ def _primary(section: Any) -> Primary:
         _percent("report.primary.margin", known.get("margin", 0)),
     )
     if found.variant == found.baseline:
-        raise ReportError(f"report.primary must compare two variants, got {found.variant} as variant and as baseline")
+        raise DeclarationError(
+            f"report.primary must compare two variants, got {found.variant} as variant and as baseline"
+        )
     if (found.metric, found.test) == ("test", "corrected"):
-        raise ReportError(
+        raise DeclarationError(
             "report.primary.test must be paired where metric is test, got corrected: the correction is for the held-out "
             "parts of random splits, so give metric: val or test: paired"
         )
     return found
 
 
-def _grid(key: str, section: Any) -> Grid:
+def _grid(key: str, section: Any) -> Contrast:
     known = _keys(key, section, ("vary", "from", "to", "title"), ("vary", "from", "to"))
-    return Grid(str(known["vary"]), str(known["from"]), str(known["to"]), str(known.get("title") or ""))
+    return Contrast(str(known["vary"]), str(known["from"]), str(known["to"]), str(known.get("title") or ""))
 
 
 def _keys(key: str, section: Any, legal: tuple[str, ...], needed: tuple[str, ...] = ()) -> Mapping[str, Any]:
     if not isinstance(section, Mapping):
-        raise ReportError(f"{key} must be a section with {', '.join(legal)}, got {section}")
+        raise DeclarationError(f"{key} must be a section with {', '.join(legal)}, got {section}")
     if unknown := [str(name) for name in section if name not in legal]:
-        raise ReportError(f"{key} must hold {', '.join(legal)} only, got {', '.join(unknown)}")
+        raise DeclarationError(f"{key} must hold {', '.join(legal)} only, got {', '.join(unknown)}")
     if missing := [name for name in needed if section.get(name) is None]:
-        raise ReportError(f"{key} must have {', '.join(needed)}, got no {', '.join(missing)}")
+        raise DeclarationError(f"{key} must have {', '.join(needed)}, got no {', '.join(missing)}")
     return section
 
 
 def _one_of(key: str, value: Any, legal: tuple[str, ...]) -> str:
     if value not in legal:
-        raise ReportError(f"{key} must be {', '.join(legal[:-1])} or {legal[-1]}, got {value}")
+        raise DeclarationError(f"{key} must be {', '.join(legal[:-1])} or {legal[-1]}, got {value}")
     return str(value)
 
 
 def _percent(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise ReportError(f"{key} must be a number of percent from 0 to 100, got {value}")
+        raise DeclarationError(f"{key} must be a number of percent from 0 to 100, got {value}")
     return value / 100

@@ -4,8 +4,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from hybridnets.report.results import ReportError
-from hybridnets.report.table import wrapped
+from hybridnets.report.reading.results import ReportError
+from hybridnets.report.tables.table import wrapped
 from hybridnets.runs import manifest
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.store import owner, reason, state

@@ -14,7 +14,7 @@ COLUMNS = ("index", "label", "class")
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
+class PartPredictions:
     """The predictions of one training on one set of images, in order of the images' index.
 
     Attributes:
@@ -27,7 +27,7 @@ class Outcomes:
     index: NDArray[Any]
     label: NDArray[Any]
     predicted: NDArray[Any]
-    before: "Outcomes | None" = None
+    before: "PartPredictions | None" = None
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -91,7 +91,7 @@ class Reader:
     def __init__(self) -> None:
         self._shared: dict[tuple[str, bytes], NDArray[Any]] = {}
 
-    def run(self, path: Path) -> dict[str, Outcomes]:
+    def run(self, path: Path) -> dict[str, PartPredictions]:
         """A run's predictions.npz, by part: val and test; empty where there is no such file.
 
         Raises:
@@ -106,7 +106,7 @@ class Reader:
         except Exception as error:  # numpy and zipfile raise nearly anything
             raise ValueError(f"{path} does not hold a run's predictions ({_first(error)})") from None
 
-    def file(self, path: Path) -> Outcomes:
+    def file(self, path: Path) -> PartPredictions:
         """Predictions of anybody's: arrays, or columns with a header, named index, label and class.
 
         Args:
@@ -127,14 +127,14 @@ class Reader:
                 f"{path} must hold the columns index, label and class as whole numbers, one row an image ({_first(error)})"
             ) from None
 
-    def _part(self, arrays: Mapping[str, NDArray[Any]], part: str) -> Outcomes:
+    def _part(self, arrays: Mapping[str, NDArray[Any]], part: str) -> PartPredictions:
         index, label, predicted = (arrays[f"{part}_{column}"] for column in COLUMNS)
         found = self._outcomes([index, label, predicted])
         if f"{part}_before" not in arrays:
             return found
         return replace(found, before=self._outcomes([index, label, arrays[f"{part}_before"]]))
 
-    def _outcomes(self, columns: list[NDArray[Any]]) -> Outcomes:
+    def _outcomes(self, columns: list[NDArray[Any]]) -> PartPredictions:
         index, label, predicted = columns
         for name, column in zip(COLUMNS, columns, strict=True):
             if column.ndim != 1 or not len(column) or column.dtype.kind not in "iu" or column.shape != index.shape:
@@ -151,7 +151,7 @@ class Reader:
             if np.any(np.diff(index) == 0):
                 raise ValueError("an image stands there twice")
         small = np.min_scalar_type(max(int(label.max()), int(predicted.max()), 1))
-        return Outcomes(
+        return PartPredictions(
             self._once("index", index),
             self._once("label", label.astype(small)),
             predicted.astype(small),
@@ -161,7 +161,7 @@ class Reader:
         return self._shared.setdefault((what + str(column.dtype), column.tobytes()), column)
 
 
-def unpaired(one: Mapping[str, Outcomes], other: Mapping[str, Outcomes], part: str) -> str:
+def unpaired(one: Mapping[str, PartPredictions], other: Mapping[str, PartPredictions], part: str) -> str:
     """Why the images of two trainings do not pair; empty where they do.
 
     Args:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybridnets.report import cell, doubtful, layout, settings
-from hybridnets.report.account import LeftOut, head, part
-from hybridnets.report.layout import Entry
-from hybridnets.report.predictions import Outcomes, Reader
-from hybridnets.report.results import MOST, Finished, Found, ReportError
-from hybridnets.report.sheet import Sheet, sheet
-from hybridnets.report.table import visible
+from hybridnets.report.reading.predictions import PartPredictions, Reader
+from hybridnets.report.reading.results import MOST, FinishedRun, ReportError, RunSet
+from hybridnets.report.reading.scores import cell, doubtful, layout, settings
+from hybridnets.report.reading.scores.account import LeftOut, head, part
+from hybridnets.report.reading.scores.layout import Entry
+from hybridnets.report.reading.scores.sheet import Sheet, sheet
+from hybridnets.report.tables.table import visible
 from hybridnets.runs import identity as ids
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -33,7 +33,7 @@ class RowError(ValueError):
         self.kind = kind or sentence.partition(", got ")[0]
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> RunSet:
     """The trainings of a file of scores.
 
     Columns: variant, seed and score; where they are known also split (anything that is equal for equal splits), n_train
@@ -83,7 +83,7 @@ def read(path: Path) -> Found:
     if repeated:
         repeats = part(repeated, total, found.unit, verb=("repeats another and is", "repeat others and are"))
         notes.append(f"{repeats} skipped")
-    return Found(
+    return RunSet(
         (path.resolve(),),
         tuple(finished),
         (*problems, *said),
@@ -162,9 +162,9 @@ def _told(axes: Mapping[str, str]) -> str:
 
 def _runs(
     path: Path, entries: Sequence[Entry], columns: settings.Columns, mark: str, left: LeftOut
-) -> tuple[dict[Finished, int], int]:
+) -> tuple[dict[FinishedRun, int], int]:
     """The trainings, each once, with their lines; and how many rows say again what another says."""
-    reader, found, lines, repeated = Reader(), dict[str, Finished](), dict[Finished, int](), 0
+    reader, found, lines, repeated = Reader(), dict[str, FinishedRun](), dict[FinishedRun, int](), 0
     axes: dict[str, dict[str, str]] = {}
     for entry in entries:
         known = axes.setdefault(entry.values["variant"], {})
@@ -198,14 +198,14 @@ def _state(entry: Entry, states: Sequence[str]) -> str:
         raise RowError(str(error), f"{rule.split()[0]} {got}, which does not say how the training ended") from None
 
 
-def _absent(runs: Iterable[Finished]) -> tuple[int, int]:
+def _absent(runs: Iterable[FinishedRun]) -> tuple[int, int]:
     """How many pairs of a variant and a seed the file has no row of, and how many such pairs there are."""
     pairs = {(run.name, run.seeds) for run in runs}
     names, seeds = (len(set(side)) for side in zip(*pairs, strict=True))
     return names * seeds - len(pairs), names * seeds
 
 
-def _agreeing(path: Path, runs: list[Finished]) -> tuple[list[Finished], list[str]]:
+def _agreeing(path: Path, runs: list[FinishedRun]) -> tuple[list[FinishedRun], list[str]]:
     """The runs with their scores as shares where predictions say so; without predictions that do not give the scores."""
     known = [run for run in runs if run.outcomes and not run.diverged]
     if not known:
@@ -243,7 +243,7 @@ def _how_columns_were_read(entries: Sequence[Entry], columns: settings.Columns, 
         yield f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}"
 
 
-def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> Finished:
+def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> FinishedRun:
     """One training; without scores where its score is missing.
 
     Raises:
@@ -259,14 +259,14 @@ def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: st
     failed = state == "failed" or cell.failed(values["score"])
     known = not (failed or state == "unfinished" or cell.missing(values["score"]))
     score = _number(values, "score", mark) if known else 0.0
-    outcomes: dict[str, Outcomes] = {}
+    outcomes: dict[str, PartPredictions] = {}
     if stored := values.get("predictions"):
         try:
             outcomes = {"score": reader.file(path.parent / stored)}
         except ValueError as error:
             raise RowError(str(error), str(error).replace(str(path.parent / stored), "predictions")) from None
     identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
-    return Finished(
+    return FinishedRun(
         folder=path if known or failed else Path(f"{path}, line {entry.line}"),
         hash=ids.digest(identity),
         identity=identity,
@@ -314,6 +314,6 @@ def _ratio(values: Mapping[str, str]) -> float | None:
     return sizes[0] / sizes[1] if sizes else None
 
 
-def _classes(found: Iterable[Outcomes]) -> tuple[str, ...]:
+def _classes(found: Iterable[PartPredictions]) -> tuple[str, ...]:
     most = max((int(column.max()) for each in found for column in (each.label, each.predicted)), default=-1)
     return tuple(map(str, range(most + 1))) if most < CLASSES else ()

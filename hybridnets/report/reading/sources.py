@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridnets.report.results import ReportError
+from hybridnets.report.reading.results import ReportError
 from hybridnets.runs.archive import ArchiveError
 from hybridnets.runs.packing import Archive
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
-from hybridnets.report.analysis import Part, Report
-from hybridnets.report.evidence import NEW, POOL
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import ReportError
-from hybridnets.report.table import UNSEEN, Cell, Table, row
-from hybridnets.report.units import LEVELS, OPTIMISTIC
+from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.comparing.evidence import NEW, POOL
+from hybridnets.report.figures.picture import Picture
+from hybridnets.report.reading.results import ReportError
+from hybridnets.report.tables.table import UNSEEN, Cell, Table, row
+from hybridnets.report.tables.units import LEVELS, OPTIMISTIC
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -34,7 +34,7 @@ class Figure(NamedTuple):
 class Chapter(NamedTuple):
     """A data set's share of the page, in the order in which it stands there."""
 
-    part: Part
+    part: DataSetReport
     figures: list[Figure]
     grids: list[Table]
     effects: list[Table]
@@ -90,7 +90,7 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
     return _shown(html)
 
 
-def _chapter(name: str, part: Part, pictures: Sequence[Picture]) -> Chapter:
+def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Chapter:
     kinds: dict[str, list[Table]] = {"effects": [], "differences": [], "compression": [], "classes": [], "": []}
     for table in part.tables:
         kinds[next(kind for kind in kinds if table.key.startswith(kind))].append(table)

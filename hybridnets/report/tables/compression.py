@@ -6,17 +6,17 @@ from statistics import fmean
 import numpy as np
 
 from hybridnets import stats
-from hybridnets.report.evidence import NETWORKS, NEW, Comparison
-from hybridnets.report.published import Published
-from hybridnets.report.results import Code
-from hybridnets.report.table import Cell, Table, row
-from hybridnets.report.tables import over_seeds
-from hybridnets.report.units import LEVELS, NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
-from hybridnets.report.units import unit as unit_of
-from hybridnets.report.variants import Section
+from hybridnets.report.comparing.evidence import NETWORKS, NEW, Comparison
+from hybridnets.report.comparing.variants import DataSetVariants
+from hybridnets.report.reading.results import CodeSize
+from hybridnets.report.tables.overview import over_seeds
+from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.tables.units import LEVELS, NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
+from hybridnets.report.tables.units import unit as unit_of
+from hybridnets.runs.published_figures import PublishedFigures
 
 
-def tables(section: Section, compressed: Sequence[Comparison], published: Published) -> Iterator[Table]:
+def tables(section: DataSetVariants, compressed: Sequence[Comparison], published: PublishedFigures) -> Iterator[Table]:
     """The tables of all variants that code the features of a backbone; none where there is none.
 
     Args:
@@ -33,11 +33,11 @@ def tables(section: Section, compressed: Sequence[Comparison], published: Publis
     for metric in section.metrics:
         for n, comparison in enumerate(compressed, start=1):
             if names := _names(comparison, metric):
-                beside = published if metric == "test" else Published()
+                beside = published if metric == "test" else PublishedFigures()
                 yield _classes(comparison, names, metric, unit, beside, f"classes-{n}-{metric}")
 
 
-def code_of(comparison: Comparison) -> Code:
+def code_of(comparison: Comparison) -> CodeSize:
     """The code of a comparison's variant, by its first pair."""
     code = comparison.pairs[0][0].code
     assert code is not None
@@ -137,7 +137,7 @@ def _names(comparison: Comparison, metric: str) -> tuple[str, ...]:
 
 
 def _classes(
-    comparison: Comparison, names: tuple[str, ...], metric: str, unit: Unit, published: Published, key: str
+    comparison: Comparison, names: tuple[str, ...], metric: str, unit: Unit, published: PublishedFigures, key: str
 ) -> Table:
     """Accuracy by class before and after, and published figures of the same classes."""
     pairs = [[run.outcomes[metric] for run in pair] for pair in comparison.pairs]

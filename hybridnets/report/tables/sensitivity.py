@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from hybridnets import stats
-from hybridnets.report.evidence import NEW, Comparison, Evidence
-from hybridnets.report.table import Cell, Table, row
-from hybridnets.report.units import OPTIMISTIC, Unit, p_value, probability
+from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.tables.units import OPTIMISTIC, Unit, p_value, probability
 
 
 def sensitivity(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:

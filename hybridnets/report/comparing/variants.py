@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from statistics import fmean, median
 
-from hybridnets.report.results import Finished, Found
-from hybridnets.report.table import visible
+from hybridnets.report.reading.results import FinishedRun, RunSet
+from hybridnets.report.tables.table import visible
 from hybridnets.runs import identity as ids
 from hybridnets.runs.labels import labels
 from hybridnets.runs.manifest import Manifest
@@ -58,12 +58,12 @@ class Variant:
     name: str
     axes: Mapping[str, str]
     settings: ids.Identity
-    runs: tuple[Finished, ...]
+    runs: tuple[FinishedRun, ...]
     missing: tuple[Missing, ...]
     partial: str = ""
 
     @property
-    def sound(self) -> tuple[Finished, ...]:
+    def sound(self) -> tuple[FinishedRun, ...]:
         """The runs that did not diverge."""
         return tuple(run for run in self.runs if not run.diverged)
 
@@ -126,7 +126,7 @@ class Variant:
 
 
 @dataclass(frozen=True, eq=False)
-class Section:
+class DataSetVariants:
     """One data set.
 
     Attributes:
@@ -151,14 +151,14 @@ class Section:
         return all(0 <= run.scores[m] <= 1 for v in self.variants for run in v.runs for m in self.metrics)
 
 
-def sections(found: Found, manifests: Sequence[Manifest] = ()) -> list[Section]:
+def sections(found: RunSet, manifests: Sequence[Manifest] = ()) -> list[DataSetVariants]:
     """The variants that were found, by data set.
 
     Args:
         found: The finished runs.
         manifests: What was asked for.
     """
-    groups = defaultdict[str, dict[str, list[Finished]]](lambda: defaultdict(list))
+    groups = defaultdict[str, dict[str, list[FinishedRun]]](lambda: defaultdict(list))
     for run in found.runs:
         groups[run.data][ids.digest(ids.variant(run.identity))].append(run)
     missing = _missing(found, manifests)
@@ -189,11 +189,11 @@ def sections(found: Found, manifests: Sequence[Manifest] = ()) -> list[Section]:
         # What no variant claimed belongs to variants without a finished run, in folders that others may share.
         lost = [run for run in missing.values() if run.folder.parts[0] == data]
         lost += [run for (where, _), runs in unscored.items() if where == data for run in runs]
-        result.append(Section(data, sorted(variants, key=lambda variant: natural(variant.label)), lost))
+        result.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), lost))
     return result
 
 
-def _words(run: Finished) -> dict[str, str]:
+def _words(run: FinishedRun) -> dict[str, str]:
     """A variant's settings in the paper's words; a row of a file tells its own."""
     model = run.identity.get("model")
     if not isinstance(model, Mapping):
@@ -210,7 +210,7 @@ def _words(run: Finished) -> dict[str, str]:
     return {"model": first, "rnn": rest[0], "layers": layers, "nodes": nodes}
 
 
-def _missing(found: Found, manifests: Sequence[Manifest]) -> dict[str, Missing]:
+def _missing(found: RunSet, manifests: Sequence[Manifest]) -> dict[str, Missing]:
     """By their hash, the runs that manifests ask for below the given folders and that are not among those found."""
     finished = {run.hash for run in found.runs}
     missing: dict[str, Missing] = {}
@@ -222,7 +222,7 @@ def _missing(found: Found, manifests: Sequence[Manifest]) -> dict[str, Missing]:
     return missing
 
 
-def _unscored(found: Found) -> dict[tuple[str, str], list[Missing]]:
+def _unscored(found: RunSet) -> dict[tuple[str, str], list[Missing]]:
     """By data set and variant, the trainings of a file of scores that have no score."""
     unscored = defaultdict[tuple[str, str], list[Missing]](list)
     for run in found.missing:
@@ -235,7 +235,7 @@ def _below(path: Path, folders: tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _claimed(missing: dict[str, Missing], run: Finished) -> Iterator[Missing]:
+def _claimed(missing: dict[str, Missing], run: FinishedRun) -> Iterator[Missing]:
     """Takes out of `missing` the runs of this run's variant: a run's hash follows from variant and seeds."""
     settings = ids.variant(run.identity)
     for key, other in list(missing.items()):

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from hybridnets.report.analysis import Part, Report
-from hybridnets.report.table import Table, text, visible, wrapped
+from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.tables.table import Table, text, visible, wrapped
 
 FEW = 2  # tables of classes that a terminal shows
 MANY = 20  # items of a list that it shows
@@ -23,7 +23,7 @@ def told(report: Report, grids: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-def _part(part: Part, grids: bool) -> str:
+def _part(part: DataSetReport, grids: bool) -> str:
     runs = sum(len(variant.runs) for variant in part.section.variants)
     title = f"{part.section.data}: {_number(len(part.section.variants), 'variant')}, {_number(runs, 'run')}"
     blocks = [f"{title}\n{'=' * len(title)}"]
@@ -43,7 +43,7 @@ def _part(part: Part, grids: bool) -> str:
     return "\n\n".join(blocks)
 
 
-def _compression(part: Part, metric: tuple[str, ...]) -> list[Table]:
+def _compression(part: DataSetReport, metric: tuple[str, ...]) -> list[Table]:
     """What is told of codes; class by class only of a few."""
     about = [table for table in part.tables if table.key.endswith(("compression", *metric))]
     classes = [table for table in about if table.key.startswith("classes-")]
