@@ -193,15 +193,14 @@ def _pack(arguments: argparse.Namespace, sources: "Sources") -> int:
     from hybridnets.report import ReportError
     from hybridnets.report.reading import results
     from hybridnets.report.reading.sources import SUFFIX
-    from hybridnets.runs.archive import ArchiveError
-    from hybridnets.runs.packing import pack
+    from hybridnets.runs.archive import ArchiveError, pack
 
     to: Path | None = arguments.output
     if to is None or to.suffix.lower() != SUFFIX or to.is_dir():
         raise ReportError(f"-o must name the archive to write, as in -o evidence{SUFFIX}, got {to or 'nothing'}")
     found = results.read(sources.paths, progress=_progress)
     try:
-        pack([run.folder for run in found.runs], sources.paths, to, every=arguments.probabilities)
+        pack([run.folder for run in found.runs], sources.paths, to, all_probabilities=arguments.probabilities)
     except ArchiveError as error:
         raise ReportError(str(error)) from None
     for sentence in found.problems:
@@ -217,8 +216,7 @@ def _unpack(arguments: argparse.Namespace) -> int:
     """Restores the runs of archives."""
     from hybridnets.report import ReportError
     from hybridnets.report.reading.sources import is_archive
-    from hybridnets.runs.archive import ArchiveError
-    from hybridnets.runs.packing import Archive
+    from hybridnets.runs.archive import Archive, ArchiveError
 
     to: Path | None = arguments.output
     if to is None or (to.exists() and not to.is_dir()):
@@ -232,8 +230,8 @@ def _unpack(arguments: argparse.Namespace) -> int:
             done = Archive(path).unpack(to)
         except ArchiveError as error:
             raise ReportError(str(error)) from None
-        left = [f"{done.there} finished there already"] * bool(done.there)
-        left += [f"{done.begun} begun there"] * bool(done.begun)
+        left = [f"{done.finished} finished there already"] * bool(done.finished)
+        left += [f"{done.started} started there"] * bool(done.started)
         print(f"{path}: {done.new} runs restored in {to}{'; left alone: ' * bool(left)}{', '.join(left)}")
     return 0
 

@@ -17,16 +17,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config import flags
-from hybridnets.config.check import ConfigError, backbone, check, diverged, trial, value
+from hybridnets.config.check import ConfigError, backbone, check, diverged, trial
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.schema import scratch
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
 from hybridnets.runs.claims import Watch
 from hybridnets.runs.declaration import parse_declaration
-from hybridnets.runs.files import read_json
 from hybridnets.runs.labels import labels
 from hybridnets.runs.published_figures import read_figures
+from hybridnets.runs.records import Provenance, RecordError, provenance
 from hybridnets.runs.store import owner
 from hydra_plugins import process_launcher as launcher
 
@@ -208,14 +208,16 @@ class Job(launcher.Job):
         """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""
         seconds, sizes = [], []
         for folder in {result.parent for result in self.run.folder.parent.glob("*/result.json")}:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                seconds.append(sum(read_json(folder / "provenance.json")["epoch_seconds"].values()))
+            with contextlib.suppress(OSError, RecordError):
+                attempts = provenance.read(folder) or Provenance()
+                seconds.append(sum(attempts.epoch_seconds.values()))
                 sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
         return (median(seconds), median(sizes)) if sizes else (math.nan, math.nan)
 
     def result(self) -> float:
         """What main returned for the finished run."""
-        return value(self.run.result() or {})
+        result = self.run.result()
+        return result.monitored if result else math.nan
 
     def progress(self) -> tuple[float, str]:
         """Share of the epochs done, at most, and the last epoch's val accuracy."""

@@ -79,6 +79,6 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ValueError(f"{path} must be a file that can be read, and is not ({error.strerror}): remove it") from error
+        raise ValueError(f"{path} must be a file that can be read, and is not ({error.strerror}): delete it") from error
     except ValueError as error:
-        raise ValueError(f"{path} must be JSON, and is damaged ({error}): remove it, and the run ends anew") from error
+        raise ValueError(f"{path} must be JSON, and is damaged ({error}): delete it to rebuild it") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -95,6 +96,20 @@ def seed(whole: Identity) -> str:
 def folder(whole: Identity) -> PurePath:
     """The run's folder below the output folder: DATA/VARIANT/seed=K-HASH."""
     return PurePath(whole["data"]["name"], name(whole), f"seed={seed(whole)}-{digest(whole)[:6]}")
+
+
+def seeds_in(folder: PurePath) -> dict[str, int]:
+    """The seeds of a run by its folder, as `folder` names it.
+
+    Raises:
+        ValueError: If the folder is not named like a run's.
+    """
+    seeds = re.match(r"seed=(\d+)(?:\.(\d+)\.(\d+))?-", folder.name)
+    if seeds is None:
+        raise ValueError(f"{folder} is no run's folder")
+    return {
+        part: int(number or seeds[1]) for part, number in zip(("split", "init", "order"), seeds.groups(), strict=True)
+    }
 
 
 def _class(settings: Mapping[str, Any]) -> str:

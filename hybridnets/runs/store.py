@@ -1,8 +1,6 @@
-"""The run store: a folder a run, written by its own job only, which holds it for its life."""
+"""The run store: every run has a folder, which only its own process writes, and holds for as long as it lives."""
 
 import contextlib
-import csv
-import math
 import os
 import socket
 import time
@@ -13,11 +11,11 @@ from typing import Any, Literal
 from hybridnets import signals
 from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import make_folder, read_json, replacing, sha256, write_json, write_text
-
-SCHEMA = 1  # of result.json; raised when its readers must change
-
-BEST_SHA256 = "best_checkpoint_sha256"  # in provenance.json
+from hybridnets.runs.files import make_folder, replacing, sha256, write_json, write_text
+from hybridnets.runs.records import metrics, provenance, result
+from hybridnets.runs.records.errors import RecordError
+from hybridnets.runs.records.provenance import AttemptRecord, Provenance
+from hybridnets.runs.records.result import Result
 
 State = Literal["finished", "running", "failed", "pending"]
 
@@ -71,33 +69,27 @@ class Run:
         """The weights of the reported epoch."""
         return self.folder / "checkpoints" / "best.ckpt"
 
-    def result(self) -> dict[str, Any] | None:
-        """The finished run's result, or None.
+    def result(self) -> Result | None:
+        """The finished run's result; None where it is not finished.
 
         Raises:
-            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude, or of
-                another version.
+            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude, or one that
+                is damaged or of another version.
         """
-        found = read_json(self.folder / "result.json")
-        if found is not None and (not isinstance(found, dict) or found.get("hash") != self.digest):
+        path = self.folder / result.FILE
+        try:
+            record = result.read(self.folder)
+        except RecordError as error:
+            raise ValueError(f"{error}; delete it to rebuild it, or choose another folder with out=") from None
+        if record is not None and record.hash != self.digest:
             raise ValueError(
-                f"{self.folder / 'result.json'} must be this run's result, and is damaged or another's: remove it, or "
-                "choose another folder with out="
+                f"{path} must be this run's result, and is another run's: delete it, or choose another folder with out="
             )
-        if found is not None and found.get("schema") != SCHEMA:
-            raise ValueError(
-                f"{self.folder / 'result.json'} must have schema {SCHEMA}, which this version reads, and has "
-                f"{found.get('schema')}: use the version that wrote it, or choose another folder with out="
-            )
-        return found
+        return record
 
     def history(self) -> list[dict[str, float]]:
-        """The finished epochs' metrics, oldest first; empty before the first."""
-        try:
-            with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-        except FileNotFoundError:
-            return []
+        """The metrics of the finished epochs, the oldest first; empty before the first."""
+        return metrics.read(self.folder).epochs()
 
     @contextlib.contextmanager
     def claim(self) -> Iterator["Attempt"]:
@@ -117,7 +109,7 @@ class Run:
                 yield attempt
             except BaseException as error:
                 with contextlib.suppress(OSError, claims.LostError):  # of a disk that is full the error itself tells
-                    attempt.end(f"{type(error).__name__}: {error}".strip(": "))
+                    attempt.end(error)
                 raise
             else:
                 attempt.end(None)
@@ -149,109 +141,101 @@ class Run:
 
 
 class Attempt:
-    """One try at a run, recorded in provenance.json beside those before it.
+    """One try at a run, recorded in provenance.json after those before it.
 
     Args:
-        run: The run, whose lock is held.
+        run: The run, whose claim is held.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.path = run.folder / "provenance.json"
-        held = read_json(self.path) or {"attempts": [], "epoch_seconds": {}}
-        if not (isinstance(held, dict) and isinstance(held.get("attempts"), list) and "epoch_seconds" in held):
-            raise ValueError(f"{self.path} must be what earlier attempts wrote, and is damaged: remove it")
-        self.provenance: dict[str, Any] = held
-        self.mine: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
+        self.provenance = provenance.read(run.folder) or Provenance()
+        self.record_now: AttemptRecord = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
 
     def record(self, **facts: Any) -> None:
-        """Adds facts of this attempt: where it runs, with which versions, by which command."""
-        if self.mine not in self.provenance["attempts"]:
-            self.provenance["attempts"].append(self.mine)
-        self.mine.update(facts)
-        self.run.write_json(self.path, self.provenance)
+        """Adds facts about this attempt: where it runs, with which versions, by which command."""
+        if self.record_now not in self.provenance.attempts:
+            self.provenance.attempts.append(self.record_now)
+        self.record_now.update(facts)  # type: ignore[typeddict-item]
+        self._write()
 
     def epoch(self, number: int, seconds: float) -> None:
-        """Notes how long an epoch took, training and validation."""
-        self.provenance["epoch_seconds"][str(number)] = round(seconds, 3)
-        self.run.write_json(self.path, self.provenance)
+        """Records how long an epoch took, training and validation."""
+        self.provenance.epoch_seconds[str(number)] = round(seconds, 3)
+        self._write()
 
     @property
     def threads(self) -> int | None:
-        """Threads of the first attempt, which a resumed run keeps: another number changes sums in their last bits."""
-        return next((a["threads"] for a in self.provenance["attempts"] if "threads" in a), None)
+        """Threads of the first attempt, which a resumed run keeps: another count changes sums in their last bits."""
+        return next((attempt["threads"] for attempt in self.provenance.attempts if "threads" in attempt), None)
 
     @property
     def kernels(self) -> str | None:
-        """What the layers of the first attempt computed by; None where this is the first.
+        """The kernels of the first attempt; None where this is the first.
 
-        One that noted none had no layers that chose: recurrent ones, before convolution blocks chose too.
+        An attempt that recorded none had no layers that chose: recurrent ones, before convolution blocks chose too.
         """
-        return next((a.get("kernels") or "torch" for a in self.provenance["attempts"] if "threads" in a), None)
+        attempts = (attempt for attempt in self.provenance.attempts if "threads" in attempt)
+        return next((attempt.get("kernels") or "torch" for attempt in attempts), None)
 
-    def finish(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Writes result.json, which makes the run a finished one, and returns it."""
-        whole = {
-            "schema": SCHEMA,
-            "hash": self.run.digest,
-            "data": self.run.identity["data"]["name"],
-            "variant": ids.name(self.run.identity),
-            "seeds": self.run.identity["seeds"],
-            **_without_nan(result),
-            **({"backbone": _reference(below)} if (below := ids.backbone(self.run.identity)) else {}),
-            "identity": self.run.identity,
-        }
-        # That these are the weights which were measured can then be verified without torch.
+    def finish(self, record: Result) -> Result:
+        """Writes result.json, which makes the run a finished one, and returns its content."""
+        content = record.to_json()
+        record = result.parse(content, self.run.folder / result.FILE)  # the writer holds what the reader demands
+        # With this, somebody can verify without torch that these are the weights which were measured.
         if self.run.best_checkpoint.exists():
-            self.provenance[BEST_SHA256] = sha256(self.run.best_checkpoint)
-            self.run.write_json(self.path, self.provenance)
-        self.run.write_json(self.run.folder / "result.json", whole)
-        return whole
+            self.provenance.best_checkpoint_sha256 = sha256(self.run.best_checkpoint)
+            self._write()
+        self.run.write_json(self.run.folder / result.FILE, content)
+        return record
 
-    def end(self, error: str | None) -> None:
-        """Notes how the attempt ended; one that had nothing to do is none."""
-        if not error and self.mine not in self.provenance["attempts"]:
+    def end(self, error: BaseException | None) -> None:
+        """Records how the attempt ended; one that had nothing to do leaves no record."""
+        if not error and self.record_now not in self.provenance.attempts:
             return
-        self.record(ended=_now(), **({"error": error} if error else {}))
+        failure = {"error": f"{type(error).__name__}: {error}".strip(": ")} if error else {}
+        self.record(ended=_now(), **failure, **({"diverged": True} if isinstance(error, DivergedError) else {}))
+
+    def _write(self) -> None:
+        self.run.write_json(self.run.folder / provenance.FILE, self.provenance.to_json())
 
 
 def state(folder: Path) -> State:
-    """What a run's folder alone tells: a result is finished, an owner running, an attempt without either failed."""
-    if (folder / "result.json").exists():
+    """The state that follows from a run's folder: with a result finished, with an owner running, else failed or pending."""
+    if (folder / result.FILE).exists():
         return "finished"
     if claims.running(folder):
         return "running"
-    return "failed" if (folder / "provenance.json").exists() else "pending"
+    return "failed" if (folder / provenance.FILE).exists() else "pending"
 
 
 def owner(folder: Path) -> str:
-    """Who trains a run, as it says; empty where nobody ever did."""
-    return found.text if (found := claims.owner(folder)) else ""
+    """The process that trains a run, in its own words; empty where nobody ever did."""
+    return claim.text if (claim := claims.owner(folder)) else ""
 
 
 def reason(folder: Path) -> str:
     """Why the last attempt at a run ended early, in one line; empty where it did not, or where nothing is recorded."""
-    try:
-        return str(read_json(folder / "provenance.json")["attempts"][-1].get("error", "")).partition("\n")[0]
-    except (OSError, ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
-        return ""
+    record = _provenance(folder)
+    return record.reason if record else ""
+
+
+def diverged(folder: Path) -> bool:
+    """Whether the last attempt at a run ended because its loss was not finite."""
+    record = _provenance(folder)
+    return record is not None and record.diverged
 
 
 def find(folders: list[Path]) -> list[Path]:
     """The folders of finished runs at or below the given ones, each once, in order of their paths."""
-    return sorted({result.parent for top in folders for result in top.rglob("result.json")})
+    return sorted({file.parent for top in folders for file in top.rglob(result.FILE)})
 
 
-def _reference(identity: ids.Identity) -> dict[str, str]:
-    """Where among all runs another one is."""
-    return {"name": ids.name(identity), "hash": ids.digest(identity), "folder": str(ids.folder(identity))}
-
-
-def _without_nan(value: Any) -> Any:
-    """A diverged run's loss as null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _provenance(folder: Path) -> Provenance | None:
+    try:
+        return provenance.read(folder)
+    except RecordError:
+        return None
 
 
 def _now() -> str:

@@ -1,6 +1,7 @@
 """What is told of codes: before and after on the same images, by class, by size, and where a file does not hold."""
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -24,10 +25,11 @@ from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
 from hybridnets.report.rendering.files import tables
 from hybridnets.report.tables.table import Table
-from hybridnets.runs import Run, archive, manifest
+from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
+from hybridnets.runs.archive import container as archive
+from hybridnets.runs.archive import pack
 from hybridnets.runs.declaration import parse_declaration
-from hybridnets.runs.packing import pack
 from hybridnets.runs.published_figures import DeclarationError, parse_figures, read_figures
 
 Make = Callable[..., Run]
@@ -50,7 +52,8 @@ def asked(below: Run, kind: str, channels: int) -> Run:
 def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
     """The same run once it is finished: it loses some of the images that the backbone gets right, and wins two others."""
     run, seed = asked(below, kind, channels), below.identity["seeds"]["split"]
-    theirs = json.loads((below.folder / "result.json").read_text(encoding="utf-8"))
+    theirs = below.result()
+    assert theirs is not None
     with np.load(below.folder / "predictions.npz") as arrays:
         columns: dict[str, Any] = dict(arrays)
     for part in ("val", "test"):
@@ -70,22 +73,24 @@ def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
         rows = [f"{epoch},{best['val/acc']},0.1" for epoch in range(3)]
         (run.folder / "metrics.csv").write_text("\n".join(["epoch,val/acc,val/loss", *rows]), encoding="utf-8")
         attempt.finish(
-            {
-                **{key: theirs[key] for key in ("images", "split", "classes", "parameters", "layers")},
-                "monitor": "val/loss",
-                "best": {"epoch": 1, "val/loss": 0.1 / channels, **best},
-                "last": {"epoch": 2, "val/loss": 0.1, "val/acc": best["val/acc"]},
-                "epochs": 3,
-                "maps": {"shape": list(MAPS), "numbers": 256},
-                "code": {
-                    "shape": [numbers] if kind == "sae" else [channels, 2, 2],
-                    "numbers": numbers,
-                    "compression": 1 - numbers / 256,
-                    "bytes": 4 * numbers,
+            dataclasses.replace(
+                theirs,
+                identity=run.identity,
+                monitor="val/loss",
+                best={"epoch": 1, "val/loss": 0.1 / channels, **best},
+                last={"epoch": 2, "val/loss": 0.1, "val/acc": best["val/acc"]},
+                epochs=3,
+                facts={
+                    "maps": {"shape": list(MAPS), "numbers": 256},
+                    "code": {
+                        "shape": [numbers] if kind == "sae" else [channels, 2, 2],
+                        "numbers": numbers,
+                        "compression": 1 - numbers / 256,
+                        "bytes": 4 * numbers,
+                    },
+                    "before": {key: theirs.best[key] for key in ("val/acc", "test/acc")},
                 },
-                "before": {key: theirs["best"][key] for key in ("val/acc", "test/acc")},
-                "backbone": {"name": "cnn", "hash": below.digest, "folder": str(below.folder.relative_to(below.out))},
-            }
+            )
         )
     return run
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridnets.runs import archive, manifest
-from hybridnets.runs.archive import ArchiveError
-from hybridnets.runs.packing import without_paths
-from hybridnets.runs.predictions import Sets, Shelf, kept, restored
+from hybridnets.runs import manifest
+from hybridnets.runs.archive import ArchiveError, columns
+from hybridnets.runs.archive import container as archive
+from hybridnets.runs.archive.privacy import without_paths
 
 ARRAYS: dict[str, Any] = {
     "0-index": np.arange(300, dtype=np.uint16),
@@ -177,25 +177,31 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
         "before": draw.integers(0, 300, 50),
         "probabilities": probabilities,
     }
-    np.savez(tmp_path / "p.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in whole.items()})
+    np.savez(
+        tmp_path / "predictions.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in whole.items()}
+    )
     order = np.argsort(whole["index"])
     for every, error in ((False, 0.5 / 65534), (True, 0.5 / 254)):
-        columns = kept(tmp_path / "p.npz", every=every)["val"]
-        shelf = Shelf()
-        assert [shelf.add(columns), shelf.add({**columns, "class": columns["label"]})] == [0, 0]
-        told, arrays = shelf.packed()
-        sets = Sets(told, arrays)
+        original = columns.read(tmp_path, all_probabilities=every)["val"]
+        packer = columns.Packer()
+        assert [packer.add(original), packer.add({**original, "class": original["label"]})] == [0, 0]
+        entries, arrays = packer.packed()
+        sets = columns.PackedSets(entries, arrays)
         assert sets.rows == [2]
-        found: dict[str, Any] = restored(sets.columns(0, 0))
+        unpacked: dict[str, Any] = sets.columns(0, 0)
         for key in ("index", "label", "class", "before"):
-            assert found[key].dtype == np.int64
-            assert np.array_equal(found[key], whole[key][order])
+            assert unpacked[key].dtype == np.int64
+            assert np.array_equal(unpacked[key], whole[key][order])
         assert np.array_equal(sets.columns(0, 1)["class"], whole["label"][order])
         rows = np.arange(50)
         expected = (probabilities if every else probabilities[rows, whole["label"]])[order]
-        got = found["probabilities" if every else "probability"]
+        got = unpacked["probabilities" if every else "probability"]
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=error + 1e-7, rtol=0)  # NaN where it was
-        np.savez(tmp_path / "again.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in found.items()})
-        again = kept(tmp_path / "again.npz", every=every)["test"]
-        assert all(np.array_equal(again[key], columns[key]) for key in columns)
+        (tmp_path / "again").mkdir(exist_ok=True)
+        np.savez(
+            tmp_path / "again" / "predictions.npz",
+            **{f"{part}_{key}": c for part in ("val", "test") for key, c in unpacked.items()},
+        )
+        again = columns.read(tmp_path / "again", all_probabilities=every)["test"]
+        assert all(np.array_equal(again[key], original[key]) for key in original)

@@ -23,7 +23,7 @@ from hybridnets.data import digits
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import FeatureAutoencoder
 from hybridnets.runs import identity as ids
-from hybridnets.runs.packing import Archive, pack
+from hybridnets.runs.archive import Archive, pack
 from tests.conftest import ROOT, Said
 
 # A backbone with a recurrent layer and dropout, because neither may stir; and an autoencoder that stops early, after

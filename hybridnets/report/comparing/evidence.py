@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hybridnets import stats
 from hybridnets.report.comparing.variants import Variant
-from hybridnets.report.reading.predictions import unpaired
 from hybridnets.report.reading.results import FinishedRun
 from hybridnets.runs.labels import differing
+from hybridnets.runs.records.predictions import unpaired
 
 Pair = tuple[FinishedRun, FinishedRun]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridnets.report.reading.results import ReportError
-from hybridnets.runs.archive import ArchiveError
-from hybridnets.runs.packing import Archive
+from hybridnets.runs.archive import Archive, ArchiveError
 
 SUFFIX = ".npz"
 
@@ -68,7 +67,7 @@ def opened(paths: Sequence[Path]) -> Iterator[Sources]:
             except ArchiveError as error:
                 raise ReportError(str(error)) from None
             names[str(out)] = str(path)
-            found += [out / folder for folder in archive.below]
+            found += [out / folder for folder in archive.folders]
         sources = Sources(found, names)
         try:
             yield sources

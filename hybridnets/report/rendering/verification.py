@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.runs.accuracy import is_comparable, same_weights
-from hybridnets.runs.files import read_json, sha256
-from hybridnets.runs.store import BEST_SHA256
+from hybridnets.runs.files import sha256
+from hybridnets.runs.records import RecordError, provenance
 
 SAME = 1e-9  # between two ways to one number
 
@@ -85,11 +85,12 @@ def _weights(run: FinishedRun) -> Iterator[str]:
     """The file of the published weights against what it was when the result was written, where both are known."""
     path = run.folder / "checkpoints" / "best.ckpt"
     try:
-        noted = read_json(run.folder / "provenance.json")[BEST_SHA256]
-        same = not path.exists() or sha256(path) == noted
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # a run of an earlier version, or one whose provenance is told to be broken elsewhere
-    if not same:
+        attempts = provenance.read(run.folder)
+        expected = attempts and attempts.best_checkpoint_sha256  # which runs of the first versions lack
+        replaced = expected and path.exists() and sha256(path) != expected
+    except (OSError, RecordError):
+        return  # the run's reader reports that its provenance is damaged
+    if replaced:
         yield f"{path} is another file than when the result was written: the published weights were replaced"
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from hybridnets import stats
 from hybridnets.report.comparing.evidence import NETWORKS, NEW, Comparison
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.report.reading.results import CodeSize
 from hybridnets.report.tables.overview import over_seeds
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.report.tables.units import LEVELS, NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
 from hybridnets.report.tables.units import unit as unit_of
 from hybridnets.runs.published_figures import PublishedFigures
+from hybridnets.runs.records import CodeRecord
 
 
 def tables(section: DataSetVariants, compressed: Sequence[Comparison], published: PublishedFigures) -> Iterator[Table]:
@@ -37,7 +37,7 @@ def tables(section: DataSetVariants, compressed: Sequence[Comparison], published
                 yield _classes(comparison, names, metric, unit, beside, f"classes-{n}-{metric}")
 
 
-def code_of(comparison: Comparison) -> CodeSize:
+def code_of(comparison: Comparison) -> CodeRecord:
     """The code of a comparison's variant, by its first pair."""
     code = comparison.pairs[0][0].code
     assert code is not None

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybridnets.report.reading.predictions import PartPredictions, Reader
-from hybridnets.report.reading.results import MOST, FinishedRun, ReportError, RunSet
+from hybridnets.report.reading.predictions import read_predictions
+from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
 from hybridnets.report.reading.scores import cell, doubtful, layout, settings
 from hybridnets.report.reading.scores.account import LeftOut, head, part
 from hybridnets.report.reading.scores.layout import Entry
 from hybridnets.report.reading.scores.sheet import Sheet, sheet
 from hybridnets.report.tables.table import visible
 from hybridnets.runs import identity as ids
+from hybridnets.runs.records.errors import LARGEST_COUNT
+from hybridnets.runs.records.predictions import PartPredictions, PredictionsReader
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 LARGEST = 1e100  # whose square is a number still
@@ -164,7 +166,7 @@ def _runs(
     path: Path, entries: Sequence[Entry], columns: settings.Columns, mark: str, left: LeftOut
 ) -> tuple[dict[FinishedRun, int], int]:
     """The trainings, each once, with their lines; and how many rows say again what another says."""
-    reader, found, lines, repeated = Reader(), dict[str, FinishedRun](), dict[FinishedRun, int](), 0
+    reader, found, lines, repeated = PredictionsReader(), dict[str, FinishedRun](), dict[FinishedRun, int](), 0
     axes: dict[str, dict[str, str]] = {}
     for entry in entries:
         known = axes.setdefault(entry.values["variant"], {})
@@ -243,7 +245,9 @@ def _how_columns_were_read(entries: Sequence[Entry], columns: settings.Columns, 
         yield f"not used, for they differ between the runs of a variant: {', '.join(columns.unused)}"
 
 
-def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: Reader) -> FinishedRun:
+def _run(
+    path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: str, reader: PredictionsReader
+) -> FinishedRun:
     """One training; without scores where its score is missing.
 
     Raises:
@@ -262,7 +266,7 @@ def _run(path: Path, entry: Entry, state: str, axes: Mapping[str, str], mark: st
     outcomes: dict[str, PartPredictions] = {}
     if stored := values.get("predictions"):
         try:
-            outcomes = {"score": reader.file(path.parent / stored)}
+            outcomes = {"score": read_predictions(path.parent / stored, reader)}
         except ValueError as error:
             raise RowError(str(error), str(error).replace(str(path.parent / stored), "predictions")) from None
     identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
@@ -301,16 +305,16 @@ def _number(values: Mapping[str, str], key: str, mark: str = ".") -> float:
 
 def _amount(values: Mapping[str, str], key: str) -> float:
     found = _number(values, key)
-    if not 0 <= found <= MOST:
-        raise RowError(f"{key} must be a number from 0 to {MOST:g}, got {values[key]}")
+    if not 0 <= found <= LARGEST_COUNT:
+        raise RowError(f"{key} must be a number from 0 to {LARGEST_COUNT:g}, got {values[key]}")
     return found
 
 
 def _ratio(values: Mapping[str, str]) -> float | None:
     """Images held out for one trained on; None where the table does not tell."""
     sizes = [_number(values, key) for key in ("n_val", "n_train") if values.get(key)]
-    if sizes and (len(sizes) < 2 or not 1 <= min(sizes) <= max(sizes) <= MOST):
-        raise RowError(f"n_train and n_val must both be numbers from 1 to {MOST:g}")
+    if sizes and (len(sizes) < 2 or not 1 <= min(sizes) <= max(sizes) <= LARGEST_COUNT):
+        raise RowError(f"n_train and n_val must both be numbers from 1 to {LARGEST_COUNT:g}")
     return sizes[0] / sizes[1] if sizes else None
 
 

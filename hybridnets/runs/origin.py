@@ -1,4 +1,4 @@
-"""Where a run came from: recorded for the reader, part of no identity."""
+"""The origin of an attempt: command, versions and hardware, recorded for the reader; part of no identity."""
 
 import importlib.metadata
 import os
@@ -10,7 +10,7 @@ from typing import Any
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy", "numba")
 
 
-def provenance(command: str) -> dict[str, Any]:
+def describe_origin(command: str) -> dict[str, Any]:
     """Command, versions, hardware, and the source's git commit with whether anything was changed since."""
     source = Path(__file__).parent
     commit = _git(source, "rev-parse", "HEAD")
