@@ -310,7 +310,7 @@ def _identity(cfg: DictConfig) -> Identity:
         parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
     if found := backbone(cfg):
         parts["model"] = {key: setting for key, setting in model.items() if key != "backbone"}
-        parts["backbone"] = ids.beside(found.identity, plain["seeds"])
+        parts["backbone"] = ids.as_input(found.identity, plain["seeds"])
     whole = identity(plain["seeds"], **parts)
     if found:
         _same_images(whole, found.identity)

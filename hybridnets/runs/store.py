@@ -25,7 +25,7 @@ class DivergedError(ValueError):
 
 
 class StoppedError(ValueError):
-    """The run was asked to end, and did so where it can go on from."""
+    """The run was asked to stop, and stopped where it can be resumed."""
 
 
 class WrongWeightsError(ValueError):
@@ -40,7 +40,8 @@ class Run:
         identity: What determines the run's result; see `hybridnets.runs.identity`.
 
     Attributes:
-        out: As given.
+        out: Folder of all runs.
+        identity: What determines the run's result.
         folder: The run's own folder.
         digest: SHA-256 of the identity.
         name: The variant's short name and the seed.
@@ -56,12 +57,12 @@ class Run:
 
     @property
     def last_checkpoint(self) -> Path:
-        """Where training goes on from."""
+        """The state from which training resumes."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
     def previous_checkpoint(self) -> Path:
-        """The one before, for when the last is damaged, or was just being replaced."""
+        """The state one epoch earlier, used when the last checkpoint is damaged or was being replaced."""
         return self.folder / "checkpoints" / "previous.ckpt"
 
     @property
@@ -93,43 +94,43 @@ class Run:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator["Attempt"]:
-        """Makes the folder and holds it; the body trains and calls `Attempt.finish`.
+        """Makes the folder and claims it; the body trains and calls `Attempt.finish`.
 
         Raises:
-            RunBusyError: If another process has it.
-            LostError: On writing, if another process took it over meanwhile.
+            RunBusyError: If another process trains the run.
+            LostError: On writing, if another process took over the run meanwhile.
         """
         make_folder(self.folder / "checkpoints")
         with signals.unwinding(), claims.hold(self.folder) as self._claim:
-            for left in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
-                if left.suffix[1:].isdecimal():
-                    left.unlink()  # half written by an attempt that was killed
+            for temporary in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
+                if temporary.suffix[1:].isdecimal():
+                    temporary.unlink()  # half written by an attempt that was killed
             attempt = Attempt(self)
             try:
                 yield attempt
             except BaseException as error:
-                with contextlib.suppress(OSError, claims.LostError):  # of a disk that is full the error itself tells
+                with contextlib.suppress(OSError, claims.LostError):  # a full disk: the error itself says so
                     attempt.end(error)
                 raise
             else:
                 attempt.end(None)
             finally:
-                self._claim.give_back(finished=(self.folder / "result.json").exists())
+                self._claim.give_back(finished=(self.folder / result.FILE).exists())
 
     def check_owned(self) -> None:
-        """Asked before everything that is written in the folder.
+        """Checks that this process owns the run; called before every write to the folder.
 
         Raises:
-            LostError: If the run was claimed, and is another process's by now.
+            LostError: If the run was claimed, and another process owns it now.
         """
         if self._claim:
             self._claim.check()
 
     @contextlib.contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
-        """A path to write to, which takes a file's place once it is written, if the run is still this process's."""
-        with replacing(path, self.check_owned) as beside:
-            yield beside
+        """A temporary path to write to, which replaces a file once it is written, if this process still owns the run."""
+        with replacing(path, self.check_owned) as temporary:
+            yield temporary
 
     def write_text(self, path: Path, text: str) -> None:
         """Writes a text file of the folder as a whole."""

@@ -46,7 +46,7 @@ def asked(below: Run, kind: str, channels: int) -> Run:
     parts = {key: value for key, value in below.identity.items() if key not in ("protocol", "seeds", "model")}
     model = {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": kind, "channels": channels}
     parts["trainer"] = {"max_epochs": 3}
-    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.beside(below.identity, seeds)))
+    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.as_input(below.identity, seeds)))
 
 
 def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:

@@ -123,7 +123,7 @@ def test_what_unfolds_to_too_much_is_refused_before_there_is_room_for_it(
     np.lib.format.write_array_header_1_0(zeros, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)})
     with pytest.raises(ArchiveError, match=r"holds uint8 \(1000000000000000,\)"):
         archive.read(zipped(tmp_path / "claims.npz", header=zeros.getvalue()))
-    monkeypatch.setattr(archive, "MOST", 100_000)
+    monkeypatch.setattr(archive, "LARGEST_BYTES", 100_000)
     assert same(path)
     bomb = zipped(tmp_path / "bomb.npz", header=npy(np.zeros(10**6, np.uint8)))
     assert bomb.stat().st_size < 2000
@@ -161,9 +161,9 @@ def test_paths_are_cut_to_their_last_part_and_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("folder", ["/a/b", "../a/b", "a/../b", "a/b", "a/b/c/d", "a/b/\0", f"a/b/{'c' * 256}", ""])
 def test_a_manifest_names_folders_below_that_of_all_runs(folder: str) -> None:
-    held = {"declared": "2026-01-01T00:00:00+0000", "command": "", "runs": [{"hash": "a", "folder": folder}]}
+    content = {"declared": "2026-01-01T00:00:00+0000", "command": "", "runs": [{"hash": "a", "folder": folder}]}
     with pytest.raises(ValueError, match="is no run's folder"):
-        manifest.parse(Path("x.json"), Path(), held)
+        manifest.parse(Path("x.json"), Path(), content)
 
 
 def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path) -> None:

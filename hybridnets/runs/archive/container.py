@@ -1,4 +1,4 @@
-"""One file of a header and arrays: the same content gives the same bytes, and what is not whole is refused.
+"""One file of a header and arrays: equal content gives equal bytes, and a damaged file is refused.
 
 It is a .npz, which np.load opens too: `header.npy` is JSON, `sha256.npy` the digest of everything else. Nothing in it is
 executed, and nothing is read into memory before its size is known to be bounded.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 FORMAT = "hybridnets evidence"
 VERSION = 1
-MOST = 2**28  # bytes of all arrays: 3,000 runs of 25,000 images
+LARGEST_BYTES = 2**28  # bytes of all arrays: 3,000 runs of 25,000 images
 KINDS = ("uint8", "uint16", "uint32")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest date
 
@@ -45,8 +45,10 @@ def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     except ValueError as error:
         raise ArchiveError(f"{path} must hold JSON only, and JSON has no such number ({error})") from None
     content = {"header": np.frombuffer(text.encode("ascii"), np.uint8), **arrays}
-    if (size := sum(array.nbytes for array in content.values())) > MOST:
-        raise ArchiveError(f"{path} would hold {size:,} bytes, and an archive takes {MOST:,}: pack fewer runs in one")
+    if (size := sum(array.nbytes for array in content.values())) > LARGEST_BYTES:
+        raise ArchiveError(
+            f"{path} would hold {size:,} bytes, and an archive takes {LARGEST_BYTES:,}: pack fewer runs in one"
+        )
     content["sha256"] = np.frombuffer(_digest(content), np.uint8)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, array in content.items():
@@ -70,8 +72,10 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
     try:
         with zipfile.ZipFile(path) as file:
             members = file.infolist()
-            if (size := sum(member.file_size for member in members)) > MOST + 1000 * len(members):
-                raise ArchiveError(f"{path} must unfold to {MOST:,} bytes at most, and says {size:,}: it is not read")
+            if (size := sum(member.file_size for member in members)) > LARGEST_BYTES + 1000 * len(members):
+                raise ArchiveError(
+                    f"{path} must unfold to {LARGEST_BYTES:,} bytes at most, and says {size:,}: it is not read"
+                )
             arrays = {member.filename.removesuffix(".npy"): _array(file, member) for member in members}
     except ArchiveError:
         raise
@@ -85,8 +89,8 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
             f"{path} must be an archive of runs, as report.py --pack writes it, and is damaged or foreign ({why})"
         ) from None
     header = _header(path, arrays)
-    told = arrays.pop("sha256", np.empty(0, np.uint8)).tobytes()
-    if told != _digest(arrays):
+    checksum = arrays.pop("sha256", np.empty(0, np.uint8)).tobytes()
+    if checksum != _digest(arrays):
         raise ArchiveError(f"{path} was altered: its content is not what its checksum was taken of")
     del arrays["header"]
     return header, arrays
@@ -122,8 +126,8 @@ def _header(path: Path, arrays: Arrays) -> dict[str, Any]:
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
-        whole.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-        whole.update(np.ascontiguousarray(array).tobytes())
-    return whole.digest()
+        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()

@@ -123,7 +123,7 @@ class Archive:
         try:
             with claims.hold(folder) as claim:
                 try:
-                    if (folder / result.FILE).exists() or _is_started(folder, held=True):
+                    if (folder / result.FILE).exists() or _is_started(folder, claimed=True):
                         return "started"  # by the process that held it until just now
                     self._write_run(place, folder, claim)
                 finally:
@@ -167,9 +167,9 @@ def place_of(path: Path, content: bytes) -> PurePath:
     return place
 
 
-def _is_started(folder: Path, *, held: bool = False) -> bool:
+def _is_started(folder: Path, *, claimed: bool = False) -> bool:
     """Whether somebody trains the run of a folder, or has started to; files that an archive left there, do not count."""
-    if (not held and claims.running(folder)) or any(folder.glob("checkpoints/*")):
+    if (not claimed and claims.running(folder)) or any(folder.glob("checkpoints/*")):
         return True
     try:
         attempts = provenance.read(folder)
