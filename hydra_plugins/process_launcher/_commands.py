@@ -1,4 +1,4 @@
-"""The command lines that start a job: the launcher's, and the one that the user can repeat."""
+"""The command lines that start a job: the launcher's, and another for the user to repeat it."""
 
 import shlex
 import shutil

@@ -33,7 +33,7 @@ class JobConfig:
     document: Document
     job_return: JobReturn  # for Hydra; the launcher adds status and value
 
-    def replace(self, values: Mapping[str, Any]) -> Document:
+    def document_with(self, values: Mapping[str, Any]) -> Document:
         """The document with other values, by their dotted keys.
 
         Raises:
@@ -101,7 +101,7 @@ def compose_once(loader: ConfigLoader, progress: Progress) -> Load:
         key = tuple(sweep_overrides)
         try:
             composed[key] = load(master_config, sweep_overrides)
-        except Exception:  # its message gets a line of its own
+        except Exception:  # its message must begin on a new line
             progress.end()
             raise
         progress.show(len(composed))
@@ -116,7 +116,7 @@ def compose_once(loader: ConfigLoader, progress: Progress) -> Load:
 
 
 def write_config(document: Document, folder: Path, number: int, parent: int | None) -> None:
-    """Write job-N.yaml: the document as a primary configuration to which Hydra adds none of its own logging.
+    """Write job-N.yaml: the document as a primary configuration to which Hydra adds no logging.
 
     Args:
         document: The job's configuration.

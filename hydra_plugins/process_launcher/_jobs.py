@@ -74,7 +74,7 @@ class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names an
     """A job ended without a result; the message says which one, why, and how to repeat it.
 
     Attributes:
-        traceback: The traceback of the exception that ended the job, as text; empty if there is none.
+        traceback: The traceback of the exception that ended the job, as text, or empty.
     """
 
     traceback: str = ""

@@ -155,7 +155,7 @@ class SweepLauncher(Launcher):
         """The configuration for the job's process, including the values that the plan replaces."""
         values = planned.replaces()
         try:
-            return config.replace(values)
+            return config.document_with(values)
         except KeyError as error:
             key, reason = error.args
             raise LauncherError(
@@ -181,8 +181,8 @@ class LocalLauncher(SweepLauncher):
                 if job.state == "pending":
                     write_config(job.document, Path(folder), job.number, os.getpid())
             try:
-                with display(jobs) as show:
-                    run_processes(jobs, program(), Path(folder), self.settings, interrupt, show)
+                with display(jobs) as refresh:
+                    run_processes(jobs, program(), Path(folder), self.settings, interrupt, refresh)
             finally:
                 print(summarize(jobs, requested), flush=True)
             if interrupt.requested:

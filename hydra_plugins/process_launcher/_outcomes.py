@@ -36,6 +36,8 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
 def read_outcome(file: Path, exit_code: int, output: list[str]) -> Outcome:
     """Read the outcome of a process that has ended; without a file, infer it from exit code and output.
 
+    Once main has returned, the job counts as finished, whatever its exit code.
+
     Args:
         file: Written by the process, unless it ended early.
         exit_code: Of the process; negative for a signal.

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ._commands import job_command
 from ._interrupt import Interrupt
@@ -27,7 +28,7 @@ def run_processes(
     folder: Path,
     settings: LocalSettings,
     interrupt: Interrupt,
-    show: Callable[[], None],
+    refresh: Callable[[], None],
 ) -> None:
     """Run each pending job as `program --config-path folder --config-name job-N`, until all have ended.
 
@@ -37,7 +38,7 @@ def run_processes(
         folder: Holds the configurations; receives outcomes and logs.
         settings: How many jobs run at a time, and how often each.
         interrupt: Once it is requested, the running jobs get SAFE_POINT, which ends a job that does not handle it.
-        show: Called about twice a second.
+        refresh: Called about twice a second.
     """
     pool = _Pool(jobs, program, folder, settings, interrupt)
     last_shown = 0.0
@@ -52,13 +53,13 @@ def run_processes(
             if time.monotonic() - last_shown >= SHOW_SECONDS:
                 for job, _ in pool.running:
                     job.update_progress()
-                show()
+                refresh()
                 last_shown = time.monotonic()
             time.sleep(POLL_SECONDS if pool.running else SHOW_SECONDS)
             pool.collect_ended()
     finally:
         pool.stop()
-        show()
+        refresh()
 
 
 class _Pool:
@@ -191,14 +192,17 @@ def _start(job: TrackedJob, program: list[str], folder: Path, jobs: int) -> subp
         environment["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
         environment.setdefault("MKL_NUM_THREADS", environment["OMP_NUM_THREADS"])
     _outcome_file(folder, job).unlink(missing_ok=True)  # from an earlier attempt
-    with (folder / f"job-{job.number}.log").open("wb") as output:
+    command, log = job_command(program, folder, job.number), folder / f"job-{job.number}.log"
+    return start_process(command, log, environment, start_new_session=True)
+
+
+def start_process(
+    command: list[str], log: Path, environment: Mapping[str, str], **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a process that reads nothing and whose output goes to a file; `options` are those of Popen."""
+    with log.open("wb") as file:
         return subprocess.Popen(
-            job_command(program, folder, job.number),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment, **options
         )
 
 

@@ -24,20 +24,11 @@ from ._launcher import SweepLauncher
 from ._output import display, summarize
 from ._processes import SHOW_SECONDS
 from ._settings import LauncherError, SlurmSettings
-from ._submissions import (
-    SubmittedJob,
-    find_submitted,
-    read_queue,
-    remove_finished,
-    remove_submission,
-    write_record,
-)
+from ._submissions import SubmittedJob, find_submitted, read_queue, remove_finished, remove_submission, write_record
 from ._task import Task
 
 LEAVING = "Leaving."
-STAYS = (
-    "The jobs stay in SLURM's queue: squeue shows them, scancel cancels them, and the same command finds them again."
-)
+STAYS = "The jobs stay in SLURM's queue: squeue shows them, scancel ends them, and the same command finds them again."
 
 
 class SlurmLauncher(SweepLauncher):
@@ -93,8 +84,8 @@ class SlurmLauncher(SweepLauncher):
             text += f", {counts['failed']} not started" if counts["failed"] else ""
             print(f"{text}. {STAYS}", flush=True)
             sys.exit(0)  # Hydra's sweepers would take missing values for results
-        with interruptible(LEAVING) as interrupt, display(jobs) as show:
-            self._follow(submitted, interrupt, show)
+        with interruptible(LEAVING) as interrupt, display(jobs) as refresh:
+            self._follow(submitted, interrupt, refresh)
         print(summarize(jobs, requested), flush=True)
         _exit_if_requested(interrupt)
         for folder in sorted({entry.folder for entry in submitted if entry.job.state == "failed"}):
@@ -191,7 +182,7 @@ class SlurmLauncher(SweepLauncher):
             **{key: value for key, value in optional.items() if value is not None},
         }
 
-    def _follow(self, submitted: list[SubmittedJob], interrupt: Interrupt, show: Callable[[], None]) -> None:
+    def _follow(self, submitted: list[SubmittedJob], interrupt: Interrupt, refresh: Callable[[], None]) -> None:
         """Update the jobs until all have ended, or until the user leaves."""
         active = list(submitted)
         last_check = -math.inf
@@ -207,7 +198,7 @@ class SlurmLauncher(SweepLauncher):
                     if entry.job.state == "running":
                         entry.job.update_progress()
             active = [entry for entry in active if entry.job.state not in ("finished", "failed")]
-            show()
+            refresh()
             time.sleep(SHOW_SECONDS)
 
 

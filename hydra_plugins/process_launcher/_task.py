@@ -12,7 +12,7 @@ from typing import Any
 
 from ._commands import job_command
 from ._outcomes import last_lines, read_outcome, write_outcome
-from ._processes import POLL_SECONDS, SAFE_POINT
+from ._processes import POLL_SECONDS, SAFE_POINT, start_process
 from ._settings import MARGIN_SECONDS
 
 
@@ -39,7 +39,7 @@ class Task:
         """Run the job; exit with 1 if it fails, so that SLURM knows too."""
         rank = os.environ.get("SLURM_PROCID", "0")
         file = self.folder / f"job-{self.number}.pickle"
-        log = self.folder / f"job-{self.number}-{rank}.log"
+        log = self.folder / f"job-{self.number}-{rank}.log"  # not SLURM's log, so that the last lines are the job's
         attempts = 1 + self.retries if os.environ.get("SLURM_NTASKS", "1") == "1" else 1
         reasons: list[str] = []
         for _ in range(attempts):
@@ -60,15 +60,8 @@ class Task:
         """Start the application's process, and wait until it has ended."""
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-        with log.open("wb") as output:  # not SLURM's own log, so that the last lines are the job's
-            self.process = subprocess.Popen(
-                job_command(self.program, self.folder, self.number),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                process_group=0,
-            )
+        command = job_command(self.program, self.folder, self.number)
+        self.process = start_process(command, log, environment, process_group=0)
         while self.process.poll() is None:  # wait() would hold a lock that checkpoint needs
             time.sleep(POLL_SECONDS)
 

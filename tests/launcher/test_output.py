@@ -127,6 +127,6 @@ def test_progress_is_an_overwritten_line_or_a_line_now_and_then(
 def test_closed_streams_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)
     monkeypatch.setattr("sys.stderr", None)
-    with display([]) as show:
-        show()
+    with display([]) as refresh:
+        refresh()
     Progress("composing configurations").end()
