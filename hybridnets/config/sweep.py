@@ -31,7 +31,7 @@ from hybridnets.runs.store import owner
 from hydra_plugins import process_launcher as launcher
 
 
-def plan(configs: list[DictConfig]) -> list["Job"]:
+def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     """What the launcher asks before it starts a process: the runs of a sweep, checked, and what is finished already.
 
     Raises:
@@ -52,7 +52,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
             f"and machines have other numbers of them, got {varying.get('devices') or 'null'}"
         )
     report = _report(configs[0])
-    jobs = [Job(check(cfg), cfg) for cfg in configs]
+    jobs = [SweepJob(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
     needed = [job.need for job in pending if job.need]
@@ -116,7 +116,7 @@ def _report(cfg: DictConfig) -> Any:
     return section
 
 
-def _tell_apart(jobs: list["Job"]) -> None:
+def _tell_apart(jobs: list["SweepJob"]) -> None:
     """Adds to the names of variants that share theirs the settings in which they differ."""
     variants = [ids.variant(job.run.identity) for job in jobs]
     keys = [ids.digest(variant) for variant in variants]
@@ -126,7 +126,7 @@ def _tell_apart(jobs: list["Job"]) -> None:
         job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
 
 
-def _rehearse(jobs: list["Job"]) -> None:
+def _rehearse(jobs: list["SweepJob"]) -> None:
     """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
 
     Raises:
@@ -152,7 +152,7 @@ def _any_seed(cfg: DictConfig) -> Any:
     return {**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
 
 
-class Job(launcher.Job):
+class SweepJob(launcher.PlannedJob):
     """One run of a sweep, as the launcher sees it.
 
     Args:
@@ -175,11 +175,11 @@ class Job(launcher.Job):
         self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
         self.backbone = found = backbone(cfg)
-        self.need: Job | None = None
+        self.need: SweepJob | None = None
         if found and found.run and found.cfg is not None and not trial(cfg):
-            self.need = Job(found.run, found.cfg)
+            self.need = SweepJob(found.run, found.cfg)
 
-    def needs(self) -> list[tuple[tuple[str, ...], "Job"]]:
+    def needs(self) -> list[tuple[tuple[str, ...], "SweepJob"]]:
         """The run that it stands on, if overrides name it, with all that compose it."""
         return [(self.backbone.overrides, self.need)] if self.backbone and self.need else []
 

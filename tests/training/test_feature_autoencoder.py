@@ -373,7 +373,7 @@ def test_a_damaged_backbone_of_one_seed_stops_no_other(
     (tmp_path / below.relative_to(runs) / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
     said = command("-m", *OWN, ON, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2")
     assert said.code == 0, said.err
-    assert "4 jobs: 4 would run, 0 there already (2 added: needed by others)" in said.out
+    assert "4 jobs: 4 would run, 0 already done (2 added: needed by others)" in said.out
     assert not list(tmp_path.glob("sweeps/*"))  # a sweep is written down when it starts
 
 

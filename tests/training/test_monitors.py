@@ -59,7 +59,7 @@ def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) 
     path.write_text(json.dumps(result))
     assert "is finished already" in command(*WORDS, "model=cnn").out
     said = command(*WORDS, "-m", "model=cnn", "seed=0")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 there already"), said.err
+    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 already done"), said.err
 
 
 def test_only_what_would_fail_needs_its_metric(command: Callable[..., Said], tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_run_that_diverges_fails_with_that_name_and_is_not_tried_again(
     assert len(json.loads((folder / "provenance.json").read_text())["attempts"]) == 2
     said = command("-m", *words, "seed=0,1", "dry_run=true")
     assert said.code == 0
-    assert "2 jobs: 1 would run, 0 there already, 1 would not be started" in said.out
+    assert "2 jobs: 1 would run, 0 already done, 1 would not be started" in said.out
     assert not list(tmp_path.glob("runs/*/*/seed=1*"))
 
 
