@@ -16,8 +16,9 @@ from hybridnets.report.tables.effects import effects
 from hybridnets.report.tables.grid import grid as grid_table
 from hybridnets.report.tables.overview import differences
 from hybridnets.report.tables.overview import variants as variants_table
-from hybridnets.report.tables.table import Table, visible
+from hybridnets.report.tables.table import Table
 from hybridnets.report.tables.units import unit as unit_of
+from hybridnets.report.text import visible
 from hybridnets.runs import manifest
 from hybridnets.runs.declaration import METRICS, Contrast, Declaration, Primary, parse_declaration
 from hybridnets.runs.manifest import Manifest

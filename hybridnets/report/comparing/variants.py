@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from statistics import fmean, median
 
 from hybridnets.report.reading.results import FinishedRun, RunSet
-from hybridnets.report.tables.table import visible
+from hybridnets.report.text import visible
 from hybridnets.runs import identity as ids
 from hybridnets.runs.labels import labels
 from hybridnets.runs.manifest import Manifest

@@ -16,7 +16,8 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables import table as formats
-from hybridnets.report.tables.table import Table, visible
+from hybridnets.report.tables.table import Table
+from hybridnets.report.text import visible
 from hybridnets.runs.files import read_json, replacing, write_text
 
 FORMATS = {

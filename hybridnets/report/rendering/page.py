@@ -10,8 +10,9 @@ from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.tables.table import UNSEEN, Cell, Table, row
+from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.report.tables.units import LEVELS, OPTIMISTIC
+from hybridnets.report.text import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -87,7 +88,7 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
         POOL=POOL,
         NEW=NEW,
     )
-    return _shown(html)
+    return printable(html)
 
 
 def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Chapter:
@@ -128,15 +129,11 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _shown(text: str) -> str:
-    return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-
-
 def _figure(picture: Picture, name: str) -> Figure:
     """The SVG as part of the page: without namespaces, its ids its own, its ink and its width the page's."""
     from markupsafe import Markup
 
-    root = ElementTree.fromstring(_shown(picture.svg))
+    root = ElementTree.fromstring(printable(picture.svg))
     for found in root.findall("{*}metadata"):
         root.remove(found)
     for element in root.iter():

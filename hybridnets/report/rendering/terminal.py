@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from hybridnets.report.analysis import DataSetReport, Report
-from hybridnets.report.tables.table import Table, text, visible, wrapped
+from hybridnets.report.tables.table import Table, text, wrapped
+from hybridnets.report.text import visible
 
 FEW = 2  # tables of classes that a terminal shows
 MANY = 20  # items of a list that it shows

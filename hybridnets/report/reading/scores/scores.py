@@ -10,7 +10,7 @@ from hybridnets.report.reading.scores import cell, doubtful, layout, settings
 from hybridnets.report.reading.scores.account import LeftOut, head, part
 from hybridnets.report.reading.scores.layout import Entry
 from hybridnets.report.reading.scores.sheet import Sheet, sheet
-from hybridnets.report.tables.table import visible
+from hybridnets.report.text import visible
 from hybridnets.runs import identity as ids
 
 SUFFIXES = (".csv", ".tsv", ".txt")
