@@ -73,16 +73,36 @@ def variant(whole: Identity) -> Identity:
 
 
 def name(whole: Identity) -> str:
-    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16, or cnn+cae-32 of one that stands on another."""
+    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16; cnn+cae-32 of an autoencoder on a backbone."""
     model = whole["model"]
     if "backbone" in whole:
         kind = model.get("kind", _class(model))
         return f"{name(whole['backbone'])}+{kind}" + (f"-{model['channels']}" if "channels" in model else "")
-    words = [_class(model)]
-    if isinstance(layer := model.get("rnn"), Mapping):
-        words.append(("bi" if layer.get("bidirectional") else "") + _class(layer))
-        words.append(f"{model.get('num_layers', 1)}x{model.get('hidden_size', '')}")
-    return "-".join(words)
+    words = axes(whole)
+    return "-".join(
+        [words["model"], *([words["rnn"], f"{words['layers']}x{words['nodes']}"] if "rnn" in words else [])]
+    )
+
+
+def axes(whole: Identity) -> dict[str, str]:
+    """The settings by which tables order variants, in the paper's words: model, rnn, layers and nodes.
+
+    An autoencoder has kind and channels instead, and its backbone as one level of model.
+    """
+    model = whole["model"]
+    if "backbone" in whole:
+        if "kind" not in model:
+            return {"model": name(whole)}
+        words = {key: str(model[key]) for key in ("kind", "channels") if key in model}
+        return {"model": f"{name(whole['backbone'])}+autoencoder", **words}
+    if not isinstance(layer := model.get("rnn"), Mapping):
+        return {"model": _class(model)}
+    return {
+        "model": _class(model),
+        "rnn": ("bi" if layer.get("bidirectional") else "") + _class(layer),
+        "layers": str(model.get("num_layers", 1)),
+        "nodes": str(model.get("hidden_size", "")),
+    }
 
 
 def seed(whole: Identity) -> str:

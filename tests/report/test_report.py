@@ -12,8 +12,9 @@ import pytest
 
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import Report as Analysis
-from hybridnets.report.comparing.contrasts import ComparisonCache, chosen
-from hybridnets.report.comparing.variants import sections
+from hybridnets.report.comparing.contrasts import ComparisonCache
+from hybridnets.report.comparing.selection import select_comparisons
+from hybridnets.report.comparing.variants import variants_by_data_set
 from hybridnets.report.reading.results import read
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.identity import digest
@@ -30,7 +31,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def labels(out: Path) -> list[str]:
-    return [variant.label for section in sections(read([out])) for variant in section.variants]
+    return [variant.label for section in variants_by_data_set(read([out])) for variant in section.variants]
 
 
 def analysed(out: Path, **asked: Any) -> Analysis:
@@ -133,9 +134,9 @@ def test_runs_pair_only_on_the_same_split_of_the_same_data(
     assert report(tmp_path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "crnn-lstm-1x16 cnn 2/3 " in text
-    assert "crnn-lstm-1x16 - cnn: seed 1 left out, they differ in their split (its hash)" in text
-    assert "crnn-lstm-1x8 - cnn: seed 0 left out, they differ in their data (its hash)" in text
-    assert "crnn-lstm-1x4 - cnn: left out, they have no seed in common (7; 0, 1, 2)" in text
+    assert "crnn-lstm-1x16 - cnn: seed 1 is left out, because their runs differ in split (by hash)" in text
+    assert "crnn-lstm-1x8 - cnn: seed 0 is left out, because their runs differ in data (by hash)" in text
+    assert "crnn-lstm-1x4 - cnn: left out, because they have no seed in common (7; 0, 1, 2)" in text
     assert "crnn-lstm-1x8 cnn" not in text
 
 
@@ -267,13 +268,19 @@ def test_comparisons_are_those_asked_for(tmp_path: Path, finished: Make) -> None
         finished("crnn", model__hidden_size=nodes)
 
     def pairs(*options: Any) -> list[str]:
-        return [each.name for each in chosen(ComparisonCache(sections(read([tmp_path]))[0]), *options)[0]]
+        return [
+            each.name
+            for each in select_comparisons(ComparisonCache(variants_by_data_set(read([tmp_path]))[0]), *options)[0]
+        ]
 
     assert len(pairs()) == 15  # no CNN: all pairs
     assert pairs()[0] == "crnn-lstm-1x2 - crnn-lstm-1x1"
     finished("crnn", model__hidden_size=7)
     assert pairs() == []
-    assert "choose with --baseline" in chosen(ComparisonCache(sections(read([tmp_path]))[0]))[1][0]
+    assert (
+        "choose some with --baseline"
+        in select_comparisons(ComparisonCache(variants_by_data_set(read([tmp_path]))[0]))[1][0]
+    )
     assert len(pairs("crnn-lstm-1x3")) == 6
     asked = ("crnn-lstm-1x1", "crnn-lstm-1x2", "crnn-lstm-1x4", "crnn-lstm-1x3")
     assert pairs(None, asked) == ["crnn-lstm-1x1 - crnn-lstm-1x2", "crnn-lstm-1x4 - crnn-lstm-1x3"]
@@ -304,7 +311,10 @@ def test_slips_end_with_one_sentence_and_2(tmp_path: Path, finished: Make, repor
     assert "must be one of cnn, crnn-" in sentence(tmp_path, "--baseline", "cmn")
     assert "got cmn; did you mean cnn?" in sentence(tmp_path, "--compare", "cmn", "cnn")
     several = sentence(tmp_path, "--baseline", "crnn-lstm-1x16")
-    assert 'name of 2 in digits: give one of "crnn-lstm-1x16 dropout=0", "crnn-lstm-1x16 dropout=0.5"' in several
+    assert (
+        'the name of 2 variants of digits: give one of "crnn-lstm-1x16 dropout=0", "crnn-lstm-1x16 dropout=0.5"'
+        in several
+    )
     assert "labels in pairs, got 1: cnn" in sentence(tmp_path, "--compare", "cnn")
     assert "different variants, got cnn twice" in sentence(tmp_path, "--compare", "cnn", "cnn")
     assert report(tmp_path, "--to", file) == 2
