@@ -101,17 +101,17 @@ def main(argv: list[str] | None = None) -> int:
 def _read(paths: list[Path]) -> "RunSet":
     from hybridnets.report import ReportError
     from hybridnets.report.reading import results
-    from hybridnets.report.reading.scores import scores
+    from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 
-    tables = [path for path in paths if path.suffix.lower() in scores.SUFFIXES and path.is_file()]
+    tables = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     if len(paths) == len(tables) == 1:
-        return scores.read(paths[0])
+        return read_scores(paths[0])
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     if other := next((path for path in paths if path.is_file()), None):
         raise ReportError(
             "FOLDER must be a folder of finished runs, an archive of them (.npz), or a file of scores "
-            f"({', '.join(scores.SUFFIXES)}), got {other}, which is a file of another kind: save a table as CSV, unpacked"
+            f"({', '.join(SUFFIXES)}), got {other}, which is a file of another kind: save a table as CSV, unpacked"
         )
     return results.read(paths, progress=_progress)
 

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportError, RunSet, analyse
-from hybridnets.report.reading.scores.cell import decimal_mark, flag, number, seed, state
-from hybridnets.report.reading.scores.scores import read
-from hybridnets.report.reading.scores.sheet import sheet
+from hybridnets.report.reading.scores.cell_values import (
+    find_decimal_mark,
+    parse_flag,
+    parse_number,
+    parse_seed,
+    parse_state,
+)
+from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report.reading.scores.text_table import parse_table
 from hybridnets.report.rendering.terminal import told
 from hybridnets.report.tables.effects import effects
 from hybridnets.report.tables.units import unit
@@ -23,7 +29,7 @@ B_IS_BETTER = "So b is better than a."
 def found(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> RunSet:
     path = folder / "scores of mine.csv"
     path.write_bytes(("\n".join([header, *lines]) + "\n").encode(encoding))
-    return read(path)
+    return read_scores(path)
 
 
 def values(of: RunSet) -> dict[tuple[str, int], float]:
@@ -58,36 +64,39 @@ def first_line(of: RunSet) -> str:
     ],
 )
 def test_numbers_are_read_as_people_write_them(cell: str, value: float) -> None:
-    assert number(cell) == value
+    assert parse_number(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["", "much", "1_000", "0x10", "1.2.3", "1,23,4", "--5", "0.7 ± 0.1", "True", "1,234"])
 def test_what_is_no_number_or_two_is_refused(cell: str) -> None:
     with pytest.raises(ValueError, match="got"):
-        number(cell)
+        parse_number(cell)
 
 
 def test_other_cells_tell_what_a_comma_is() -> None:
-    assert number("1,234", decimal_mark(["1,234", "0,98"])) == 1.234
-    assert number("1,234", decimal_mark(["1,234", "1,012.5"])) == 1234
-    assert decimal_mark(["1,234", "0.7"]) == decimal_mark(["0,98", "1,012.5"]) == ""
+    assert parse_number("1,234", find_decimal_mark(["1,234", "0,98"])) == 1.234
+    assert parse_number("1,234", find_decimal_mark(["1,234", "1,012.5"])) == 1234
+    assert find_decimal_mark(["1,234", "0.7"]) == find_decimal_mark(["0,98", "1,012.5"]) == ""
     with pytest.raises(ValueError, match=r"got 1\.234, which may be 1\.234 or 1234"):
-        number("1.234", decimal_mark(["1.234", "0,98"]))
+        parse_number("1.234", find_decimal_mark(["1.234", "0,98"]))
 
 
 def test_seeds_and_states_are_read_as_people_write_them() -> None:
-    assert [seed(cell) for cell in ("3", "3.0", "seed_3", "Seed 3", "seed=3", "s3", "-3", "3e0")] == [3] * 6 + [-3, 3]
+    assert [parse_seed(cell) for cell in ("3", "3.0", "seed_3", "Seed 3", "seed=3", "s3", "-3", "3e0")] == [3] * 6 + [
+        -3,
+        3,
+    ]
     for cell in ("", "x", "0.5", "inf", "1e30"):
         with pytest.raises(ValueError, match="seed must be a whole number"):
-            seed(cell)
-    assert [state(cell) for cell in ("Diverged", "finished", "NA", "running", "b")] == [
+            parse_seed(cell)
+    assert [parse_state(cell) for cell in ("Diverged", "finished", "NA", "running", "b")] == [
         "failed",
         "finished",
         "",
         "unfinished",
         "?",
     ]
-    assert [flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "failed"]
+    assert [parse_flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "failed"]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +147,8 @@ def test_seeds_and_states_are_read_as_people_write_them() -> None:
         ),
         ("variant,seed,score", [*LONG, LONG[0]], "utf-8", "1 of 7 rows repeats another and is skipped"),
         ("seed,a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "one column for each variant (a, b)"),
-        ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row are taken for a pair"),
-        (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "which its unnamed first column numbers"),
+        ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row form a pair"),
+        (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "numbered by the unnamed first column"),
         (",seed,a,b", ["5,0,.7,.712", "6,1,.72,.738", "7,2,.71,.719"], "utf-8", "an unnamed column is dropped"),
         ("variant,seed_0,seed_1,seed_2", ["a,.7,.72,.71", "b,.712,.738,.719"], "utf-8", "one column for each seed"),
     ],
@@ -159,8 +168,8 @@ def test_a_table_whose_meaning_is_plain_is_read_and_that_is_said(
 
 
 def test_old_line_ends_are_line_ends() -> None:
-    assert [line.cells for line in sheet(b"a,b\r1,2\r3,4\r").rows] == [["1", "2"], ["3", "4"]]
-    rows = sheet(b'a,b\n\n"1\n2",3\n# no\n4,5\n').rows
+    assert [line.cells for line in parse_table(b"a,b\r1,2\r3,4\r").rows] == [["1", "2"], ["3", "4"]]
+    rows = parse_table(b'a,b\n\n"1\n2",3\n# no\n4,5\n').rows
     assert [line.number for line in rows] == [3, 6]  # as an editor counts
 
 
@@ -171,7 +180,7 @@ def test_rows_of_another_data_set_are_counted_first_and_nothing_is_concluded(col
     assert values(of) == SCORES
     assert of.partial == "12 of 18 rows are left out"
     assert first_line(of).startswith("12 of 18 rows are left out, so nothing is concluded from the rest: ")
-    assert f"another {column} than x (12); give each {column} a file of its own." in of.head[0]
+    assert f"{column} other than x (12); put each {column} into a separate file." in of.head[0]
     assert "line 8 (and 11 more rows like it): a has" in of.problems[0]
     assert len(of.problems) == 1
     assert "So b" not in text(of)
@@ -194,7 +203,7 @@ def test_several_settings_of_one_variant_are_not_mixed(tmp_path: Path) -> None:
     of = found(tmp_path, *rows, header="variant,lr,seed,score")
     assert values(of) == SCORES
     assert {run.axes["lr"] for run in of.runs} == {"0.1"}
-    assert "another lr than the variant's first (6); give a variant another name for each setting." in of.head[0]
+    assert "lr other than the variant's first (6); give each setting a variant name." in of.head[0]
     assert "So b" not in text(of)
 
 
@@ -202,7 +211,9 @@ def test_a_column_that_differs_from_run_to_run_is_no_setting(tmp_path: Path) -> 
     rows = [f"{line},{1 / (n + 1):.3f},{n % 2},small,NA" for n, line in enumerate(LONG)]
     of = found(tmp_path, *rows, header="variant,seed,score,loss,host,size,width")
     assert values(of) == SCORES
-    assert of.head == ("How the file was read: not used, for they differ between the runs of a variant: loss.",)
+    assert of.head == (
+        "How the file was read: columns ignored, because they differ between the runs of a variant: loss.",
+    )
     assert of.partial == ""
     assert of.runs[0].axes == {"host": "0", "size": "small"}
     assert B_IS_BETTER in text(of)
@@ -317,14 +328,14 @@ def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None
         (b'variant,seed,score\na,0,"1,234"\nb,0,"1,300"\n', "got 1,234, which may be 1.234 or 1234"),
         (
             b"variant,seed,score\na,0,NA\nb,0,-\n",
-            "must have a row that can be used, got none: none of 2 rows has a score",
+            "must have a usable row, got none: none of 2 rows has a score",
         ),
-        (b"variant,seed,score\na,0,.7\n\xfc,0,.8\n", r"line 3 is no UTF-8: save the file as UTF-8"),
-        ("variant,seed,score\na,0,.7\n".encode("utf-16-le"), "it holds NUL characters"),
-        (b'variant,seed,score\n"a,0,.7\n', "cannot be read .line 2"),
+        (b"variant,seed,score\na,0,.7\n\xfc,0,.8\n", r"line 3 is not UTF-8: save the file as UTF-8"),
+        ("variant,seed,score\na,0,.7\n".encode("utf-16-le"), "it contains NUL characters"),
+        (b'variant,seed,score\n"a,0,.7\n', "cannot be read as a table of scores .line 2"),
         (b"Seed,variant,seed,score\n0,a,0,.7\n", "must have each column once, got seed twice"),
-        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, named like something else"),
-        (b"epoch,wer,cer\n0,.7,.8\n1,.7,.9\n", "got epoch, named like something else"),
+        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, which may be something else"),
+        (b"epoch,wer,cer\n0,.7,.8\n1,.7,.9\n", "got epoch, which may be something else"),
         (b"seed,model,wer,cer\n0,a,.7,.8\n0,b,.7,.9\n", "must have the columns variant, seed and score"),
         (b"a,b,c\n.7,.8,x\n.7,.9,y\n", "or, as a wide table, the column seed and a column of scores for each variant"),
     ],
@@ -332,7 +343,7 @@ def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None
 def test_what_is_not_plain_is_refused_in_one_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_bytes(content)
     with pytest.raises(ReportError, match=sentence) as error:
-        read(tmp_path / "scores.csv")
+        read_scores(tmp_path / "scores.csv")
     assert "\n" not in str(error.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybridnets.report import ReportError, Request, RunSet, analyse
-from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.reading.scores.reader import read_scores
 
 Command = Callable[..., int]
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")
@@ -21,7 +21,7 @@ def written(folder: Path, *lines: str, header: str = "variant,seed,score", name:
 
 
 def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
-    return read(written(folder, *lines, header=header))
+    return read_scores(written(folder, *lines, header=header))
 
 
 def test_a_baseline_is_a_label_before_it_is_a_level(tmp_path: Path, report: Command, capsys: Any) -> None:
@@ -81,9 +81,9 @@ def test_only_what_has_predictions_is_verified(tmp_path: Path, report: Command, 
 @pytest.mark.parametrize(
     ("header", "cells", "note"),
     [
-        ("parameters", "1.2M", "parameters ignored in 6 of 6 trainings (1.2M is no number)"),
-        ("seconds", "00:12:00", "seconds ignored in 6 of 6 trainings (00:12:00 is no number)"),
-        ("split,n_train,n_val", "s,45k,5000", "n_train and n_val ignored in 6 of 6 trainings (45k is no number)"),
+        ("parameters", "1.2M", "parameters ignored in 6 of 6 runs (1.2M is not a number)"),
+        ("seconds", "00:12:00", "seconds ignored in 6 of 6 runs (00:12:00 is not a number)"),
+        ("split,n_train,n_val", "s,45k,5000", "n_train and n_val ignored in 6 of 6 runs (45k is not a number)"),
     ],
 )
 def test_optional_cells_that_are_no_numbers_cost_no_row(header: str, cells: str, note: str, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_decimal_comma_that_parts_a_number_does_not_pass(tmp_path: Path) -> No
     of = found(tmp_path, *rows, "C,0,70", "C,1,70,fine", header="variant,seed,score,comment")
     assert [run.name for run in of.runs] == ["C", "C"]
     assert of.head[0] == (
-        "4 of 6 rows are left out, so nothing is concluded from the rest: a score that may go on in comment (4)."
+        "4 of 6 rows are left out, so nothing is concluded from the rest: score and comment may be one number (4)."
     )
     assert (
         "score and comment may be one number with a decimal comma, got 71,25: put quotes around the number, or"

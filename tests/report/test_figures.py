@@ -21,7 +21,7 @@ from hybridnets.report.figures.curves import curves
 from hybridnets.report.figures.gallery import _found, gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
-from hybridnets.report.reading.scores.scores import read as read_scores
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
 
 Contrast = Callable[..., list[Run]]

@@ -16,7 +16,7 @@ import pytest
 from hybridnets.report import Report, Request, analyse
 from hybridnets.report.figures import pictures
 from hybridnets.report.reading.results import read
-from hybridnets.report.reading.scores.scores import read as read_scores
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.page import page
 from hybridnets.runs import Run
 

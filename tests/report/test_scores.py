@@ -9,7 +9,7 @@ import pytest
 
 from hybridnets.report import ReportError, analyse
 from hybridnets.report.comparing.evidence import POOL, UNKNOWN
-from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
 
 Report = Callable[..., int]
@@ -29,7 +29,7 @@ def test_three_columns_are_enough(tmp_path: Path, report: Report, capsys: Any) -
     assert "b reached 72.30 % and a 71.00 %" in text
     assert "a difference of +1.30 points, 95 % interval +0.16 to +2.44" in text
     assert "So b is better than a; whether by the 0.50 points that matter is not settled." in text
-    (part,) = analyse(read(path), "t", "c").parts
+    (part,) = analyse(read_scores(path), "t", "c").parts
     evidence = part.answers[0].comparison.evidence("score")
     assert evidence.question == UNKNOWN
     assert evidence.corrected.why == "the splits are not known"
@@ -56,7 +56,7 @@ def test_splits_sizes_and_predictions_give_every_test(tmp_path: Path) -> None:
                 f"{variant},{seed},{np.mean(predicted == label)},s{seed},350,150,{name},{4 if variant == 'a' else 8}"
             )
     path = written(tmp_path, *lines, header="variant,seed,score,split,n_train,n_val,predictions,depth")
-    (part,) = analyse(read(path), "t", "c").parts
+    (part,) = analyse(read_scores(path), "t", "c").parts
     (contrast,) = part.contrasts
     assert (contrast.grid.axis, contrast.grid.low, contrast.grid.high) == ("depth", "4", "8")
     evidence = contrast.comparisons[0].evidence("score")
@@ -102,7 +102,7 @@ def test_one_line_that_is_wrong_costs_no_other(tmp_path: Path, report: Report, c
 REFUSED = {
     "no column": ("name,value\na,1\n", "must have the columns variant, seed and score, got name, value"),
     "nothing": ("", "got nothing"),
-    "no row": ("variant,seed,score\n", "must have a row that can be used, got none: no row at all"),
+    "no row": ("variant,seed,score\n", "must have a usable row, got none: no row at all"),
     "one size": ("variant,seed,score,n_train\na,0,1,5\n", "n_train and n_val must both be numbers from 1 to"),
     "a column twice": ("variant,seed,score,score\na,0,1,2\n", "must have each column once, got score twice"),
     "parameters": ("variant,seed,score,parameters\na,0,1,-5\n", "parameters must be a number from 0 to"),
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(which: str, tmp_p
     text, sentence = REFUSED[which]
     (tmp_path / "scores.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ReportError, match=sentence):
-        read(tmp_path / "scores.csv")
+        read_scores(tmp_path / "scores.csv")
 
 
 def test_what_the_published_stars_counted(report: Report, capsys: Any) -> None:
@@ -172,7 +172,7 @@ def test_differences_equal_but_for_rounding_are_equal(tmp_path: Path) -> None:
     rows = [
         f"{variant},{seed},{2e6 + seed * 3.7 + shift}" for variant, shift in (("a", 0), ("b", 0.1)) for seed in range(4)
     ]
-    (part,) = analyse(read(written(tmp_path, *rows)), "t", "c").parts
+    (part,) = analyse(read_scores(written(tmp_path, *rows)), "t", "c").parts
     (comparison,) = part.comparisons
     evidence = comparison.evidence("score")
     for test in (evidence.plain, evidence.wilcoxon, evidence.sign_flip):
@@ -193,14 +193,14 @@ def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys:
         return lines
 
     header = "variant,seed,score,predictions"
-    (part,) = analyse(read(written(tmp_path, *rows(100), "b,2,inf,", header=header)), "t", "c").parts
+    (part,) = analyse(read_scores(written(tmp_path, *rows(100), "b,2,inf,", header=header)), "t", "c").parts
     (comparison,) = part.comparisons
     assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
     assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)
     (b,) = [variant for variant in part.section.variants if variant.label == "b"]
     assert b.with_failures("score") == pytest.approx((0.8 + 0.805 + 0.25) / 3)
     assert report(written(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
-    assert "nothing is said image by image" in capsys.readouterr().out
+    assert "nothing is compared image by image" in capsys.readouterr().out
 
 
 def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
     columns["index"] = np.array([3, 1, 1, 0], np.uint64)
     np.savez(tmp_path / "twice.npz", **columns)
     rows = ("a,0,1,large.npz", "a,1,1,twice.npz", "b,0,0.5,")
-    found = read(written(tmp_path, *rows, header="variant,seed,score,predictions"))
+    found = read_scores(written(tmp_path, *rows, header="variant,seed,score,predictions"))
     assert [run.name for run in found.runs] == ["b"]
     assert "a number outside 0 to 2^31, 4294967299" in found.problems[0]
     assert "an image stands there twice" in found.problems[1]
@@ -217,14 +217,14 @@ def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
 
 def test_settings_of_a_file_order_its_tables_where_they_can(tmp_path: Path) -> None:
     rows = [f"{n}-{s},{seed},{seed + 1},{s}" for n in ("cnn", "vit") for s in ("small", "large") for seed in range(2)]
-    (part,) = analyse(read(written(tmp_path, *rows, header="variant,seed,score,size")), "t", "c").parts
+    (part,) = analyse(read_scores(written(tmp_path, *rows, header="variant,seed,score,size")), "t", "c").parts
     assert part.contrasts == ()  # which cnn belongs to which vit, the file does not say
     assert len(part.comparisons) == 6
     odd = ("a,0,1,\u00b2,", "a,1,2,\u00b2,", "b,0,2,\u00b3,", "b,1,1,\u00b3,", "c,0,1,,x", "c,1,3,,x")
-    (part,) = analyse(read(written(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
+    (part,) = analyse(read_scores(written(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
     assert [(c.grid.low, c.grid.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
-    found = read(written(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
-    assert "a has lr .2 here and lr .1 above: a variant has one setting" in found.problems[0]
+    found = read_scores(written(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
+    assert "a has lr .2 here and lr .1 above, but a variant has only one setting" in found.problems[0]
 
 
 def test_labels_are_one_line_of_visible_characters(tmp_path: Path, report: Report) -> None:
@@ -263,7 +263,7 @@ PUBLISHED = "table,baseline,candidate,baseline_accuracy,candidate_accuracy,diffe
         ("baseline,candidate\na,b\n", "must have the columns table, baseline,"),
         (
             PUBLISHED + "2,a,b,50,60,77,\n",
-            "must have the difference of the two accuracies, got 77.0 beside 60.0 and 50.0",
+            "must have the difference of the two accuracies, got 77.0 for 60.0 and 50.0",
         ),
         (PUBLISHED + "2,a,b,1e-5,60,60,\n", "must have percentages and one of"),
     ],

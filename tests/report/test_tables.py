@@ -238,7 +238,7 @@ def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Contrast) -> 
 
 SECTIONS: dict[str, tuple[Any, str]] = {
     "no section": ([], "report must be a section with primary, tables, published"),
-    "a typo": ({"primry": {}}, "report must hold primary, tables, published only, got primry"),
+    "a typo": ({"primry": {}}, "report must have no other keys than primary, tables, published, got primry"),
     "no baseline": ({"primary": {"variant": "a"}}, "report.primary must have variant, baseline, got no baseline"),
     "one variant": ({"primary": {"variant": "a", "baseline": "a"}}, "must compare two variants, got a"),
     "a metric": (
@@ -246,17 +246,17 @@ SECTIONS: dict[str, tuple[Any, str]] = {
         "report.primary.metric must be test, val or score, got loss",
     ),
     "a test": ({"primary": PRIMARY | {"test": "z"}}, "report.primary.test must be paired or corrected, got z"),
-    "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired where metric is test"),
+    "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired if metric is test"),
     "a margin": (
         {"primary": PRIMARY | {"margin": -1}},
-        "report.primary.margin must be a number of percent from 0 to 100, got -1",
+        "report.primary.margin must be a percentage from 0 to 100, got -1",
     ),
     "tables": ({"tables": "all"}, "report.tables must be a list"),
     "a table": (
         {"tables": [{"vary": "rnn", "from": "lstm"}]},
         r"report.tables\[0\] must have vary, from, to, got no to",
     ),
-    "published": ({"published": [{"candidate": "a"}]}, "with numbers of percent in each row, and row 1 does not"),
+    "published": ({"published": [{"candidate": "a"}]}, "with percentages in each row, but row 1 does not"),
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from hybridnets.report import Report, ReportError, RunSet, analyse
 from hybridnets.report.comparing.evidence import ONE_SPLIT, UNKNOWN
-from hybridnets.report.reading.scores.cell import flag, state
-from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.reading.scores.cell_values import parse_flag, parse_state
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import told
 
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
@@ -17,7 +17,7 @@ VERDICT = "So B is better than A."
 def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
     path = folder / "scores.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return read(path)
+    return read_scores(path)
 
 
 def report(of: RunSet) -> Report:
@@ -61,12 +61,12 @@ def with_cells(*cells: str) -> list[str]:
     ],
 )
 def test_a_word_says_how_a_training_ended(word: str, meaning: str) -> None:
-    assert state(word) == meaning
+    assert parse_state(word) == meaning
 
 
 @pytest.mark.parametrize("word", ["yes", "1", "12", "CUDA OOM", "2026-01-02", "epoch 7"])
 def test_whatever_is_no_plain_no_is_a_failure(word: str) -> None:
-    assert flag(word) == "failed"
+    assert parse_flag(word) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_failure_is_no_success_in_whatever_word(
 
 def test_words_besides_no_in_a_column_of_failures_are_told(tmp_path: Path) -> None:
     of = found(tmp_path, *with_cells(*[""] * 5, "CUDA OOM"), header="variant,seed,score,failed")
-    assert of.head == ("How the file was read: all that failed says besides no as a failure (CUDA OOM).",)
+    assert of.head == ("How the file was read: everything but no in the column failed as a failure (CUDA OOM).",)
     of = found(tmp_path, *with_cells(*["0"] * 5, "True"), header="variant,seed,score,failed")
     assert of.head == ()
 
@@ -117,12 +117,12 @@ def test_an_unknown_word_of_state_is_said_first_and_nothing_is_concluded(tmp_pat
     of = found(tmp_path, *with_cells(*["COMPLETED"] * 4, "early-stopped", "FAILED"), header="variant,seed,score,state")
     assert of.head == (
         "1 of 6 rows is left out, so nothing is concluded from the rest: state early-stopped, which does not say how the "
-        "training ended (1).",
+        "run ended (1).",
     )
-    assert "line 6: state must say how the training ended (finished, failed or running, " in of.problems[0]
+    assert "line 6: state must say how the run ended (finished, failed or running, " in of.problems[0]
     assert report(of).parts[0].section.variants[1].trouble == "1 failed"
     assert VERDICT not in text(of)
-    with pytest.raises(ReportError, match=r"state must say how the training ended .* got Ohio"):
+    with pytest.raises(ReportError, match=r"state must say how the run ended .* got Ohio"):
         found(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")
 
 
@@ -133,7 +133,7 @@ def test_a_variant_may_begin_with_a_hash(tmp_path: Path) -> None:
     of = found(tmp_path, *HASHED, "C,0,.5", "C,1,.6", "C,2,.5")
     assert {run.name for run in of.runs} == {"#1", "B", "C"}
     assert of.head == (
-        "How the file was read: 3 lines that begin with # and have the header's number of cells as rows.",
+        "How the file was read: 3 lines that begin with # as rows, because they have as many cells as the header.",
     )
     of = found(tmp_path, *(line.replace("#1", '"#1 base"') for line in HASHED))
     assert {run.name for run in of.runs} == {"#1 base", "B"}
@@ -177,9 +177,7 @@ def test_a_header_may_begin_with_a_hash(header: str, lines: tuple[str, ...], nam
 
 
 def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ReportError, match=r"line 1: a line that begins with # is a comment .* got #A, B, .* remove the #"
-    ):
+    with pytest.raises(ReportError, match=r"line 1 begins with # and may be a comment .* got #A, B, .* remove the #"):
         found(tmp_path, ".7,.8", ".6,.9", header="#A,B")
 
 
@@ -208,9 +206,9 @@ def test_what_does_not_compare_is_said_first_and_not_compared(
     for rows, left, of in ((by_variant, 3, 6), (by_seed, 2, 6), (both, 6, 12)):
         read = found(tmp_path, *rows, header=f"variant,seed,score,{column}")
         assert read.head[0].startswith(
-            f"{left} of {of} rows are left out, so nothing is concluded from the rest: another "
+            f"{left} of {of} rows are left out, so nothing is concluded from the rest: {column} "
         )
-        assert f" than {one} ({left}); give each " in read.head[0]
+        assert f"{column} other than {one} ({left}); put each " in read.head[0]
         assert VERDICT not in text(read)
 
 
@@ -220,7 +218,7 @@ def test_the_first_line_lists_some_of_many_unknown_words(tmp_path: Path) -> None
     assert head.startswith(
         "20 of 26 rows are left out, so nothing is concluded from the rest: status word0, which does not"
     )
-    assert head.endswith("status word5, which does not say how the training ended (1), other (14).")
+    assert head.endswith("status word5, which does not say how the run ended (1), other (14).")
 
 
 def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) -> None:
@@ -230,7 +228,7 @@ def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) ->
     ):
         of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
         assert of.head == (
-            f"How the file was read: not used, for they differ between the runs of a variant: {column}.",
+            f"How the file was read: columns ignored, because they differ between the runs of a variant: {column}.",
         )
         assert VERDICT in text(of)
 
@@ -238,9 +236,9 @@ def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) ->
 def test_a_data_set_that_is_not_told_of_all_is_not_taken_for_one(tmp_path: Path) -> None:
     of = found(tmp_path, *with_cells(*["f1"] * 3, *[""] * 3), header="variant,seed,score,metric")
     assert of.head[0].startswith(
-        "3 of 6 rows are left out, so nothing is concluded from the rest: another metric than f1 (3)"
+        "3 of 6 rows are left out, so nothing is concluded from the rest: metric other than f1 (3)"
     )
-    assert "B has metric nothing here, and only f1 is reported" in of.problems[0]
+    assert "B has metric nothing here, but only the first, f1, is reported" in of.problems[0]
 
 
 def test_a_split_called_test_is_no_split_of_many(tmp_path: Path) -> None:
@@ -257,7 +255,7 @@ def test_sizes_without_splits_are_said_to_be_unused(header: str, more: str, tmp_
     rows = [f"{line},350,150{more}" for line in LONG]
     of = found(tmp_path, *rows, header=f"variant,seed,score,n_train,n_val{header}")
     assert of.head == (
-        "How the file was read: n_train and n_val are not used, for no column split tells the splits apart.",
+        "How the file was read: n_train and n_val ignored, because no column split distinguishes the splits.",
     )
     rows = [f"{line},350,150,s{line[2]}" for line in LONG]
     assert found(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == ()
