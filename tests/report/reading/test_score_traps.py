@@ -14,18 +14,18 @@ LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # 
 VERDICT = "So B is better than A."
 
 
-def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
+def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
     path = folder / "scores.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return read_scores(path)
 
 
-def report(of: RunSet) -> Report:
-    return analyse(of, "title", "command")
+def report(runs: RunSet) -> Report:
+    return analyse(runs, "title", "command")
 
 
-def text(of: RunSet) -> str:
-    return " ".join(told(report(of)).split())
+def text(runs: RunSet) -> str:
+    return " ".join(told(report(runs)).split())
 
 
 def with_cells(*cells: str) -> list[str]:
@@ -60,12 +60,12 @@ def with_cells(*cells: str) -> list[str]:
         ),
     ],
 )
-def test_a_word_says_how_a_training_ended(word: str, meaning: str) -> None:
+def test_a_word_says_how_a_run_ended(word: str, meaning: str) -> None:
     assert parse_state(word) == meaning
 
 
 @pytest.mark.parametrize("word", ["yes", "1", "12", "CUDA OOM", "2026-01-02", "epoch 7"])
-def test_whatever_is_no_plain_no_is_a_failure(word: str) -> None:
+def test_everything_but_no_is_a_failure(word: str) -> None:
     assert parse_flag(word) == "failed"
 
 
@@ -84,77 +84,77 @@ def test_whatever_is_no_plain_no_is_a_failure(word: str) -> None:
         ("exit_code", ("0:0",) * 5 + ("137:0",), "1 failed"),
     ],
 )
-def test_a_failure_is_no_success_in_whatever_word(
-    column: str, cells: tuple[str, ...], trouble: str, tmp_path: Path
-) -> None:
-    of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
-    (part,) = report(of).parts
+def test_a_failure_counts_in_whatever_word(column: str, cells: tuple[str, ...], trouble: str, tmp_path: Path) -> None:
+    runs = read_rows(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
+    (part,) = report(runs).parts
     assert [variant.trouble for variant in part.section.variants] == ["", trouble]
     assert part.comparisons[0].no_star == trouble
     assert all(variant.axes == {} for variant in part.section.variants)
-    assert VERDICT not in text(of)
+    assert VERDICT not in text(runs)
 
 
-def test_words_besides_no_in_a_column_of_failures_are_told(tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*[""] * 5, "CUDA OOM"), header="variant,seed,score,failed")
-    assert of.head == ("How the file was read: everything but no in the column failed as a failure (CUDA OOM).",)
-    of = found(tmp_path, *with_cells(*["0"] * 5, "True"), header="variant,seed,score,failed")
-    assert of.head == ()
+def test_words_other_than_no_in_a_column_of_failures_are_noted(tmp_path: Path) -> None:
+    runs = read_rows(tmp_path, *with_cells(*[""] * 5, "CUDA OOM"), header="variant,seed,score,failed")
+    assert runs.head == ("How the file was read: everything but no in the column failed as a failure (CUDA OOM).",)
+    runs = read_rows(tmp_path, *with_cells(*["0"] * 5, "True"), header="variant,seed,score,failed")
+    assert runs.head == ()
 
 
 @pytest.mark.parametrize(
     ("column", "words"),
     [("status", ("FINISHED", "PRUNED")), ("status", ("FINISHED", "SCHEDULED")), ("finished", ("yes", "no"))],
 )
-def test_a_training_that_did_not_finish_is_missing(column: str, words: tuple[str, str], tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*[words[0]] * 5, words[1]), header=f"variant,seed,score,{column}")
-    assert [(run.name, run.seed) for run in of.missing] == [("B", "2")]
-    assert of.head[0].startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
-    assert VERDICT not in text(of)
+def test_a_run_that_did_not_finish_is_missing(column: str, words: tuple[str, str], tmp_path: Path) -> None:
+    runs = read_rows(tmp_path, *with_cells(*[words[0]] * 5, words[1]), header=f"variant,seed,score,{column}")
+    assert [(run.name, run.seed) for run in runs.missing] == [("B", "2")]
+    assert runs.head[0].startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
+    assert VERDICT not in text(runs)
 
 
-def test_an_unknown_word_of_state_is_said_first_and_nothing_is_concluded(tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*["COMPLETED"] * 4, "early-stopped", "FAILED"), header="variant,seed,score,state")
-    assert of.head == (
+def test_an_unknown_state_is_reported_first_and_nothing_is_concluded(tmp_path: Path) -> None:
+    runs = read_rows(
+        tmp_path, *with_cells(*["COMPLETED"] * 4, "early-stopped", "FAILED"), header="variant,seed,score,state"
+    )
+    assert runs.head == (
         "1 of 6 rows is left out, so nothing is concluded from the rest: state early-stopped, which does not say how the "
         "run ended (1).",
     )
-    assert "line 6: state must say how the run ended (finished, failed or running, " in of.problems[0]
-    assert report(of).parts[0].section.variants[1].trouble == "1 failed"
-    assert VERDICT not in text(of)
+    assert "line 6: state must say how the run ended (finished, failed or running, " in runs.problems[0]
+    assert report(runs).parts[0].section.variants[1].trouble == "1 failed"
+    assert VERDICT not in text(runs)
     with pytest.raises(ReportError, match=r"state must say how the run ended .* got Ohio"):
-        found(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")
+        read_rows(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")
 
 
 HASHED = ("#1,0,.70", "#1,1,.72", "#1,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")
 
 
 def test_a_variant_may_begin_with_a_hash(tmp_path: Path) -> None:
-    of = found(tmp_path, *HASHED, "C,0,.5", "C,1,.6", "C,2,.5")
-    assert {run.name for run in of.runs} == {"#1", "B", "C"}
-    assert of.head == (
+    runs = read_rows(tmp_path, *HASHED, "C,0,.5", "C,1,.6", "C,2,.5")
+    assert {run.name for run in runs.runs} == {"#1", "B", "C"}
+    assert runs.head == (
         "How the file was read: 3 lines that begin with # as rows, because they have as many cells as the header.",
     )
-    of = found(tmp_path, *(line.replace("#1", '"#1 base"') for line in HASHED))
-    assert {run.name for run in of.runs} == {"#1 base", "B"}
+    runs = read_rows(tmp_path, *(line.replace("#1", '"#1 base"') for line in HASHED))
+    assert {run.name for run in runs.runs} == {"#1 base", "B"}
     noted = [f"{line},{'' if line[0] == '#' else 'x'}" for line in HASHED]
-    assert len(found(tmp_path, *noted, header="variant,seed,score,note").runs) == 6
+    assert len(read_rows(tmp_path, *noted, header="variant,seed,score,note").runs) == 6
 
 
 def test_a_row_of_a_variant_that_begins_with_a_hash_is_no_comment(tmp_path: Path) -> None:
-    of = found(tmp_path, *HASHED[:2], "#1,2,0,71", *HASHED[3:])
-    assert of.partial == "1 of 6 rows is left out"
-    of = found(tmp_path, *HASHED[:2], "#1,2", *HASHED[3:])
-    assert [(run.name, run.seed) for run in of.missing] == [("#1", "2")]
+    runs = read_rows(tmp_path, *HASHED[:2], "#1,2,0,71", *HASHED[3:])
+    assert runs.partial == "1 of 6 rows is left out"
+    runs = read_rows(tmp_path, *HASHED[:2], "#1,2", *HASHED[3:])
+    assert [(run.name, run.seed) for run in runs.missing] == [("#1", "2")]
 
 
-def test_comments_are_counted_wherever_they_stand(tmp_path: Path) -> None:
-    of = found(
+def test_comments_are_counted_wherever_they_are(tmp_path: Path) -> None:
+    runs = read_rows(
         tmp_path, *LONG[:3], "# half,,", "# and, besides", *LONG[3:], "# end", header="# a, b, c\nvariant,seed,score"
     )
-    assert of.head == ("How the file was read: 4 lines that begin with # are skipped.",)
-    assert len(of.runs) == 6
-    assert VERDICT in text(of)
+    assert runs.head == ("How the file was read: 4 lines that begin with # are skipped.",)
+    assert len(runs.runs) == 6
+    assert VERDICT in text(runs)
 
 
 @pytest.mark.parametrize(
@@ -169,20 +169,20 @@ def test_comments_are_counted_wherever_they_stand(tmp_path: Path) -> None:
     ],
 )
 def test_a_header_may_begin_with_a_hash(header: str, lines: tuple[str, ...], names: set[str], tmp_path: Path) -> None:
-    of = found(tmp_path, *lines, header=header)
-    assert {run.name for run in of.runs} == names
-    assert len(of.runs) == 6
-    assert "a header that begins with #" in of.head[0]
-    assert of.partial == ""
+    runs = read_rows(tmp_path, *lines, header=header)
+    assert {run.name for run in runs.runs} == names
+    assert len(runs.runs) == 6
+    assert "a header that begins with #" in runs.head[0]
+    assert runs.partial == ""
 
 
 def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"line 1 begins with # and may be a comment .* got #A, B, .* remove the #"):
-        found(tmp_path, ".7,.8", ".6,.9", header="#A,B")
+        read_rows(tmp_path, ".7,.8", ".6,.9", header="#A,B")
 
 
 @pytest.mark.parametrize(
-    ("column", "one", "other"),
+    ("column", "first", "second"),
     [
         ("metric", "f1", "acc"),
         ("Metric Name", "f1", "acc"),
@@ -197,24 +197,24 @@ def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
         ("DATA-SET", "cifar10", "cifar100"),
     ],
 )
-def test_what_does_not_compare_is_said_first_and_not_compared(
-    column: str, one: str, other: str, tmp_path: Path
+def test_incomparable_rows_are_reported_first_and_not_compared(
+    column: str, first: str, second: str, tmp_path: Path
 ) -> None:
-    by_variant = with_cells(*[one] * 3, *[other] * 3)
-    by_seed = with_cells(*[one, one, other] * 2)
-    both = [f"{line},{cell}" for cell in (one, other) for line in LONG]
-    for rows, left, of in ((by_variant, 3, 6), (by_seed, 2, 6), (both, 6, 12)):
-        read = found(tmp_path, *rows, header=f"variant,seed,score,{column}")
-        assert read.head[0].startswith(
-            f"{left} of {of} rows are left out, so nothing is concluded from the rest: {column} "
+    by_variant = with_cells(*[first] * 3, *[second] * 3)
+    by_seed = with_cells(*[first, first, second] * 2)
+    both = [f"{line},{cell}" for cell in (first, second) for line in LONG]
+    for rows, left_out, total in ((by_variant, 3, 6), (by_seed, 2, 6), (both, 6, 12)):
+        runs = read_rows(tmp_path, *rows, header=f"variant,seed,score,{column}")
+        assert runs.head[0].startswith(
+            f"{left_out} of {total} rows are left out, so nothing is concluded from the rest: {column} "
         )
-        assert f"{column} other than {one} ({left}); put each " in read.head[0]
-        assert VERDICT not in text(read)
+        assert f"{column} other than {first} ({left_out}); put each " in runs.head[0]
+        assert VERDICT not in text(runs)
 
 
 def test_the_first_line_lists_some_of_many_unknown_words(tmp_path: Path) -> None:
     rows = [*with_cells(*["ok"] * 6), *(f"C,{n},.5,word{n}" for n in range(20))]
-    head = found(tmp_path, *rows, header="variant,seed,score,status").head[0]
+    head = read_rows(tmp_path, *rows, header="variant,seed,score,status").head[0]
     assert head.startswith(
         "20 of 26 rows are left out, so nothing is concluded from the rest: status word0, which does not"
     )
@@ -226,36 +226,36 @@ def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) ->
         ("finished", [f"2026-01-0{n}" for n in range(1, 7)]),
         ("success", ["0", ".9", ".8", ".7", "1", ".6"]),
     ):
-        of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
-        assert of.head == (
+        runs = read_rows(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
+        assert runs.head == (
             f"How the file was read: columns ignored, because they differ between the runs of a variant: {column}.",
         )
-        assert VERDICT in text(of)
+        assert VERDICT in text(runs)
 
 
-def test_a_data_set_that_is_not_told_of_all_is_not_taken_for_one(tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*["f1"] * 3, *[""] * 3), header="variant,seed,score,metric")
-    assert of.head[0].startswith(
+def test_an_empty_cell_is_not_the_data_set_of_the_other_rows(tmp_path: Path) -> None:
+    runs = read_rows(tmp_path, *with_cells(*["f1"] * 3, *[""] * 3), header="variant,seed,score,metric")
+    assert runs.head[0].startswith(
         "3 of 6 rows are left out, so nothing is concluded from the rest: metric other than f1 (3)"
     )
-    assert "B has metric nothing here, but only the first, f1, is reported" in of.problems[0]
+    assert "B has metric nothing here, but only the first, f1, is reported" in runs.problems[0]
 
 
 def test_a_split_called_test_is_no_split_of_many(tmp_path: Path) -> None:
-    of = found(tmp_path, *with_cells(*["test"] * 6), header="variant,seed,score,split")
-    (comparison,) = report(of).parts[0].comparisons
+    runs = read_rows(tmp_path, *with_cells(*["test"] * 6), header="variant,seed,score,split")
+    (comparison,) = report(runs).parts[0].comparisons
     assert comparison.evidence("score").question == UNKNOWN
-    assert VERDICT in text(of)
-    of = found(tmp_path, *with_cells(*["a"] * 6), header="variant,seed,score,split")
-    assert report(of).parts[0].comparisons[0].evidence("score").question == ONE_SPLIT
+    assert VERDICT in text(runs)
+    runs = read_rows(tmp_path, *with_cells(*["a"] * 6), header="variant,seed,score,split")
+    assert report(runs).parts[0].comparisons[0].evidence("score").question == ONE_SPLIT
 
 
 @pytest.mark.parametrize(("header", "more"), [("", ""), (",split", ",test")])
-def test_sizes_without_splits_are_said_to_be_unused(header: str, more: str, tmp_path: Path) -> None:
+def test_sizes_without_splits_are_reported_as_ignored(header: str, more: str, tmp_path: Path) -> None:
     rows = [f"{line},350,150{more}" for line in LONG]
-    of = found(tmp_path, *rows, header=f"variant,seed,score,n_train,n_val{header}")
-    assert of.head == (
+    runs = read_rows(tmp_path, *rows, header=f"variant,seed,score,n_train,n_val{header}")
+    assert runs.head == (
         "How the file was read: n_train and n_val ignored, because no column split distinguishes the splits.",
     )
     rows = [f"{line},350,150,s{line[2]}" for line in LONG]
-    assert found(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == ()
+    assert read_rows(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == ()
