@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons, grids
+from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons, contrasts_by_axis
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.primary import primary_comparisons
 from hybridnets.report.comparing.selection import check_labels, select_comparisons
@@ -32,28 +32,28 @@ class DataSetReport:
     """What is reported on one data set.
 
     Attributes:
-        section: Its variants.
+        data_set: Its variants.
         answers: The primary analyses, the oldest first; usually one.
-        variants: The table of all variants.
+        variants_table: The table of all variants.
         contrasts: The contrasts behind the tables.
         tables: The tables of contrasts by metric, and the tables of differences and effects.
         comparisons: All comparisons in those tables, each once.
         compressed: Those of an autoencoder with its backbone.
         notes: Sentences on what could not be compared, or only with care.
-        lost: The requested runs without a result.
-        flat: Whether single comparisons were requested, and not only contrasts.
+        missing: The requested runs without a result.
+        comparisons_requested: Whether single comparisons were requested, and not only contrasts.
     """
 
-    section: DataSetVariants
+    data_set: DataSetVariants
     answers: tuple[Answer, ...]
-    variants: Table
+    variants_table: Table
     contrasts: tuple[ContrastComparisons, ...]
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     compressed: tuple[Comparison, ...]
     notes: tuple[str, ...]
-    lost: tuple[MissingRun, ...]
-    flat: bool
+    missing: tuple[MissingRun, ...]
+    comparisons_requested: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +91,13 @@ def analyse(runs: RunSet, title: str, command: str, request: Request = EVERYTHIN
     """
     sweeps, problems = read_sweeps(runs)
     data_sets = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
-    variants = [variant for section in data_sets for variant in section.variants]
+    variants = [variant for data_set in data_sets for variant in data_set.variants]
     labels = sorted({variant.label for variant in variants})
     level = request.baseline_level(labels, {axis for variant in variants for axis in variant.axes})
     if level:
         request = replace(request, baseline=None)
     check_labels(data_sets, request.baseline, request.compare)
-    parts = tuple(_report_data_set(section, request, level, sweeps) for section in data_sets)
+    parts = tuple(_report_data_set(data_set, request, level, sweeps) for data_set in data_sets)
     if request.primary and not any(part.answers for part in parts):
         raise ReportError(
             f"--primary must be two variants with a common seed, of {', '.join(labels)}, "
@@ -115,42 +115,42 @@ def analyse(runs: RunSet, title: str, command: str, request: Request = EVERYTHIN
 
 
 def _report_data_set(
-    section: DataSetVariants, request: Request, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
+    data_set: DataSetVariants, request: Request, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
 ) -> DataSetReport:
     """The report on one data set.
 
     Args:
-        section: Its variants.
+        data_set: Its variants.
         request: What to compare; its baseline is a label, or None.
         level: The axis and the level that are the baseline instead.
         sweeps: The sweeps with what they declared.
     """
-    cache = ComparisonCache(section)
+    cache = ComparisonCache(data_set)
     declarations = [sweep.declaration for sweep in sweeps]
     primaries, notes = primary_comparisons(cache, request, sweeps)
-    compressed = [c for variant in section.variants if (c := cache.with_backbone(variant)) and c.pairs]
+    compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     requested, more_notes = _requested_comparisons(cache, request)
     notes += more_notes
     contrasts = [] if requested and not (level or request.vary) else _contrasts(cache, request, level, declarations)
     single = requested
-    if not contrasts and not requested and (len(section.variants) > 1 or not compressed):
+    if not contrasts and not requested and (len(data_set.variants) > 1 or not compressed):
         single, more_notes = select_comparisons(cache)
         notes += more_notes
     comparisons = list(dict.fromkeys([*(c for grid in contrasts for c in (*grid.comparisons, *grid.best)), *single]))
     comparisons += [c for c in (*(p.comparison for p in primaries), *compressed) if c not in comparisons]
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
-    notes += [c.recipe for c in comparisons if c.recipe]
+    notes += [c.recipe_note for c in comparisons if c.recipe_note]
     return DataSetReport(
-        section,
-        answers=tuple(answer(p.comparison, p.primary, section, p.declared) for p in primaries),
-        variants=variants_table(section),
+        data_set,
+        answers=tuple(answer(p.comparison, p.primary, data_set, p.declared) for p in primaries),
+        variants_table=variants_table(data_set),
         contrasts=tuple(contrasts),
-        tables=tuple(_tables(section, contrasts, comparisons, compressed, declarations)),
+        tables=tuple(_tables(data_set, contrasts, comparisons, compressed, declarations)),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
         notes=tuple(notes),
-        lost=tuple(run for runs in (*(v.missing for v in section.variants), section.lost) for run in runs),
-        flat=bool(requested),
+        missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
+        comparisons_requested=bool(requested),
     )
 
 
@@ -166,27 +166,27 @@ def _contrasts(
 ) -> list[ContrastComparisons]:
     """The contrasts that the command line requests, or else those declared, or else all that follow from the axes."""
     declared = [] if level or request.vary else [grid for d in declarations for grid in d.tables]
-    wanted = list(dict.fromkeys(declared)) or grids(cache.section, level, request.vary)
+    wanted = list(dict.fromkeys(declared)) or contrasts_by_axis(cache.data_set, level, request.vary)
     return [contrast for contrast in map(cache.contrast, wanted) if contrast.comparisons]
 
 
 def _tables(
-    section: DataSetVariants,
+    data_set: DataSetVariants,
     contrasts: Sequence[ContrastComparisons],
     comparisons: Sequence[Comparison],
     compressed: Sequence[Comparison],
     declarations: Sequence[Declaration],
 ) -> Iterator[Table]:
     """The tables of one data set, without those of its variants and of its answers."""
-    unit = unit_of(section)
+    unit = unit_of(data_set)
     figures = [declaration.published for declaration in declarations]
     published = next((f for f in figures if f.accuracies), PublishedFigures())
     by_class = next((f for f in figures if f.classes), PublishedFigures())
-    yield from compression_tables(section, compressed, by_class)
-    for metric in section.metrics:
+    yield from compression_tables(data_set, compressed, by_class)
+    for metric in data_set.metrics:
         for number, contrast in enumerate(contrasts, start=1):
             yield grid_table(contrast, metric, unit, published, f"table-{number}-{metric}")
         if comparisons:
             yield differences(comparisons, metric, unit, f"differences-{metric}")
-        if table := effects(section, metric, unit):
+        if table := effects(data_set, metric, unit):
             yield table

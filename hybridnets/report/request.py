@@ -44,7 +44,7 @@ class Request:
                 raise ReportError(f"--{key} must be {rule}, got {plain[key]}")
         return cls(**plain)
 
-    def by_level(self, labels: Collection[str]) -> bool:
+    def baseline_is_level(self, labels: Collection[str]) -> bool:
         """Whether the baseline is a level of an axis: it has the form axis=level, and no variant has it as its label.
 
         Args:
@@ -59,7 +59,7 @@ class Request:
             labels: The labels of all variants.
             axes: The axes of all variants.
         """
-        if not self.baseline or not self.by_level(labels):
+        if not self.baseline or not self.baseline_is_level(labels):
             return None
         axis, _, level = self.baseline.partition("=")
         if axis not in axes and any("=" in label for label in labels):

@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 
 
 def told(report: Report) -> str:
-    return page(report, {part.section.data: list(pictures(part, lambda: None)) for part in report.parts})
+    return page(report, {part.data_set.name: list(pictures(part, lambda: None)) for part in report.parts})
 
 
 @pytest.fixture

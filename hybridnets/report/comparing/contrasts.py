@@ -21,13 +21,13 @@ class ContrastComparisons:
     """A contrast with its comparisons.
 
     Attributes:
-        grid: The axis and its two levels.
+        levels: The axis and its two levels.
         comparisons: One per cell of its table, without those that have no seed in common.
         best: The best variant of each row at one level against the best one at the other level, both chosen on val; empty
             if there is nothing to choose from.
     """
 
-    grid: Contrast
+    levels: Contrast
     comparisons: tuple[Comparison, ...]
     best: tuple[Comparison, ...]
 
@@ -36,13 +36,13 @@ class ComparisonCache:
     """The comparisons between the variants of one data set, each computed once.
 
     Args:
-        section: The variants.
+        data_set: The variants.
     """
 
-    def __init__(self, section: DataSetVariants) -> None:
-        self.section = section
+    def __init__(self, data_set: DataSetVariants) -> None:
+        self.data_set = data_set
         self.comparisons: dict[tuple[str, str], Comparison] = {}
-        self.by_label = {variant.label: variant for variant in section.variants}
+        self.by_label = {variant.label: variant for variant in data_set.variants}
         self._to_backbone: dict[str, Comparison] = {}
 
     def of(self, variant: Variant, baseline: Variant) -> Comparison:
@@ -62,7 +62,7 @@ class ComparisonCache:
             return None
         if variant.label not in self._to_backbone:
             recorded = [run.code.backbone for run in variant.sound if run.code]
-            backbones = [v for v in self.section.variants if v.settings == variant.backbone]
+            backbones = [v for v in self.data_set.variants if v.settings == variant.backbone]
             candidates = [self.of(variant, backbone) for backbone in backbones]
             complete = [c for c in candidates if [base.hash for _, base in c.pairs] == recorded]
             self._to_backbone[variant.label] = (
@@ -70,14 +70,15 @@ class ComparisonCache:
             )
         return self._to_backbone[variant.label]
 
-    def contrast(self, grid: Contrast) -> ContrastComparisons:
+    def contrast(self, levels: Contrast) -> ContrastComparisons:
         """The comparisons of a contrast: of variants that are equal in every other axis that both have."""
         low, high = (
-            [v for v in self.section.variants if v.axes.get(grid.axis) == level] for level in (grid.low, grid.high)
+            [v for v in self.data_set.variants if v.axes.get(levels.axis) == level]
+            for level in (levels.low, levels.high)
         )
-        couples = [(variant, base) for variant in high for base in low if _differ_only_in(grid.axis, variant, base)]
+        couples = [(variant, base) for variant in high for base in low if _differ_only_in(levels.axis, variant, base)]
         cells = [self.of(variant, base) for variant, base in couples]
-        not_in_rows = {*columns(self.section.variants, grid.axis), grid.axis}
+        not_in_rows = {*numeric_axes(self.data_set.variants, levels.axis), levels.axis}
         best = []
         for row in dict.fromkeys(_row(variant, not_in_rows) for variant, _ in couples):
             # A variant with missing or diverged runs is no candidate: its mean is not known.
@@ -87,32 +88,32 @@ class ComparisonCache:
             ]
             if all(len(side) > 1 for side in candidates):
                 best.append(self.of(*(max(side, key=_mean_on_val) for side in candidates)))
-        return ContrastComparisons(grid, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
+        return ContrastComparisons(levels, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
 
 
-def grids(
-    section: DataSetVariants, baseline: tuple[str, str] | None = None, vary: tuple[str, ...] = ()
+def contrasts_by_axis(
+    data_set: DataSetVariants, baseline: tuple[str, str] | None = None, vary: tuple[str, ...] = ()
 ) -> list[Contrast]:
     """The contrasts that follow from the variants' axes: every two levels of each axis with several levels.
 
     Args:
-        section: The variants.
+        data_set: The variants.
         baseline: An axis and the level to subtract: of this axis only contrasts with this level.
         vary: Contrasts of these axes and of the baseline's axis only.
 
     Raises:
         ReportError: If no variant has such an axis or level.
     """
-    by_axis = _levels(section)
+    by_axis = _levels(data_set)
     legal = ", ".join(f"{axis} ({', '.join(levels)})" for axis, levels in by_axis.items()) or "none"
     for axis in vary:
         if axis not in by_axis:
             raise ReportError(
-                f"--vary must be an axis in which variants of {section.data} differ, got {axis}: there is {legal}"
+                f"--vary must be an axis in which variants of {data_set.name} differ, got {axis}: there is {legal}"
             )
     if baseline and baseline[1] not in by_axis.get(baseline[0], ()):
         raise ReportError(
-            f"--baseline must be a level of an axis of {section.data}, got {'='.join(baseline)}: there is {legal}"
+            f"--baseline must be a level of an axis of {data_set.name}, got {'='.join(baseline)}: there is {legal}"
         )
     contrasts = []
     for axis, levels in by_axis.items():
@@ -128,7 +129,7 @@ def grids(
     return contrasts
 
 
-def columns(variants: list[Variant], without: str) -> list[str]:
+def numeric_axes(variants: list[Variant], without: str) -> list[str]:
     """The axes that become the columns of a contrast's table: those with numbers as levels, as layers and nodes.
 
     Args:
@@ -180,14 +181,14 @@ def _differ_only_in(axis: str, variant: Variant, base: Variant) -> bool:
     return all(variant.axes[name] == base.axes[name] for name in shared)
 
 
-def _levels(section: DataSetVariants) -> dict[str, list[str]]:
+def _levels(data_set: DataSetVariants) -> dict[str, list[str]]:
     """The levels of every axis that has at least two, the plainest level first."""
     # A variant's name is no setting: it only distinguishes variants that nothing else does.
-    axes = dict.fromkeys(axis for variant in section.variants for axis in variant.axes if axis != "variant")
+    axes = dict.fromkeys(axis for variant in data_set.variants for axis in variant.axes if axis != "variant")
     by_axis = {}
     for axis in axes:
         by_level: dict[str, list[Variant]] = {}
-        for variant in section.variants:
+        for variant in data_set.variants:
             if axis in variant.axes:
                 by_level.setdefault(variant.axes[axis], []).append(variant)
         if len(by_level) > 1:

@@ -47,21 +47,21 @@ class Comparison:
         return f"{self.variant.label} - {self.baseline.label}"
 
     @property
-    def asked(self) -> int:
+    def expected_pairs(self) -> int:
         """How many pairs there would be if every requested run had finished."""
         if self.variant.scores_only:
             return len(self._seeds)
         return min(len(side.runs) + len(side.missing) for side in (self.variant, self.baseline))
 
     @property
-    def no_star(self) -> str:
+    def why_no_stars(self) -> str:
         """Why this comparison gets no stars, whatever its p-values; empty if it may get some."""
         return " and ".join(filter(None, (self.failures, self.unmatched, self.variant.partial)))
 
     @property
     def failures(self) -> str:
         """How many runs of each side diverged or failed, in words; empty if none did."""
-        return " and ".join(filter(None, (self.variant.trouble, self.baseline.trouble)))
+        return " and ".join(filter(None, (self.variant.failures, self.baseline.failures)))
 
     @property
     def unmatched(self) -> str:
@@ -84,7 +84,7 @@ class Comparison:
         return finished | {run.seeds for side in sides for run in side.missing if run.seeds}
 
     @property
-    def recipe(self) -> str:
+    def recipe_note(self) -> str:
         """A sentence on the settings outside the model that differ; empty if none does or the labels name them."""
         if self.variant.name == self.baseline.name or self.variant.scores_only:
             return ""
@@ -223,7 +223,7 @@ class Evidence:
         return next(filter(None, reasons), "")
 
     @cached_property
-    def outcome(self) -> PairedImages:
+    def paired_images(self) -> PairedImages:
         """Right or wrong, image by image; only if `why_no_images` is empty."""
         parts = [(run.outcomes[self.metric], base.outcomes[self.metric]) for run, base in self.pairs]
         return PairedImages(
@@ -235,28 +235,28 @@ class Evidence:
     @cached_property
     def pooled(self) -> stats.Test:
         """The paper's paired t over the images of all seeds: it compares these trained networks, not the architectures."""
-        return self._none(self.why_no_images) if self.why_no_images else stats.pooled_t(self.outcome.d)
+        return self._none(self.why_no_images) if self.why_no_images else stats.pooled_t(self.paired_images.d)
 
     @cached_property
     def clustered(self) -> stats.Test:
         """The paired t over images with its error clustered by image."""
         if self.why_no_images:
             return self._none(self.why_no_images)
-        return stats.clustered_t(self.outcome.image, self.outcome.d)
+        return stats.clustered_t(self.paired_images.image, self.paired_images.d)
 
     @cached_property
     def bootstrap(self) -> stats.Test:
         """An interval from resampling seeds and images together."""
         if self.why_no_images:
             return self._none(self.why_no_images)
-        return stats.bootstrap(*self.outcome)
+        return stats.bootstrap(*self.paired_images)
 
     @cached_property
     def mcnemar(self) -> list[stats.McNemar]:
         """McNemar's test of the two networks of each pair; empty if they cannot be compared image by image."""
         if self.why_no_images:
             return []
-        by_pair = [self.outcome.d[self.outcome.seed == n] for n in range(len(self.pairs))]
+        by_pair = [self.paired_images.d[self.paired_images.seed == n] for n in range(len(self.pairs))]
         return [stats.mcnemar(int((d > 0).sum()), int((d < 0).sum())) for d in by_pair]
 
     def _over_seeds(self, test: Callable[[NDArray[np.float64]], stats.Test]) -> stats.Test:

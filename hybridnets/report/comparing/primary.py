@@ -42,10 +42,10 @@ def primary_comparisons(
     Raises:
         ReportError: If not all runs have the requested metric.
     """
-    metrics = cache.section.metrics
+    metrics = cache.data_set.metrics
     if request.metric and request.metric not in metrics:
         raise ReportError(
-            f"--metric must be one of {', '.join(metrics)} for {cache.section.data}, got {request.metric}"
+            f"--metric must be one of {', '.join(metrics)} for {cache.data_set.name}, got {request.metric}"
         )
     if request.primary:
         return list(_requested(cache, request, request.primary)), []
@@ -59,7 +59,7 @@ def primary_comparisons(
     for primary, manifest in declared.items():
         comparison, why = _find_declared(cache, primary, manifest)
         if comparison:
-            analyses.append(_with_request(request, cache.section, comparison, primary, _when(manifest, comparison)))
+            analyses.append(_with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison)))
         elif why:
             what = f"{primary.variant} - {primary.baseline}, {primary.metric}"
             notes.append(f"the primary analysis of {manifest.path.name} ({what}) cannot be made: {why}")
@@ -70,40 +70,40 @@ def _requested(cache: ComparisonCache, request: Request, labels: tuple[str, str]
     variant, baseline = (cache.by_label.get(label) for label in labels)
     comparison = _compare(cache, variant, baseline, labels[1])
     if comparison and comparison.pairs:
-        primary = _undeclared(request, cache.section, *labels)
+        primary = _undeclared(request, cache.data_set, *labels)
         yield PrimaryComparison(comparison, primary, "requested on the command line, after the runs")
 
 
 def _only_possible(cache: ComparisonCache, request: Request) -> Iterator[PrimaryComparison]:
-    comparisons = select_comparisons(cache)[0] if cache.section.metrics else []
+    comparisons = select_comparisons(cache)[0] if cache.data_set.metrics else []
     if len(comparisons) == 1:
         labels = (comparisons[0].variant.label, comparisons[0].baseline.label)
-        primary = _undeclared(request, cache.section, *labels)
+        primary = _undeclared(request, cache.data_set, *labels)
         yield PrimaryComparison(comparisons[0], primary, "not declared: the only possible comparison")
 
 
-def _undeclared(request: Request, section: DataSetVariants, variant: str, baseline: str) -> Primary:
-    metric = request.metric or next(iter(section.metrics), "test")
-    return Primary(variant, baseline, metric, "paired", (request.margin or 0.0) / section.scale)
+def _undeclared(request: Request, data_set: DataSetVariants, variant: str, baseline: str) -> Primary:
+    metric = request.metric or next(iter(data_set.metrics), "test")
+    return Primary(variant, baseline, metric, "paired", (request.margin or 0.0) / data_set.scale)
 
 
 def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest) -> tuple[Comparison | None, str]:
     """A declared comparison, or why it cannot be made; neither if the sweep has no runs on this data set."""
-    section = cache.section
-    variant, baseline = (_find_variant(section, label, manifest) for label in (primary.variant, primary.baseline))
+    data_set = cache.data_set
+    variant, baseline = (_find_variant(data_set, label, manifest) for label in (primary.variant, primary.baseline))
     comparison = _compare(cache, variant, baseline, primary.baseline)
-    if not comparison or primary.metric not in section.metrics:
-        is_about_this = any(run.parts[0] == section.data for run in manifest.runs.values())
+    if not comparison or primary.metric not in data_set.metrics:
+        is_about_this = any(run.parts[0] == data_set.name for run in manifest.runs.values())
         return None, f"not both of its variants have finished runs with {primary.metric}" * is_about_this
     return (comparison, "") if comparison.pairs else (None, comparison.left_out)
 
 
 def _with_request(
-    request: Request, section: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
+    request: Request, data_set: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
 ) -> PrimaryComparison:
     """A declared analysis with the margin and the metric of the command line, if it gives any, which `declared` then says."""
-    if request.margin is not None and request.margin / section.scale != primary.margin:
-        primary = replace(primary, margin=request.margin / section.scale)
+    if request.margin is not None and request.margin / data_set.scale != primary.margin:
+        primary = replace(primary, margin=request.margin / data_set.scale)
         declared += "; its margin was given on the command line, after the runs"
     if request.metric and request.metric != primary.metric:
         primary = replace(primary, metric=request.metric, test="paired")
@@ -121,9 +121,9 @@ def _compare(
     return cache.of(variant, baseline) if variant and baseline else None
 
 
-def _find_variant(section: DataSetVariants, label: str, manifest: Manifest) -> Variant | None:
+def _find_variant(data_set: DataSetVariants, label: str, manifest: Manifest) -> Variant | None:
     """The variant that a sweep declared, by label or else by short name; only variants with runs of the sweep count."""
-    variants = [v for v in section.variants if any(run.hash in manifest.runs for run in v.runs)]
+    variants = [v for v in data_set.variants if any(run.hash in manifest.runs for run in v.runs)]
     matches = [v for v in variants if v.label == label] or [v for v in variants if v.name == label]
     return matches[0] if len(matches) == 1 else None
 

@@ -38,11 +38,11 @@ def select_comparisons(
     return [comparison for comparison in comparisons if comparison.pairs], notes
 
 
-def check_labels(sections: Sequence[DataSetVariants], baseline: str | None, names: Sequence[str]) -> None:
+def check_labels(data_sets: Sequence[DataSetVariants], baseline: str | None, names: Sequence[str]) -> None:
     """Refuses labels that no data set has.
 
     Args:
-        sections: The variants by data set.
+        data_sets: The variants by data set.
         baseline: A label, or None.
         names: Labels in pairs.
 
@@ -56,17 +56,17 @@ def check_labels(sections: Sequence[DataSetVariants], baseline: str | None, name
             raise ReportError(f"--compare must be given pairs of different variants, got {label} twice")
     for key, name in [("--baseline", baseline), *(("--compare", name) for name in names)]:
         if name is not None:
-            _check_label(sections, key, name)
+            _check_label(data_sets, key, name)
 
 
-def _check_label(sections: Sequence[DataSetVariants], key: str, name: str) -> None:
-    labels = sorted({variant.label for section in sections for variant in section.variants})
-    for section in sections:
-        sharing = [f'"{variant.label}"' for variant in section.variants if variant.name == name]
-        if len(sharing) > 1 and name not in {variant.label for variant in section.variants}:
+def _check_label(data_sets: Sequence[DataSetVariants], key: str, name: str) -> None:
+    labels = sorted({variant.label for data_set in data_sets for variant in data_set.variants})
+    for data_set in data_sets:
+        sharing = [f'"{variant.label}"' for variant in data_set.variants if variant.name == name]
+        if len(sharing) > 1 and name not in {variant.label for variant in data_set.variants}:
             raise ReportError(
                 f"{key} must be the label of one variant, got {name}, the name of {len(sharing)} variants of "
-                f"{section.data}: give one of {', '.join(sharing)}"
+                f"{data_set.name}: give one of {', '.join(sharing)}"
             )
     if name not in labels:
         close = difflib.get_close_matches(name, labels, n=1)

@@ -81,7 +81,7 @@ class Variant:
         return len(self.runs) - len(self.sound) + sum(run.diverged for run in self.missing)
 
     @property
-    def trouble(self) -> str:
+    def failures(self) -> str:
         """How many runs diverged, in words; empty if none did. A file of scores only says that a run failed."""
         return f"{self.diverged} {'failed' if self.scores_only else 'diverged'}" if self.diverged else ""
 
@@ -138,14 +138,14 @@ class DataSetVariants:
     """The variants that were trained on one data set.
 
     Attributes:
-        data: The data set's name.
+        name: The data set's name.
         variants: The variants, in the natural order of their labels.
-        lost: The requested runs of variants without any finished run.
+        missing: The requested runs of variants without any finished run.
     """
 
-    data: str
+    name: str
     variants: list[Variant]
-    lost: list[MissingRun]
+    missing: list[MissingRun]
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -192,9 +192,9 @@ def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> li
             for key, group in by_variant.items()
         ]
         # What remains belongs to variants without a finished run, in folders that several variants may share.
-        lost = [run for run in missing.values() if run.folder.parts[0] == data]
-        lost += [run for (name, _), group in unscored.items() if name == data for run in group]
-        data_sets.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), lost))
+        orphans = [run for run in missing.values() if run.folder.parts[0] == data]
+        orphans += [run for (name, _), group in unscored.items() if name == data for run in group]
+        data_sets.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), orphans))
     return data_sets
 
 
@@ -263,5 +263,5 @@ def _requested_seeds(folder: PurePath) -> dict[str, int] | None:
     if not match:
         return None
     return {
-        what: int(number or match[1]) for what, number in zip(("split", "init", "order"), match.groups(), strict=True)
+        part: int(number or match[1]) for part, number in zip(("split", "init", "order"), match.groups(), strict=True)
     }

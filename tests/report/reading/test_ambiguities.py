@@ -32,7 +32,7 @@ def test_a_baseline_is_a_label_before_it_is_a_level(tmp_path: Path, report: Comm
     (part,) = analyse(runs, "t", "c", Request(baseline="lr=0.1")).parts
     assert [c.name for c in part.comparisons] == ["lr=0.2 - lr=0.1", "lr=0.3 - lr=0.1"]
     (part,) = analyse(runs, "t", "c", Request(baseline="rate=0.1")).parts
-    assert [(c.grid.low, c.grid.high) for c in part.contrasts] == [("0.1", "0.2"), ("0.1", "0.3")]
+    assert [(c.levels.low, c.levels.high) for c in part.contrasts] == [("0.1", "0.2"), ("0.1", "0.3")]
     assert report(tmp_path / "scores.csv", "--no-page", "--baseline", "lr=0.1") == 0
     assert "lr=0.3   lr=0.1" in capsys.readouterr().out
     with pytest.raises(

@@ -87,9 +87,9 @@ def test_everything_but_no_is_a_failure(word: str) -> None:
 def test_a_failure_counts_in_whatever_word(column: str, cells: tuple[str, ...], trouble: str, tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
     (part,) = report(runs).parts
-    assert [variant.trouble for variant in part.section.variants] == ["", trouble]
-    assert part.comparisons[0].no_star == trouble
-    assert all(variant.axes == {} for variant in part.section.variants)
+    assert [variant.failures for variant in part.data_set.variants] == ["", trouble]
+    assert part.comparisons[0].why_no_stars == trouble
+    assert all(variant.axes == {} for variant in part.data_set.variants)
     assert VERDICT not in text(runs)
 
 
@@ -120,7 +120,7 @@ def test_an_unknown_state_is_reported_first_and_nothing_is_concluded(tmp_path: P
         "run ended (1).",
     )
     assert "line 6: state must say how the run ended (finished, failed or running, " in runs.problems[0]
-    assert report(runs).parts[0].section.variants[1].trouble == "1 failed"
+    assert report(runs).parts[0].data_set.variants[1].failures == "1 failed"
     assert VERDICT not in text(runs)
     with pytest.raises(ReportError, match=r"state must say how the run ended .* got Ohio"):
         read_rows(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")

@@ -56,7 +56,7 @@ def test_splits_sizes_and_predictions_give_every_test(tmp_path: Path) -> None:
     path = write_scores(tmp_path, *lines, header="variant,seed,score,split,n_train,n_val,predictions,depth")
     (part,) = analyse(read_scores(path), "t", "c").parts
     (contrast,) = part.contrasts
-    assert (contrast.grid.axis, contrast.grid.low, contrast.grid.high) == ("depth", "4", "8")
+    assert (contrast.levels.axis, contrast.levels.low, contrast.levels.high) == ("depth", "4", "8")
     evidence = contrast.comparisons[0].evidence("score")
     assert evidence.question == POOL
     assert evidence.ratio == pytest.approx(3 / 7)
@@ -137,7 +137,7 @@ def test_predictions_decide_whether_scores_are_percentages(tmp_path: Path, repor
     (comparison,) = part.comparisons
     assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
     assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)
-    (b,) = [variant for variant in part.section.variants if variant.label == "b"]
+    (b,) = [variant for variant in part.data_set.variants if variant.label == "b"]
     assert b.with_failures("score") == pytest.approx((0.8 + 0.805 + 0.25) / 3)
     assert report(write_scores(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
     assert "nothing is compared image by image" in capsys.readouterr().out
@@ -162,7 +162,7 @@ def test_settings_of_a_file_order_its_tables_if_they_can(tmp_path: Path) -> None
     assert len(part.comparisons) == 6
     odd = ("a,0,1,\u00b2,", "a,1,2,\u00b2,", "b,0,2,\u00b3,", "b,1,1,\u00b3,", "c,0,1,,x", "c,1,3,,x")
     (part,) = analyse(read_scores(write_scores(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
-    assert [(c.grid.low, c.grid.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
+    assert [(c.levels.low, c.levels.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
     runs = read_scores(write_scores(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
     assert "a has lr .2 here and lr .1 above, but a variant has only one setting" in runs.problems[0]
 
