@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons, contrasts_by_axis
+from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.primary import primary_comparisons
-from hybridnets.report.comparing.selection import check_labels, select_comparisons
+from hybridnets.report.comparing.selection import check_labels, select
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
 from hybridnets.report.reading.manifests import Sweep, read_sweeps
 from hybridnets.report.reading.results import ReportError, RunSet
@@ -129,45 +129,24 @@ def _report_data_set(
     declarations = [sweep.declaration for sweep in sweeps]
     primaries, notes = primary_comparisons(cache, request, sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
-    requested, more_notes = _requested_comparisons(cache, request)
-    notes += more_notes
-    contrasts = [] if requested and not (level or request.vary) else _contrasts(cache, request, level, declarations)
-    single = requested
-    if not contrasts and not requested and (len(data_set.variants) > 1 or not compressed):
-        single, more_notes = select_comparisons(cache)
-        notes += more_notes
-    comparisons = list(dict.fromkeys([*(c for grid in contrasts for c in (*grid.comparisons, *grid.best)), *single]))
+    selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
+    comparisons = list(dict.fromkeys(selection.all_comparisons()))
     comparisons += [c for c in (*(p.comparison for p in primaries), *compressed) if c not in comparisons]
+    notes += selection.notes
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [c.recipe_note for c in comparisons if c.recipe_note]
     return DataSetReport(
         data_set,
         answers=tuple(answer(p.comparison, p.primary, data_set, p.declared) for p in primaries),
         variants_table=variants_table(data_set),
-        contrasts=tuple(contrasts),
-        tables=tuple(_tables(data_set, contrasts, comparisons, compressed, declarations)),
+        contrasts=tuple(selection.contrasts),
+        tables=tuple(_tables(data_set, selection.contrasts, comparisons, compressed, declarations)),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
-        comparisons_requested=bool(requested),
+        comparisons_requested=selection.requested,
     )
-
-
-def _requested_comparisons(cache: ComparisonCache, request: Request) -> tuple[list[Comparison], list[str]]:
-    """The comparisons that the command line names, and a sentence on each that cannot be made."""
-    if not (request.compare or request.baseline):
-        return [], []
-    return select_comparisons(cache, request.baseline, request.compare)
-
-
-def _contrasts(
-    cache: ComparisonCache, request: Request, level: tuple[str, str] | None, declarations: Sequence[Declaration]
-) -> list[ContrastComparisons]:
-    """The contrasts that the command line requests, or else those declared, or else all that follow from the axes."""
-    declared = [] if level or request.vary else [grid for d in declarations for grid in d.tables]
-    wanted = list(dict.fromkeys(declared)) or contrasts_by_axis(cache.data_set, level, request.vary)
-    return [contrast for contrast in map(cache.contrast, wanted) if contrast.comparisons]
 
 
 def _tables(

@@ -1,15 +1,76 @@
-"""Which variants are compared with which: those that the command line names by their labels, or else the usual pairs."""
+"""Which variants are compared with which: as the command line requests, as a sweep declared, or the usual pairs."""
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from hybridnets.report.comparing.contrasts import PLAINEST, ComparisonCache
+from hybridnets.report.comparing.contrasts import PLAINEST, ComparisonCache, ContrastComparisons, contrasts_by_axis
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.request import Request
+from hybridnets.runs.declaration import Declaration
 
 MAX_VARIANTS = 6  # of which every pair is compared
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is compared in one data set.
+
+    Attributes:
+        contrasts: The contrasts, a table each.
+        single: Single comparisons.
+        requested: Whether the command line requested the single comparisons.
+        notes: A sentence on each comparison that cannot be made.
+    """
+
+    contrasts: list[ContrastComparisons]
+    single: list[Comparison]
+    requested: bool
+    notes: list[str]
+
+    def all_comparisons(self) -> Iterator[Comparison]:
+        """The comparisons of all contrasts, then the single ones; some may occur twice."""
+        for contrast in self.contrasts:
+            yield from (*contrast.comparisons, *contrast.best)
+        yield from self.single
+
+
+def select(
+    cache: ComparisonCache,
+    request: Request,
+    level: tuple[str, str] | None,
+    declarations: Sequence[Declaration],
+    has_backbones: bool,
+) -> Selection:
+    """Selects what is compared in one data set.
+
+    Single comparisons that the command line requests take the place of contrasts, unless it requests these, too. Without
+    either, the usual pairs are compared.
+
+    Args:
+        cache: The comparisons of the data set.
+        request: What the command line requests; its baseline is a label, or None.
+        level: The axis and the level that are the baseline instead.
+        declarations: What the sweeps declared.
+        has_backbones: Whether autoencoders are compared with their backbones anyway.
+    """
+    single: list[Comparison] = []
+    notes: list[str] = []
+    if request.compare or request.baseline:
+        single, notes = select_comparisons(cache, request.baseline, request.compare)
+    requested = bool(single)
+    contrasts: list[ContrastComparisons] = []
+    if level or request.vary or not requested:
+        declared = [] if level or request.vary else [contrast for d in declarations for contrast in d.tables]
+        levels = list(dict.fromkeys(declared)) or contrasts_by_axis(cache.data_set, level, request.vary)
+        contrasts = [contrast for contrast in map(cache.contrast, levels) if contrast.comparisons]
+    if not contrasts and not requested and (len(cache.data_set.variants) > 1 or not has_backbones):
+        single, more_notes = select_comparisons(cache)
+        notes += more_notes
+    return Selection(contrasts, single, requested, notes)
 
 
 def select_comparisons(
