@@ -61,8 +61,8 @@ def primary_comparisons(
         if comparison:
             analyses.append(_with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison)))
         elif why:
-            what = f"{primary.variant} - {primary.baseline}, {primary.metric}"
-            notes.append(f"the primary analysis of {manifest.path.name} ({what}) cannot be made: {why}")
+            analysis = f"{primary.variant} - {primary.baseline}, {primary.metric}"
+            notes.append(f"the primary analysis of {manifest.path.name} ({analysis}) cannot be made: {why}")
     return analyses, notes
 
 

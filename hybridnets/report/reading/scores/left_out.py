@@ -89,15 +89,15 @@ def first_sentences(
         sentences.append(f"{rows} left out, so nothing is concluded from the rest: {left_out.kinds()}.")
     if without_score:
         rows = count_of(without_score, total, left_out.unit, verb=("has", "have"))
-        it, counts = ("it", "it counts") if without_score == 1 else ("them", "they count")
+        object_, counts = ("it", "it counts") if without_score == 1 else ("them", "they count")
         sentences.append(
-            f"{rows} no score, so no comparison that needs {it} is decided ({counts} as missing, not as failed)."
+            f"{rows} no score, so no comparison that needs {object_} is decided ({counts} as missing, not as failed)."
         )
     count, pairs = without_row
     if count and not left_out.count:
-        have, it = ("has", "it") if count == 1 else ("have", "them")
+        have, object_ = ("has", "it") if count == 1 else ("have", "them")
         sentences.append(
-            f"{count:,} of {pairs:,} pairs of variant and seed {have} no row, so no comparison that needs {it} is decided."
+            f"{count:,} of {pairs:,} pairs of variant and seed {have} no row, so no comparison that needs {object_} is decided."
         )
     how = [f"How the file was read: {'; '.join(notes)}."] if notes else []
     return (*([" ".join(sentences)] if sentences else []), *how)
