@@ -84,8 +84,10 @@ def main(argv: list[str] | None = None) -> int:
             command = shlex.join(["python", "report.py", *(argv or sys.argv[1:])])
             report = analyse(_read(sources.paths), _title(arguments.paths), command, asked)
             report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
-            labels = {variant.label for part in report.parts for variant in part.section.variants}
-            print(told(report, grids=bool(asked.vary) or asked.by_level(labels)), flush=True)  # pages take a while
+            labels = {variant.label for part in report.parts for variant in part.data_set.variants}
+            print(
+                told(report, grids=bool(asked.vary) or asked.baseline_is_level(labels)), flush=True
+            )  # pages take a while
             if not arguments.no_page:
                 _write(report, asked, _folder(arguments))
             sys.stdout.flush()  # here, where a full disk can still be told
@@ -101,17 +103,17 @@ def main(argv: list[str] | None = None) -> int:
 def _read(paths: list[Path]) -> "RunSet":
     from hybridnets.report import ReportError
     from hybridnets.report.reading import results
-    from hybridnets.report.reading.scores import scores
+    from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 
-    tables = [path for path in paths if path.suffix.lower() in scores.SUFFIXES and path.is_file()]
+    tables = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     if len(paths) == len(tables) == 1:
-        return scores.read(paths[0])
+        return read_scores(paths[0])
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     if other := next((path for path in paths if path.is_file()), None):
         raise ReportError(
             "FOLDER must be a folder of finished runs, an archive of them (.npz), or a file of scores "
-            f"({', '.join(scores.SUFFIXES)}), got {other}, which is a file of another kind: save a table as CSV, unpacked"
+            f"({', '.join(SUFFIXES)}), got {other}, which is a file of another kind: save a table as CSV, unpacked"
         )
     return results.read(paths, progress=_progress)
 
@@ -137,7 +139,7 @@ def _write(report: "Report", asked: "Request", to: Path) -> None:
 
         for part in report.parts:
             figures = drawn(part, functools.partial(_dataset, part))
-            pictures[part.section.data] = list(_progress(figures, "drawing figures", "figure"))
+            pictures[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
         page = laid_out(report, pictures)
     export(to, report, dataclasses.asdict(asked), page, pictures)
     if missing:
@@ -154,7 +156,7 @@ def _dataset(part: "DataSetReport") -> "ImageDataset | None":
 
     from hybridnets import config
 
-    runs = (run for variant in part.section.variants for run in variant.runs)
+    runs = (run for variant in part.data_set.variants for run in variant.runs)
     run = next((run for run in runs if (run.folder / "config.yaml").is_file()), None)  # which no archive keeps
     if run is None:
         return None
@@ -168,7 +170,7 @@ def _dataset(part: "DataSetReport") -> "ImageDataset | None":
         found = config.dataset(cfg)
     except Exception as error:  # whatever a data set of anybody's raises, the report is about something else
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        print(f"report.py: no images of {part.section.data} are shown ({why})", file=sys.stderr)
+        print(f"report.py: no images of {part.data_set.name} are shown ({why})", file=sys.stderr)
         return None
     return found if found.sha256 == run.identity["data"].get("sha256") else None
 

@@ -24,7 +24,7 @@ from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
 from hybridnets.runs.claims import Watch
 from hybridnets.runs.declaration import parse_declaration
-from hybridnets.runs.labels import labels
+from hybridnets.runs.labels import label_variants
 from hybridnets.runs.published_figures import read_figures
 from hybridnets.runs.records import Provenance, RecordError, provenance
 from hybridnets.runs.store import owner
@@ -121,7 +121,7 @@ def _tell_apart(jobs: list["SweepJob"]) -> None:
     variants = [ids.variant(job.run.identity) for job in jobs]
     keys = [ids.digest(variant) for variant in variants]
     names = {key: ids.name(variant) for key, variant in zip(keys, variants, strict=True)}
-    told = labels(dict(zip(keys, variants, strict=True)), names)
+    told = label_variants(dict(zip(keys, variants, strict=True)), names)
     for job, key in zip(jobs, keys, strict=True):
         job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
 

@@ -1,6 +1,7 @@
-"""From finished runs to the comparison: read, paired over seeds, tested, told as text, tables, figures and one page."""
+"""From finished runs to a report: read, paired over seeds and tested, then written as text, tables, figures and one page."""
 
-from hybridnets.report.analysis import Report, Request, analyse
+from hybridnets.report.analysis import Report, analyse
 from hybridnets.report.reading.results import ReportError, RunSet
+from hybridnets.report.request import Request
 
 __all__ = ["Report", "ReportError", "Request", "RunSet", "analyse"]

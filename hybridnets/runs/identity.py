@@ -79,11 +79,31 @@ def name(run: Identity) -> str:
     if "backbone" in run:
         kind = model.get("kind", _class(model))
         return f"{name(run['backbone'])}+{kind}" + (f"-{model['channels']}" if "channels" in model else "")
-    words = [_class(model)]
-    if isinstance(layer := model.get("rnn"), Mapping):
-        words.append(("bi" if layer.get("bidirectional") else "") + _class(layer))
-        words.append(f"{model.get('num_layers', 1)}x{model.get('hidden_size', '')}")
-    return "-".join(words)
+    words = axes(run)
+    return "-".join(
+        [words["model"], *([words["rnn"], f"{words['layers']}x{words['nodes']}"] if "rnn" in words else [])]
+    )
+
+
+def axes(run: Identity) -> dict[str, str]:
+    """The settings by which tables order variants, in the paper's words: model, rnn, layers and nodes.
+
+    An autoencoder has kind and channels instead, and its backbone as one level of model.
+    """
+    model = run["model"]
+    if "backbone" in run:
+        if "kind" not in model:
+            return {"model": name(run)}
+        words = {key: str(model[key]) for key in ("kind", "channels") if key in model}
+        return {"model": f"{name(run['backbone'])}+autoencoder", **words}
+    if not isinstance(layer := model.get("rnn"), Mapping):
+        return {"model": _class(model)}
+    return {
+        "model": _class(model),
+        "rnn": ("bi" if layer.get("bidirectional") else "") + _class(layer),
+        "layers": str(model.get("num_layers", 1)),
+        "nodes": str(model.get("hidden_size", "")),
+    }
 
 
 def seed(run: Identity) -> str:

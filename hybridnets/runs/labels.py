@@ -1,80 +1,88 @@
-"""What variants are called among each other: the short name, and the settings that set apart those who share it."""
+"""Labels of variants: the short name, and the settings that distinguish the variants that share it."""
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hybridnets.runs import identity as ids
 
-UNSET = object()  # a setting that a variant does not have at all
+UNSET = object()  # the value of a setting that a variant does not have
+HASH_DIGITS = 6  # of a hash in a label
+
+Path = tuple[str, ...]
 
 
-class _Class(str):
-    """The full name of a class that a section names by `_target_`."""
+class _ClassName(str):
+    """The full name of a class, which a section has as its `_target_`."""
 
     __slots__ = ()
 
 
-def labels(variants: Mapping[str, ids.Identity], names: Mapping[str, str]) -> dict[str, tuple[str, dict[str, str]]]:
-    """A label for each variant, distinct, and short where its short name says it all; and the settings that it adds.
+def label_variants(
+    variants: Mapping[str, ids.Identity], names: Mapping[str, str]
+) -> dict[str, tuple[str, dict[str, str]]]:
+    """A distinct label for each variant, which is its short name if that is enough, and the settings that the label adds.
 
     Args:
         variants: Identities without seeds, by any key.
         names: Their short names, by the same key.
     """
-    sharing = defaultdict[str, dict[str, ids.Identity]](dict)
+    by_name = defaultdict[str, dict[str, ids.Identity]](dict)
     for key, settings in variants.items():
-        sharing[names[key]][key] = settings
-    found: dict[str, tuple[str, dict[str, str]]] = {}
-    for name, group in sharing.items():
-        paths = {path for settings in group.values() for path in _paths(settings)}
-        told: dict[str, dict[str, str]] = {key: {} for key in group}
-        for path in sorted(paths):
-            values = {key: _value(settings, path) for key, settings in group.items()}
-            shown = {key: _shown(value, list(values.values())) for key, value in values.items() if value is not None}
-            if len(set(shown.values())) > 1:
-                for key, text in shown.items():
-                    told[key][_short(path, paths)] = text
-        found |= {
-            key: (" ".join([name, *(f"{path}={text}" for path, text in words.items())]), words)
-            for key, words in told.items()
-        }
-    often = Counter(label for label, _ in found.values())
-    return {
-        key: (label, words) if often[label] == 1 else (f"{label} {key[:6]}", {**words, "variant": key[:6]})
-        for key, (label, words) in found.items()
-    }
+        by_name[names[key]][key] = settings
+    labels: dict[str, tuple[str, dict[str, str]]] = {}
+    for name, group in by_name.items():
+        for key, added in _distinguishing_settings(group).items():
+            labels[key] = (" ".join([name, *(f"{path}={text}" for path, text in added.items())]), added)
+    count = Counter(label for label, _ in labels.values())
+    for key, (label, added) in labels.items():
+        if count[label] > 1:
+            labels[key] = (f"{label} {key[:HASH_DIGITS]}", {**added, "variant": key[:HASH_DIGITS]})
+    return labels
 
 
-def differing(one: ids.Identity, other: ids.Identity) -> list[tuple[str, str, str]]:
-    """Where two configurations differ: dotted path, and the value of each as text.
+def differing_settings(first: ids.Identity, second: ids.Identity) -> list[tuple[str, str, str]]:
+    """The settings in which two configurations differ: dotted path, and both values as text.
 
     Args:
-        one: A configuration.
-        other: Another.
+        first: A configuration.
+        second: The configuration to compare it with.
     """
-    found: list[tuple[str, str, str]] = []
-    for path in sorted({*_paths(one), *_paths(other)}):
-        values = [_value(one, path), _value(other, path)]
+    differences: list[tuple[str, str, str]] = []
+    for path in sorted({*_paths(first), *_paths(second)}):
+        values = [_value(first, path), _value(second, path)]
         if None not in values:
-            first, second = (_shown(value, values) for value in values)
-            if first != second:
-                found.append((".".join(path), first, second))
-    return found
+            text, second_text = (_text(value, values) for value in values)
+            if text != second_text:
+                differences.append((".".join(path), text, second_text))
+    return differences
 
 
-def _paths(settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every setting's path; that a class is named by `_target_` and completed later is no setting of its own."""
+def _distinguishing_settings(group: Mapping[str, ids.Identity]) -> dict[str, dict[str, str]]:
+    """For each configuration the settings in which it differs from others of the group, by a short path."""
+    paths = {path for settings in group.values() for path in _paths(settings)}
+    distinguishing: dict[str, dict[str, str]] = {key: {} for key in group}
+    for path in sorted(paths):
+        values = {key: _value(settings, path) for key, settings in group.items()}
+        texts = {key: _text(value, list(values.values())) for key, value in values.items() if value is not None}
+        if len(set(texts.values())) > 1:
+            for key, text in texts.items():
+                distinguishing[key][_short_path(path, paths)] = text
+    return distinguishing
+
+
+def _paths(settings: Mapping[str, Any], section: Path = ()) -> Iterator[Path]:
+    """The path of every setting and section; a section's `_target_` and `_partial_` count as part of the section."""
     for key, value in settings.items():
         if key not in ("_target_", "_partial_"):
-            yield (*above, key)
+            yield (*section, key)
             if isinstance(value, Mapping):
-                yield from _paths(value, (*above, key))
+                yield from _paths(value, (*section, key))
 
 
-def _value(settings: ids.Identity, path: tuple[str, ...]) -> Any:
-    """A setting's value in a list of its own; None where the question does not arise: a section, or one below nothing."""
+def _value(settings: ids.Identity, path: Path) -> Any:
+    """A setting's value, wrapped in a list; None for a section without a class, and below a section that is not set."""
     node: Any = settings
     for key in path[:-1]:
         node = node.get(key) if isinstance(node, Mapping) else None
@@ -82,27 +90,32 @@ def _value(settings: ids.Identity, path: tuple[str, ...]) -> Any:
         return None
     value = node.get(path[-1], UNSET)
     if isinstance(value, Mapping):
-        return [_Class(value["_target_"])] if "_target_" in value else None
+        return [_ClassName(value["_target_"])] if "_target_" in value else None
     return [value]
 
 
-def _shown(value: list[Any], among: list[Any]) -> str:
-    """A value as short as it can be told from the others: a class without its package, a hash by its first digits."""
-    (plain,) = value
-    if plain is UNSET:
+def _text(wrapped: list[Any], group: Sequence[list[Any] | None]) -> str:
+    """A value in as few characters as distinguish it: a class without its package, a hash by its first digits.
+
+    Args:
+        wrapped: The value, as `_value` returns it.
+        group: The values of the same setting that it is compared with.
+    """
+    (value,) = wrapped
+    if value is UNSET:
         return "unset"
-    if isinstance(plain, _Class):
-        short = plain.rpartition(".")[2]
-        others = [other[0] for other in among if other and isinstance(other[0], _Class) and other[0] != plain]
-        return str(plain) if any(other.rpartition(".")[2] == short for other in others) else short
-    if isinstance(plain, str):
-        return plain[:6] if re.fullmatch(r"[0-9a-f]{64}", plain) else plain
-    return ids.canonical(plain)
+    if isinstance(value, _ClassName):
+        short = value.rpartition(".")[2]
+        classes = {name[0] for name in group if name and isinstance(name[0], _ClassName)} - {value}
+        return str(value) if any(name.rpartition(".")[2] == short for name in classes) else short
+    if isinstance(value, str):
+        return value[:HASH_DIGITS] if re.fullmatch(r"[0-9a-f]{64}", value) else value
+    return ids.canonical(value)
 
 
-def _short(path: tuple[str, ...], paths: set[tuple[str, ...]]) -> str:
-    """The last part of a path, or as many of the last parts as no other path ends in."""
+def _short_path(path: Path, paths: set[Path]) -> str:
+    """The last parts of a path, as few as no other path ends in."""
     for size in range(1, len(path)):
-        if sum(other[-size:] == path[-size:] for other in paths) == 1:
+        if sum(candidate[-size:] == path[-size:] for candidate in paths) == 1:
             return ".".join(path[-size:])
     return ".".join(path)

@@ -8,17 +8,17 @@ from typing import Any
 
 CLASSES = ("class", "before", "after")
 COLUMNS = ("table", "baseline", "candidate", "baseline_accuracy", "candidate_accuracy", "difference", "stars")
-ROUNDED = 0.05  # points between a printed difference and that of printed accuracies
-LABELS = ("", "*", "**", "***")
+ROUNDING = 0.05  # points between a printed difference and that of printed accuracies
+STARS = ("", "*", "**", "***")
 
 
 class DeclarationError(ValueError):
-    """A `report:` section or a file of published figures that has no meaning; the message is one sentence for the user."""
+    """A `report:` section or a file of published figures is not legal; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class PublishedFigures:
-    """A paper's figures: its comparisons, or its accuracies of each class before and after.
+    """A paper's figures: its comparisons, or its accuracies by class before and after compression.
 
     Attributes:
         accuracies: Its accuracies by variant, as fractions.
@@ -32,7 +32,7 @@ class PublishedFigures:
 
 
 def read_figures(path: Path) -> list[dict[str, str]]:
-    """The rows of a file of published figures, each once checked.
+    """The rows of a file of published figures, after a check.
 
     Args:
         path: A CSV with the columns table, baseline, candidate, baseline_accuracy, candidate_accuracy, difference (percent)
@@ -43,24 +43,24 @@ def read_figures(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            found = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise DeclarationError(f"{path} must be a CSV of published figures, and cannot be read ({error})") from None
-    if not found:
+        raise DeclarationError(f"{path} cannot be read as a CSV of published figures ({error})") from None
+    if not rows:
         raise DeclarationError(f"{path} must have a row of published figures, got none")
-    columns = CLASSES if "class" in found[0] else COLUMNS
-    if lacking := [column for column in columns if column not in found[0]]:
+    columns = CLASSES if "class" in rows[0] else COLUMNS
+    if lacking := [column for column in columns if column not in rows[0]]:
         raise DeclarationError(f"{path} must have the columns {', '.join(columns)}, got no {', '.join(lacking)}")
-    parse_figures(found, str(path))
-    return found
+    parse_figures(rows, str(path))
+    return rows
 
 
-def parse_figures(found: Iterable[Mapping[str, Any]], source: str = "report.published") -> PublishedFigures:
-    """The figures of such rows.
+def parse_figures(rows: Iterable[Mapping[str, Any]], source: str = "report.published") -> PublishedFigures:
+    """The figures in the rows of such a file.
 
     Args:
-        found: The rows.
-        source: What an error calls them.
+        rows: The rows.
+        source: Their name in an error's message.
 
     Raises:
         DeclarationError: If a row does not fit.
@@ -68,25 +68,25 @@ def parse_figures(found: Iterable[Mapping[str, Any]], source: str = "report.publ
     accuracies: dict[str, float] = {}
     stars = {}
     classes = {}
-    for number, each in enumerate(found, start=1):
-        if isinstance(each, Mapping) and "class" in each:
-            classes[str(each["class"])] = _before_and_after(each, number, source)
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Mapping) and "class" in row:
+            classes[str(row["class"])] = _before_and_after(row, number, source)
             continue
         try:
-            candidate, baseline, label = str(each["candidate"]), str(each["baseline"]), str(each["stars"])
-            values = [float(each[column]) for column in ("candidate_accuracy", "baseline_accuracy")]
-            difference = float(each["difference"])
+            candidate, baseline, label = str(row["candidate"]), str(row["baseline"]), str(row["stars"])
+            values = [float(row[column]) for column in ("candidate_accuracy", "baseline_accuracy")]
+            difference = float(row["difference"])
         except (KeyError, TypeError, ValueError, ArithmeticError):
             raise DeclarationError(
-                f"{source} must have {', '.join(COLUMNS)} with numbers of percent in each row, and row {number} does not"
+                f"{source} must have {', '.join(COLUMNS)} with percentages in each row, but row {number} does not"
             ) from None
-        if not all(value == 0 or 0.001 <= value <= 100 for value in values) or label not in LABELS:
+        if not all(value == 0 or 0.001 <= value <= 100 for value in values) or label not in STARS:
             raise DeclarationError(
-                f"{source} must have percentages and one of *, **, *** or nothing, got row {number}: {dict(each)}"
+                f"{source} must have percentages and one of *, **, *** or nothing, got row {number}: {dict(row)}"
             )
-        if not abs(values[0] - values[1] - difference) <= ROUNDED:
+        if not abs(values[0] - values[1] - difference) <= ROUNDING:
             raise DeclarationError(
-                f"{source} must have the difference of the two accuracies, got {difference} beside {values[0]} and "
+                f"{source} must have the difference of the two accuracies, got {difference} for {values[0]} and "
                 f"{values[1]} in row {number}"
             )
         accuracies |= {candidate: values[0] / 100, baseline: values[1] / 100}

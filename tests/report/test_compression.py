@@ -224,7 +224,7 @@ def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finis
     names = {c.name for c in contrast.comparisons}
     assert names == {"cnn+sae-4 - cnn+cae-4", "cnn+sae-8 - cnn+cae-8"}
     found = part(tmp_path)
-    grids = {(c.grid.axis, c.grid.low, c.grid.high): c.comparisons for c in found.contrasts}
+    grids = {(c.levels.axis, c.levels.low, c.levels.high): c.comparisons for c in found.contrasts}
     alone = {c.baseline.label for c in grids["model", "cnn", "cnn+autoencoder"]}
     assert alone == {"cnn"}
     assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # it stands on no CRNN

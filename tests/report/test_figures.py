@@ -21,7 +21,7 @@ from hybridnets.report.figures.curves import curves
 from hybridnets.report.figures.gallery import _found, gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
-from hybridnets.report.reading.scores.scores import read as read_scores
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
 
 Contrast = Callable[..., list[Run]]
@@ -59,7 +59,7 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
         assert "#123456" in picture.svg  # what a page puts its own colour for
         assert picture.caption.endswith(".")
     by_key = dict(zip(keys, found, strict=True))
-    rows = [variant.label for variant in part(tmp_path).section.variants]
+    rows = [variant.label for variant in part(tmp_path).data_set.variants]
     for label, dots in (("cnn", 3), ("crnn-lstm-1x16", 2), ("crnn-lstm-1x32", 2)):
         assert marks(by_key["accuracy"], f"seeds-test-{rows.index(label)}") == dots
     assert marks(by_key["differences"], "seeds-val-0") == 3  # the primary analysis stands first

@@ -16,7 +16,7 @@ import pytest
 from hybridnets.report import Report, Request, analyse
 from hybridnets.report.figures import pictures
 from hybridnets.report.reading.results import read
-from hybridnets.report.reading.scores.scores import read as read_scores
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.page import page
 from hybridnets.runs import Run
 
@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 
 
 def told(report: Report) -> str:
-    return page(report, {part.section.data: list(pictures(part, lambda: None)) for part in report.parts})
+    return page(report, {part.data_set.name: list(pictures(part, lambda: None)) for part in report.parts})
 
 
 @pytest.fixture

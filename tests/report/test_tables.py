@@ -64,7 +64,7 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
     third = table(found, "table-3-val")
     assert third.header == ("", "1x16", "1x32")
     told = lines(third)
-    by_label = {variant.label: variant for variant in found.section.variants}
+    by_label = {variant.label: variant for variant in found.data_set.variants}
     mean = by_label["crnn-lstm-1x16"].scores("val")
     assert mean is not None
     assert told["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
@@ -99,7 +99,7 @@ def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Contra
     for side in (comparison.variant, comparison.baseline):
         means = {
             v.label: np.mean([run.scores["val"] for run in v.runs])
-            for v in found.section.variants
+            for v in found.data_set.variants
             if v.axes.get("rnn") == "bilstm" and v.axes["model"] == side.axes["model"]
         }
         assert side.label == max(means, key=lambda label: means[label])
@@ -115,10 +115,10 @@ def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Contrast) 
     told = lines(table(found, "table-3-test"))
     assert told["ecrnn bilstm"][0].endswith("(2/3 runs)")
     assert told["ecrnn - crnn, bilstm"][0].endswith("(2/3 seeds)")
-    crnn = next(v for v in found.section.variants if v.label == "crnn-lstm-1x32")
+    crnn = next(v for v in found.data_set.variants if v.label == "crnn-lstm-1x32")
     sound = [run.scores["test"] for run in crnn.runs if not run.diverged]
     assert len(sound) == 2
-    cell = table(found, "variants").rows[[v.label for v in found.section.variants].index("crnn-lstm-1x32")]
+    cell = table(found, "variants").rows[[v.label for v in found.data_set.variants].index("crnn-lstm-1x32")]
     assert cell[1].text == "3, 1 diverged"
     assert cell[2].text.startswith(f"{100 * np.mean(sound):.2f} ± ")
     assert cell[2].text.endswith(f"[{100 * np.mean([*sound, 0.1]):.2f}]")  # chance among ten classes
@@ -132,7 +132,7 @@ def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Contrast) 
 def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Contrast) -> None:
     grid()
     found = part(tmp_path)
-    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in found.section.variants for run in v.runs}
+    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in found.data_set.variants for run in v.runs}
     nodes = [
         np.mean([score["crnn", r, "1", "32", s] - score["crnn", r, "1", "16", s] for r in ("lstm", "bilstm")])
         for s in "012"
@@ -213,9 +213,9 @@ def test_no_number_of_seeds_can_is_said_with_what_to_change(tmp_path: Path, fini
 
 def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
-    keys = [c.grid for c in part(tmp_path, vary=("rnn",)).contrasts]
+    keys = [c.levels for c in part(tmp_path, vary=("rnn",)).contrasts]
     assert [(g.axis, g.low, g.high) for g in keys] == [("rnn", "lstm", "bilstm")]
-    keys = [c.grid for c in part(tmp_path, baseline="model=crnn", vary=("nodes",)).contrasts]
+    keys = [c.levels for c in part(tmp_path, baseline="model=crnn", vary=("nodes",)).contrasts]
     assert [(g.axis, g.low, g.high) for g in keys] == [
         ("model", "crnn", "cnn"),
         ("model", "crnn", "ecrnn"),
@@ -238,7 +238,7 @@ def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Contrast) -> 
 
 SECTIONS: dict[str, tuple[Any, str]] = {
     "no section": ([], "report must be a section with primary, tables, published"),
-    "a typo": ({"primry": {}}, "report must hold primary, tables, published only, got primry"),
+    "a typo": ({"primry": {}}, "report must have no other keys than primary, tables, published, got primry"),
     "no baseline": ({"primary": {"variant": "a"}}, "report.primary must have variant, baseline, got no baseline"),
     "one variant": ({"primary": {"variant": "a", "baseline": "a"}}, "must compare two variants, got a"),
     "a metric": (
@@ -246,17 +246,17 @@ SECTIONS: dict[str, tuple[Any, str]] = {
         "report.primary.metric must be test, val or score, got loss",
     ),
     "a test": ({"primary": PRIMARY | {"test": "z"}}, "report.primary.test must be paired or corrected, got z"),
-    "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired where metric is test"),
+    "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired if metric is test"),
     "a margin": (
         {"primary": PRIMARY | {"margin": -1}},
-        "report.primary.margin must be a number of percent from 0 to 100, got -1",
+        "report.primary.margin must be a percentage from 0 to 100, got -1",
     ),
     "tables": ({"tables": "all"}, "report.tables must be a list"),
     "a table": (
         {"tables": [{"vary": "rnn", "from": "lstm"}]},
         r"report.tables\[0\] must have vary, from, to, got no to",
     ),
-    "published": ({"published": [{"candidate": "a"}]}, "with numbers of percent in each row, and row 1 does not"),
+    "published": ({"published": [{"candidate": "a"}]}, "with percentages in each row, but row 1 does not"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hybridnets.report import Report, ReportError, Request, analyse
-from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import told
 from hybridnets.report.tables.units import Unit
 from hybridnets.stats import paired_differences
@@ -17,7 +17,7 @@ def report(folder: Path, a: list[str], b: list[str], margin: float | None = None
     path = folder / "scores.csv"
     rows = [f"{name},{seed},{score}" for name, scores in (("A", a), ("B", b)) for seed, score in enumerate(scores)]
     path.write_text("\n".join(["variant,seed,score", *rows]) + "\n", encoding="utf-8")
-    return analyse(read(path), "title", "command", Request(margin=margin))
+    return analyse(read_scores(path), "title", "command", Request(margin=margin))
 
 
 def answer(of: Report) -> str:
@@ -69,7 +69,7 @@ def test_scores_are_printed_with_the_digits_that_say_something(
 ) -> None:
     of = report(tmp_path, a, b)
     assert answer(of) == sentence
-    assert [row[2].text for row in of.parts[0].variants.rows] == levels
+    assert [row[2].text for row in of.parts[0].variants_table.rows] == levels
 
 
 def test_tables_have_the_same_digits(tmp_path: Path) -> None:

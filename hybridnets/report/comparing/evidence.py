@@ -1,7 +1,7 @@
 """Two variants over the seeds that both finished, and what each test says of their difference."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from hybridnets import stats
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.reading.results import FinishedRun
-from hybridnets.runs.labels import differing
+from hybridnets.runs.labels import differing_settings
 from hybridnets.runs.records.predictions import unpaired
 
 Pair = tuple[FinishedRun, FinishedRun]
 
-# What a test over trainings is about, which the splits of its seeds decide.
+# What a test over seeds is about, which depends on whether the seeds have splits of their own.
 POOL = "on this data set, over splits and seeds"
 ONE_SPLIT = "on this data set and this one split, over seeds"
 UNKNOWN = "on this data, over the seeds given"
@@ -27,13 +27,13 @@ NETWORKS = "these trained networks on these images"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A variant against another over the seeds that both finished.
+    """Two variants over the seeds that both finished.
 
     Attributes:
-        variant: The one that a positive difference favours.
-        baseline: The other.
-        pairs: A run of each, by seed: equal seeds, equal split, equal data, equal protocol; none of them diverged.
-        left_out: A sentence on the seeds that both finished and that do not pair; empty where all do.
+        variant: The variant that a positive difference favours.
+        baseline: The variant that is subtracted.
+        pairs: A run of each by seed: equal seeds, equal split, equal data, equal protocol; neither diverged.
+        left_out: A sentence on the seeds that both finished and that do not pair; empty if all do.
     """
 
     variant: Variant
@@ -47,59 +47,57 @@ class Comparison:
         return f"{self.variant.label} - {self.baseline.label}"
 
     @property
-    def asked(self) -> int:
-        """How many pairs there would be if every run that was asked for were there."""
-        if self._in_file:
+    def expected_pairs(self) -> int:
+        """How many pairs there would be if every requested run had finished."""
+        if self.variant.scores_only:
             return len(self._seeds)
         return min(len(side.runs) + len(side.missing) for side in (self.variant, self.baseline))
 
     @property
-    def no_star(self) -> str:
-        """Why no star may stand at this comparison, whatever a p-value says; empty where one may."""
+    def why_no_stars(self) -> str:
+        """Why this comparison gets no stars, whatever its p-values; empty if it may get some."""
         return " and ".join(filter(None, (self.failures, self.unmatched, self.variant.partial)))
 
     @property
     def failures(self) -> str:
-        """How many runs of each side diverged or failed, in words; empty where none did."""
-        return " and ".join(filter(None, (self.variant.trouble, self.baseline.trouble)))
+        """How many runs of each side diverged or failed, in words; empty if none did."""
+        return " and ".join(filter(None, (self.variant.failures, self.baseline.failures)))
 
     @property
     def unmatched(self) -> str:
-        """How many seeds of a file of scores have no pair, in words; empty where all do, and of runs of a sweep.
+        """How many seeds of a file of scores have no pair, in words; empty if all do, and for the runs of a sweep.
 
-        A sweep tells why a run is missing; a file does not, and what is missing may be what failed.
+        A sweep records why a run is missing. A file does not: a run without a score may have failed.
         """
-        if not self._in_file:
+        if not self.variant.scores_only:
             return ""
         failed = {run.seeds for side in (self.variant, self.baseline) for run in side.runs if run.diverged}
-        alone = self._seeds - failed - {one.seeds for one, _ in self.pairs}
+        alone = self._seeds - failed - {run.seeds for run, _ in self.pairs}
         have = "have" if len(alone) > 1 else "has"
         return f"{len(alone)} of {len(self._seeds)} seeds {have} no pair of scores" if alone else ""
-
-    @property
-    def _in_file(self) -> bool:
-        return "model" not in self.variant.settings
 
     @cached_property
     def _seeds(self) -> set[tuple[int, int, int]]:
         """The seeds of a file of scores that either side has, with a score or without."""
         sides = (self.variant, self.baseline)
-        there = {run.seeds for side in sides for run in side.runs}
-        return there | {run.seeds for side in sides for run in side.missing if run.seeds}
+        finished = {run.seeds for side in sides for run in side.runs}
+        return finished | {run.seeds for side in sides for run in side.missing}
 
     @property
-    def recipe(self) -> str:
-        """A sentence on the settings besides the model's that differ; empty where none does or the labels say it."""
-        if self.variant.name == self.baseline.name or "model" not in self.variant.settings:
+    def recipe_note(self) -> str:
+        """A sentence on the settings outside the model that differ; empty if none does or the labels name them."""
+        if self.variant.name == self.baseline.name or self.variant.scores_only:
             return ""
-        if self.variant.backbone == self.baseline.settings:  # what trains the one has nothing to do with the other
+        if (
+            self.variant.backbone == self.baseline.settings
+        ):  # an autoencoder is trained in another way than its backbone
             return ""
-        settings = differing(self.variant.settings, self.baseline.settings)
-        others = [f"{path} {one} and {other}" for path, one, other in settings if path.split(".")[0] != "model"]
-        return f"{self.name}: they differ in more than the model: {', '.join(others)}" if others else ""
+        settings = differing_settings(self.variant.settings, self.baseline.settings)
+        outside = [f"{path} {value} and {base}" for path, value, base in settings if path.split(".")[0] != "model"]
+        return f"{self.name}: they differ in more than the model: {', '.join(outside)}" if outside else ""
 
     def evidence(self, metric: str) -> "Evidence":
-        """What the tests say, computed when it is looked at; each metric once."""
+        """What the tests say at a metric; they are computed once, when they are first needed."""
         return self._evidence.setdefault(metric, Evidence(self, metric))
 
     @cached_property
@@ -108,7 +106,13 @@ class Comparison:
 
 
 class PairedImages(NamedTuple):
-    """Images of all pairs in one row: the pair's number, the image's index, and right minus right (-1, 0, 1), each (N,)."""
+    """The images of all pairs in one row.
+
+    Attributes:
+        seed: The number of the pair that an image belongs to, (N,).
+        image: The image's index in its data set, (N,).
+        d: Whether the variant is right minus whether the baseline is: -1, 0 or 1, (N,).
+    """
 
     seed: NDArray[Any]
     image: NDArray[Any]
@@ -119,7 +123,7 @@ class Evidence:
     """Every test of one comparison at one metric. Differences are variant minus baseline, in the metric's own unit.
 
     Args:
-        comparison: The comparison, of one pair at least.
+        comparison: The comparison, with at least one pair.
         metric: test, val or score.
     """
 
@@ -129,21 +133,21 @@ class Evidence:
 
     @cached_property
     def d(self) -> NDArray[np.float64]:
-        """One difference a pair, (n,)."""
+        """One difference per pair, (n,)."""
         if self.differences.sd == 0:  # equal but for rounding: .75 - .74 and .76 - .75 are one difference
             return np.full(len(self.pairs), self.differences.mean)
-        return np.array([one.scores[self.metric] - other.scores[self.metric] for one, other in self.pairs])
+        return np.array([run.scores[self.metric] - base.scores[self.metric] for run, base in self.pairs])
 
     @cached_property
     def differences(self) -> stats.Differences:
-        """The differences described."""
-        one, other = ([run.scores[self.metric] for run in side] for side in zip(*self.pairs, strict=True))
-        return stats.paired_differences(one, other)
+        """Mean, spread and interval of the differences."""
+        scores, base = ([run.scores[self.metric] for run in side] for side in zip(*self.pairs, strict=True))
+        return stats.paired_differences(scores, base)
 
     @cached_property
     def question(self) -> str | None:
-        """What a test over the seeds is about; None where some of them share a split and some do not: nothing is."""
-        splits = [one.split for one, _ in self.pairs]
+        """What a test over the seeds is about; None if only some of them share a split, so that no test applies."""
+        splits = [run.split for run, _ in self.pairs]
         if not all(splits):
             return UNKNOWN
         if len(set(splits)) == len(splits):
@@ -157,14 +161,14 @@ class Evidence:
 
     @cached_property
     def corrected(self) -> stats.Test:
-        """The corrected resampled t over seeds: for scores on the held-out parts of random splits only."""
+        """The corrected resampled t over seeds; it only applies to scores on the held-out parts of random splits."""
         if not self.ratio:
             return self._none(self.why_uncorrected)
         return stats.paired_t(self.d, ratio=self.ratio)
 
     @property
     def ratio(self) -> float | None:
-        """Images held out for one trained on, where the corrected test applies; None where it does not."""
+        """Held-out images per training image; None if the corrected test does not apply."""
         ratios = {run.ratio for pair in self.pairs for run in pair}
         (ratio,) = ratios if len(ratios) == 1 else (None,)
         return ratio if self.metric != "test" and self.question == POOL and len(self.pairs) > 1 else None
@@ -201,11 +205,11 @@ class Evidence:
 
     @cached_property
     def improvement(self) -> stats.Improvement:
-        """How often the variant wins."""
+        """How often the variant is better."""
         return stats.probability_of_improvement(self.d)
 
     def posterior(self, margin: float) -> stats.Posterior:
-        """The correlated Bayesian t with a region of practical equivalence; plain where no correction applies.
+        """The correlated Bayesian t with a region of practical equivalence; without correlation if no correction applies.
 
         Args:
             margin: Half the region's width, in the metric's unit.
@@ -214,93 +218,89 @@ class Evidence:
 
     @cached_property
     def why_no_images(self) -> str:
-        """Why nothing can be said image by image; empty where it can."""
-        return next(
-            (why for one, other in self.pairs if (why := unpaired(one.outcomes, other.outcomes, self.metric))), ""
-        )
+        """Why the runs cannot be compared image by image; empty if they can."""
+        reasons = (unpaired(run.outcomes, base.outcomes, self.metric) for run, base in self.pairs)
+        return next(filter(None, reasons), "")
 
     @cached_property
-    def outcome(self) -> PairedImages:
-        """Right or wrong, image by image; only where `why_no_images` is empty."""
-        parts = [(one.outcomes[self.metric], other.outcomes[self.metric]) for one, other in self.pairs]
+    def paired_images(self) -> PairedImages:
+        """Right or wrong, image by image; only if `why_no_images` is empty."""
+        parts = [(run.outcomes[self.metric], base.outcomes[self.metric]) for run, base in self.pairs]
         return PairedImages(
-            np.concatenate([np.full(len(one.index), n) for n, (one, _) in enumerate(parts)]),
-            np.concatenate([one.index for one, _ in parts]),
-            np.concatenate([one.right.astype(np.int8) - other.right for one, other in parts]),
+            np.concatenate([np.full(len(images.index), n) for n, (images, _) in enumerate(parts)]),
+            np.concatenate([images.index for images, _ in parts]),
+            np.concatenate([images.right.astype(np.int8) - base.right for images, base in parts]),
         )
 
     @cached_property
     def pooled(self) -> stats.Test:
-        """The paired t over the images of all seeds, as the paper did it: these trained networks, not the architectures."""
-        return self._none(self.why_no_images) if self.why_no_images else stats.pooled_t(self.outcome.d)
+        """The paper's paired t over the images of all seeds: it compares these trained networks, not the architectures."""
+        return self._none(self.why_no_images) if self.why_no_images else stats.pooled_t(self.paired_images.d)
 
     @cached_property
     def clustered(self) -> stats.Test:
-        """The same with its error clustered by image."""
+        """The paired t over images with its error clustered by image."""
         if self.why_no_images:
             return self._none(self.why_no_images)
-        return stats.clustered_t(self.outcome.image, self.outcome.d)
+        return stats.clustered_t(self.paired_images.image, self.paired_images.d)
 
     @cached_property
     def bootstrap(self) -> stats.Test:
-        """An interval from seeds and images drawn again together."""
+        """An interval from resampling seeds and images together."""
         if self.why_no_images:
             return self._none(self.why_no_images)
-        return stats.bootstrap(*self.outcome)
+        return stats.bootstrap(*self.paired_images)
 
     @cached_property
     def mcnemar(self) -> list[stats.McNemar]:
-        """McNemar's test of each seed's two networks; empty where nothing is known image by image."""
-        return [] if self.why_no_images else list(self._mcnemar())
+        """McNemar's test of the two networks of each pair; empty if they cannot be compared image by image."""
+        if self.why_no_images:
+            return []
+        by_pair = [self.paired_images.d[self.paired_images.seed == n] for n in range(len(self.pairs))]
+        return [stats.mcnemar(int((d > 0).sum()), int((d < 0).sum())) for d in by_pair]
 
-    def _mcnemar(self) -> Iterator[stats.McNemar]:
-        for n in range(len(self.pairs)):
-            d = self.outcome.d[self.outcome.seed == n]
-            yield stats.mcnemar(int((d > 0).sum()), int((d < 0).sum()))
-
-    def _over_seeds(self, test: Any) -> stats.Test:
-        found: stats.Test = self._none("some seeds share a split") if self.question is None else test(self.d)
-        return found
+    def _over_seeds(self, test: Callable[[NDArray[np.float64]], stats.Test]) -> stats.Test:
+        return self._none("some seeds share a split") if self.question is None else test(self.d)
 
     def _none(self, why: str) -> stats.Test:
         return stats.Test(float(self.d.mean()), None, None, None, len(self.d), why)
 
 
 def compare(variant: Variant, baseline: Variant) -> Comparison:
-    """Pairs the runs of two variants: only equal seeds with equal split, data and protocol are a pair.
+    """Pairs the runs of two variants: a pair has equal seeds, split, data and protocol.
 
     Args:
-        variant: The one that a positive difference favours.
-        baseline: The other.
+        variant: The variant that a positive difference favours.
+        baseline: The variant that is subtracted.
     """
-    others = {run.seeds: run for run in baseline.sound}
+    by_seeds = {run.seeds: run for run in baseline.sound}
     pairs = []
-    apart = defaultdict[str, list[str]](list)
+    unpaired_seeds = defaultdict[str, list[str]](list)
     for run in variant.sound:
-        if other := others.get(run.seeds):
-            if what := _apart(run, other):
-                apart[what].append(run.seed)
+        if base := by_seeds.get(run.seeds):
+            if reasons := _why_no_pair(run, base):
+                unpaired_seeds[reasons].append(run.seed)
             else:
-                pairs.append((run, other))
-    sentences = [f"{_seeds(seeds)} left out, they differ in {what}" for what, seeds in apart.items()]
-    lost = [side.label for side in (variant, baseline) if not side.sound]
-    if lost:
-        sentences = [f"left out, no run of {' and '.join(lost)} is sound"]
-    elif not pairs and not apart:
+                pairs.append((run, base))
+    sentences = [f"{_leave_out(seeds)}, because their runs differ in {why}" for why, seeds in unpaired_seeds.items()]
+    failed = [side.label for side in (variant, baseline) if not side.sound]
+    if failed:
+        sentences = [f"left out, because every run of {' and '.join(failed)} diverged or failed"]
+    elif not pairs and not unpaired_seeds:
         seeds = [", ".join(run.seed for run in side.sound) for side in (variant, baseline)]
-        sentences = [f"left out, they have no seed in common ({seeds[0]}; {seeds[1]})"]
+        sentences = [f"left out, because they have no seed in common ({seeds[0]}; {seeds[1]})"]
     return Comparison(variant, baseline, tuple(pairs), "; ".join(sentences))
 
 
-def _seeds(seeds: list[str]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+def _leave_out(seeds: list[str]) -> str:
+    return f"seeds {', '.join(seeds)} are left out" if len(seeds) > 1 else f"seed {seeds[0]} is left out"
 
 
-def _apart(run: FinishedRun, other: FinishedRun) -> str:
-    """What keeps two runs of equal seeds from being a pair; empty where nothing does."""
+def _why_no_pair(run: FinishedRun, base: FinishedRun) -> str:
+    """Why two runs of equal seeds are no pair; empty if they are one."""
     facts = {
-        "their split (its hash)": (run.split, other.split),
-        "their data (its hash)": tuple(r.identity.get("data", {}).get("sha256") for r in (run, other)),
-        "the protocol number": (run.identity.get("protocol"), other.identity.get("protocol")),
+        "split (by hash)": (run.split, base.split),
+        "data (by hash)": tuple(r.identity.get("data", {}).get("sha256") for r in (run, base)),
+        "protocol number": (run.identity.get("protocol"), base.identity.get("protocol")),
     }
-    return " and ".join(what for what, (one, two) in facts.items() if one != two)
+    return " and ".join(name for name, (value, base_value) in facts.items() if value != base_value)

@@ -1,42 +1,41 @@
-"""Runs grouped into variants, their labels, and what the sweeps' manifests say is missing."""
+"""Finished runs grouped into labelled variants, with the runs that were requested for them and have no result."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from statistics import fmean, median
 
+from hybridnets.report.reading.manifests import is_below
 from hybridnets.report.reading.results import FinishedRun, RunSet
-from hybridnets.report.tables.table import visible
+from hybridnets.report.text import visible
 from hybridnets.runs import identity as ids
-from hybridnets.runs.labels import labels
+from hybridnets.runs.declaration import METRICS
+from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import Manifest
-from hybridnets.runs.store import reason, state
+from hybridnets.runs.store import diverged, reason, state
 from hybridnets.stats import Summary, summary
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A run that a sweep asked for and that has no result.
+class MissingRun:
+    """A requested run without a result.
 
     Attributes:
-        folder: Its folder below the folder of all runs; of a file of scores its line.
-        state: running, failed or pending; missing, of a file of scores.
-        reason: Why its last attempt ended; empty where it did not.
-        seeds: The seeds of split, initialisation and order, of a file of scores; None of any other.
+        folder: Its folder below the folder of all runs; for a file of scores the file's name and the line.
+        state: running, failed or pending; missing for a file of scores.
+        reason: Why its last attempt failed; empty if it did not.
+        seeds: The seeds of split, initialisation and order.
+        diverged: Whether it failed because its loss was no longer finite.
     """
 
     folder: PurePath
     state: str
     reason: str
-    seeds: tuple[int, int, int] | None = None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether it failed because its loss was no longer finite."""
-        return self.reason.startswith("Diverged")
+    seeds: tuple[int, int, int]
+    diverged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +43,14 @@ class Variant:
     """A configuration without its seeds, and its runs.
 
     Attributes:
-        label: Its short name, with the settings that set it apart where several variants of the data set share it.
+        label: Its short name, followed by the settings that distinguish it from other variants with this short name.
         name: Its short name.
-        axes: Its settings in the paper's words, by which a table may order it: model, rnn, layers, nodes, and what its
-            label adds.
+        axes: The settings by which tables may order it, in the paper's words: model, rnn, layers, nodes, and those that
+            its label adds.
         settings: Its identity without seeds.
         runs: Its finished runs by their seeds; at least one.
-        missing: The runs that the sweeps asked for beside these, or of which a file of scores has none.
-        partial: What of their file is left out, in words; empty where nothing is.
+        missing: The requested runs without a result; for a file of scores those without a score.
+        partial: How many rows of their file are left out, in words; empty if none is.
     """
 
     label: str
@@ -59,8 +58,13 @@ class Variant:
     axes: Mapping[str, str]
     settings: ids.Identity
     runs: tuple[FinishedRun, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingRun, ...]
     partial: str = ""
+
+    @property
+    def scores_only(self) -> bool:
+        """Whether it comes from a file of scores, which has neither its configuration nor the reasons for missing runs."""
+        return "model" not in self.settings
 
     @property
     def sound(self) -> tuple[FinishedRun, ...]:
@@ -73,39 +77,39 @@ class Variant:
         return len(self.runs) - len(self.sound) + sum(run.diverged for run in self.missing)
 
     @property
-    def trouble(self) -> str:
-        """How many runs diverged, in words; empty where none did. Of a file of scores nobody knows more than a failure."""
-        return f"{self.diverged} {'diverged' if 'model' in self.settings else 'failed'}" if self.diverged else ""
+    def failures(self) -> str:
+        """How many runs diverged, in words; empty if none did. A file of scores only says that a run failed."""
+        return f"{self.diverged} {'failed' if self.scores_only else 'diverged'}" if self.diverged else ""
 
     @property
     def finished(self) -> str:
-        """How many runs are finished: 3, or 2/3 where one more was asked for."""
+        """How many runs are finished: 3, or 2/3 if a third was requested."""
         return f"{len(self.runs)}/{len(self.runs) + len(self.missing)}" if self.missing else str(len(self.runs))
 
     @property
     def backbone(self) -> ids.Identity | None:
-        """The settings of the variant that it stands on; None where it stands on none."""
+        """The settings of the variant that it uses as its backbone; None if it uses none."""
         return ids.variant(self.settings["backbone"]) if "backbone" in self.settings else None
 
     @property
     def parameters(self) -> int | None:
-        """Keras's count; None where unknown."""
+        """Keras's count; None if unknown."""
         return self.runs[0].parameters
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Median over all epochs of all runs; None where none was recorded."""
+        """Median over all epochs of all runs; None if none was recorded."""
         epochs = [seconds for run in self.runs for seconds in run.epoch_seconds]
         return median(epochs) if epochs else None
 
     @property
     def run_seconds(self) -> float | None:
-        """Mean over the runs of what their epochs took together; None where none was recorded."""
+        """The time of all epochs of a run together, as the mean over the runs; None if none was recorded."""
         totals = [run.seconds for run in self.runs if run.seconds is not None]
         return fmean(totals) if totals else None
 
     def scores(self, metric: str) -> Summary | None:
-        """A metric over the runs that did not diverge; None where all did.
+        """A metric over the runs that did not diverge; None if all did.
 
         Args:
             metric: Its name: test, val, val_last or score.
@@ -114,7 +118,7 @@ class Variant:
         return summary(values) if values else None
 
     def with_failures(self, metric: str) -> float | None:
-        """The mean over all runs, those that diverged at chance; None where chance is unknown or none diverged.
+        """The mean over all runs, with diverged runs at chance; None if none diverged or chance is unknown.
 
         Args:
             metric: The metric's name.
@@ -127,126 +131,124 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class DataSetVariants:
-    """One data set.
+    """The variants that were trained on one data set.
 
     Attributes:
-        data: Its name.
-        variants: Its variants, in the natural order of their labels.
-        lost: The runs asked for of variants that have no finished run.
+        name: The data set's name.
+        variants: The variants, in the natural order of their labels.
+        missing: The requested runs of variants without any finished run.
     """
 
-    data: str
+    name: str
     variants: list[Variant]
-    lost: list[Missing]
+    missing: list[MissingRun]
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that all runs have, the one to answer by first."""
+        """The metrics that all runs have, the preferred one first."""
         runs = [run for variant in self.variants for run in variant.runs]
-        return tuple(metric for metric in ("test", "val", "score") if all(metric in run.scores for run in runs))
+        return tuple(metric for metric in METRICS if all(metric in run.scores for run in runs))
 
     @cached_property
     def shares(self) -> bool:
         """Whether every value is a share, as an accuracy is."""
         return all(0 <= run.scores[m] <= 1 for v in self.variants for run in v.runs for m in self.metrics)
 
+    @property
+    def scale(self) -> int:
+        """What a value is multiplied by to be printed: 100 for percent, 1 for scores in a unit of their own."""
+        return 100 if self.shares else 1
 
-def sections(found: RunSet, manifests: Sequence[Manifest] = ()) -> list[DataSetVariants]:
-    """The variants that were found, by data set.
+
+def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> list[DataSetVariants]:
+    """The finished runs grouped into variants, by data set.
 
     Args:
-        found: The finished runs.
-        manifests: What was asked for.
+        runs: The finished runs.
+        manifests: What the sweeps requested.
     """
     groups = defaultdict[str, dict[str, list[FinishedRun]]](lambda: defaultdict(list))
-    for run in found.runs:
+    for run in runs.runs:
         groups[run.data][ids.digest(ids.variant(run.identity))].append(run)
-    missing = _missing(found, manifests)
-    unscored = _unscored(found)
-    result = []
-    for data, grouped in sorted(groups.items()):
-        told = labels(
-            {key: ids.variant(group[0].identity) for key, group in grouped.items()},
-            {key: group[0].name for key, group in grouped.items()},
-        )
-        axes = {key: {**_words(group[0]), **told[key][1]} for key, group in grouped.items()}
-        alike = [found for found in axes.values() if list(axes.values()).count(found) > 1]
-        axes |= {  # where nothing but the name tells variants apart
-            key: {**found, "variant": grouped[key][0].name} for key, found in axes.items() if found and found in alike
-        }
+    missing = _missing_runs(runs, manifests)
+    unscored = _runs_without_score(runs)
+    data_sets = []
+    for data, by_variant in sorted(groups.items()):
+        names = _labels_and_axes(by_variant)
         variants = [
             Variant(
-                label=visible(told[key][0]),
+                label=visible(names[key][0]),
                 name=group[0].name,
-                axes={axis: visible(level) for axis, level in axes[key].items()},
+                axes={axis: visible(level) for axis, level in names[key][1].items()},
                 settings=ids.variant(group[0].identity),
                 runs=tuple(sorted(group, key=lambda run: run.seeds)),
-                missing=(*_claimed(missing, group[0]), *unscored.pop((data, group[0].name), ())),
-                partial=found.partial,
+                missing=(*_take_missing_of(group[0], missing), *unscored.pop((data, group[0].name), ())),
+                partial=runs.partial,
             )
-            for key, group in grouped.items()
+            for key, group in by_variant.items()
         ]
-        # What no variant claimed belongs to variants without a finished run, in folders that others may share.
-        lost = [run for run in missing.values() if run.folder.parts[0] == data]
-        lost += [run for (where, _), runs in unscored.items() if where == data for run in runs]
-        result.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), lost))
-    return result
-
-
-def _words(run: FinishedRun) -> dict[str, str]:
-    """A variant's settings in the paper's words; a row of a file tells its own."""
-    model = run.identity.get("model")
-    if not isinstance(model, Mapping):
-        return dict(run.axes)
-    if (
-        below := ids.backbone(run.identity)
-    ) and "kind" in model:  # the backbone is one level: its axes are not this run's
-        known = {key: str(model[key]) for key in ("kind", "channels") if key in model}
-        return {"model": f"{ids.name(below)}+autoencoder", **known}
-    first, *rest = run.name.rsplit("-", 2) if isinstance(model.get("rnn"), Mapping) else [run.name]
-    if not rest:
-        return {"model": first}
-    layers, _, nodes = rest[1].partition("x")
-    return {"model": first, "rnn": rest[0], "layers": layers, "nodes": nodes}
-
-
-def _missing(found: RunSet, manifests: Sequence[Manifest]) -> dict[str, Missing]:
-    """By their hash, the runs that manifests ask for below the given folders and that are not among those found."""
-    finished = {run.hash for run in found.runs}
-    missing: dict[str, Missing] = {}
-    for manifest in manifests:
-        for key, relative in manifest.runs.items():
-            folder = manifest.out / relative
-            if key not in finished and key not in missing and _below(folder, found.folders):
-                missing[key] = Missing(relative, state(folder), reason(folder))
-    return missing
-
-
-def _unscored(found: RunSet) -> dict[tuple[str, str], list[Missing]]:
-    """By data set and variant, the trainings of a file of scores that have no score."""
-    unscored = defaultdict[tuple[str, str], list[Missing]](list)
-    for run in found.missing:
-        why = f"no score of {run.name} with seed {run.seed}"
-        unscored[run.data, run.name].append(Missing(PurePath(run.folder.name), "missing", why, run.seeds))
-    return unscored
-
-
-def _below(path: Path, folders: tuple[Path, ...]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _claimed(missing: dict[str, Missing], run: FinishedRun) -> Iterator[Missing]:
-    """Takes out of `missing` the runs of this run's variant: a run's hash follows from variant and seeds."""
-    settings = ids.variant(run.identity)
-    for key, other in list(missing.items()):
-        seeds = re.match(r"seed=(\d+)(?:\.(\d+)\.(\d+))?-", other.folder.name)
-        if seeds and other.folder.parts[:-1] == (run.data, run.name):
-            split, init, order = (int(number or seeds[1]) for number in seeds.groups())
-            if ids.digest({**settings, "seeds": {"split": split, "init": init, "order": order}}) == key:
-                yield missing.pop(key)
+        # What remains belongs to variants without a finished run, in folders that several variants may share.
+        orphans = [run for run in missing.values() if run.folder.parts[0] == data]
+        orphans += [run for (name, _), group in unscored.items() if name == data for run in group]
+        data_sets.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), orphans))
+    return data_sets
 
 
 def natural(text: str) -> list[tuple[float, str]]:
-    """A sorting key in which 1x8 stands before 1x16 and lr=0.001 before lr=0.01."""
+    """A sorting key that puts 1x8 before 1x16 and lr=0.001 before lr=0.01."""
     parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", text)
     return [(float(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
+
+
+def _labels_and_axes(by_variant: Mapping[str, Sequence[FinishedRun]]) -> dict[str, tuple[str, dict[str, str]]]:
+    """The label and the axes of each variant of a data set, by the same key."""
+    labels = label_variants(
+        {key: ids.variant(group[0].identity) for key, group in by_variant.items()},
+        {key: group[0].name for key, group in by_variant.items()},
+    )
+    axes = {key: {**_axes(group[0]), **labels[key][1]} for key, group in by_variant.items()}
+    all_axes = list(axes.values())
+    for key, levels in axes.items():
+        if levels and all_axes.count(levels) > 1:  # only their names distinguish these variants
+            axes[key] = {**levels, "variant": by_variant[key][0].name}
+    return {key: (labels[key][0], axes[key]) for key in by_variant}
+
+
+def _axes(run: FinishedRun) -> dict[str, str]:
+    return ids.axes(run.identity) if isinstance(run.identity.get("model"), Mapping) else dict(run.axes)
+
+
+def _missing_runs(runs: RunSet, manifests: Iterable[Manifest]) -> dict[str, MissingRun]:
+    """The runs that manifests request below the given folders and that have no result, by hash."""
+    finished = {run.hash for run in runs.runs}
+    missing: dict[str, MissingRun] = {}
+    for manifest in manifests:
+        for key, requested in manifest.requested.items():
+            folder = manifest.out / requested.folder
+            if key not in finished and key not in missing and is_below(folder, runs.folders):
+                missing[key] = MissingRun(
+                    requested.folder, state(folder), reason(folder), requested.seeds, diverged(folder)
+                )
+    return missing
+
+
+def _runs_without_score(runs: RunSet) -> dict[tuple[str, str], list[MissingRun]]:
+    """The runs of a file of scores that have no score, by data set and variant."""
+    unscored = defaultdict[tuple[str, str], list[MissingRun]](list)
+    for run in runs.missing:
+        why = f"no score of {run.name} with seed {run.seed}"
+        unscored[run.data, run.name].append(MissingRun(PurePath(run.folder.name), "missing", why, run.seeds))
+    return unscored
+
+
+def _take_missing_of(run: FinishedRun, missing: dict[str, MissingRun]) -> Iterator[MissingRun]:
+    """Removes from `missing` the runs of the same variant as `run`, and yields them.
+
+    A run's hash follows from its variant and its seeds.
+    """
+    settings = ids.variant(run.identity)
+    for key, candidate in list(missing.items()):
+        if candidate.folder.parts[:-1] == (run.data, run.name):
+            seeds = dict(zip(("split", "init", "order"), candidate.seeds, strict=True))
+            if ids.digest({**settings, "seeds": seeds}) == key:
+                yield missing.pop(key)

@@ -40,8 +40,8 @@ METRICS = {"test": Look(GREEN, "o", "-"), "val": Look(PURPLE, "D", "-"), "score"
 @style()
 def accuracy(part: DataSetReport) -> Picture | None:
     """Accuracy by variant with every seed; None where no variant has any."""
-    metrics, of = part.section.metrics, unit(part.section)
-    if not any(variant.scores(m) for variant in part.section.variants for m in metrics):
+    metrics, of = part.data_set.metrics, unit(part.data_set)
+    if not any(variant.scores(m) for variant in part.data_set.variants for m in metrics):
         return None
     rows, cut = _rows(part)
     figure = Figure((WIDTH, 1.3 + len(rows) * (0.4 if len(metrics) > 1 else 0.3)), dpi=150, layout="constrained")
@@ -72,12 +72,12 @@ def accuracy(part: DataSetReport) -> Picture | None:
         "runs: 2/3 when two are finished of three asked for; a training that diverged has no dot and is in no mean.",
         cut,
     ]
-    return picture(figure, "accuracy", f"{part.section.data}: every seed of every variant", caption)
+    return picture(figure, "accuracy", f"{part.data_set.name}: every seed of every variant", caption)
 
 
 def _rows(part: DataSetReport) -> tuple[list[Variant | None], str]:
     """The variants from top to bottom, and a sentence where not all of them are there; None stands for those left out."""
-    variants, metric = part.section.variants, main_metric(part)
+    variants, metric = part.data_set.variants, main_metric(part)
     if len(variants) <= MOST:
         return list(variants), ""
     means = {variant: found.mean for variant in variants if (found := variant.scores(metric))}
@@ -92,7 +92,7 @@ def _rows(part: DataSetReport) -> tuple[list[Variant | None], str]:
 
 
 def _runs(variant: Variant) -> str:
-    return ", ".join(filter(None, (variant.finished, variant.trouble)))
+    return ", ".join(filter(None, (variant.finished, variant.failures)))
 
 
 def _seeds(axes: Axes, values: Sequence[float], y: float, metric: str, gid: str) -> None:
@@ -115,7 +115,7 @@ def differences(part: DataSetReport) -> Picture | None:
     """Paired differences with their intervals, a forest plot; None where nothing was compared."""
     answers = [answer.comparison for answer in part.answers]
     found = [c for c in dict.fromkeys((*answers, *part.comparisons)) if c.pairs]
-    metrics, of = part.section.metrics, unit(part.section)
+    metrics, of = part.data_set.metrics, unit(part.data_set)
     if not found or not metrics:
         return None
     rows = found[:MOST]
@@ -153,7 +153,7 @@ def differences(part: DataSetReport) -> Picture | None:
     return picture(
         figure,
         "differences",
-        f"{part.section.data}: paired differences and their intervals",
+        f"{part.data_set.name}: paired differences and their intervals",
         caption,
     )
 

@@ -33,7 +33,7 @@ COLORS = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, SKY)
 def architecture(part: DataSetReport) -> Picture | None:
     """The layers of the variants of the primary analysis, else of the first ones; None where none are recorded."""
     wanted = focus(part)
-    chosen = [wanted.baseline, wanted.variant] if wanted else part.section.variants
+    chosen = [wanted.baseline, wanted.variant] if wanted else part.data_set.variants
     drawn = [(v, next((run.layers for run in v.runs if run.layers), ())) for v in chosen]
     drawn = [(v, layers) for v, layers in drawn if layers][:MOST]
     if not drawn:
@@ -50,7 +50,7 @@ def architecture(part: DataSetReport) -> Picture | None:
         "From top to bottom, a box a stage: layer, output shape without the batch (maps: height, width, channels), and "
         "parameters as Keras counts them.",
     ]
-    return picture(figure, "architecture", f"{part.section.data}: what was compared", caption)
+    return picture(figure, "architecture", f"{part.data_set.name}: what was compared", caption)
 
 
 def _stages(layers: tuple[LayerRecord, ...]) -> list[tuple[str, list[LayerRecord]]]:

@@ -36,7 +36,7 @@ TICKS = 9  # that can be labelled in a panel of the whole width
 @style()
 def compression(part: DataSetReport) -> Picture | None:
     """Accuracy through the code against its size; None where no two codes of one kind differ in it."""
-    metric, of = main_metric(part), unit(part.section)
+    metric, of = main_metric(part), unit(part.data_set)
     panels: dict[str, dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
     for each in part.compressed:
         panels[ids.digest(each.variant.backbone)][_kind(each.variant)].append(each)
@@ -71,7 +71,7 @@ def compression(part: DataSetReport) -> Picture | None:
         f"The first {len(LOOKS)} of {len(kinds)} kinds; the table has all." * (len(kinds) > len(LOOKS)),
         f"The first {PANELS} of {len(panels)} backbones; the table has all." * (len(panels) > PANELS),
     ]
-    return picture(figure, "compression", f"{part.section.data}: accuracy against compression", caption)
+    return picture(figure, "compression", f"{part.data_set.name}: accuracy against compression", caption)
 
 
 def _kind(variant: Variant) -> str:

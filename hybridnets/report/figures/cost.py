@@ -30,14 +30,14 @@ LABELLED = 8  # points whose names can still be read
 @style()
 def cost(part: DataSetReport) -> Picture | None:
     """Mean accuracy against parameters and against seconds a run; None where neither is known of two variants."""
-    metric, of = main_metric(part), unit(part.section)
+    metric, of = main_metric(part), unit(part.data_set)
     costs = (("parameters (Keras's count)", "parameters"), ("training time of a run", "run_seconds"))
     known = [
         (
             name,
             [
                 (getattr(v, what), s.mean, v)
-                for v in part.section.variants
+                for v in part.data_set.variants
                 if getattr(v, what) and (s := v.scores(metric))
             ],
         )
@@ -76,9 +76,9 @@ def cost(part: DataSetReport) -> Picture | None:
         "Up and to the left is better: more accurate, and cheaper.",
         "Training time: the epochs of a run together, mean over the runs; seconds of different hardware do not compare.",
         "Named are those of the primary analysis, and those that no other variant beats in both; the table has all."
-        * (len(part.section.variants) > LABELLED),
+        * (len(part.data_set.variants) > LABELLED),
     ]
-    return picture(figure, "cost", f"{part.section.data}: accuracy and its cost", caption)
+    return picture(figure, "cost", f"{part.data_set.name}: accuracy and its cost", caption)
 
 
 def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:

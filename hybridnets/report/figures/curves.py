@@ -18,7 +18,7 @@ PANELS = {"train/acc": "train accuracy (%)", "val/acc": "val accuracy (%)"}
 @style()
 def curves(part: DataSetReport) -> Picture | None:
     """Accuracy against epoch, mean and range over the seeds; None where nothing was logged."""
-    logged = [v for v in part.section.variants if any(name in run.curves for run in v.sound for name in PANELS)]
+    logged = [v for v in part.data_set.variants if any(name in run.curves for run in v.sound for name in PANELS)]
     wanted = focus(part)
     chosen = [v for v in (wanted.variant, wanted.baseline) if v in logged] if wanted else logged[:MOST]
     names = [name for name in PANELS if any(name in run.curves for v in chosen for run in v.sound)]
@@ -50,7 +50,7 @@ def curves(part: DataSetReport) -> Picture | None:
         "Where seeds stopped early, mean and band go on with those that still train." * (len(lengths) > 1),
         f"The first {MOST} of {len(logged)} variants." * (len(chosen) < len(logged) and not wanted),
     ]
-    return picture(figure, "curves", f"{part.section.data}: learning curves", caption)
+    return picture(figure, "curves", f"{part.data_set.name}: learning curves", caption)
 
 
 def _band(variant: Variant, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -68,7 +68,7 @@ def gallery(part: DataSetReport, images: Images) -> Picture | None:
 
 def _found(comparison: Comparison, metric: str, sign: int) -> NDArray[Any]:
     """Index of images that only the one side gets right, those first on which most seeds agree."""
-    outcome = comparison.evidence(metric).outcome
+    outcome = comparison.evidence(metric).paired_images
     index, place = np.unique(outcome.image, return_inverse=True)
     won, lost = (np.bincount(place[outcome.d == side], minlength=len(index)) for side in (sign, -sign))
     score = np.where(lost == 0, won, 0)

@@ -57,7 +57,7 @@ def maps(part: DataSetReport, images: Images | None) -> Picture | None:
         "and how far they are apart, all in one colour scale: where the last row is white, nothing is lost.",
         "Above each image its class, and what the backbone takes it for before the code and after.",
     ]
-    return picture(figure, "maps", f"{part.section.data}: feature maps before and after the code", caption)
+    return picture(figure, "maps", f"{part.data_set.name}: feature maps before and after the code", caption)
 
 
 def _rows(stored: ExampleMaps, n: int, chosen: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -170,7 +170,7 @@ def difference_name(metric: str, unit: Unit) -> str:
 
 def main_metric(part: DataSetReport) -> str:
     """The metric that a figure of one metric shows: the primary analysis's, else test before val; empty without any."""
-    return next((m for m in (*(a.metric for a in part.answers), *part.section.metrics) if m), "")
+    return next((m for m in (*(a.metric for a in part.answers), *part.data_set.metrics) if m), "")
 
 
 def focus(part: DataSetReport) -> Comparison | None:

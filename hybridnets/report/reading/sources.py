@@ -1,4 +1,4 @@
-"""What is read in the place of the paths on the command line: archives of runs stand for the folders in them."""
+"""The paths on the command line, with archives unpacked: an archive is read as the folders of runs in it."""
 
 import contextlib
 import tempfile
@@ -18,17 +18,17 @@ class Sources:
 
     Attributes:
         paths: Where they are.
-        names: Where they are not what was given, what to call them.
+        names: The path that was given, by the temporary folder that is read instead.
     """
 
     paths: list[Path]
     names: Mapping[str, str]
 
     def named(self, text: str) -> str:
-        """A text that names files as they were given.
+        """The text with temporary folders replaced by the paths that were given.
 
         Args:
-            text: A text that may hold their paths.
+            text: A text that may contain paths.
         """
         for path, name in self.names.items():
             text = text.replace(path, name)
@@ -42,33 +42,33 @@ def is_archive(path: Path) -> bool:
 
 @contextlib.contextmanager
 def opened(paths: Sequence[Path]) -> Iterator[Sources]:
-    """The sources for some paths; archives are unpacked for as long as this lasts, and read as any folder is.
+    """The sources for some paths; archives are unpacked into a temporary folder, which is deleted at the end.
 
     Args:
         paths: Folders of runs, archives, files of scores.
 
     Raises:
-        ReportError: If an archive cannot be read; or what was raised meanwhile, with the paths as they were given.
+        ReportError: If an archive cannot be read; also one that the body raises, with the paths that were given.
     """
     if not any(map(is_archive, paths)):
         yield Sources(list(paths), {})
         return
     with tempfile.TemporaryDirectory() as temporary:
-        found: list[Path] = []
+        unpacked: list[Path] = []
         names: dict[str, str] = {}
         for number, path in enumerate(paths):
             if not is_archive(path):
-                found.append(path)
+                unpacked.append(path)
                 continue
-            out = Path(temporary).resolve() / f"{number}_"  # none the beginning of another
+            out = Path(temporary).resolve() / f"{number}_"  # no such path is the beginning of another
             try:
                 archive = Archive(path)
                 archive.unpack(out)
             except ArchiveError as error:
                 raise ReportError(str(error)) from None
             names[str(out)] = str(path)
-            found += [out / folder for folder in archive.folders]
-        sources = Sources(found, names)
+            unpacked += [out / folder for folder in archive.folders]
+        sources = Sources(unpacked, names)
         try:
             yield sources
         except ReportError as error:

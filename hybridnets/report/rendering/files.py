@@ -16,7 +16,8 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables import table as formats
-from hybridnets.report.tables.table import Table, visible
+from hybridnets.report.tables.table import Table
+from hybridnets.report.text import visible
 from hybridnets.runs.files import read_json, replacing, write_text
 
 FORMATS = {
@@ -104,7 +105,7 @@ def tables(report: Report) -> dict[str, str]:
     for part in report.parts:
         for table in all_tables(part):
             for suffix, form in FORMATS.items():
-                files[f"{_slug(part.section.data)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
+                files[f"{_slug(part.data_set.name)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
     files["tests.csv"] = _csv(line for part in report.parts for line in _tests(part))
     files["runs.csv"] = _csv(line for part in report.parts for line in _runs(part))
     return files
@@ -117,7 +118,7 @@ def all_tables(part: DataSetReport) -> list[Table]:
         for n, answer in enumerate(part.answers, start=1)
         for table in answer.tables
     ]
-    return [part.variants, *answers, *part.tables]
+    return [part.variants_table, *answers, *part.tables]
 
 
 def _csv(lines: Iterator[dict[str, Any]]) -> str:
@@ -132,11 +133,11 @@ def _csv(lines: Iterator[dict[str, Any]]) -> str:
 def _tests(part: DataSetReport) -> Iterator[dict[str, Any]]:
     """Every test of every comparison, a row each, as numbers; `why` where there is no p."""
     for comparison in part.comparisons:
-        for metric in part.section.metrics:
+        for metric in part.data_set.metrics:
             for name, test in _each(comparison.evidence(metric)):
                 low, high = test.interval or (None, None)
                 yield {
-                    "data": part.section.data,
+                    "data": part.data_set.name,
                     "variant": comparison.variant.label,
                     "baseline": comparison.baseline.label,
                     "metric": metric,
@@ -147,7 +148,7 @@ def _tests(part: DataSetReport) -> Iterator[dict[str, Any]]:
                     "p": test.p,
                     "low": low,
                     "high": high,
-                    "why": comparison.no_star or test.why,
+                    "why": comparison.why_no_stars or test.why,
                 }
 
 
@@ -166,11 +167,11 @@ def _each(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
 
 
 def _runs(part: DataSetReport) -> Iterator[dict[str, Any]]:
-    for variant in part.section.variants:
+    for variant in part.data_set.variants:
         for run in variant.runs:
             split, init, order = run.seeds
             yield {
-                "data": part.section.data,
+                "data": part.data_set.name,
                 "variant": variant.label,
                 "seed_split": split,
                 "seed_init": init,

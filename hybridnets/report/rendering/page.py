@@ -10,8 +10,9 @@ from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.tables.table import UNSEEN, Cell, Table, row
+from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.report.tables.units import LEVELS, OPTIMISTIC
+from hybridnets.report.text import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -73,21 +74,21 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
     html = environment.get_template("page.html").render(
         report=report,
         chapters=[
-            _chapter(f"part-{n}", part, pictures.get(part.section.data, ())) for n, part in enumerate(report.parts, 1)
+            _chapter(f"part-{n}", part, pictures.get(part.data_set.name, ())) for n, part in enumerate(report.parts, 1)
         ],
         primary=answers[0] if answers else None,
         others=len(answers) - 1,
         lost=_lost(report),
         sources=_sources(report),
-        variants=sum(len(part.section.variants) for part in report.parts),
-        finished=sum(len(variant.runs) for part in report.parts for variant in part.section.variants),
+        variants=sum(len(part.data_set.variants) for part in report.parts),
+        finished=sum(len(variant.runs) for part in report.parts for variant in part.data_set.variants),
         SHORT=SHORT,
         LEVELS=LEVELS,
         OPTIMISTIC=OPTIMISTIC,
         POOL=POOL,
         NEW=NEW,
     )
-    return _shown(html)
+    return printable(html)
 
 
 def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Chapter:
@@ -102,9 +103,9 @@ def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Cha
 def _lost(report: Report) -> Table | None:
     """The runs without a result, a row each; None where there is none."""
     rows = [
-        row(part.section.data, run.folder.as_posix(), run.state, run.reason or "no reason was recorded")
+        row(part.data_set.name, run.folder.as_posix(), run.state, run.reason or "no reason was recorded")
         for part in report.parts
-        for run in part.lost
+        for run in part.missing
     ]
     header = ("data set", "folder", "state", "reason")
     return (
@@ -128,15 +129,11 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _shown(text: str) -> str:
-    return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-
-
 def _figure(picture: Picture, name: str) -> Figure:
     """The SVG as part of the page: without namespaces, its ids its own, its ink and its width the page's."""
     from markupsafe import Markup
 
-    root = ElementTree.fromstring(_shown(picture.svg))
+    root = ElementTree.fromstring(printable(picture.svg))
     for found in root.findall("{*}metadata"):
         root.remove(found)
     for element in root.iter():

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from hybridnets.report.analysis import DataSetReport, Report
-from hybridnets.report.tables.table import Table, text, visible, wrapped
+from hybridnets.report.tables.table import Table, text, wrapped
+from hybridnets.report.text import visible
 
 FEW = 2  # tables of classes that a terminal shows
 MANY = 20  # items of a list that it shows
@@ -24,21 +25,21 @@ def told(report: Report, grids: bool = False) -> str:
 
 
 def _part(part: DataSetReport, grids: bool) -> str:
-    runs = sum(len(variant.runs) for variant in part.section.variants)
-    title = f"{part.section.data}: {_number(len(part.section.variants), 'variant')}, {_number(runs, 'run')}"
+    runs = sum(len(variant.runs) for variant in part.data_set.variants)
+    title = f"{part.data_set.name}: {_number(len(part.data_set.variants), 'variant')}, {_number(runs, 'run')}"
     blocks = [f"{title}\n{'=' * len(title)}"]
     for answer in part.answers:
         blocks.append("\n".join([*map(wrapped, (answer.question, *answer.sentences)), wrapped(f"({answer.declared})")]))
     if not part.answers:
         blocks.append("No primary analysis was declared: everything here is exploratory.")
-    first = part.section.metrics[:1]
-    wanted = ("table-", "differences-") if part.flat else "table-" if grids else "differences-"
+    first = part.data_set.metrics[:1]
+    wanted = ("table-", "differences-") if part.comparisons_requested else "table-" if grids else "differences-"
     shown = [table for table in part.tables if table.key.startswith(wanted) and table.key.endswith(first)]
-    blocks += [text(table) for table in (part.variants, *_compression(part, first), *shown)]
+    blocks += [text(table) for table in (part.variants_table, *_compression(part, first), *shown)]
     if part.notes:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
-    if part.lost:
-        lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.lost]
+    if part.missing:
+        lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.missing]
         blocks.append(_list("Runs without a result", lost))
     return "\n\n".join(blocks)
 

@@ -67,8 +67,8 @@ def _found(e: Evidence, primary: Primary, test: stats.Test, unit: Unit) -> str:
     one, other = (fmean(run.scores[primary.metric] for run in side) for side in zip(*e.pairs, strict=True))
     percent = " %" if unit.scale == 100 else ""
     seeds = f"the mean of {len(e.pairs)} seeds" if len(e.pairs) > 1 else "one seed"
-    asked = f" of {e.comparison.asked} asked for" if len(e.pairs) < e.comparison.asked else ""
-    asked = asked if "model" in e.comparison.variant.settings else asked.removesuffix(" asked for")
+    asked = f" of {e.comparison.expected_pairs} asked for" if len(e.pairs) < e.comparison.expected_pairs else ""
+    asked = asked.removesuffix(" asked for") if e.comparison.variant.scores_only else asked
     interval = f", 95 % interval {unit.interval(test.interval)}" if test.interval else ""
     points = f" {unit.differences}" if unit.scale == 100 else ""
     return (
@@ -80,13 +80,13 @@ def _found(e: Evidence, primary: Primary, test: stats.Test, unit: Unit) -> str:
 
 def _verdict(e: Evidence, primary: Primary, test: stats.Test, unit: Unit) -> str:
     variant, baseline = primary.variant, primary.baseline
-    if e.comparison.no_star:
+    if e.comparison.why_no_stars:
         left = (
             "the runs that are left are the lucky ones"
             if e.comparison.failures
             else "what is missing may say otherwise"
         )
-        return f"That does not say which is better, for {e.comparison.no_star}: {left}."
+        return f"That does not say which is better, for {e.comparison.why_no_stars}: {left}."
     if test.interval is None:
         more = ": train more seeds" if len(e.pairs) == 1 else ""
         return f"That does not say which is better ({test.why}){more}."

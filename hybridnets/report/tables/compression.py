@@ -56,7 +56,7 @@ def _curve(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Unit)
         rows.append(
             row(
                 variant.label,
-                Cell(", ".join(filter(None, (variant.finished, variant.trouble))), len(variant.runs)),
+                Cell(", ".join(filter(None, (variant.finished, variant.failures))), len(variant.runs)),
                 Cell(f"{100 * code.compression:.1f}", code.compression),
                 " x ".join(map(str, code.shape)),
                 Cell(f"{code.numbers:,}", code.numbers),
@@ -88,8 +88,8 @@ def _before_and_after(compressed: Sequence[Comparison], metric: str, unit: Unit,
     rows = []
     for e, test, holm in zip(evidence, found, adjusted(found), strict=True):
         after, before = (fmean(run.scores[metric] for run in side) for side in zip(*e.pairs, strict=True))
-        n, asked = len(e.pairs), e.comparison.asked
-        sure = not e.comparison.no_star
+        n, asked = len(e.pairs), e.comparison.expected_pairs
+        sure = not e.comparison.why_no_stars
         counts = [f"{m.only_b}:{m.only_a}{stats.stars(m.exact) * sure}" for m in e.mcnemar]
         rows.append(
             row(
@@ -100,7 +100,7 @@ def _before_and_after(compressed: Sequence[Comparison], metric: str, unit: Unit,
                 Cell(unit.difference(e.differences.mean), e.differences.mean),
                 unit.interval(test.interval) if test.interval else f"n/a ({test.why})",
                 probability(e, test, test.p),
-                NONE if holm is None or e.comparison.no_star else Cell(p_value(holm), holm),
+                NONE if holm is None or e.comparison.why_no_stars else Cell(p_value(holm), holm),
                 ", ".join(counts) or f"n/a ({e.why_no_images})",
             )
         )
@@ -147,7 +147,7 @@ def _classes(
     old, new = (np.column_stack([side, np.nanmean(side, axis=1)]) for side in (before, after))  # (S, K + 1)
     theirs = [published.classes.get(name) for name in names]
     theirs.append(_mean([pair for pair in theirs if pair]) if all(theirs) else None)
-    n, asked = len(pairs), comparison.asked
+    n, asked = len(pairs), comparison.expected_pairs
     rows = []
     for name, one, other, known in zip([*names, "average"], old.T, new.T, theirs, strict=True):
         cells = [name, *_three((float(one.mean()), float(other.mean())), unit)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report.comparing.contrasts import ContrastComparisons, columns
+from hybridnets.report.comparing.contrasts import ContrastComparisons, numeric_axes
 from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
 from hybridnets.report.comparing.variants import Variant, natural
 from hybridnets.report.tables.overview import level
@@ -28,9 +28,9 @@ def grid(contrast: ContrastComparisons, metric: str, unit: Unit, published: Publ
         published: Figures to stand beside the cells; they are about val.
         key: The table's file name.
     """
-    axis = contrast.grid.axis
+    axis = contrast.levels.axis
     sides = [_unique(c.baseline for c in contrast.comparisons), _unique(c.variant for c in contrast.comparisons)]
-    across = columns([*sides[0], *sides[1]], axis)
+    across = numeric_axes([*sides[0], *sides[1]], axis)
     places = sorted(
         {place for side in sides for v in side if (place := _place(v, across))}, key=lambda p: [float(x) for x in p]
     ) or [()]
@@ -74,7 +74,7 @@ def grid(contrast: ContrastComparisons, metric: str, unit: Unit, published: Publ
                 "  published", {p: Cell(f"{found[0]:+.2f} {found[1]}".strip()) for p, found in known.items() if found}
             )
 
-    what = f"{contrast.grid.high} - {contrast.grid.low}"
+    what = f"{contrast.levels.high} - {contrast.levels.low}"
     for words, cells in _lines([c.variant for c in contrast.comparisons], axis, across):
         by_place = {place: [c for c in contrast.comparisons if c.variant is v] for place, v in cells.items()}
         for n in range(max(map(len, by_place.values()))):  # several, where the level that is subtracted has more axes
@@ -82,11 +82,11 @@ def grid(contrast: ContrastComparisons, metric: str, unit: Unit, published: Publ
             beside = (
                 f", {next(iter(here.values())).baseline.label}" if any(len(f) > 1 for f in by_place.values()) else ""
             )
-            rest = words.removeprefix(contrast.grid.high).strip()
+            rest = words.removeprefix(contrast.levels.high).strip()
             rows += differences(", ".join(filter(None, [what, rest])) + beside, here)
     for c in contrast.best:
         rows += differences(f"best: {c.variant.label} - {c.baseline.label}", {places[0]: c})
-    title = contrast.grid.title or f"{axis}: {contrast.grid.low} and {contrast.grid.high}"
+    title = contrast.levels.title or f"{axis}: {contrast.levels.low} and {contrast.levels.high}"
     header = [
         "",
         *(
@@ -182,14 +182,14 @@ def _published(published: PublishedFigures, variant: Variant, unit: Unit) -> Cel
 
 
 def _difference(evidence: Evidence, unit: Unit) -> Cell:
-    n, asked = len(evidence.pairs), evidence.comparison.asked
+    n, asked = len(evidence.pairs), evidence.comparison.expected_pairs
     missing = f" ({n}/{asked} seeds)" if n < asked else ""
     mean = float(evidence.d.mean())
     return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
 
 
 def _stars(comparison: Comparison, test: stats.Test, p: float | None) -> Cell:
-    if why := comparison.no_star:
+    if why := comparison.why_no_stars:
         return Cell(f"n/a ({why})")
     if p is None:
         return Cell(f"n/a ({test.why})")

@@ -17,7 +17,7 @@ def variants(section: DataSetVariants) -> Table:
     costs = any(v.parameters is not None or v.epoch_seconds is not None for v in section.variants)
     rows = []
     for variant in section.variants:
-        runs = ", ".join(filter(None, (variant.finished, variant.trouble)))
+        runs = ", ".join(filter(None, (variant.finished, variant.failures)))
         cells = [Cell(variant.label), Cell(runs, len(variant.runs))]
         cells += [level(variant, metric, unit_of(section)) for metric in metrics]
         if costs:
@@ -57,14 +57,14 @@ def variants(section: DataSetVariants) -> Table:
         *(names[m] for m in metrics),
         *(["parameters", "s/epoch", "s/run", "epochs"] if costs else []),
     ]
-    return Table("variants", f"{section.data}: variants", tuple(header), tuple(rows), tuple(caption))
+    return Table("variants", f"{section.name}: variants", tuple(header), tuple(rows), tuple(caption))
 
 
 def level(variant: Variant, metric: str, unit: Unit) -> Cell:
     """A variant's mean and deviation; in brackets the mean with runs that diverged at chance."""
     found = variant.scores(metric)
     if found is None:
-        return Cell(f"n/a ({variant.trouble})")
+        return Cell(f"n/a ({variant.failures})")
     sd = "n/a" if found.sd is None else unit.level(found.sd)
     failures = variant.with_failures(metric)
     return Cell(
@@ -90,12 +90,12 @@ def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key:
         rows.append(
             row(
                 *(e.comparison.variant.label, e.comparison.baseline.label),
-                Cell(f"{d.n}/{e.comparison.asked}" if d.n < e.comparison.asked else str(d.n), d.n),
+                Cell(f"{d.n}/{e.comparison.expected_pairs}" if d.n < e.comparison.expected_pairs else str(d.n), d.n),
                 Cell(fine.difference(d.mean), d.mean),
                 Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
                 Cell(fine.interval(test.interval) if test.interval else f"n/a ({test.why})"),
                 probability(e, test, test.p),
-                *(NONE if p is None or e.comparison.no_star else Cell(p_value(p), p) for p in (h, b)),
+                *(NONE if p is None or e.comparison.why_no_stars else Cell(p_value(p), p) for p in (h, b)),
                 Cell(f"{d.positive} : {d.negative}"),
             )
         )

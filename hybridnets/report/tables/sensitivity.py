@@ -44,7 +44,7 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str,
     yield one("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
     yield one("the same, clustered by image", f"{networks}, images like these", e.clustered)
     yield one("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
-    if (found := e.mcnemar) and not e.comparison.no_star:
+    if (found := e.mcnemar) and not e.comparison.why_no_stars:
         exact, mid = ([getattr(m, kind) for m in found] for kind in ("exact", "mid_p"))
         won = sum(m.only_a > m.only_b for m in found)
         yield (
@@ -79,7 +79,7 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[tuple
         *(f"{wins.interval[0]:.2f} to {wins.interval[1]:.2f}", ""),
     )
     posterior = e.posterior(margin)
-    if why := e.comparison.no_star:
+    if why := e.comparison.why_no_stars:
         said: Cell | str = f"n/a ({why})"
     elif posterior.better is None or posterior.equivalent is None or posterior.worse is None:
         said = f"n/a ({posterior.why})"

@@ -31,10 +31,6 @@ LATEX = str.maketrans(
 )
 
 
-# Characters that show nothing, or turn round what follows them, or that no file can hold.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
 @dataclass(frozen=True)
 class Cell:
     """One cell.
@@ -68,11 +64,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     caption: tuple[str, ...]
     left: int = 1
-
-
-def visible(words: str) -> str:
-    """Words in one line; characters that show nothing, or turn round what follows them, as their numbers."""
-    return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", re.sub(r"[\t\r\n\v\f\x85\u2028\u2029]+", " ", words))
 
 
 def row(*cells: Cell | str) -> tuple[Cell, ...]:

@@ -81,7 +81,7 @@ class Unit:
 def unit(section: DataSetVariants) -> Unit:
     """Percent and points, where all values are shares; with the decimals that say something, of anybody's scores."""
     found = Unit(100, "percent", "points") if section.shares else Unit(1, "its own unit", "its own unit")
-    if any("model" in variant.settings for variant in section.variants):
+    if not all(variant.scores_only for variant in section.variants):
         return found
     levels = [level for v in section.variants for metric in section.metrics if (level := v.scores(metric))]
     widths = [found.scale * half for level in levels if level.sd and (half := _half_width(level))]
@@ -138,7 +138,7 @@ def adjusted(found: Sequence[stats.Test], how: Any = stats.holm) -> list[float |
 
 def probability(evidence: Evidence, test: stats.Test, p: float | None) -> Cell:
     """A p-value, or why there is none."""
-    if why := evidence.comparison.no_star:
+    if why := evidence.comparison.why_no_stars:
         return Cell(f"n/a ({why})")
     return Cell(f"n/a ({test.why})") if p is None else Cell(p_value(p), p)
 

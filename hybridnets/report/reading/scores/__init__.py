@@ -1,1 +1,6 @@
-"""Anybody's scores: a CSV file, long or wide, becomes the same records as finished runs."""
+"""Files of scores of any project: bytes, a text table, its long form, and its runs.
+
+reader.py tells the story. text_table.py splits a file into cells, long_form.py turns them into one row per run,
+column_roles.py decides what each column means, cell_values.py reads a cell, and run_rows.py makes a run of a row.
+ambiguities.py refuses or notes what may be read in two ways, and left_out.py counts the rows that cannot be used.
+"""

@@ -1,4 +1,4 @@
-"""Anybody's table of text: from a file's bytes to named columns and rows of cells, with their line numbers."""
+"""From a file's bytes to a table of text: named columns, and rows of cells with their line numbers."""
 
 import codecs
 import csv
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hybridnets.report.reading.scores import cell
+from hybridnets.report.reading.scores import cell_values
 
-MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
+BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -18,114 +18,113 @@ MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-HEADER = 100_000  # characters of the first line that are looked at
-EXCEL = re.compile(r"sep=(.)\r?\n")  # a first line that tells Excel the separator
+MAX_HEADER = 100_000  # characters of the first line that are examined
+EXCEL = re.compile(r"sep=(.)\r?\n")  # a first line that gives Excel the separator
 COMMENT = "#"
-NAMES = {"variant", "seed", "score"}  # which tell a header
-UNNAMED = re.compile(r"(Unnamed: [0-9]+)?")  # pandas calls an index so when it reads one back
+NAMES = {"variant", "seed", "score"}  # by which a header is recognised
+UNNAMED = re.compile(r"(Unnamed: [0-9]+)?")  # the name that pandas gives to an index column when it reads one
 
 
 class Line(NamedTuple):
-    """One row: the line it begins in, and its cells."""
+    """One row: the line in which it begins, and its cells."""
 
     number: int
     cells: list[str]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """A table of text.
 
     Attributes:
-        header: The columns' names; empty for a column without one.
+        header: The columns' names; empty for an unnamed column.
         rows: The rows, with as many cells as the header.
-        long: The rows that have more cells than the header.
+        too_long: The rows with more cells than the header.
         notes: How it was read, in a few words each; empty for a CSV in UTF-8.
-        separator: What stands between two cells.
+        separator: The character between two cells.
     """
 
     header: list[str]
     rows: list[Line]
-    long: list[Line]
+    too_long: list[Line]
     notes: tuple[str, ...]
     separator: str
 
 
-def sheet(raw: bytes) -> Sheet:
-    """The table that a file holds.
+def parse_table(raw: bytes) -> TextTable:
+    """The table in a file, without empty lines, comments, and columns that have neither name nor content.
 
-    Empty lines, comments, and columns without name and content are skipped. A comment begins with #, and stands before the
-    header or has another number of cells.
+    A comment begins with #, and precedes the header or has another number of cells.
 
     Args:
         raw: The file's bytes: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        ValueError: If it is no text, or no table.
+        ValueError: If they are no text, or no table.
     """
-    text, encoding = decoded(raw)
+    text, encoding = decode(raw)
     excel = EXCEL.match(text)
-    mark = excel[1] if excel else separator(text)
-    lines = list(_lines(text, mark, after=1 if excel else 0))
+    separator = excel[1] if excel else find_separator(text)
+    lines = list(_lines(text, separator, skip=1 if excel else 0))
     notes = [encoding.upper()] if encoding.startswith(("utf-16", "utf-32")) else []
-    notes += [f"cells separated by {SEPARATORS.get(mark, mark)}"] if mark != "," else []
-    header, rows, told = _without_comments(lines)
-    notes += told
+    notes += [f"cells separated by {SEPARATORS.get(separator, separator)}"] if separator != "," else []
+    header, rows, more_notes = _without_comments(lines)
+    notes += more_notes
     if _has_row_names(header, rows):
         header = ["", *header]
     header = ["" if UNNAMED.fullmatch(name) else name for name in header]
     width = len(header)
-    for line in rows:  # separators at the end of a line are no cells
+    for line in rows:  # separators at the end of a line add no cells
         while len(line.cells) > width and not line.cells[-1]:
             line.cells.pop()
         line.cells.extend([""] * (width - len(line.cells)))
-    long = [line for line in rows if len(line.cells) > width]
+    too_long = [line for line in rows if len(line.cells) > width]
     rows = [line for line in rows if len(line.cells) == width]
     empty = {n for n, name in enumerate(header) if not name and not any(line.cells[n] for line in rows)}
     if empty:
         rows = [Line(line.number, [text for n, text in enumerate(line.cells) if n not in empty]) for line in rows]
         header = [name for n, name in enumerate(header) if n not in empty]
-    return Sheet(header, rows, long, tuple(notes), mark)
+    return TextTable(header, rows, too_long, tuple(notes), separator)
 
 
-def decoded(raw: bytes) -> tuple[str, str]:
+def decode(raw: bytes) -> tuple[str, str]:
     """A file's text, and its encoding's name.
 
     Args:
         raw: Its bytes.
 
     Raises:
-        ValueError: If it is no text of an encoding that can be told.
+        ValueError: If they are no text in UTF-8, UTF-16 or UTF-32.
     """
-    encoding = next((name for mark, name in MARKS if raw.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if raw.startswith(mark)), "utf-8")
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} is no {encoding.upper()}: save the file as UTF-8") from None
+        raise ValueError(f"line {line} is not {encoding.upper()}: save the file as UTF-8") from None
     if "\0" in text:
-        raise ValueError("it holds NUL characters, as no text does: save the file as UTF-8")
+        raise ValueError("it contains NUL characters, so it is no text: save the file as UTF-8")
     return text, encoding
 
 
-def separator(text: str) -> str:
-    """What separates the cells: that which makes most cells of the first line; a comma where none does.
+def find_separator(text: str) -> str:
+    """The separator of the cells: the one that gives the first line the most cells; a comma if none occurs.
 
     Args:
         text: The table.
     """
     lines = io.StringIO(text, newline=None)
-    there = [line[:HEADER] for line in lines if line.strip()]
-    first = next((line for line in there if not line.startswith("#")), there[0] if there else "")
+    beginnings = [line[:MAX_HEADER] for line in lines if line.strip()]
+    first = next((line for line in beginnings if not line.startswith("#")), beginnings[0] if beginnings else "")
     counts = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in SEPARATORS}
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _lines(text: str, mark: str, after: int) -> Iterator[Line]:
-    """The rows that hold something, each with the line it begins in."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+def _lines(text: str, separator: str, skip: int) -> Iterator[Line]:
+    """The rows that are not empty, after the first `skip` ones."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        for _ in range(after):
+        for _ in range(skip):
             next(reader)
         begins = reader.line_num + 1
         for cells in reader:
@@ -138,12 +137,12 @@ def _lines(text: str, mark: str, after: int) -> Iterator[Line]:
 
 
 def _without_comments(lines: list[Line]) -> tuple[list[str], list[Line], list[str]]:
-    """The header, the rows, and words on the lines that begin with #.
+    """The header, the rows, and notes on the lines that begin with #.
 
     Raises:
-        ValueError: If nobody can tell whether the header is a comment.
+        ValueError: If a line may be the header or a comment.
     """
-    place = _header(lines)
+    place = _find_header(lines)
     if place is None:
         return [], [], []
     header = lines[place].cells
@@ -156,19 +155,21 @@ def _without_comments(lines: list[Line]) -> tuple[list[str], list[Line], list[st
     comments = {line.number for line in marked if line.cells[0] not in names}
     count, kept = place + len(comments), len(marked) - len(comments)
     if kept:
-        words = "lines that begin with # and have" if kept > 1 else "line that begins with # and has"
-        notes.append(f"{kept:,} {words} the header's number of cells as {'rows' if kept > 1 else 'a row'}")
+        rows = "lines that begin with # as rows, because they have"
+        rows = rows if kept > 1 else "line that begins with # as a row, because it has"
+        notes.append(f"{kept:,} {rows} as many cells as the header")
     if count:
-        words = "lines that begin with # are" if count > 1 else "line that begins with # is"
-        notes.append(f"{count:,} {words} skipped")
+        notes.append(
+            f"{count:,} {'lines that begin with # are' if count > 1 else 'line that begins with # is'} skipped"
+        )
     return header, [line for line in lines[place + 1 :] if line.number not in comments], notes
 
 
-def _header(lines: list[Line]) -> int | None:
-    """Where the header stands: in the first line without #, unless one with # before it names the columns.
+def _find_header(lines: list[Line]) -> int | None:
+    """The header's place: the first line without #, unless a line with # before it names the columns; None if there is none.
 
     Raises:
-        ValueError: If the line without # looks like a row and one with # before it may be its header.
+        ValueError: If the line without # looks like a row, and a line with # before it like a header.
     """
     plain = next((n for n, line in enumerate(lines) if not line.cells[0].startswith(COMMENT)), None)
     if plain is not None and _names(lines[plain].cells) & NAMES:
@@ -182,11 +183,11 @@ def _header(lines: list[Line]) -> int | None:
     alike = [n for n in marked if len(lines[n].cells) == width > 1]
     if (wide := next((n for n in alike if "seed" in _names(lines[n].cells)), None)) is not None:
         return wide
-    if alike and any(cell.is_number(text) for text in lines[plain].cells):
+    if alike and any(cell_values.is_number(text) for text in lines[plain].cells):
         line = lines[alike[-1]]
         raise ValueError(
-            f"line {line.number}: a line that begins with # is a comment before the header, got {', '.join(line.cells)}, and "
-            f"then a line with a number in the place of a header: remove the # if it is the header"
+            f"line {line.number} begins with # and may be a comment or the header, got {', '.join(line.cells)}, and the first "
+            f"line without # has a number instead of column names: remove the # if line {line.number} is the header"
         )
     return plain
 
@@ -196,22 +197,22 @@ def _names(cells: list[str]) -> set[str]:
 
 
 def _is_row(cells: list[str], header: list[str]) -> bool:
-    """Whether a line that begins with # has the header's number of cells; spreadsheets write empty ones after a comment."""
-    whole = _whole(cells)
-    return len(whole) > 1 and (len(cells) == len(header) or len(whole) == len(_whole(header)))
+    """Whether a line that begins with # has as many cells as the header; spreadsheets add empty cells to a comment."""
+    filled = _without_last_empty(cells)
+    return len(filled) > 1 and (len(cells) == len(header) or len(filled) == len(_without_last_empty(header)))
 
 
-def _whole(cells: list[str]) -> list[str]:
+def _without_last_empty(cells: list[str]) -> list[str]:
     """The cells without empty ones at the end."""
     last = max((n for n, text in enumerate(cells, 1) if text), default=0)
     return cells[:last]
 
 
 def _has_row_names(header: list[str], rows: list[Line]) -> bool:
-    """Whether every row begins with its number, for which the header has no name: so R writes a table."""
-    numbers = [str(n) for n in range(1, len(rows) + 1)]
+    """Whether every row begins with its number, for which the header has no name, as R writes a table."""
+    row_numbers = [str(n) for n in range(1, len(rows) + 1)]
     return (
         bool(rows)
         and all(len(line.cells) == len(header) + 1 for line in rows)
-        and [line.cells[0] for line in rows] == numbers
+        and [line.cells[0] for line in rows] == row_numbers
     )

@@ -1,4 +1,4 @@
-"""Anybody's scores, what of them can be verified, and what published stars counted."""
+"""Files of scores: the columns they may have, and what follows from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,27 +9,25 @@ import pytest
 
 from hybridnets.report import ReportError, analyse
 from hybridnets.report.comparing.evidence import POOL, UNKNOWN
-from hybridnets.report.reading.scores.scores import read
-from hybridnets.runs import Run
+from hybridnets.report.reading.scores.reader import read_scores
 
 Report = Callable[..., int]
-ROOT = Path(__file__).parents[2]
 
 
-def written(folder: Path, *lines: str, header: str = "variant,seed,score") -> Path:
+def write_scores(folder: Path, *lines: str, header: str = "variant,seed,score") -> Path:
     path = folder / "scores.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return path
 
 
 def test_three_columns_are_enough(tmp_path: Path, report: Report, capsys: Any) -> None:
-    path = written(tmp_path, "a,0,0.70", "a,1,0.72", "a,2,0.71", "b,0,0.712", "b,1,0.738", "b,2,0.719")
+    path = write_scores(tmp_path, "a,0,0.70", "a,1,0.72", "a,2,0.71", "b,0,0.712", "b,1,0.738", "b,2,0.719")
     assert report(path, "--no-page", "--margin", "0.5") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "b reached 72.30 % and a 71.00 %" in text
     assert "a difference of +1.30 points, 95 % interval +0.16 to +2.44" in text
     assert "So b is better than a; whether by the 0.50 points that matter is not settled." in text
-    (part,) = analyse(read(path), "t", "c").parts
+    (part,) = analyse(read_scores(path), "t", "c").parts
     evidence = part.answers[0].comparison.evidence("score")
     assert evidence.question == UNKNOWN
     assert evidence.corrected.why == "the splits are not known"
@@ -55,10 +53,10 @@ def test_splits_sizes_and_predictions_give_every_test(tmp_path: Path) -> None:
             lines.append(
                 f"{variant},{seed},{np.mean(predicted == label)},s{seed},350,150,{name},{4 if variant == 'a' else 8}"
             )
-    path = written(tmp_path, *lines, header="variant,seed,score,split,n_train,n_val,predictions,depth")
-    (part,) = analyse(read(path), "t", "c").parts
+    path = write_scores(tmp_path, *lines, header="variant,seed,score,split,n_train,n_val,predictions,depth")
+    (part,) = analyse(read_scores(path), "t", "c").parts
     (contrast,) = part.contrasts
-    assert (contrast.grid.axis, contrast.grid.low, contrast.grid.high) == ("depth", "4", "8")
+    assert (contrast.levels.axis, contrast.levels.low, contrast.levels.high) == ("depth", "4", "8")
     evidence = contrast.comparisons[0].evidence("score")
     assert evidence.question == POOL
     assert evidence.ratio == pytest.approx(3 / 7)
@@ -69,13 +67,13 @@ def test_splits_sizes_and_predictions_give_every_test(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_no_shares_keep_their_unit(tmp_path: Path, report: Report, capsys: Any) -> None:
-    path = written(tmp_path, "a,0,12.5", "a,1,13.5", "b,0,11", "b,1,11.5")
+    path = write_scores(tmp_path, "a,0,12.5", "a,1,13.5", "b,0,11", "b,1,11.5")
     assert report(path, "--no-page") == 0
     assert "b reached 11.25 and a 13.00" in capsys.readouterr().out
 
 
-def test_a_score_that_is_infinite_is_a_training_that_failed(tmp_path: Path, report: Report, capsys: Any) -> None:
-    path = written(tmp_path, "a,0,0.7", "a,1,inf", "a,2,0.7", "b,0,0.8", "b,1,0.8", "b,2,diverged")
+def test_a_run_with_an_infinite_score_failed(tmp_path: Path, report: Report, capsys: Any) -> None:
+    path = write_scores(tmp_path, "a,0,0.7", "a,1,inf", "a,2,0.7", "b,0,0.8", "b,1,0.8", "b,2,diverged")
     assert report(path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "a 3, 1 failed 70.00 ± 0.00" in text
@@ -83,9 +81,9 @@ def test_a_score_that_is_infinite_is_a_training_that_failed(tmp_path: Path, repo
     assert "That does not say which is better, for 1 failed and 1 failed" in text
 
 
-def test_one_line_that_is_wrong_costs_no_other(tmp_path: Path, report: Report, capsys: Any) -> None:
+def test_wrong_lines_are_left_out_and_the_others_count(tmp_path: Path, report: Report, capsys: Any) -> None:
     lines = ("a,0,0.7", "b,0,0.8", "b,one,0.8", ",1,0.8", "b,2,much", "b,3,0.8,5", "b,0,0.9")
-    path = written(tmp_path, *lines)
+    path = write_scores(tmp_path, *lines)
     assert report(path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Left out (5)" in text
@@ -102,7 +100,7 @@ def test_one_line_that_is_wrong_costs_no_other(tmp_path: Path, report: Report, c
 REFUSED = {
     "no column": ("name,value\na,1\n", "must have the columns variant, seed and score, got name, value"),
     "nothing": ("", "got nothing"),
-    "no row": ("variant,seed,score\n", "must have a row that can be used, got none: no row at all"),
+    "no row": ("variant,seed,score\n", "must have a usable row, got none: no row at all"),
     "one size": ("variant,seed,score,n_train\na,0,1,5\n", "n_train and n_val must both be numbers from 1 to"),
     "a column twice": ("variant,seed,score,score\na,0,1,2\n", "must have each column once, got score twice"),
     "parameters": ("variant,seed,score,parameters\na,0,1,-5\n", "parameters must be a number from 0 to"),
@@ -118,68 +116,10 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(which: str, tmp_p
     text, sentence = REFUSED[which]
     (tmp_path / "scores.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ReportError, match=sentence):
-        read(tmp_path / "scores.csv")
+        read_scores(tmp_path / "scores.csv")
 
 
-def test_what_the_published_stars_counted(report: Report, capsys: Any) -> None:
-    assert report("--published", ROOT / "sweeps" / "published.csv") == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "36 of 36 star labels follow from 45,000 outcomes a variant taken as independent, 22 from 15,000" in text
-    assert "probably count images, not trainings" in text
-    assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "15000") == 0
-    assert "this is not how the stars came about" in " ".join(capsys.readouterr().out.split())
-    assert report("--published", "nowhere.csv") == 2
-    assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "0") == 2
-    assert "-n must be" in capsys.readouterr().err
-
-
-def test_verify_recomputes_accuracies_and_cells(
-    tmp_path: Path, grid: Callable[..., list[Run]], report: Report, capsys: Any
-) -> None:
-    runs = grid(2)
-    told = tmp_path / "digits" / "report"
-    assert report(tmp_path / "digits", "--vary", "rnn") == 0
-    assert report("--verify", tmp_path / "digits") == 0
-    text = capsys.readouterr().out
-    assert "18 runs verified from their predictions, and every cell of the " in text
-    assert text.endswith("all agree\n")
-    table = told / "tables" / "digits-variants.csv"
-    right = table.read_text(encoding="utf-8")
-    table.write_text(right.replace("0.72", "0.73", 1), encoding="utf-8")
-    assert report("--verify", tmp_path / "digits") == 1
-    assert (
-        "digits-variants.csv, line 2, test: 0.73 is written, 0.72 follows from the predictions"
-        in capsys.readouterr().out
-    )
-    table.write_text(right, encoding="utf-8")
-    path = runs[3].folder / "predictions.npz"
-    with np.load(path) as arrays:
-        columns = dict(arrays)
-    columns["test_class"] = (columns["test_class"] + (np.arange(200) < 2)) % 10
-    np.savez(path, **columns)
-    assert report("--verify", tmp_path / "digits") == 1
-    text = " ".join(capsys.readouterr().out.split())
-    assert f"{path} gives test/acc" in text
-    assert "one was altered" in text
-    path.write_bytes(path.read_bytes()[:1000])
-    assert report("--no-page", tmp_path / "digits") == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert f"{path} does not hold a run's predictions" in text
-    assert "9 variants, 17 runs" in text
-
-
-def test_differences_equal_but_for_rounding_are_equal(tmp_path: Path) -> None:
-    rows = [
-        f"{variant},{seed},{2e6 + seed * 3.7 + shift}" for variant, shift in (("a", 0), ("b", 0.1)) for seed in range(4)
-    ]
-    (part,) = analyse(read(written(tmp_path, *rows)), "t", "c").parts
-    (comparison,) = part.comparisons
-    evidence = comparison.evidence("score")
-    for test in (evidence.plain, evidence.wilcoxon, evidence.sign_flip):
-        assert (test.p, test.interval) == (None, None), test
-
-
-def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys: Any) -> None:
+def test_predictions_decide_whether_scores_are_percentages(tmp_path: Path, report: Report, capsys: Any) -> None:
     label = np.arange(200) % 4
 
     def rows(scale: float, shift: float = 0.0) -> list[str]:
@@ -193,14 +133,14 @@ def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys:
         return lines
 
     header = "variant,seed,score,predictions"
-    (part,) = analyse(read(written(tmp_path, *rows(100), "b,2,inf,", header=header)), "t", "c").parts
+    (part,) = analyse(read_scores(write_scores(tmp_path, *rows(100), "b,2,inf,", header=header)), "t", "c").parts
     (comparison,) = part.comparisons
     assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
     assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)
-    (b,) = [variant for variant in part.section.variants if variant.label == "b"]
+    (b,) = [variant for variant in part.data_set.variants if variant.label == "b"]
     assert b.with_failures("score") == pytest.approx((0.8 + 0.805 + 0.25) / 3)
-    assert report(written(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
-    assert "nothing is said image by image" in capsys.readouterr().out
+    assert report(write_scores(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
+    assert "nothing is compared image by image" in capsys.readouterr().out
 
 
 def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
@@ -209,26 +149,26 @@ def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
     columns["index"] = np.array([3, 1, 1, 0], np.uint64)
     np.savez(tmp_path / "twice.npz", **columns)
     rows = ("a,0,1,large.npz", "a,1,1,twice.npz", "b,0,0.5,")
-    found = read(written(tmp_path, *rows, header="variant,seed,score,predictions"))
-    assert [run.name for run in found.runs] == ["b"]
-    assert "a number outside 0 to 2^31, 4294967299" in found.problems[0]
-    assert "an image is there twice" in found.problems[1]
+    runs = read_scores(write_scores(tmp_path, *rows, header="variant,seed,score,predictions"))
+    assert [run.name for run in runs.runs] == ["b"]
+    assert "a number outside 0 to 2^31, 4294967299" in runs.problems[0]
+    assert "an image is there twice" in runs.problems[1]
 
 
-def test_settings_of_a_file_order_its_tables_where_they_can(tmp_path: Path) -> None:
+def test_settings_of_a_file_order_its_tables_if_they_can(tmp_path: Path) -> None:
     rows = [f"{n}-{s},{seed},{seed + 1},{s}" for n in ("cnn", "vit") for s in ("small", "large") for seed in range(2)]
-    (part,) = analyse(read(written(tmp_path, *rows, header="variant,seed,score,size")), "t", "c").parts
+    (part,) = analyse(read_scores(write_scores(tmp_path, *rows, header="variant,seed,score,size")), "t", "c").parts
     assert part.contrasts == ()  # which cnn belongs to which vit, the file does not say
     assert len(part.comparisons) == 6
     odd = ("a,0,1,\u00b2,", "a,1,2,\u00b2,", "b,0,2,\u00b3,", "b,1,1,\u00b3,", "c,0,1,,x", "c,1,3,,x")
-    (part,) = analyse(read(written(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
-    assert [(c.grid.low, c.grid.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
-    found = read(written(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
-    assert "a has lr .2 here and lr .1 above: a variant has one setting" in found.problems[0]
+    (part,) = analyse(read_scores(write_scores(tmp_path, *odd, header="variant,seed,score,p,q")), "t", "c").parts
+    assert [(c.levels.low, c.levels.high) for c in part.contrasts] == [("\u00b2", "\u00b3")]
+    runs = read_scores(write_scores(tmp_path, "a,0,1,.1", "a,1,2,.2", header="variant,seed,score,lr"))
+    assert "a has lr .2 here and lr .1 above, but a variant has only one setting" in runs.problems[0]
 
 
 def test_labels_are_one_line_of_visible_characters(tmp_path: Path, report: Report) -> None:
-    path = written(tmp_path, '"a\nb<i>\x01\u202e",0,1', '"a\nb<i>\x01\u202e",1,2', "[c],0,2", "[c],1,1")
+    path = write_scores(tmp_path, '"a\nb<i>\x01\u202e",0,1', '"a\nb<i>\x01\u202e",1,2', "[c],0,2", "[c],1,1")
     assert report(path, "--to", tmp_path / "told") == 0
     text = (tmp_path / "told" / "tables" / "scores-variants.md").read_text(encoding="utf-8")
     assert "| a b&lt;i>\\[U+0001\\]\\[U+202E\\] |" in text
@@ -246,37 +186,8 @@ def test_labels_are_one_line_of_visible_characters(tmp_path: Path, report: Repor
 def test_options_are_refused_in_one_sentence(
     options: tuple[str, ...], sentence: str, tmp_path: Path, report: Report, capsys: Any
 ) -> None:
-    path = written(tmp_path, "a,0,1", "a,1,2", "b,0,2", "b,1,4")
+    path = write_scores(tmp_path, "a,0,1", "a,1,2", "b,0,2", "b,1,4")
     assert report(path, "--no-page", *options) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
-
-
-PUBLISHED = "table,baseline,candidate,baseline_accuracy,candidate_accuracy,difference,stars\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (PUBLISHED, "must have a row of published figures, got none"),
-        ("baseline,candidate\na,b\n", "must have the columns table, baseline,"),
-        (
-            PUBLISHED + "2,a,b,50,60,77,\n",
-            "must have the difference of the two accuracies, got 77.0 beside 60.0 and 50.0",
-        ),
-        (PUBLISHED + "2,a,b,1e-5,60,60,\n", "must have percentages and one of"),
-    ],
-)
-def test_published_files_are_refused_in_one_sentence(
-    text: str, sentence: str, tmp_path: Path, report: Report, capsys: Any
-) -> None:
-    (tmp_path / "p.csv").write_text(text, encoding="utf-8")
-    assert report("--published", tmp_path / "p.csv") == 2
-    assert sentence in capsys.readouterr().err
-
-
-def test_labels_that_every_count_gives_tell_nothing(tmp_path: Path, report: Report, capsys: Any) -> None:
-    (tmp_path / "p.csv").write_text(PUBLISHED + "2,a,b,50,50,0,\n", encoding="utf-8")
-    assert report("--published", tmp_path / "p.csv") == 0
-    assert "these labels do not tell what the stars counted" in " ".join(capsys.readouterr().out.split())

@@ -1,37 +1,25 @@
-"""What one cell of anybody's scores says: a number, a seed, that there is no value, or that the training failed."""
+"""The value of a cell: a number, a seed, no value, or how a run ended, in the ways in which people and programs write it."""
 
 import re
 from collections.abc import Iterable
 
-# Ways to write that there is no value: those of R, pandas, spreadsheets, databases and people.
+# Ways to write a missing value: those of R, pandas, spreadsheets, databases and people.
 ABSENT = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "nat"])
 MISSING = ABSENT | {"-", "--", "\u2013", "\u2014", ".", "?", "none", "null", "missing"}
 FAILED = frozenset(["inf", "infinity", "failed", "fail", "failure", "diverged", "crashed", "error", "oom"])
 YES = frozenset(["true", "yes", "1", "1.0", "t", "y"])
 NO = frozenset(["false", "no", "0", "0.0", "0:0", "f", "n"])
 
-# How a training ended, in the words of people, Hydra, SLURM, Optuna, MLflow, W&B, Ray, ClearML and Kubernetes; in lower
+# How a run ended, in the words of people, Hydra, SLURM, Optuna, MLflow, W&B, Ray, ClearML and Kubernetes; in lower
 # case, with a space between words.
 FINISHED = frozenset(
     ["ok", "done", "finished", "complete", "completed", "success", "succeeded", "successful", "terminated"]
 )
 # Other words may follow these, as in `CANCELLED by 1001`, `FAILED (OOM)` and sacct's `OUT_OF_ME+`.
 ENDED_BADLY = (
-    *(
-        "fail",
-        "failed",
-        "failure",
-        "error",
-        "errored",
-        "crash",
-        "crashed",
-        "diverged",
-        "aborted",
-        "exception",
-        "deadline",
-    ),
+    *("fail", "failed", "failure", "error", "errored", "crash", "crashed", "diverged", "aborted", "exception"),
     *("oom", "out of me", "out of mem", "out of memory", "cuda oom", "cuda out of memory", "node fail", "boot fail"),
-    *("killed", "cancelled", "canceled", "timeout", "timed out", "revoked", "nan loss"),
+    *("deadline", "killed", "cancelled", "canceled", "timeout", "timed out", "revoked", "nan loss"),
 )
 NOT_ENDED = (
     *("running", "pending", "queued", "scheduled", "waiting", "created", "starting", "configuring", "completing"),
@@ -46,30 +34,34 @@ SEED = re.compile(r"(?:seed|run|rep|trial|s)[\s_=:#-]*([0-9]+)(?:\.0*)?", re.IGN
 SPACES = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9])")  # between groups of digits
 
 
-def missing(text: str) -> bool:
-    """Whether a cell says that there is no value."""
+class AmbiguousNumberError(ValueError):
+    """A number that may be two, such as 1,234."""
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell has no value."""
     return _word(text) in MISSING
 
 
-def absent(text: str) -> bool:
-    """Whether a cell of words says that there is no value; none and - may be such a word."""
+def is_absent(text: str) -> bool:
+    """Whether a cell of words has no value; none and - may be words."""
     return _word(text) in ABSENT
 
 
-def failed(text: str) -> bool:
-    """Whether a cell says in the place of a score that the training failed; an infinite score is such a word."""
-    return _word(text) in FAILED or state(text) == "failed"
+def is_failure(text: str) -> bool:
+    """Whether a cell says, instead of a score, that the run failed, as an infinite score does."""
+    return _word(text) in FAILED or parse_state(text) == "failed"
 
 
-def decimal_mark(cells: Iterable[str]) -> str:
-    """What separates a number's decimals, by the cells that can be read in one way only.
+def find_decimal_mark(cells: Iterable[str]) -> str:
+    """The decimal mark of a file's numbers, by the cells that can only be read in one way.
 
     Args:
-        cells: Cells with numbers.
+        cells: The cells that hold numbers.
 
     Returns:
-        A comma where some cell has a decimal comma (0,704), a dot where some cell groups its digits by commas (1,234.5);
-        nothing where neither is there, or both.
+        A comma if some cell has a decimal comma (0,704), a dot if some cell groups its digits by commas (1,234.5); nothing
+        if neither is true, or both.
     """
     marks = set()
     for text in cells:
@@ -83,15 +75,16 @@ def decimal_mark(cells: Iterable[str]) -> str:
     return marks.pop() if len(marks) == 1 else ""
 
 
-def number(text: str, mark: str = "") -> float:
+def parse_number(text: str, mark: str = "") -> float:
     """A number as people write it: 0.704, 70.4%, 0,704, 1,234.5, 1e-3.
 
     Args:
         text: The cell.
-        mark: What `decimal_mark` says of the file's numbers.
+        mark: The file's decimal mark, by `find_decimal_mark`; empty if unknown.
 
     Raises:
-        ValueError: If it is no number, or could be two: 1,234 where no other cell tells what a comma is.
+        ValueError: If it is no number.
+        AmbiguousNumberError: If it may be two, as 1,234 if the decimal mark is unknown.
     """
     mantissa, exponent, percent = _parts(text)
     plain = _without_groups(mantissa, mark)
@@ -105,13 +98,13 @@ def number(text: str, mark: str = "") -> float:
 def is_number(text: str) -> bool:
     """Whether a cell is a number, whatever its commas mean."""
     try:
-        number(text, ".")
+        parse_number(text, ".")
     except ValueError:
         return False
     return True
 
 
-def seed(text: str) -> int:
+def parse_seed(text: str) -> int:
     """A seed: 0, 0.0, seed_0.
 
     Raises:
@@ -122,37 +115,37 @@ def seed(text: str) -> int:
     if label := SEED.fullmatch(text):
         return int(label[1])
     try:
-        value = number(text)
+        value = parse_number(text)
     except ValueError:
         value = 0.5
-    if value % 1 or abs(value) > 2**53:  # infinity and beyond: no float is exact there
+    if value % 1 or abs(value) > 2**53:  # beyond it floats are not exact
         raise ValueError(f"seed must be a whole number, got {text or 'nothing'}")
     return int(value)
 
 
-def state(text: str) -> str:
-    """What a cell of a column such as `status` says of its training.
+def parse_state(text: str) -> str:
+    """How a run ended, by a cell of a column such as `status`.
 
     Returns:
-        failed, unfinished, finished; nothing where the cell says nothing, and a question mark where it is another word.
+        failed, unfinished or finished; nothing if the cell is empty, and a question mark if its word is unknown.
     """
     if _word(text) in MISSING:
         return ""
     enumerated = re.sub(r"^\w+\.(?=\w)", "", text.strip())  # TrialState.COMPLETE
     words = re.sub(r"[\W_]+", " ", enumerated).strip().casefold()
-    if words in FINISHED:  # and nothing more: `completed 3 of 10` is not finished
+    if words in FINISHED:  # without more words: `completed 3 of 10` is not finished
         return "finished"
-    begins = f"{words} "
-    if begins.startswith(tuple(f"{word} " for word in ENDED_BADLY)):
+    padded = f"{words} "
+    if padded.startswith(tuple(f"{word} " for word in ENDED_BADLY)):
         return "failed"
-    return "unfinished" if begins.startswith(tuple(f"{word} " for word in NOT_ENDED)) else "?"
+    return "unfinished" if padded.startswith(tuple(f"{word} " for word in NOT_ENDED)) else "?"
 
 
-def flag(text: str) -> str:
-    """What a cell of a column such as `failed` says of its training: whatever is not a plain no says that it failed.
+def parse_flag(text: str) -> str:
+    """Whether a run failed, by a cell of a column such as `failed`: everything but a plain no means that it did.
 
     Returns:
-        failed, finished, or nothing where the cell says nothing.
+        failed or finished; nothing if the cell is empty.
     """
     word = _word(text)
     return "finished" if word in NO else "" if word in MISSING else "failed"
@@ -165,23 +158,23 @@ def _word(text: str) -> str:
 
 def _parts(text: str) -> tuple[str, str, str]:
     """Mantissa, exponent and percent sign."""
-    found = PARTS.fullmatch(SPACES.sub("", text.strip().replace("\u2212", "-")))
-    return (found[1].strip(), found[2] or "", found[3]) if found else (text, "", "")
+    match = PARTS.fullmatch(SPACES.sub("", text.strip().replace("\u2212", "-")))
+    return (match[1].strip(), match[2] or "", match[3]) if match else (text, "", "")
 
 
 def _without_groups(mantissa: str, mark: str) -> str:
-    """Digits with a dot before the decimals and nothing between the groups."""
+    """The digits with a dot before the decimals and nothing between groups of digits."""
     last = max(mantissa.rfind(","), mantissa.rfind("."))
     if last < 0:
         return mantissa
-    whole, decimals = mantissa[:last], mantissa[last + 1 :]
-    if "," in whole or "." in whole:
+    integer, decimals = mantissa[:last], mantissa[last + 1 :]
+    if "," in integer or "." in integer:
         if GROUPS.fullmatch(mantissa):  # 1,234,567
             return re.sub("[.,]", "", mantissa)
-        grouped = GROUPS.fullmatch(whole)
-        return f"{re.sub('[.,]', '', whole)}.{decimals}" if grouped and grouped[1] != mantissa[last] else mantissa
+        grouped = GROUPS.fullmatch(integer)
+        return f"{re.sub('[.,]', '', integer)}.{decimals}" if grouped and grouped[1] != mantissa[last] else mantissa
     if GROUPS.fullmatch(mantissa) and (mantissa[last] == "," or mark == ","):
         if mantissa[last] == "," and mark:
-            return f"{whole}.{decimals}" if mark == "," else whole + decimals
-        raise ValueError(f"got {mantissa}, which may be {whole}.{decimals} or {whole}{decimals}")
-    return f"{whole}.{decimals}"
+            return f"{integer}.{decimals}" if mark == "," else integer + decimals
+        raise AmbiguousNumberError(f"got {mantissa}, which may be {integer}.{decimals} or {integer}{decimals}")
+    return f"{integer}.{decimals}"

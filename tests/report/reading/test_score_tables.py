@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportError, RunSet, analyse
-from hybridnets.report.reading.scores.cell import decimal_mark, flag, number, seed, state
-from hybridnets.report.reading.scores.scores import read
-from hybridnets.report.reading.scores.sheet import sheet
+from hybridnets.report.reading.scores.cell_values import (
+    find_decimal_mark,
+    parse_flag,
+    parse_number,
+    parse_seed,
+    parse_state,
+)
+from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report.reading.scores.text_table import parse_table
 from hybridnets.report.rendering.terminal import told
 from hybridnets.report.tables.effects import effects
 from hybridnets.report.tables.units import unit
@@ -20,22 +26,22 @@ LONG = [f"{variant},{seed},{score}" for (variant, seed), score in SCORES.items()
 B_IS_BETTER = "So b is better than a."
 
 
-def found(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> RunSet:
+def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> RunSet:
     path = folder / "scores of mine.csv"
     path.write_bytes(("\n".join([header, *lines]) + "\n").encode(encoding))
-    return read(path)
+    return read_scores(path)
 
 
-def values(of: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in of.runs}
+def values(runs: RunSet) -> dict[tuple[str, int], float]:
+    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs}
 
 
-def text(of: RunSet) -> str:
-    return " ".join(told(analyse(of, "title", "command")).split())
+def text(runs: RunSet) -> str:
+    return " ".join(told(analyse(runs, "title", "command")).split())
 
 
-def first_line(of: RunSet) -> str:
-    return told(analyse(of, "title", "command")).splitlines()[0]
+def first_line(runs: RunSet) -> str:
+    return told(analyse(runs, "title", "command")).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -58,36 +64,39 @@ def first_line(of: RunSet) -> str:
     ],
 )
 def test_numbers_are_read_as_people_write_them(cell: str, value: float) -> None:
-    assert number(cell) == value
+    assert parse_number(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["", "much", "1_000", "0x10", "1.2.3", "1,23,4", "--5", "0.7 ± 0.1", "True", "1,234"])
 def test_what_is_no_number_or_two_is_refused(cell: str) -> None:
     with pytest.raises(ValueError, match="got"):
-        number(cell)
+        parse_number(cell)
 
 
-def test_other_cells_tell_what_a_comma_is() -> None:
-    assert number("1,234", decimal_mark(["1,234", "0,98"])) == 1.234
-    assert number("1,234", decimal_mark(["1,234", "1,012.5"])) == 1234
-    assert decimal_mark(["1,234", "0.7"]) == decimal_mark(["0,98", "1,012.5"]) == ""
+def test_other_cells_decide_what_a_comma_is() -> None:
+    assert parse_number("1,234", find_decimal_mark(["1,234", "0,98"])) == 1.234
+    assert parse_number("1,234", find_decimal_mark(["1,234", "1,012.5"])) == 1234
+    assert find_decimal_mark(["1,234", "0.7"]) == find_decimal_mark(["0,98", "1,012.5"]) == ""
     with pytest.raises(ValueError, match=r"got 1\.234, which may be 1\.234 or 1234"):
-        number("1.234", decimal_mark(["1.234", "0,98"]))
+        parse_number("1.234", find_decimal_mark(["1.234", "0,98"]))
 
 
 def test_seeds_and_states_are_read_as_people_write_them() -> None:
-    assert [seed(cell) for cell in ("3", "3.0", "seed_3", "Seed 3", "seed=3", "s3", "-3", "3e0")] == [3] * 6 + [-3, 3]
+    assert [parse_seed(cell) for cell in ("3", "3.0", "seed_3", "Seed 3", "seed=3", "s3", "-3", "3e0")] == [3] * 6 + [
+        -3,
+        3,
+    ]
     for cell in ("", "x", "0.5", "inf", "1e30"):
         with pytest.raises(ValueError, match="seed must be a whole number"):
-            seed(cell)
-    assert [state(cell) for cell in ("Diverged", "finished", "NA", "running", "b")] == [
+            parse_seed(cell)
+    assert [parse_state(cell) for cell in ("Diverged", "finished", "NA", "running", "b")] == [
         "failed",
         "finished",
         "",
         "unfinished",
         "?",
     ]
-    assert [flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "failed"]
+    assert [parse_flag(cell) for cell in ("True", "0", "", "perhaps")] == ["failed", "finished", "", "failed"]
 
 
 @pytest.mark.parametrize(
@@ -138,82 +147,86 @@ def test_seeds_and_states_are_read_as_people_write_them() -> None:
         ),
         ("variant,seed,score", [*LONG, LONG[0]], "utf-8", "1 of 7 rows repeats another and is skipped"),
         ("seed,a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "one column for each variant (a, b)"),
-        ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row are taken for a pair"),
-        (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "which its unnamed first column numbers"),
+        ("a;b", [".7;.712", ".72;.738", ".71;.719"], "utf-8", "the scores of a row form a pair"),
+        (",a,b", ["0,.7,.712", "1,.72,.738", "2,.71,.719"], "utf-8", "numbered by the unnamed first column"),
         (",seed,a,b", ["5,0,.7,.712", "6,1,.72,.738", "7,2,.71,.719"], "utf-8", "an unnamed column is dropped"),
         ("variant,seed_0,seed_1,seed_2", ["a,.7,.72,.71", "b,.712,.738,.719"], "utf-8", "one column for each seed"),
     ],
 )
-def test_a_table_whose_meaning_is_plain_is_read_and_that_is_said(
+def test_a_table_with_one_meaning_is_read_and_the_report_says_how(
     header: str, lines: list[str], encoding: str, note: str, tmp_path: Path
 ) -> None:
-    of = found(tmp_path, *lines, header=header, encoding=encoding)
-    assert values(of) == pytest.approx(SCORES)
-    assert (of.problems, of.missing, of.partial) == ((), (), "")
-    assert B_IS_BETTER in text(of)
+    runs = read_rows(tmp_path, *lines, header=header, encoding=encoding)
+    assert values(runs) == pytest.approx(SCORES)
+    assert (runs.problems, runs.missing, runs.partial) == ((), (), "")
+    assert B_IS_BETTER in text(runs)
     if note:
-        assert note in of.head[0]
-        assert first_line(of).startswith("How the file was read: ")
+        assert note in runs.head[0]
+        assert first_line(runs).startswith("How the file was read: ")
     else:
-        assert of.head == ()
+        assert runs.head == ()
 
 
 def test_old_line_ends_are_line_ends() -> None:
-    assert [line.cells for line in sheet(b"a,b\r1,2\r3,4\r").rows] == [["1", "2"], ["3", "4"]]
-    rows = sheet(b'a,b\n\n"1\n2",3\n# no\n4,5\n').rows
+    assert [line.cells for line in parse_table(b"a,b\r1,2\r3,4\r").rows] == [["1", "2"], ["3", "4"]]
+    rows = parse_table(b'a,b\n\n"1\n2",3\n# no\n4,5\n').rows
     assert [line.number for line in rows] == [3, 6]  # as an editor counts
 
 
 @pytest.mark.parametrize("column", ["env", "dataset", "Task"])
 def test_rows_of_another_data_set_are_counted_first_and_nothing_is_concluded(column: str, tmp_path: Path) -> None:
     rows = [f"{variant},{level},{seed},{score}" for level in "xyz" for (variant, seed), score in SCORES.items()]
-    of = found(tmp_path, *rows, header=f"variant,{column},seed,score")
-    assert values(of) == SCORES
-    assert of.partial == "12 of 18 rows are left out"
-    assert first_line(of).startswith("12 of 18 rows are left out, so nothing is concluded from the rest: ")
-    assert f"another {column} than x (12); give each {column} a file of its own." in of.head[0]
-    assert "line 8 (and 11 more rows like it): a has" in of.problems[0]
-    assert len(of.problems) == 1
-    assert "So b" not in text(of)
-    assert "That does not say which is better, for 12 of 18 rows are left out" in text(of)
-    assert "n/a (12 of 18 rows are" in text(of)
+    runs = read_rows(tmp_path, *rows, header=f"variant,{column},seed,score")
+    assert values(runs) == SCORES
+    assert runs.partial == "12 of 18 rows are left out"
+    assert first_line(runs).startswith("12 of 18 rows are left out, so nothing is concluded from the rest: ")
+    assert f"{column} other than x (12); put each {column} into a separate file." in runs.head[0]
+    assert "line 8 (and 11 more rows like it): a has" in runs.problems[0]
+    assert len(runs.problems) == 1
+    assert "So b" not in text(runs)
+    assert "That does not say which is better, for 12 of 18 rows are left out" in text(runs)
+    assert "n/a (12 of 18 rows are" in text(runs)
 
 
 def test_variants_of_different_data_sets_are_not_compared(tmp_path: Path) -> None:
     rows = [f"{variant},{'x' if variant == 'a' else 'y'},{seed},{score}" for (variant, seed), score in SCORES.items()]
-    of = found(tmp_path, *rows, header="variant,dataset,seed,score")
-    assert {run.name for run in of.runs} == {"a"}
-    assert of.partial == "3 of 6 rows are left out"
-    wide = found(tmp_path, "x,0,.7,.8", "x,1,.7,.9", "y,0,.2,.1", header="dataset,seed,a,b")
+    runs = read_rows(tmp_path, *rows, header="variant,dataset,seed,score")
+    assert {run.name for run in runs.runs} == {"a"}
+    assert runs.partial == "3 of 6 rows are left out"
+    wide = read_rows(tmp_path, "x,0,.7,.8", "x,1,.7,.9", "y,0,.2,.1", header="dataset,seed,a,b")
     assert values(wide) == {("a", 0): 0.7, ("b", 0): 0.8, ("a", 1): 0.7, ("b", 1): 0.9}
     assert wide.partial == "2 of 6 cells are left out"
 
 
 def test_several_settings_of_one_variant_are_not_mixed(tmp_path: Path) -> None:
     rows = [f"{variant},{rate},{seed},{score}" for rate in (0.1, 0.2) for (variant, seed), score in SCORES.items()]
-    of = found(tmp_path, *rows, header="variant,lr,seed,score")
-    assert values(of) == SCORES
-    assert {run.axes["lr"] for run in of.runs} == {"0.1"}
-    assert "another lr than the variant's first (6); give a variant another name for each setting." in of.head[0]
-    assert "So b" not in text(of)
+    runs = read_rows(tmp_path, *rows, header="variant,lr,seed,score")
+    assert values(runs) == SCORES
+    assert {run.axes["lr"] for run in runs.runs} == {"0.1"}
+    assert "lr other than the variant's first (6); give each setting a variant name." in runs.head[0]
+    assert "So b" not in text(runs)
 
 
 def test_a_column_that_differs_from_run_to_run_is_no_setting(tmp_path: Path) -> None:
     rows = [f"{line},{1 / (n + 1):.3f},{n % 2},small,NA" for n, line in enumerate(LONG)]
-    of = found(tmp_path, *rows, header="variant,seed,score,loss,host,size,width")
-    assert values(of) == SCORES
-    assert of.head == ("How the file was read: not used, for they differ between the runs of a variant: loss.",)
-    assert of.partial == ""
-    assert of.runs[0].axes == {"host": "0", "size": "small"}
-    assert B_IS_BETTER in text(of)
+    runs = read_rows(tmp_path, *rows, header="variant,seed,score,loss,host,size,width")
+    assert values(runs) == SCORES
+    assert runs.head == (
+        "How the file was read: columns ignored, because they differ between the runs of a variant: loss.",
+    )
+    assert runs.partial == ""
+    assert runs.runs[0].axes == {"host": "0", "size": "small"}
+    assert B_IS_BETTER in text(runs)
 
 
 def test_a_seed_twice_with_two_scores_is_left_out(tmp_path: Path) -> None:
-    of = found(tmp_path, *LONG, "b,2,0.9")
-    assert values(of) == SCORES
-    assert first_line(of).startswith("1 of 7 rows is left out, so nothing is concluded from the rest: the same variant")
-    assert "So b" not in text(of)
-    timed = found(
+    runs = read_rows(tmp_path, *LONG, "b,2,0.9")
+    assert values(runs) == SCORES
+    assert first_line(runs).startswith(
+        "1 of 7 rows is left out, so nothing is concluded from the rest: the same variant"
+    )
+    assert "So b" not in text(runs)
+    timed = read_rows(
         tmp_path, *(f"{row},{n}" for n, row in enumerate([*LONG, "b,2,.9"])), header="variant,seed,score,time"
     )
     assert "b has seed 2 twice; the first counts" in timed.problems[1]
@@ -221,52 +234,52 @@ def test_a_seed_twice_with_two_scores_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["NA", "N/A", "-", "None", "", "nan", "#N/A", "<NA>"])
 def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) -> None:
-    of = found(tmp_path, *LONG[:5], f"b,2,{cell}", header="variant,seed,score")
-    (part,) = analyse(of, "title", "command").parts
-    a, b = part.section.variants
-    assert (a.finished, b.finished, b.trouble) == ("3", "2/3", "")
-    assert [(run.folder.name, run.state) for run in part.lost] == [("scores of mine.csv, line 7", "missing")]
+    runs = read_rows(tmp_path, *LONG[:5], f"b,2,{cell}", header="variant,seed,score")
+    (part,) = analyse(runs, "title", "command").parts
+    a, b = part.data_set.variants
+    assert (a.finished, b.finished, b.failures) == ("3", "2/3", "")
+    assert [(run.folder.name, run.state) for run in part.missing] == [("scores of mine.csv, line 7", "missing")]
     (comparison,) = part.comparisons
-    assert (len(comparison.pairs), comparison.asked) == (2, 3)
-    assert comparison.no_star == "1 of 3 seeds has no pair of scores"
-    assert first_line(of).startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
-    assert "the mean of 2 seeds of 3" in text(of)
-    assert "That does not say which is better, for 1 of 3 seeds has no pair of scores" in text(of)
-    assert "failed and" not in text(of)
+    assert (len(comparison.pairs), comparison.expected_pairs) == (2, 3)
+    assert comparison.why_no_stars == "1 of 3 seeds has no pair of scores"
+    assert first_line(runs).startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
+    assert "the mean of 2 seeds of 3" in text(runs)
+    assert "That does not say which is better, for 1 of 3 seeds has no pair of scores" in text(runs)
+    assert "failed and" not in text(runs)
 
 
-def test_a_row_that_is_not_there_is_missing_too(tmp_path: Path) -> None:
-    of = found(tmp_path, *LONG[:5])
+def test_a_missing_row_is_a_missing_run(tmp_path: Path) -> None:
+    runs = read_rows(tmp_path, *LONG[:5])
     told_first = "1 of 6 pairs of variant and seed has no row, so no comparison that needs it is decided."
-    assert of.head == (told_first,)
-    (part,) = analyse(of, "title", "command").parts
+    assert runs.head == (told_first,)
+    (part,) = analyse(runs, "title", "command").parts
     (comparison,) = part.comparisons
-    assert (len(comparison.pairs), comparison.asked) == (2, 3)
-    assert comparison.no_star == "1 of 3 seeds has no pair of scores"
+    assert (len(comparison.pairs), comparison.expected_pairs) == (2, 3)
+    assert comparison.why_no_stars == "1 of 3 seeds has no pair of scores"
     rows = [f"{line},s{n if n > 4 else n // 2}" for n, line in enumerate(LONG)]  # the last pair has two splits
-    (part,) = analyse(found(tmp_path, *rows, header="variant,seed,score,split"), "title", "command").parts
-    assert part.comparisons[0].no_star == "1 of 3 seeds has no pair of scores"
+    (part,) = analyse(read_rows(tmp_path, *rows, header="variant,seed,score,split"), "title", "command").parts
+    assert part.comparisons[0].why_no_stars == "1 of 3 seeds has no pair of scores"
 
 
 def test_a_variant_without_any_score_is_named(tmp_path: Path) -> None:
-    of = found(tmp_path, *LONG, "c,0,NA", "c,1,NA")
-    (part,) = analyse(of, "title", "command").parts
-    assert [run.reason for run in part.section.lost] == ["no score of c with seed 0", "no score of c with seed 1"]
-    assert B_IS_BETTER in text(of)  # a comparison that lacks nothing
+    runs = read_rows(tmp_path, *LONG, "c,0,NA", "c,1,NA")
+    (part,) = analyse(runs, "title", "command").parts
+    assert [run.reason for run in part.data_set.missing] == ["no score of c with seed 0", "no score of c with seed 1"]
+    assert B_IS_BETTER in text(runs)  # a comparison that lacks nothing
 
 
 @pytest.mark.parametrize(
     ("column", "words"), [("status", ("ok", "failed")), ("Failed", ("False", "True")), ("diverged", ("0", "1"))]
 )
-def test_a_column_says_what_failed(column: str, words: tuple[str, str], tmp_path: Path) -> None:
+def test_a_column_says_which_runs_failed(column: str, words: tuple[str, str], tmp_path: Path) -> None:
     rows = [f"{line},{words[line.startswith('b,2')]}" for line in LONG]
-    (part,) = analyse(found(tmp_path, *rows, header=f"variant,seed,score,{column}"), "title", "command").parts
-    a, b = part.section.variants
-    assert (a.trouble, b.trouble, b.finished) == ("", "1 failed", "3")
-    assert part.comparisons[0].no_star == "1 failed"
+    (part,) = analyse(read_rows(tmp_path, *rows, header=f"variant,seed,score,{column}"), "title", "command").parts
+    a, b = part.data_set.variants
+    assert (a.failures, b.failures, b.finished) == ("", "1 failed", "3")
+    assert part.comparisons[0].why_no_stars == "1 failed"
     assert a.axes == {}
     rows = [f"{line},{'running' if line.startswith('b,2') else 'done'}" for line in LONG]
-    assert len(found(tmp_path, *rows, header="variant,seed,score,status").missing) == 1
+    assert len(read_rows(tmp_path, *rows, header="variant,seed,score,status").missing) == 1
 
 
 def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
@@ -278,8 +291,8 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows[:5], "b,2,NA,large"], "(scores missing)"),
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
-        (part,) = analyse(found(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects(part.section, "score", unit(part.section))
+        (part,) = analyse(read_rows(tmp_path, *lines, header=header), "title", "command").parts
+        table = effects(part.data_set, "score", unit(part.data_set))
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]
@@ -293,9 +306,9 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ["a,0,71%", "a,1,72%", "b,0,72.5", "b,1,73.1"],
     ],
 )
-def test_shares_beside_percents_are_refused(rows: list[str], tmp_path: Path) -> None:
+def test_shares_next_to_percentages_are_refused(rows: list[str], tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"must have scores of one scale, got 0\.71 in line 2 \(. such\) and 7"):
-        found(tmp_path, *rows)
+        read_rows(tmp_path, *rows)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +316,7 @@ def test_shares_beside_percents_are_refused(rows: list[str], tmp_path: Path) -> 
 )
 def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None:
     cells = scores.split()
-    assert len(found(tmp_path, *(f"{'ab'[n // 2]},{n % 2},{cell}" for n, cell in enumerate(cells))).runs) == 4
+    assert len(read_rows(tmp_path, *(f"{'ab'[n // 2]},{n % 2},{cell}" for n, cell in enumerate(cells))).runs) == 4
 
 
 @pytest.mark.parametrize(
@@ -317,34 +330,34 @@ def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None
         (b'variant,seed,score\na,0,"1,234"\nb,0,"1,300"\n', "got 1,234, which may be 1.234 or 1234"),
         (
             b"variant,seed,score\na,0,NA\nb,0,-\n",
-            "must have a row that can be used, got none: none of 2 rows has a score",
+            "must have a usable row, got none: none of 2 rows has a score",
         ),
-        (b"variant,seed,score\na,0,.7\n\xfc,0,.8\n", r"line 3 is no UTF-8: save the file as UTF-8"),
-        ("variant,seed,score\na,0,.7\n".encode("utf-16-le"), "it holds NUL characters"),
-        (b'variant,seed,score\n"a,0,.7\n', "cannot be read .line 2"),
+        (b"variant,seed,score\na,0,.7\n\xfc,0,.8\n", r"line 3 is not UTF-8: save the file as UTF-8"),
+        ("variant,seed,score\na,0,.7\n".encode("utf-16-le"), "it contains NUL characters"),
+        (b'variant,seed,score\n"a,0,.7\n', "cannot be read as a table of scores .line 2"),
         (b"Seed,variant,seed,score\n0,a,0,.7\n", "must have each column once, got seed twice"),
-        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, named like something else"),
-        (b"epoch,wer,cer\n0,.7,.8\n1,.7,.9\n", "got epoch, named like something else"),
+        (b"seed,accuracy,val_loss\n0,.7,.8\n1,.7,.9\n", "got accuracy, val_loss, which may be something else"),
+        (b"epoch,wer,cer\n0,.7,.8\n1,.7,.9\n", "got epoch, which may be something else"),
         (b"seed,model,wer,cer\n0,a,.7,.8\n0,b,.7,.9\n", "must have the columns variant, seed and score"),
         (b"a,b,c\n.7,.8,x\n.7,.9,y\n", "or, as a wide table, the column seed and a column of scores for each variant"),
     ],
 )
-def test_what_is_not_plain_is_refused_in_one_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
+def test_an_ambiguous_table_is_refused_in_one_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_bytes(content)
     with pytest.raises(ReportError, match=sentence) as error:
-        read(tmp_path / "scores.csv")
+        read_scores(tmp_path / "scores.csv")
     assert "\n" not in str(error.value)
 
 
 def test_slips_of_one_kind_are_one_sentence(tmp_path: Path) -> None:
-    of = found(tmp_path, *LONG, *(f"b,{n},much{n}" for n in range(3, 300)))
-    (problem,) = of.problems
+    runs = read_rows(tmp_path, *LONG, *(f"b,{n},much{n}" for n in range(3, 300)))
+    (problem,) = runs.problems
     assert problem.endswith(
         "line 8 (and 296 more rows like it): score must be a number, at most 1e+100, got much3; they are left out"
     )
-    assert of.partial == "297 of 303 rows are left out"
-    of = found(tmp_path, *LONG, *(f"c,{n}," for n in range(300)))
-    assert "- and 280 more: the page has them all" in text(of)
+    assert runs.partial == "297 of 303 rows are left out"
+    runs = read_rows(tmp_path, *LONG, *(f"c,{n}," for n in range(300)))
+    assert "- and 280 more: the page has them all" in text(runs)
 
 
 def test_the_page_says_first_what_is_left_out(tmp_path: Path, report: Command, capsys: Any) -> None:

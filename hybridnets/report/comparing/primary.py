@@ -1,0 +1,142 @@
+"""The primary analyses of a data set: the one that the command line requests, or those declared, or the only possible one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from hybridnets.report.comparing.contrasts import ComparisonCache
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.selection import select_comparisons
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
+from hybridnets.report.reading.manifests import Sweep
+from hybridnets.report.reading.results import ReportError
+from hybridnets.report.request import Request
+from hybridnets.runs.declaration import Primary
+from hybridnets.runs.manifest import Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class PrimaryComparison:
+    """A comparison that answers a question.
+
+    Attributes:
+        comparison: The comparison; at least one pair.
+        primary: The metric, the test and the margin to answer by.
+        declared: When it was declared, in words, and whether before the runs.
+    """
+
+    comparison: Comparison
+    primary: Primary
+    declared: str
+
+
+def primary_comparisons(
+    cache: ComparisonCache, request: Request, sweeps: Iterable[Sweep]
+) -> tuple[list[PrimaryComparison], list[str]]:
+    """The primary comparisons of a data set, and a sentence on each that was declared and cannot be made.
+
+    Args:
+        cache: The comparisons of the data set.
+        request: What the command line requests.
+        sweeps: The sweeps with what they declared, the oldest first.
+
+    Raises:
+        ReportError: If not all runs have the requested metric.
+    """
+    metrics = cache.data_set.metrics
+    if request.metric and request.metric not in metrics:
+        raise ReportError(
+            f"--metric must be one of {', '.join(metrics)} for {cache.data_set.name}, got {request.metric}"
+        )
+    if request.primary:
+        return list(_requested(cache, request, request.primary)), []
+    declared: dict[Primary, Manifest] = {}
+    for sweep in sweeps:
+        if sweep.declaration.primary:
+            declared.setdefault(sweep.declaration.primary, sweep.manifest)
+    if not declared:
+        return list(_only_possible(cache, request)), []
+    analyses, notes = [], []
+    for primary, manifest in declared.items():
+        comparison, why = _find_declared(cache, primary, manifest)
+        if comparison:
+            analyses.append(_with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison)))
+        elif why:
+            analysis = f"{primary.variant} - {primary.baseline}, {primary.metric}"
+            notes.append(f"the primary analysis of {manifest.path.name} ({analysis}) cannot be made: {why}")
+    return analyses, notes
+
+
+def _requested(cache: ComparisonCache, request: Request, labels: tuple[str, str]) -> Iterator[PrimaryComparison]:
+    variant, baseline = (cache.by_label.get(label) for label in labels)
+    comparison = _compare(cache, variant, baseline, labels[1])
+    if comparison and comparison.pairs:
+        primary = _undeclared(request, cache.data_set, *labels)
+        yield PrimaryComparison(comparison, primary, "requested on the command line, after the runs")
+
+
+def _only_possible(cache: ComparisonCache, request: Request) -> Iterator[PrimaryComparison]:
+    comparisons = select_comparisons(cache)[0] if cache.data_set.metrics else []
+    if len(comparisons) == 1:
+        labels = (comparisons[0].variant.label, comparisons[0].baseline.label)
+        primary = _undeclared(request, cache.data_set, *labels)
+        yield PrimaryComparison(comparisons[0], primary, "not declared: the only possible comparison")
+
+
+def _undeclared(request: Request, data_set: DataSetVariants, variant: str, baseline: str) -> Primary:
+    metric = request.metric or next(iter(data_set.metrics), "test")
+    return Primary(variant, baseline, metric, "paired", (request.margin or 0.0) / data_set.scale)
+
+
+def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest) -> tuple[Comparison | None, str]:
+    """A declared comparison, or why it cannot be made; neither if the sweep has no runs on this data set."""
+    data_set = cache.data_set
+    variant, baseline = (_find_variant(data_set, label, manifest) for label in (primary.variant, primary.baseline))
+    comparison = _compare(cache, variant, baseline, primary.baseline)
+    if not comparison or primary.metric not in data_set.metrics:
+        is_about_this = any(run.parts[0] == data_set.name for run in manifest.runs.values())
+        return None, f"not both of its variants have finished runs with {primary.metric}" * is_about_this
+    return (comparison, "") if comparison.pairs else (None, comparison.left_out)
+
+
+def _with_request(
+    request: Request, data_set: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
+) -> PrimaryComparison:
+    """A declared analysis with the margin and the metric of the command line, if it gives any, which `declared` then says."""
+    if request.margin is not None and request.margin / data_set.scale != primary.margin:
+        primary = replace(primary, margin=request.margin / data_set.scale)
+        declared += "; its margin was given on the command line, after the runs"
+    if request.metric and request.metric != primary.metric:
+        primary = replace(primary, metric=request.metric, test="paired")
+        declared += "; its metric was given on the command line, after the runs"
+    return PrimaryComparison(comparison, primary, declared)
+
+
+def _compare(
+    cache: ComparisonCache, variant: Variant | None, baseline: Variant | None, baseline_name: str
+) -> Comparison | None:
+    """The comparison of two variants; an autoencoder's with its backbone even if the backbone's own runs were not read."""
+    with_backbone = variant and cache.with_backbone(variant)
+    if with_backbone and baseline_name in (with_backbone.baseline.label, with_backbone.baseline.name):
+        return with_backbone
+    return cache.of(variant, baseline) if variant and baseline else None
+
+
+def _find_variant(data_set: DataSetVariants, label: str, manifest: Manifest) -> Variant | None:
+    """The variant that a sweep declared, by label or else by short name; only variants with runs of the sweep count."""
+    variants = [v for v in data_set.variants if any(run.hash in manifest.runs for run in v.runs)]
+    matches = [v for v in variants if v.label == label] or [v for v in variants if v.name == label]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _when(manifest: Manifest, comparison: Comparison) -> str:
+    """When an analysis was declared, and whether its runs had begun by then."""
+    runs = [run for pair in comparison.pairs for run in pair]
+    declared = manifest.declared.timestamp()
+    earlier = [run for run in runs if run.started is None or run.started.timestamp() < declared]
+    backbones = {run.code.backbone for run in runs if run.code}  # a sweep adds the backbones that are missing
+    foreign = [run for run in runs if run.hash not in manifest.runs and run.hash not in backbones]
+    date = f"{manifest.declared:%Y-%m-%d %H:%M %Z}".strip()
+    when = f"after {len(earlier)} of its {len(runs)} runs had begun" if earlier else "before the runs"
+    return f"declared {date}, {when}" + (
+        f"; {len(foreign)} of {len(runs)} runs were requested by another sweep" if foreign else ""
+    )

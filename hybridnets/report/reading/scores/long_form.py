@@ -1,0 +1,152 @@
+"""Any table of scores in long form: one row per run, with variant, seed and score, also of a wide table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hybridnets.report.reading.scores import cell_values
+from hybridnets.report.reading.scores.column_names import (
+    BY_SEED,
+    DATA,
+    KNOWN,
+    NEEDED,
+    is_known,
+    is_measure,
+    normalise,
+)
+from hybridnets.report.reading.scores.text_table import Line, TextTable
+
+MAX_NAMES = 3  # that a sentence lists
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One run as the table describes it: its line, and its cells by column."""
+
+    line: int
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LongTable:
+    """A table in long form.
+
+    Attributes:
+        rows: One per run.
+        unit: Where the file has the score of one run: in a row, or in a cell of a wide table.
+        notes: How the table was read, in a few words each; empty if it was in long form already.
+    """
+
+    rows: list[ScoreRow]
+    unit: str
+    notes: tuple[str, ...]
+
+
+def to_long_form(table: TextTable) -> LongTable:
+    """The table in long form.
+
+    Args:
+        table: The table; upper and lower case of its columns' names do not matter.
+
+    Raises:
+        ValueError: If its columns do not give variant, seed and score.
+    """
+    header = [plain if (plain := normalise(name)) in KNOWN else name for name in table.header]
+    named = [name for name in header if name]
+    if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+        raise ValueError(f"must have each column once, got {', '.join(twice)} twice")
+    lacking = [name for name in NEEDED if name not in header]
+    if not lacking:
+        named_columns, notes = _named_columns(header)
+        rows = [_row(line, {header[n]: line.cells[n] for n in named_columns}) for line in table.rows]
+        return LongTable(rows, "row", notes)
+    wide = None
+    if "score" not in header and table.rows:
+        wide = (
+            _column_per_variant(header, table.rows) if "variant" not in header else _column_per_seed(header, table.rows)
+        )
+    if wide is None:
+        raise ValueError(
+            f"must have the columns variant, seed and score, got {', '.join(named) or 'nothing'}: {', '.join(lacking)} is "
+            "missing (or, as a wide table, the column seed and a column of scores for each variant)"
+        )
+    return wide
+
+
+def _row(line: Line, values: dict[str, str]) -> ScoreRow:
+    """A run's row, in which NA is no value of a setting."""
+    cells = {name: "" if name not in NEEDED and cell_values.is_absent(text) else text for name, text in values.items()}
+    return ScoreRow(line.number, cells)
+
+
+def _named_columns(header: Sequence[str], index: int | None = None) -> tuple[list[int], tuple[str, ...]]:
+    """The places of the named columns, and a note on the unnamed ones but for the index."""
+    named = [n for n, name in enumerate(header) if name]
+    dropped = len(header) - len(named) - (index is not None)
+    columns = "an unnamed column is" if dropped == 1 else f"{dropped} unnamed columns are"
+    return named, (f"{columns} dropped as an index",) * (dropped > 0)
+
+
+def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable | None:
+    """The long form of a table with one row per seed and one column per variant; None if it is no such table."""
+    seeds: int | None = header.index("seed") if "seed" in header else 0 if not header[0] else None
+    if seeds == 0 and not header[0] and not all(_is_seed(line.cells[0]) for line in lines):
+        return None
+    named, notes = _named_columns(header, seeds if seeds is not None and not header[seeds] else None)
+    variants = [n for n in named if n != seeds and not is_known(header[n]) and _holds_scores(lines, n)]
+    if len(variants) < 2:
+        return None
+    if measures := [header[n] for n in variants if is_measure(header[n])]:
+        raise ValueError(
+            f"must have one column of scores per variant if it has no column variant, got {_first_names(measures)}, which may "
+            "be something else: give the columns variant, seed and score, or rename the column that numbers the rows to seed"
+        )
+    by_seed = [n for n in named if n not in (seeds, *variants)]
+    legal = {*BY_SEED, *DATA} if seeds is not None else set()
+    if any(normalise(header[n]) not in legal for n in by_seed):
+        return None
+    rows = []
+    for place, line in enumerate(lines):
+        common = {header[n]: line.cells[n] for n in by_seed}
+        seed = str(place) if seeds is None else line.cells[seeds]
+        rows += [_row(line, {**common, "variant": header[n], "seed": seed, "score": line.cells[n]}) for n in variants]
+    if seeds is None:
+        numbering = ", numbered from 0 because there is no column seed: the scores of a row form a pair"
+    else:
+        numbering = "" if header[seeds] else ", numbered by the unnamed first column"
+    names = _first_names([header[n] for n in variants])
+    return LongTable(
+        rows, "cell", (f"one column for each variant ({names}) and one row for each seed{numbering}", *notes)
+    )
+
+
+def _column_per_seed(header: list[str], lines: Sequence[Line]) -> LongTable | None:
+    """The long form of a table with one row per variant and one column per seed; None if it is no such table."""
+    named, notes = _named_columns(header)
+    seeds = [n for n in named if _is_seed(header[n])]
+    if len(seeds) < 2 or "seed" in header:
+        return None
+    rows = []
+    for line in lines:
+        common = {header[n]: line.cells[n] for n in named if n not in seeds}
+        rows += [_row(line, {**common, "seed": header[n], "score": line.cells[n]}) for n in seeds]
+    names = _first_names([header[n] for n in seeds])
+    return LongTable(rows, "cell", (f"one row for each variant and one column for each seed ({names})", *notes))
+
+
+def _is_seed(text: str) -> bool:
+    try:
+        cell_values.parse_seed(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _holds_scores(lines: Sequence[Line], column: int) -> bool:
+    """Whether at least half of a column's values are scores, so that a slip is reported as one; an empty column is one, too."""
+    cells = [line.cells[column] for line in lines if not cell_values.is_missing(line.cells[column])]
+    return sum(cell_values.is_number(text) or cell_values.is_failure(text) for text in cells) * 2 >= len(cells)
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES + 1 else ""
+    return ", ".join(names[:MAX_NAMES] if more else names) + more

@@ -1,0 +1,111 @@
+"""Which runs form a pair, which variants are compared, and what a comparison is about."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hybridnets.report import Request, analyse
+from hybridnets.report.analysis import Report as Analysis
+from hybridnets.report.comparing.contrasts import ComparisonCache
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.selection import select_comparisons
+from hybridnets.report.comparing.variants import variants_by_data_set
+from hybridnets.report.reading.results import read
+from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.runs import Run
+
+Make = Callable[..., Run]
+
+
+Report = Callable[..., int]
+
+
+def analysed(out: Path, **asked: Any) -> Analysis:
+    return analyse(read([out]), "title", "command", Request(**asked))
+
+
+def test_runs_pair_only_on_the_same_split_of_the_same_data(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    for seed in range(3):
+        finished("cnn", seed)
+        finished("crnn", seed, test=0.7 + seed / 100, **({"split": "another"} if seed == 1 else {}))
+    finished("crnn", 0, model__hidden_size=8, data__sha256="b" * 64)
+    finished("crnn", 7, model__hidden_size=4)
+    assert report(tmp_path, "--no-page") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "crnn-lstm-1x16 cnn 2/3 " in text
+    assert "crnn-lstm-1x16 - cnn: seed 1 is left out, because their runs differ in split (by hash)" in text
+    assert "crnn-lstm-1x8 - cnn: seed 0 is left out, because their runs differ in data (by hash)" in text
+    assert "crnn-lstm-1x4 - cnn: left out, because they have no seed in common (7; 0, 1, 2)" in text
+    assert "crnn-lstm-1x8 cnn" not in text
+
+
+def test_settings_outside_the_model_that_differ_are_named(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    finished("cnn")
+    finished("crnn", optimizer__lr=0.01, model__dropout=0.5)
+    assert report(tmp_path, "--no-page") == 0
+    note = "crnn-lstm-1x16 - cnn: they differ in more than the model: optimizer.lr 0.01 and 0.001\n"
+    assert note in capsys.readouterr().out
+
+
+def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: Make) -> None:
+    seeds = {"cnn": [(0, 0, 0), (0, 1, 0)], "crnn": [(0, 0, 0), (0, 1, 0)]}
+    for model, model_seeds in seeds.items():
+        for seed in model_seeds:
+            finished(model, seed)
+
+    def question() -> str | None:
+        (comparison,) = analysed(tmp_path).parts[0].comparisons
+        return comparison.evidence("val").question
+
+    assert question() == "on this data set and this one split, over seeds"
+    for model in seeds:
+        finished(model, (5, 0, 0))
+    assert question() is None
+    (comparison,) = analysed(tmp_path).parts[0].comparisons
+    for test in (
+        comparison.evidence("val").plain,
+        comparison.evidence("val").corrected,
+        comparison.evidence("test").sign_flip,
+    ):
+        assert (test.p, test.interval) == (None, None)
+    assert comparison.evidence("test").plain.why == "some seeds share a split"
+
+
+def test_comparisons_are_those_requested(tmp_path: Path, finished: Make) -> None:
+    for nodes in range(1, 7):
+        finished("crnn", model__hidden_size=nodes)
+
+    def selected(*options: Any) -> tuple[list[Comparison], list[str]]:
+        return select_comparisons(ComparisonCache(variants_by_data_set(read([tmp_path]))[0]), *options)
+
+    def pairs(*options: Any) -> list[str]:
+        return [comparison.name for comparison in selected(*options)[0]]
+
+    assert len(pairs()) == 15  # no CNN: all pairs
+    assert pairs()[0] == "crnn-lstm-1x2 - crnn-lstm-1x1"
+    finished("crnn", model__hidden_size=7)
+    assert pairs() == []
+    assert "choose some with --baseline" in selected()[1][0]
+    assert len(pairs("crnn-lstm-1x3")) == 6
+    names = ("crnn-lstm-1x1", "crnn-lstm-1x2", "crnn-lstm-1x4", "crnn-lstm-1x3")
+    assert pairs(None, names) == ["crnn-lstm-1x1 - crnn-lstm-1x2", "crnn-lstm-1x4 - crnn-lstm-1x3"]
+    finished("cnn")
+    assert len(pairs()) == 7
+    assert pairs()[0] == "crnn-lstm-1x1 - cnn"
+
+
+def test_differences_equal_but_for_rounding_are_equal(tmp_path: Path) -> None:
+    rows = [
+        f"{variant},{seed},{2e6 + seed * 3.7 + shift}" for variant, shift in (("a", 0), ("b", 0.1)) for seed in range(4)
+    ]
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(["variant,seed,score", *rows]) + "\n", encoding="utf-8")
+    (part,) = analyse(read_scores(path), "t", "c").parts
+    (comparison,) = part.comparisons
+    evidence = comparison.evidence("score")
+    for test in (evidence.plain, evidence.wilcoxon, evidence.sign_flip):
+        assert (test.p, test.interval) == (None, None), test

@@ -1,0 +1,58 @@
+"""The short name, the axes and the label of a variant follow from the fields of its identity."""
+
+from typing import Any
+
+import pytest
+
+from hybridnets.runs.identity import axes, name
+from hybridnets.runs.labels import differing_settings, label_variants
+
+BILSTM = {"_target_": "hybridnets.rnn.LSTM", "bidirectional": True}
+CNN: dict[str, Any] = {"model": {"_target_": "hybridnets.models.CNN"}}
+ECRNN: dict[str, Any] = {
+    "model": {"_target_": "hybridnets.models.ECRNN", "rnn": BILSTM, "num_layers": 2, "hidden_size": 16}
+}
+CAE: dict[str, Any] = {
+    "model": {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": "cae", "channels": 8},
+    "backbone": ECRNN,
+}
+
+
+@pytest.mark.parametrize(
+    ("identity", "short_name", "levels"),
+    [
+        (CNN, "cnn", {"model": "cnn"}),
+        (ECRNN, "ecrnn-bilstm-2x16", {"model": "ecrnn", "rnn": "bilstm", "layers": "2", "nodes": "16"}),
+        (
+            CAE,
+            "ecrnn-bilstm-2x16+cae-8",
+            {"model": "ecrnn-bilstm-2x16+autoencoder", "kind": "cae", "channels": "8"},
+        ),
+        (
+            {"model": {"_target_": "mine.Code"}, "backbone": CNN},
+            "cnn+code",
+            {"model": "cnn+code"},
+        ),
+    ],
+)
+def test_name_and_axes_agree(identity: dict[str, Any], short_name: str, levels: dict[str, str]) -> None:
+    assert name(identity) == short_name
+    assert axes(identity) == levels
+
+
+def test_a_label_that_settings_cannot_distinguish_gets_the_beginning_of_its_key() -> None:
+    identities = {"a" * 64: {**CNN, "note": "1"}, "b" * 64: {**CNN, "note": "1"}}
+    labels = label_variants(identities, dict.fromkeys(identities, "cnn"))
+    assert labels == {
+        "a" * 64: ("cnn aaaaaa", {"variant": "aaaaaa"}),
+        "b" * 64: ("cnn bbbbbb", {"variant": "bbbbbb"}),
+    }
+
+
+def test_settings_that_differ_have_their_path_and_both_values() -> None:
+    first = {"model": CNN["model"], "optimizer": {"lr": 0.1}, "trainer": {"max_epochs": 5}}
+    second = {"model": CNN["model"], "optimizer": {"lr": 0.1}, "trainer": {"max_epochs": 7, "precision": "16"}}
+    assert differing_settings(first, second) == [
+        ("trainer.max_epochs", "5", "7"),
+        ("trainer.precision", "unset", "16"),
+    ]
