@@ -343,7 +343,7 @@ def test_a_backbone_with_weights_of_another_run_is_refused(
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
     assert "backbone must be a whole run" in said.err
-    assert "weights that its result was measured with, and holds others; remove that folder to train it" in said.err
+    assert "those that its result was measured with, but differ from them; remove that folder to train it" in said.err
     (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
@@ -363,7 +363,7 @@ def test_a_backbone_without_its_weights_is_refused_once_something_is_trained_on_
         assert "is finished already" in said.out
         said = command(*OWN, *STOPS, backbone, f"out={out}", "model.channels=3")
         assert (said.code, len(said.err.splitlines())) == (2, 1), backbone
-        assert f"backbone must be a whole run: the weights of {there} are not here, as an archive of runs" in said.err
+        assert f"backbone must be a whole run: the weights of {there} are missing, as archives of runs" in said.err
 
 
 def test_a_damaged_backbone_of_one_seed_stops_no_other(
