@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         # Imported after the arguments are parsed, so that --help does not wait for torch.
         import hybridnets
 
-        run = hybridnets.load(arguments.run, arguments.device)
+        run: Any = hybridnets.load(arguments.run, arguments.device)  # a run without a code refuses by itself
         (_encode if arguments.command == "encode" else _decode)(run, arguments)
         sys.stdout.flush()  # here, where a full disk can still be reported
     except ValueError as error:

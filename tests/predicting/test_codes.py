@@ -6,6 +6,7 @@ import math
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_codes_of_another_run_or_of_other_weights_are_refused(
 
 
 def test_a_run_without_a_code_says_what_encoding_needs(runs: Path, encoded: EncodedImages) -> None:
-    predictor = hybridnets.load(folder(runs, "cnn"))
+    predictor: Any = hybridnets.load(folder(runs, "cnn"))
     for call in (lambda: predictor.encode(IMAGES), lambda: predictor.decode(encoded), lambda: predictor.sizes()):
         with pytest.raises(CodesError, match=r"needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"):
             call()
