@@ -37,7 +37,7 @@ class MapCache(Callback):
     @torch.no_grad()
     def on_train_start(self, trainer: pl.Trainer, pl_module: "FeatureAutoencoder") -> None:  # type: ignore[override]
         """Fills the cache if the conditions hold."""
-        loaders: list[Any] = getattr(getattr(trainer, "datamodule", None), "unchanging", list)()
+        loaders: list[Any] = getattr(getattr(trainer, "datamodule", None), "unaugmented_loaders", list)()
         images = sum(len(loader.part) for loader in loaders)
         batches = (trainer.num_training_batches, sum(trainer.num_val_batches))
         all_batches = (len(trainer.train_dataloader or ()), len(trainer.val_dataloaders or ()))

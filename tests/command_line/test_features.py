@@ -137,13 +137,7 @@ def test_pictures_are_converted_without_loss_or_refused(command: Features, autoe
     assert not Path("codes.npz").exists()
 
 
-def test_a_mistake_is_refused_with_one_sentence(
-    command: Features, runs: Path, autoencoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert command("encode", autoencoder, "images.npy", "-o", "codes.npz").code == 0
-    backbone = str(folder(runs, "cnn"))
-    complete = Path("codes.npz").read_bytes()
-    Path("half.npz").write_bytes(complete[:300])
+def write_unfit_images() -> None:
     Path("text.npy").write_text("no array")
     Path("text.jpg").write_text("no picture")
     Path("half.png").write_bytes(Path("0.png").read_bytes()[:400])
@@ -151,6 +145,16 @@ def test_a_mistake_is_refused_with_one_sentence(
     np.save("objects.npy", np.array([{}]))
     np.save("number.npy", np.array(3))
     np.save("none.npy", IMAGES[:0])
+
+
+def test_a_mistake_is_refused_with_one_sentence(
+    command: Features, runs: Path, autoencoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("encode", autoencoder, "images.npy", "-o", "codes.npz").code == 0
+    backbone = str(folder(runs, "cnn"))
+    complete = Path("codes.npz").read_bytes()
+    Path("half.npz").write_bytes(complete[:300])
+    write_unfit_images()
     to = ("-o", "new.npz")
     for line, sentence in (
         (("encode", backbone, "0.png", *to), "needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),

@@ -198,9 +198,15 @@ def test_codes_of_another_run_or_of_other_weights_are_refused(
 
 def test_a_run_without_a_code_says_what_encoding_needs(runs: Path, encoded: EncodedImages) -> None:
     predictor: Any = hybridnets.load(folder(runs, "cnn"))
-    for call in (lambda: predictor.encode(IMAGES), lambda: predictor.decode(encoded), lambda: predictor.sizes()):
-        with pytest.raises(CodesError, match=r"needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"):
-            call()
+    for name in ("encode", "decode", "sizes"):
+        with pytest.raises(CodesError, match=f"{name} needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"):
+            getattr(predictor, name)
+    with pytest.raises(CodesError, match="encode needs"):
+        predictor.encode(IMAGES)
+    with pytest.raises(CodesError, match="decode needs"):
+        predictor.decode(encoded)
+    with pytest.raises(CodesError, match="sizes needs"):
+        predictor.sizes()
     assert not hasattr(predictor, "encode")
     with pytest.raises(AttributeError, match="Predictor has no attribute encod"):
         predictor.encod(IMAGES)

@@ -34,10 +34,7 @@ BACKBONE = (
 )
 ON_BACKBONE = f"backbone=[{','.join(BACKBONE)}]"
 AUTOENCODER = (
-    "data=digits",
-    "model=feature_autoencoder",
-    "model.channels=2",
-    "trainer.max_epochs=5",
+    *("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5"),
     "optimizer.lr=0.03",
 )
 STOPS = (
