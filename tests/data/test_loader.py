@@ -85,13 +85,13 @@ def test_augmentation_equals_a_naive_loop(flip: bool, crop: int) -> None:
     got = augment(IMAGES, draws, flip, crop)
     corners, mirrors = set(), 0
     for image, draw, result in zip(IMAGES.numpy(), draws.tolist(), got.numpy(), strict=True):
-        top, left = (draw % 2**32) * (2 * crop + 1) // 2**32, (draw // 2**32 % 2**31) * (2 * crop + 1) // 2**31
-        naive = np.pad(image, ((0, 0), (crop, crop), (crop, crop)))[:, top : top + 8, left : left + 6]
+        top, column = (draw % 2**32) * (2 * crop + 1) // 2**32, (draw // 2**32 % 2**31) * (2 * crop + 1) // 2**31
+        naive = np.pad(image, ((0, 0), (crop, crop), (crop, crop)))[:, top : top + 8, column : column + 6]
         if flip and draw >= 2**63:
             naive = naive[:, :, ::-1]
             mirrors += 1
         np.testing.assert_array_equal(result, naive)
-        corners.add((top, left))
+        corners.add((top, column))
     assert len(corners) >= 0.8 * (2 * crop + 1) ** 2
     assert 40 < mirrors < 80 or not flip
 

@@ -170,29 +170,33 @@ def test_a_finished_autoencoder_loads_without_its_backbone(autoencoder_run: Path
     assert model.decode(code).shape == (3, 8, 8, 8)
 
 
+@pytest.mark.parametrize("crop", [2, 0], ids=["augmented", "cached"])
 def test_a_run_resumed_in_mid_epoch_is_equal_bit_for_bit(
-    runs: Path, backbone_run: Path, autoencoder_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backbone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: int
 ) -> None:
-    shutil.copytree(backbone_run, tmp_path / backbone_run.relative_to(runs))
+    words = (*AUTOENCODER, *STOPS, f"data.augment.crop={crop}", f"backbone={backbone_run}")
+    assert run(*words, f"out={tmp_path / 'complete'}") == 0
+    complete = folder(tmp_path / "complete", "*+*")
     step = FeatureAutoencoder.training_step
 
     def dies(self: FeatureAutoencoder, batch: Any, number: int) -> torch.Tensor:
+        assert (self.map_cache.lookup(batch[2]) is None) == (crop > 0)
         if self.trainer.current_epoch == 2 and number == 5:
             raise ValueError("cut short")
         return step(self, batch, number)
 
     monkeypatch.setattr(FeatureAutoencoder, "training_step", dies)
     with pytest.raises(SystemExit):
-        run(*AUTOENCODER, *STOPS, ON_BACKBONE, f"out={tmp_path}")
+        run(*words, f"out={tmp_path / 'resumed'}")
     monkeypatch.undo()
-    assert not (tmp_path / autoencoder_run.relative_to(runs) / "result.json").exists()
-    assert run(*AUTOENCODER, *STOPS, ON_BACKBONE, f"out={tmp_path}") == 0
-    again = tmp_path / autoencoder_run.relative_to(runs)
-    assert len(json.loads((again / "provenance.json").read_text())["attempts"]) == 2
+    resumed = folder(tmp_path / "resumed", "*+*")
+    assert not (resumed / "result.json").exists()
+    assert run(*words, f"out={tmp_path / 'resumed'}") == 0
+    assert len(json.loads((resumed / "provenance.json").read_text())["attempts"]) == 2
     for name in ("result.json", "metrics.csv", "predictions.npz"):
-        assert (again / name).read_bytes() == (autoencoder_run / name).read_bytes(), name
-    for name, tensor in weights(autoencoder_run).items():
-        assert torch.equal(tensor, weights(again)[name]), name
+        assert (resumed / name).read_bytes() == (complete / name).read_bytes(), name
+    for name, tensor in weights(complete).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
 
 
 @pytest.mark.parametrize("path", ["{}", "{}/checkpoints/best.ckpt"])
@@ -230,10 +234,8 @@ def test_a_configuration_that_does_not_fit_its_backbone_is_refused(
 
 
 def test_an_autoencoder_is_no_backbone(command: Callable[..., Said], autoencoder_run: Path) -> None:
-    assert (
-        "stands on no other itself, got one of crnn-bigru-1x3+cae-2"
-        in command(*AUTOENCODER, f"backbone={autoencoder_run}").err
-    )
+    output = command(*AUTOENCODER, f"backbone={autoencoder_run}")
+    assert "stands on no other itself, got one of crnn-bigru-1x3+cae-2" in output.err
 
 
 def test_batch_size_and_augmentation_may_differ_from_the_backbones(
@@ -320,11 +322,8 @@ def test_both_stages_of_the_papers_protocol(
 ) -> None:
     """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, which takes minutes and 3 GB on the disk."""
     small = (
-        "data=digits",
-        "data.name=few",
-        f"data.dataset._target_={__name__}.few",
-        "data.train_fraction=0.75",
-        "seed=0",
+        *("data=digits", "data.name=few", f"data.dataset._target_={__name__}.few"),
+        *("data.train_fraction=0.75", "seed=0"),
     )
     backbone = (
         f"backbone=[model=vgg16,optimizer.lr=1e-5,trainer.max_epochs=1,model.image_size={size},model.dense={dense}]"
