@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
-    from hybridnets.report import Asked, Found, Report
-    from hybridnets.report.analysis import Part
-    from hybridnets.report.picture import Picture
-    from hybridnets.report.sources import Sources
+    from hybridnets.report import Report, Request, RunSet
+    from hybridnets.report.analysis import DataSetReport
+    from hybridnets.report.figures.picture import Picture
+    from hybridnets.report.reading.sources import Sources
 
 T = TypeVar("T")
 OURS = "hybridnets.data."  # where data sets are read
@@ -55,9 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold what a terminal cannot show
     # After the arguments, so that --help need not wait for numpy.
-    from hybridnets.report import Asked, ReportError, analyse
-    from hybridnets.report.sources import opened
-    from hybridnets.report.text import told
+    from hybridnets.report import ReportError, Request, analyse
+    from hybridnets.report.reading.sources import opened
+    from hybridnets.report.rendering.terminal import told
+    from hybridnets.runs.published_figures import DeclarationError
 
     try:
         if arguments.published:
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.pack:
                 return _pack(arguments, sources)
             if arguments.status:
-                from hybridnets.report import status
+                from hybridnets.report.rendering import status
 
                 print(sources.named(status.told(sources.paths)))
                 return 0
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
                 return _verify(arguments, sources)
             if arguments.mlflow:
                 return _to_mlflow(arguments, sources)
-            asked = Asked.of(vars(arguments))
+            asked = Request.of(vars(arguments))
             command = shlex.join(["python", "report.py", *(argv or sys.argv[1:])])
             report = analyse(_read(sources.paths), _title(arguments.paths), command, asked)
             report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             if not arguments.no_page:
                 _write(report, asked, _folder(arguments))
             sys.stdout.flush()  # here, where a full disk can still be told
-    except ReportError as error:
+    except (ReportError, DeclarationError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -97,8 +98,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _read(paths: list[Path]) -> "Found":
-    from hybridnets.report import ReportError, results, scores
+def _read(paths: list[Path]) -> "RunSet":
+    from hybridnets.report import ReportError
+    from hybridnets.report.reading import results
+    from hybridnets.report.reading.scores import scores
 
     tables = [path for path in paths if path.suffix.lower() in scores.SUFFIXES and path.is_file()]
     if len(paths) == len(tables) == 1:
@@ -121,16 +124,16 @@ def _progress(things: Iterable[T], what: str = "reading runs", unit: str = "run"
     return shown
 
 
-def _write(report: "Report", asked: "Asked", to: Path) -> None:
+def _write(report: "Report", asked: "Request", to: Path) -> None:
     from hybridnets.report import ReportError
-    from hybridnets.report.export import export
+    from hybridnets.report.rendering.files import export
 
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     pictures: dict[str, list[Picture]] = {}
     page = None
     if not missing:
         from hybridnets.report.figures import pictures as drawn
-        from hybridnets.report.page import page as laid_out
+        from hybridnets.report.rendering.page import page as laid_out
 
         for part in report.parts:
             figures = drawn(part, functools.partial(_dataset, part))
@@ -145,7 +148,7 @@ def _write(report: "Report", asked: "Asked", to: Path) -> None:
     print(f"\nThe page: {to / 'index.html'}; tables and figures beside it")
 
 
-def _dataset(part: "Part") -> "ImageDataset | None":
+def _dataset(part: "DataSetReport") -> "ImageDataset | None":
     """The images that the runs were made with, where they are at hand; nothing is downloaded."""
     from omegaconf import OmegaConf
 
@@ -187,17 +190,17 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _pack(arguments: argparse.Namespace, sources: "Sources") -> int:
     """Packs what a report would count, so that a report on the archive counts the same."""
-    from hybridnets.report import ReportError, results
-    from hybridnets.report.sources import SUFFIX
-    from hybridnets.runs.archive import ArchiveError
-    from hybridnets.runs.packing import pack
+    from hybridnets.report import ReportError
+    from hybridnets.report.reading import results
+    from hybridnets.report.reading.sources import SUFFIX
+    from hybridnets.runs.archive import ArchiveError, pack
 
     to: Path | None = arguments.output
     if to is None or to.suffix.lower() != SUFFIX or to.is_dir():
         raise ReportError(f"-o must name the archive to write, as in -o evidence{SUFFIX}, got {to or 'nothing'}")
     found = results.read(sources.paths, progress=_progress)
     try:
-        pack([run.folder for run in found.runs], sources.paths, to, every=arguments.probabilities)
+        pack([run.folder for run in found.runs], sources.paths, to, all_probabilities=arguments.probabilities)
     except ArchiveError as error:
         raise ReportError(str(error)) from None
     for sentence in found.problems:
@@ -212,9 +215,8 @@ def _pack(arguments: argparse.Namespace, sources: "Sources") -> int:
 def _unpack(arguments: argparse.Namespace) -> int:
     """Restores the runs of archives."""
     from hybridnets.report import ReportError
-    from hybridnets.report.sources import is_archive
-    from hybridnets.runs.archive import ArchiveError
-    from hybridnets.runs.packing import Archive
+    from hybridnets.report.reading.sources import is_archive
+    from hybridnets.runs.archive import Archive, ArchiveError
 
     to: Path | None = arguments.output
     if to is None or (to.exists() and not to.is_dir()):
@@ -228,16 +230,16 @@ def _unpack(arguments: argparse.Namespace) -> int:
             done = Archive(path).unpack(to)
         except ArchiveError as error:
             raise ReportError(str(error)) from None
-        left = [f"{done.there} finished there already"] * bool(done.there)
-        left += [f"{done.begun} begun there"] * bool(done.begun)
+        left = [f"{done.finished} finished there already"] * bool(done.finished)
+        left += [f"{done.started} started there"] * bool(done.started)
         print(f"{path}: {done.new} runs restored in {to}{'; left alone: ' * bool(left)}{', '.join(left)}")
     return 0
 
 
 def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
-    from hybridnets.report import Asked, ReportError, analyse
-    from hybridnets.report.export import RECORD, tables
-    from hybridnets.report.verify import cells, recomputed
+    from hybridnets.report import ReportError, Request, analyse
+    from hybridnets.report.rendering.files import RECORD, tables
+    from hybridnets.report.rendering.verification import cells, recomputed
 
     found, said = recomputed(_read(sources.paths))
     to = _folder(arguments)
@@ -248,7 +250,7 @@ def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
     if (to / RECORD).is_file():
         try:
             record = json.loads((to / RECORD).read_text(encoding="utf-8"))
-            asked = Asked.of(record["asked"])
+            asked = Request.of(record["asked"])
             if not record["whole"]:
                 said.append(f"{to / RECORD}: the report was cut short; make it again")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -271,7 +273,8 @@ def _verify(arguments: argparse.Namespace, sources: "Sources") -> int:
 
 
 def _to_mlflow(arguments: argparse.Namespace, sources: "Sources") -> int:
-    from hybridnets.report import results, to_mlflow
+    from hybridnets.report.reading import results
+    from hybridnets.report.rendering import to_mlflow
 
     found = results.read(sources.paths, progress=_progress)
     new, there = to_mlflow.into(
@@ -285,12 +288,13 @@ def _to_mlflow(arguments: argparse.Namespace, sources: "Sources") -> int:
 
 def _published(path: Path, n: int) -> int:
     from hybridnets.report import ReportError
-    from hybridnets.report.published import recount, rows
-    from hybridnets.report.table import text, wrapped
+    from hybridnets.report.tables.published import recount
+    from hybridnets.report.tables.table import text, wrapped
+    from hybridnets.runs.published_figures import read_figures
 
     if not 2 <= n <= 10**12:
         raise ReportError(f"-n must be a number of outcomes from 2 to 10^12, got {n if n < 10**12 else 'more'}")
-    table, said = recount(rows(path), n)
+    table, said = recount(read_figures(path), n)
     print(f"{text(table)}\n\n{wrapped(said)}")
     return 0
 

@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> float:
             result = train(run, build(cfg), command=config.command(), configuration=yaml, checkpoint=cfg.ckpt_path)
         else:
             print(f"{run.name} is finished already: see {run.folder}")
-        return config.value(result)
+        return result.monitored
     except Exception as error:
         sys.exit(_told(error))  # here, because Hydra would announce it as an error of the job's
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.identity import identity
+from hybridnets.runs.records import LayerRecord, Result
 
 SEEDS = 10
 IMAGES = {"val": 15_000, "test": 10_000}
@@ -69,17 +70,22 @@ def _write(out: Path, number: int) -> None:
             curve = [f"{epoch},{1 - 0.5 / (1 + epoch)},{val_accuracy - 0.1 / (1 + epoch)}" for epoch in range(20)]
             (run.folder / "metrics.csv").write_text("\n".join(["epoch,train/acc,val/acc", *curve]), encoding="utf-8")
             attempt.finish(
-                {
-                    "monitor": "val/acc",
-                    "best": {"epoch": 9, **accuracies},
-                    "last": {"epoch": 19, "val/acc": val_accuracy - 0.005},
-                    "epochs": 20,
-                    "images": {"train": 35_000, "val": 15_000, "test": 10_000},
-                    "split": f"split {seed}",
-                    "classes": [f"class {k}" for k in range(10)],
-                    "parameters": {"keras": 400_000 + 1_000 * variant, "torch": 400_000},
-                    "layers": [["features", "Conv2D 3x3", [32, 32, 64], 1792], ["head", "Dense", [10], 330]],
-                }
+                Result(
+                    identity=run.identity,
+                    monitor="val/acc",
+                    best={"epoch": 9, **accuracies},
+                    last={"epoch": 19, "val/acc": val_accuracy - 0.005},
+                    epochs=20,
+                    images={"train": 35_000, "val": 15_000, "test": 10_000},
+                    split=f"split {seed}",
+                    weights="",
+                    classes=tuple(f"class {k}" for k in range(10)),
+                    parameters={"keras": 400_000 + 1_000 * variant, "torch": 400_000},
+                    layers=(
+                        LayerRecord("features", "Conv2D 3x3", (32, 32, 64), 1792),
+                        LayerRecord("head", "Dense", (10,), 330),
+                    ),
+                )
             )
     primary = {"primary": {"variant": "ecrnn-lstm-1x1", "baseline": "cnn", "margin": 1.0}}
     manifest.write(out, "scale", "python train.py -cn scale", runs, primary)

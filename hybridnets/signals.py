@@ -1,6 +1,6 @@
-"""What every command does when it is asked to end, and with standard streams that are closed or that nobody reads.
+"""How every command ends on a signal, and how it copes with standard streams that are closed or that nobody reads.
 
-It imports nothing that takes time: commands install it before their other imports.
+This module imports nothing slow, because commands install it before their other imports.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-# Ctrl-C, kill, a closed terminal, and what launchers and schedulers send before they take a node away.
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-AGAIN_SECONDS = 0.05  # until a signal whose exception was lost comes once more
+# Ctrl-C, kill, a closed terminal, and the signal of launchers and schedulers before they take a node away.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+RESEND_SECONDS = 0.05  # until a signal is sent again whose exception was lost
 
 
 class Ended(SystemExit):
-    """A signal ended the process; its exit code is a shell's, 128 and the signal's number.
+    """A signal ended the process; the exit code follows the shell's convention, 128 plus the signal's number.
 
     Args:
         number: The signal.
@@ -32,44 +32,44 @@ class Ended(SystemExit):
         self.number = number
 
     def __str__(self) -> str:
-        """What is told, and recorded of an attempt at a run: its type, and this."""
+        """The text in messages and in the record of an attempt, where the exception's type precedes it."""
         return f"by {signal.Signals(self.number).name}"
 
 
 @dataclass
 class _State:
-    words: str = ""
-    process: int = 0
-    number: int | None = None  # of the first signal
-    raised: bool = False
-    unwinding: int = 0
-    last: list[Callable[[], object]] = field(default_factory=list)
+    message: str = ""
+    process: int = 0  # the id of the process that installed the handlers
+    number: int | None = None  # the first signal
+    raised: bool = False  # whether `Ended` was raised
+    unwinding: int = 0  # how many `unwinding` blocks are active
+    cleanups: list[Callable[[], object]] = field(default_factory=list)
 
 
 _state = _State()
 
 
 def install(command: str, then: str = "") -> None:
-    """Makes signals end the process with one sentence, and standard streams safe to write to.
+    """Makes signals end the process with a one-sentence message, and makes standard streams safe to write to.
 
-    A signal ends the process at once, as nothing is lost by that: no exception then runs through libraries that are just
-    being imported, which lose it or take it for another. Where it would leave something half made, see `unwinding`.
+    A signal ends the process at once, without an exception: libraries that are being imported could lose an exception, or
+    mistake it for another error. Code that must not leave something half made uses `unwinding`.
 
     Args:
-        command: Its name, which begins the sentence.
-        then: What the sentence says after it, such as what the same command would do now.
+        command: The command's name, with which the message begins.
+        then: The end of the message, such as what the same command would do now.
     """
     _open_streams()
-    _state.words, _state.process = f"{command}: ended {{}}{then}", os.getpid()
-    for number in NUMBERS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's & do
+    _state.message, _state.process = f"{command}: ended {{}}{then}", os.getpid()
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and a shell's & ignore signals on purpose
             signal.signal(number, _end)
     sys.unraisablehook = _unraisable
 
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """Meanwhile something is half made: the first signal raises `Ended`, so that whoever made it clears it away."""
+    """Marks code that has something half made: the first signal raises `Ended`, so that the code can clean up."""
     _state.unwinding += 1
     try:
         yield
@@ -77,65 +77,65 @@ def unwinding() -> Iterator[None]:
         _state.unwinding -= 1
 
 
-def at_end(clear: Callable[[], object]) -> None:
-    """Has something called before a signal ends the process at once; it must be quick, and may be called twice.
+def at_end(cleanup: Callable[[], object]) -> None:
+    """Registers a function to be called before a signal ends the process at once.
 
     Args:
-        clear: Ends a process, or removes a folder; what it raises is lost.
+        cleanup: Ends a process, or removes a folder. It must be quick, may be called twice, and its exceptions are ignored.
     """
-    _state.last.append(clear)
+    _state.cleanups.append(cleanup)
 
 
 def exit_code() -> int | None:
-    """The exit code if a signal has ended what the process did; None without one.
+    """The exit code if a signal has interrupted the process; None without a signal.
 
-    Libraries may have made another exception of `Ended`: whoever would tell an error asks this first.
+    Libraries may turn `Ended` into another exception, so check this before reporting an error.
     """
     return None if _state.number is None else 128 + _state.number
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    if os.getpid() != _state.process:  # a copy of the process, which ends like any other
+    if os.getpid() != _state.process:  # a forked process ends like any other
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return
     if _state.number is None:
         _state.number = number
-        _tell(Ended(number))
+        _report(Ended(number))
     if _state.unwinding and not _state.raised:
         _state.raised = True
         raise Ended(_state.number)
-    for clear in reversed(_state.last):
+    for cleanup in reversed(_state.cleanups):
         with contextlib.suppress(Exception):
-            clear()
+            cleanup()
     os._exit(128 + _state.number)
 
 
-def _tell(ended: Ended) -> None:
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # the first of a run's processes tells it for all
+def _report(ended: Ended) -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # the run's first process reports for all of them
         return
-    with contextlib.suppress(OSError):  # a terminal may have gone
-        below = "\n" if os.isatty(2) else ""  # the line that shows ^C, or a bar
-        os.write(2, f"{below}{_state.words.format(ended)}\n".encode())  # print is not safe in a handler
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        newline = "\n" if os.isatty(2) else ""  # after a line that shows ^C, or a progress bar
+        os.write(2, f"{newline}{_state.message.format(ended)}\n".encode())  # print is not safe in a signal handler
 
 
-def _unraisable(found: Any) -> None:
-    """Python lost an exception, as in a destructor: if it was ours, the signal comes again when that is over."""
-    if isinstance(found.exc_value, Ended):
+def _unraisable(lost: Any) -> None:
+    """Sends the signal again, a little later, if Python lost our exception, as it does in a destructor."""
+    if isinstance(lost.exc_value, Ended):
         _state.raised = False
-        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), found.exc_value.number)).start()
+        threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), lost.exc_value.number)).start()
     else:
-        sys.__unraisablehook__(found)
+        sys.__unraisablehook__(lost)
 
 
 class _Stream(io.FileIO):
-    """A standard stream that survives its reader.
+    """A standard stream that outlives its reader: what nobody can read is dropped.
 
-    `train.py ... | head` ends head, not the runs: what nobody can read is dropped. So it is when the terminal has gone.
+    So the runs of `train.py ... | head` continue when head ends, or when the terminal is closed.
     """
 
     def write(self, data: Any) -> int:
-        """Writes what is still read."""
+        """Writes the data, or drops it if nobody reads the stream."""
         try:
             return super().write(data)
         except OSError as error:
@@ -148,23 +148,23 @@ class _Stream(io.FileIO):
 
 
 def _open_streams() -> None:
-    # A file opened later would take the number of a stream that is closed, and get what is printed.
+    # Otherwise a file opened later would get the descriptor of a closed stream, and with it everything that is printed.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
-    sys.stdout, sys.stderr = _stream(1, sys.stdout, "strict"), _stream(2, sys.stderr, "backslashreplace")
+    sys.stdout, sys.stderr = _wrap_stream(1, sys.stdout, "strict"), _wrap_stream(2, sys.stderr, "backslashreplace")
 
 
-def _stream(descriptor: int, before: io.TextIOWrapper | Any | None, errors: str) -> io.TextIOWrapper:
+def _wrap_stream(descriptor: int, previous: io.TextIOWrapper | Any | None, errors: str) -> io.TextIOWrapper:
     raw = _Stream(descriptor, "w", closefd=False)
-    if not isinstance(before, io.TextIOWrapper):  # it was closed
+    if not isinstance(previous, io.TextIOWrapper):  # the stream was closed
         return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True)
-    buffer = io.BufferedWriter(raw) if isinstance(before.buffer, io.BufferedWriter) else raw  # raw by python -u
+    buffer = io.BufferedWriter(raw) if isinstance(previous.buffer, io.BufferedWriter) else raw  # python -u
     return io.TextIOWrapper(
         buffer,
-        encoding=before.encoding,
-        errors=before.errors,
-        line_buffering=before.line_buffering,
-        write_through=before.write_through,
+        encoding=previous.encoding,
+        errors=previous.errors,
+        line_buffering=previous.line_buffering,
+        write_through=previous.write_through,
     )

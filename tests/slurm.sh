@@ -1,5 +1,5 @@
 #!/bin/bash
-# A real one-node SLURM with accounting (slurmdbd on MariaDB) on loopback, for Debian as root: no systemd, no cgroups, pretended GPUs.
+# A real one-node SLURM with accounting (slurmdbd on MariaDB) on loopback, for Debian as root: no systemd, no cgroups, simulated GPUs.
 #   tests/slurm.sh up|down      state, logs and configuration in $SLURM_DIR (default: /tmp/slurm-one-node)
 # Then, in any shell:  export SLURM_CONF=$SLURM_DIR/slurm.conf
 set -euo pipefail
@@ -16,7 +16,7 @@ if [ "${missing:-}" ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurmctld slurmd slurmdbd slurm-client munge mariadb-server >/dev/null
 fi
-if command -v sinfo >/dev/null && timeout 20 sinfo -h >/dev/null 2>&1; then sinfo; exit 0; fi      # it is up
+if command -v sinfo >/dev/null && timeout 20 sinfo -h >/dev/null 2>&1; then sinfo; exit 0; fi # already up
 H=$(hostname -s)
 mkdir -p "$D"/{state,spool,log,munge,db}; chmod 755 "$D" "$D/munge"
 [ -s "$D/munge/key" ] || (umask 077; dd if=/dev/urandom of="$D/munge/key" bs=1024 count=1 status=none)
@@ -73,7 +73,7 @@ InactiveLimit=0
 NodeName=$H NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=$MEM Gres=gpu:$GPUS State=UNKNOWN
 PartitionName=main Nodes=$H Default=YES MaxTime=INFINITE State=UP
 C
-for g in $(seq 0 $((GPUS-1))); do [ -e "$D/gpu$g" ] || mknod "$D/gpu$g" c 1 3; done      # each is /dev/null's device
+for g in $(seq 0 $((GPUS-1))); do [ -e "$D/gpu$g" ] || mknod "$D/gpu$g" c 1 3; done  # the same device as /dev/null
 echo "NodeName=$H AutoDetect=off Name=gpu File=$D/gpu[0-$((GPUS-1))]" > "$D/gres.conf"
 mkdir -p /run/munge; chmod 755 /run/munge
 munged --force --key-file="$D/munge/key" --num-threads=4 --pid-file="$D/munged.pid" --log-file="$D/log/munged.log" --seed-file="$D/munge/seed"

@@ -1,4 +1,4 @@
-"""A command's streams and signals, on scripts of a few lines that use nothing else; each begins in a tenth of a second."""
+"""A command's signals and streams, in short scripts that use nothing else and so start in a tenth of a second."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 HEAD = "import os, signal, sys\nfrom hybridnets import signals\nsignals.install('it', then=': again goes on')\n"
 
 
-def script(body: str, *options: str, shell: str = '"$@"', cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs a script that has installed the signals, by a shell that may redirect it."""
+def run_script(body: str, *options: str, shell: str = '"$@"', cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs a script that has called `signals.install`, from a shell that may redirect its streams."""
     return subprocess.run(
         ["sh", "-c", shell, "sh", sys.executable, *options, "-c", HEAD + body],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -23,12 +23,12 @@ def script(body: str, *options: str, shell: str = '"$@"', cwd: Path = ROOT) -> s
         text=True,
         check=False,
         timeout=60,
-        # A shell's & has Ctrl-C ignored, and children inherit that.
+        # A shell's & ignores Ctrl-C, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def test_no_file_takes_the_place_of_a_stream_that_is_closed(tmp_path: Path) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path: Path) -> None:
     body = """
 with open("file", "w") as file:
     file.write(str(file.fileno() > 2))
@@ -37,17 +37,17 @@ with open("file", "w") as file:
     os.system("echo child; echo child >&2")
 assert sys.stdin.read() == ""
 """
-    assert script(body, shell='"$@" <&- >&- 2>&-', cwd=tmp_path).returncode == 0
+    assert run_script(body, shell='"$@" <&- >&- 2>&-', cwd=tmp_path).returncode == 0
     assert (tmp_path / "file").read_text() == "True"
-    done = script("print('out')", shell='"$@" 2>&-')
-    assert (done.returncode, done.stdout) == (0, "out\n")
+    process = run_script("print('out')", shell='"$@" 2>&-')
+    assert (process.returncode, process.stdout) == (0, "out\n")
 
 
 @pytest.mark.parametrize("options", [(), ("-u",)])
-def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_process_outlives_the_reader_of_its_output(tmp_path: Path, options: tuple[str, ...]) -> None:
     body = """
 print("first", flush=True)
-sys.stdin.readline()  # until the reader has gone
+sys.stdin.readline()  # until the reader is gone
 for _ in range(3):
     print("x" * 100_000, flush=True)
 os.system("echo a child, too")
@@ -66,16 +66,18 @@ open("done", "w").close()
     assert process.stdout
     assert process.stdout.readline() == "first\n"
     process.stdout.close()
-    process.stdout = None  # so that it is not read any more
+    process.stdout = None  # so that communicate() does not read it
     assert (process.communicate("now\n", timeout=60)[1], process.returncode) == ("", 0)
     assert (tmp_path / "done").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
-def test_a_signal_ends_at_once_or_lets_what_is_half_made_be_cleared_away(number: signal.Signals) -> None:
-    told = f"it: ended by {number.name}: again goes on\n"
-    done = script(f"signals.at_end(lambda: os.write(1, b'last'))\nsignal.raise_signal({number})\nprint('not reached')")
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "last", told)
+def test_a_signal_ends_the_process_at_once_or_after_cleaning_up(number: signal.Signals) -> None:
+    message = f"it: ended by {number.name}: again goes on\n"
+    process = run_script(
+        f"signals.at_end(lambda: os.write(1, b'last'))\nsignal.raise_signal({number})\nprint('not reached')"
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (128 + number, "last", message)
     body = f"""
 try:
     with signals.unwinding():
@@ -83,8 +85,8 @@ try:
 finally:
     print("cleared away")
 """
-    done = script(body)
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "cleared away\n", told)
+    process = run_script(body)
+    assert (process.returncode, process.stdout, process.stderr) == (128 + number, "cleared away\n", message)
 
 
 def test_a_second_signal_does_not_wait() -> None:
@@ -95,12 +97,12 @@ finally:
     signal.raise_signal(signal.SIGINT)
     print("not reached")
 """
-    done = script(body)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "it: ended by SIGINT: again goes on\n")
+    process = run_script(body)
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "it: ended by SIGINT: again goes on\n")
 
 
-def test_a_signal_that_python_loses_comes_again() -> None:
-    """In a destructor nobody can catch its exception: Python would print it, and go on."""
+def test_a_signal_whose_exception_python_loses_is_sent_again() -> None:
+    """Python only prints an exception that is raised in a destructor, and continues."""
     body = """
 import time
 class Loses:
@@ -113,15 +115,15 @@ try:
 finally:
     print("cleared away", flush=True)
 """
-    done = script(body)
-    assert (done.returncode, done.stdout, done.stderr) == (
+    process = run_script(body)
+    assert (process.returncode, process.stdout, process.stderr) == (
         143,
         "cleared away\n",
         "it: ended by SIGTERM: again goes on\n",
     )
 
 
-def test_a_signal_that_a_library_takes_for_another_error_is_still_known() -> None:
+def test_a_signal_is_remembered_if_a_library_replaces_its_exception() -> None:
     body = """
 try:
     with signals.unwinding():
@@ -129,25 +131,25 @@ try:
         except BaseException as error: raise ImportError("initialization failed") from error
 except ImportError: sys.exit(signals.exit_code())
 """
-    done = script(f"assert signals.exit_code() is None{body}")
-    assert (done.returncode, done.stderr) == (130, "it: ended by SIGINT: again goes on\n")
+    process = run_script(f"assert signals.exit_code() is None{body}")
+    assert (process.returncode, process.stderr) == (130, "it: ended by SIGINT: again goes on\n")
 
 
-def test_what_is_ignored_stays_so_and_copies_end_quietly() -> None:
-    done = script("signal.raise_signal(signal.SIGHUP)\nprint('goes on')", shell="trap '' HUP; \"$@\"")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")
+def test_ignored_signals_stay_ignored_and_forked_processes_end_quietly() -> None:
+    process = run_script("signal.raise_signal(signal.SIGHUP)\nprint('goes on')", shell="trap '' HUP; \"$@\"")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "goes on\n", "")
     body = """
 if not (child := os.fork()):
     signal.raise_signal(signal.SIGTERM)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 """
-    done = script(body)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = run_script(body)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_nothing_slow_is_imported_before_signals_are_handled() -> None:
-    done = script("print(sorted({'torch', 'numpy', 'hydra', 'logging', 'subprocess'} & set(sys.modules)))")
-    assert done.stdout == "[]\n"
+    process = run_script("print(sorted({'torch', 'numpy', 'hydra', 'logging', 'subprocess'} & set(sys.modules)))")
+    assert process.stdout == "[]\n"
     for name in ("train.py", "report.py", "features.py"):
         head = (ROOT / name).read_text().split("signals.install")[0]
         lines = [line for line in head.splitlines() if line.startswith(("import ", "from "))]

@@ -1,6 +1,6 @@
 """The border between Hydra's configuration and everything else; only `build` imports torch."""
 
-from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset, value
+from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset
 from hybridnets.config.errors import explain
 from hybridnets.config.schema import register
 from hybridnets.config.sweep import plan
@@ -15,6 +15,5 @@ __all__ = [
     "explain",
     "plan",
     "register",
-    "value",
     "words",
 ]

@@ -24,12 +24,11 @@ from hybridnets.config.schema import Config, scratch
 from hybridnets.config.words import at_home
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.split import check_settings
-from hybridnets.runs import Run
+from hybridnets.runs import Run, store
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import read_json, sha256
+from hybridnets.runs.files import sha256
 from hybridnets.runs.identity import Identity, identity
-from hybridnets.runs.store import SCHEMA, DivergedError
-from hybridnets.runs.store import reason as reason_of
+from hybridnets.runs.records import RecordError, result
 
 
 class ConfigError(ValueError):
@@ -215,16 +214,15 @@ def _finished(folder: Path) -> Backbone:
     """A finished run by its folder, or by the checkpoint of its reported epoch."""
     folder = folder.parent.parent if folder.name == "best.ckpt" else folder
     try:
-        result: Any = read_json(folder / "result.json") if folder.is_dir() else None
-        sound = result["schema"] == SCHEMA and result["hash"] == ids.digest(result["identity"])
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:  # whether its weights are there, matters only where something is trained on it
+        record = result.read(folder) if folder.is_dir() else None
+    except RecordError:
+        record = None
+    if record is None:  # whether its weights are there, matters only where something is trained on it
         raise ConfigError(
             f"backbone must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, or a list of "
             f"overrides such as [model=cnn], got {folder}"
         )
-    return Backbone(result["identity"], folder)
+    return Backbone(record.identity, folder)
 
 
 def _same_images(whole: Identity, backbone: Identity) -> None:
@@ -248,8 +246,9 @@ def _same_images(whole: Identity, backbone: Identity) -> None:
 
 def diverged(run: Run) -> str:
     """Why a run is not tried again: its loss was not finite; empty where it was, or where nothing is known of it."""
-    told = reason_of(run.folder)
-    return f"{told} (retry_diverged=true tries it again)" if told.startswith(DivergedError.__name__) else ""
+    if not store.diverged(run.folder):
+        return ""
+    return f"{store.reason(run.folder)} (retry_diverged=true tries it again)"
 
 
 def check_diverged(run: Run, cfg: DictConfig) -> None:
@@ -268,12 +267,6 @@ def command(overrides: Sequence[str] | None = None) -> str:
     name = hydra.job.config_name or "config"
     sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
     return shlex.join(["python", "train.py", *sweep, *(hydra.overrides.task if overrides is None else overrides)])
-
-
-def value(result: Mapping[str, Any]) -> float:
-    """What a sweeper optimises: the watched metric at the reported epoch; NaN where the result has null, as JSON has none."""
-    found = result["best"].get(result["monitor"])
-    return math.nan if found is None else float(found)
 
 
 def _identity(cfg: DictConfig) -> Identity:
@@ -317,7 +310,7 @@ def _identity(cfg: DictConfig) -> Identity:
         parts["checkpoint"] = _file_hash("ckpt_path", plain["ckpt_path"])
     if found := backbone(cfg):
         parts["model"] = {key: setting for key, setting in model.items() if key != "backbone"}
-        parts["backbone"] = ids.beside(found.identity, plain["seeds"])
+        parts["backbone"] = ids.as_input(found.identity, plain["seeds"])
     whole = identity(plain["seeds"], **parts)
     if found:
         _same_images(whole, found.identity)

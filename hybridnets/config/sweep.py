@@ -17,21 +17,21 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config import flags
-from hybridnets.config.check import ConfigError, backbone, check, diverged, trial, value
+from hybridnets.config.check import ConfigError, backbone, check, diverged, trial
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.schema import scratch
-from hybridnets.report.declared import declaration
-from hybridnets.report.published import rows
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
 from hybridnets.runs.claims import Watch
-from hybridnets.runs.files import read_json
+from hybridnets.runs.declaration import parse_declaration
 from hybridnets.runs.labels import labels
+from hybridnets.runs.published_figures import read_figures
+from hybridnets.runs.records import Provenance, RecordError, provenance
 from hybridnets.runs.store import owner
 from hydra_plugins import process_launcher as launcher
 
 
-def plan(configs: list[DictConfig]) -> list["Job"]:
+def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     """What the launcher asks before it starts a process: the runs of a sweep, checked, and what is finished already.
 
     Raises:
@@ -52,7 +52,7 @@ def plan(configs: list[DictConfig]) -> list["Job"]:
             f"and machines have other numbers of them, got {varying.get('devices') or 'null'}"
         )
     report = _report(configs[0])
-    jobs = [Job(check(cfg), cfg) for cfg in configs]
+    jobs = [SweepJob(check(cfg), cfg) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
     needed = [job.need for job in pending if job.need]
@@ -111,12 +111,12 @@ def _report(cfg: DictConfig) -> Any:
         path = next((found for folder in [*sources, Path()] if (found := folder / name).is_file()), None)
         if path is None:
             raise ConfigError(f"report.published must be a CSV beside the sweep's file, got {name}, which is not there")
-        section["published"] = rows(path)
-    declaration(section)
+        section["published"] = read_figures(path)
+    parse_declaration(section)
     return section
 
 
-def _tell_apart(jobs: list["Job"]) -> None:
+def _tell_apart(jobs: list["SweepJob"]) -> None:
     """Adds to the names of variants that share theirs the settings in which they differ."""
     variants = [ids.variant(job.run.identity) for job in jobs]
     keys = [ids.digest(variant) for variant in variants]
@@ -126,7 +126,7 @@ def _tell_apart(jobs: list["Job"]) -> None:
         job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
 
 
-def _rehearse(jobs: list["Job"]) -> None:
+def _rehearse(jobs: list["SweepJob"]) -> None:
     """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
 
     Raises:
@@ -152,7 +152,7 @@ def _any_seed(cfg: DictConfig) -> Any:
     return {**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
 
 
-class Job(launcher.Job):
+class SweepJob(launcher.PlannedJob):
     """One run of a sweep, as the launcher sees it.
 
     Args:
@@ -175,11 +175,11 @@ class Job(launcher.Job):
         self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
         self.backbone = found = backbone(cfg)
-        self.need: Job | None = None
+        self.need: SweepJob | None = None
         if found and found.run and found.cfg is not None and not trial(cfg):
-            self.need = Job(found.run, found.cfg)
+            self.need = SweepJob(found.run, found.cfg)
 
-    def needs(self) -> list[tuple[tuple[str, ...], "Job"]]:
+    def needs(self) -> list[tuple[tuple[str, ...], "SweepJob"]]:
         """The run that it stands on, if overrides name it, with all that compose it."""
         return [(self.backbone.overrides, self.need)] if self.backbone and self.need else []
 
@@ -208,14 +208,16 @@ class Job(launcher.Job):
         """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""
         seconds, sizes = [], []
         for folder in {result.parent for result in self.run.folder.parent.glob("*/result.json")}:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                seconds.append(sum(read_json(folder / "provenance.json")["epoch_seconds"].values()))
+            with contextlib.suppress(OSError, RecordError):
+                attempts = provenance.read(folder) or Provenance()
+                seconds.append(sum(attempts.epoch_seconds.values()))
                 sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
         return (median(seconds), median(sizes)) if sizes else (math.nan, math.nan)
 
     def result(self) -> float:
         """What main returned for the finished run."""
-        return value(self.run.result() or {})
+        result = self.run.result()
+        return result.monitored if result else math.nan
 
     def progress(self) -> tuple[float, str]:
         """Share of the epochs done, at most, and the last epoch's val accuracy."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from hybridnets.models import Classifier, FeatureAutoencoder
 from hybridnets.predicting.codes import CodesError, EncodedImages
-from hybridnets.runs.files import read_json
+from hybridnets.runs.records import result as result_file
+from hybridnets.runs.records.result import Result
 from hybridnets.runs.store import Run
 from hybridnets.training.checkpoints import weights_digest
 
@@ -34,9 +35,9 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
         ValueError: If the folder holds no finished run, its weights are missing or not those of its result, its model cannot
             be loaded, or torch has no such device.
     """
-    result = read_json(folder / "result.json") if folder.is_dir() else None
+    result = result_file.read(folder) if folder.is_dir() else None
     best = folder / "checkpoints" / "best.ckpt"
-    if not isinstance(result, dict) or "identity" not in result:
+    if result is None:
         raise ValueError(
             f"load needs the folder of a finished run, with result.json and checkpoints/best.ckpt in it, got {folder}"
         )
@@ -50,7 +51,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
     except (RuntimeError, AssertionError) as error:  # which of them depends on how torch was built
         raise ValueError(f"device must be one that torch can use here, such as cpu, got {device!r}") from error
     try:
-        module, _, name = result["identity"]["model"]["_target_"].rpartition(".")
+        module, _, name = result.identity["model"]["_target_"].rpartition(".")
         architecture = getattr(importlib.import_module(module), name)
         model = architecture.load_from_checkpoint(best, map_location=device, weights_only=True).eval()
         checkpoint = torch.load(best, map_location=device, weights_only=True)
@@ -60,7 +61,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
         raise ValueError(
             f"{folder} must hold a run whose model can be loaded, got {type(error).__name__} while loading it"
         ) from error
-    if predictor.weights != result.get("weights", predictor.weights):  # results of older versions do not have the key
+    if result.weights and predictor.weights != result.weights:  # results of the first versions do not have it
         raise ValueError(
             f"the weights in {folder} must be those that its result was measured with, but differ from them"
         )
@@ -73,7 +74,7 @@ class Predictor:
     Args:
         model: The model, in evaluation mode.
         checkpoint: The checkpoint that holds its weights, with the state of its data module.
-        result: The run's result.json.
+        result: The run's result.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -84,13 +85,13 @@ class Predictor:
         weights: SHA-256 of its weights and running statistics.
     """
 
-    def __init__(self, model: Classifier, checkpoint: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    def __init__(self, model: Classifier, checkpoint: Mapping[str, Any], result: Result) -> None:
         self.model = model
-        data = checkpoint[result["identity"]["data"]["_target_"].rpartition(".")[2]]
+        data = checkpoint[result.identity["data"]["_target_"].rpartition(".")[2]]
         self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
         self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
         self.weights = weights_digest(checkpoint["state_dict"])
-        self.name, self.hash = Run(Path(), result["identity"]).name, str(result["hash"])
+        self.name, self.hash = Run(Path(), result.identity).name, result.hash
 
     @torch.no_grad()
     def predict(self, images: Tensor | NDArray[Any]) -> Tensor:

@@ -6,26 +6,26 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hybridnets.report.answer import Answer, answer
-from hybridnets.report.comparisons import Compared, Contrast, check_labels, chosen, grids
-from hybridnets.report.compression import tables as compression_tables
-from hybridnets.report.declared import METRICS, Declaration, Grid, Primary, declaration
-from hybridnets.report.effects import effects
-from hybridnets.report.evidence import Comparison
-from hybridnets.report.grid import grid as grid_table
-from hybridnets.report.published import Published
-from hybridnets.report.results import Found, ReportError
-from hybridnets.report.table import Table, visible
-from hybridnets.report.tables import differences
-from hybridnets.report.tables import variants as variants_table
-from hybridnets.report.units import unit as unit_of
-from hybridnets.report.variants import Missing, Section, Variant, sections
+from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons, check_labels, chosen, grids
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.variants import DataSetVariants, Missing, Variant, sections
+from hybridnets.report.reading.results import ReportError, RunSet
+from hybridnets.report.tables.answer import Answer, answer
+from hybridnets.report.tables.compression import tables as compression_tables
+from hybridnets.report.tables.effects import effects
+from hybridnets.report.tables.grid import grid as grid_table
+from hybridnets.report.tables.overview import differences
+from hybridnets.report.tables.overview import variants as variants_table
+from hybridnets.report.tables.table import Table, visible
+from hybridnets.report.tables.units import unit as unit_of
 from hybridnets.runs import manifest
+from hybridnets.runs.declaration import METRICS, Contrast, Declaration, Primary, parse_declaration
 from hybridnets.runs.manifest import Manifest
+from hybridnets.runs.published_figures import DeclarationError, PublishedFigures
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class DataSetReport:
     """What is reported of one data set.
 
     Attributes:
@@ -41,10 +41,10 @@ class Part:
         flat: Whether single comparisons were asked for, not only grids.
     """
 
-    section: Section
+    section: DataSetVariants
     answers: tuple[Answer, ...]
     variants: Table
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[ContrastComparisons, ...]
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     compressed: tuple[Comparison, ...]
@@ -67,7 +67,7 @@ class Report:
     """
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[DataSetReport, ...]
     problems: tuple[str, ...]
     commands: tuple[str, ...]
     sources: Sequence[tuple[str, int]]
@@ -98,7 +98,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What the command line asks for.
 
     Attributes:
@@ -126,7 +126,7 @@ class Asked:
         return "=" in (self.baseline or "") and self.baseline not in labels
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Asked":
+    def of(cls, values: Mapping[str, Any]) -> "Request":
         """From plain values by name: arguments, or what a report's record holds.
 
         Raises:
@@ -140,7 +140,7 @@ class Asked:
         return cls(**plain)
 
 
-def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> Report:
+def analyse(found: RunSet, title: str, command: str, asked: Request = Request()) -> Report:
     """Compares what was found.
 
     Args:
@@ -162,8 +162,8 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
     declared = []
     for each in manifests:
         try:
-            declared.append((each, declaration(each.report)))
-        except (ReportError, ArithmeticError, RecursionError) as error:
+            declared.append((each, parse_declaration(each.report)))
+        except (DeclarationError, ArithmeticError, RecursionError) as error:
             problems.append(f"{each.path}: {error}; its report section is left out")
     parts = tuple(_part(section, asked, (level[0], level[2]) if level else None, declared) for section in split)
     if asked.primary and not any(part.answers for part in parts):
@@ -177,7 +177,7 @@ def analyse(found: Found, title: str, command: str, asked: Asked = Asked()) -> R
     return Report(visible(title), parts, said, tuple(map(visible, commands)), sources.most_common(), head)
 
 
-def _manifests(found: Found) -> tuple[list[Manifest], list[str]]:
+def _manifests(found: RunSet) -> tuple[list[Manifest], list[str]]:
     """The manifests of sweeps that asked for any run below the given folders."""
     read: list[Manifest] = []
     problems: list[str] = []
@@ -194,18 +194,21 @@ def _below(path: Path, folders: tuple[Path, ...]) -> bool:
 
 
 def _part(
-    section: Section, asked: Asked, level: tuple[str, str] | None, declared: list[tuple[Manifest, Declaration]]
-) -> Part:
-    compared = Compared(section)
+    section: DataSetVariants,
+    asked: Request,
+    level: tuple[str, str] | None,
+    declared: list[tuple[Manifest, Declaration]],
+) -> DataSetReport:
+    compared = ComparisonCache(section)
     unit = unit_of(section)
     notes: list[str] = []
     known = [each for _, each in declared]
     answers = list(_answers(compared, asked, declared, notes))
-    published = next((each.published for each in known if each.published.accuracies), Published())
-    by_class = next((each.published for each in known if each.published.classes), Published())
+    published = next((each.published for each in known if each.published.accuracies), PublishedFigures())
+    by_class = next((each.published for each in known if each.published.classes), PublishedFigures())
     compressed = [found for v in section.variants if (found := compared.before(v)) and found.pairs]
     flat: list[Comparison] = []
-    wanted: list[Grid] = []
+    wanted: list[Contrast] = []
     if asked.compare or (asked.baseline and not level):
         flat, said = chosen(compared, None if level else asked.baseline, asked.compare)
         notes += said
@@ -229,7 +232,7 @@ def _part(
             shown.append(tested)
     notes += [each.left_out and f"{each.name}: {each.left_out}" for each in compared.made.values() if each.left_out]
     notes += [each.recipe for each in made if each.recipe]
-    return Part(
+    return DataSetReport(
         section,
         tuple(answers),
         variants_table(section),
@@ -244,7 +247,7 @@ def _part(
 
 
 def _answers(
-    compared: Compared, asked: Asked, declared: list[tuple[Manifest, Declaration]], notes: list[str]
+    compared: ComparisonCache, asked: Request, declared: list[tuple[Manifest, Declaration]], notes: list[str]
 ) -> Iterator[Answer]:
     """The analyses that answer: the one asked for, else those declared, else the only one there is."""
     metrics = compared.section.metrics
@@ -292,7 +295,7 @@ def _answers(
         yield answer(only[0], primary, compared.section, "not declared: the only comparison there is")
 
 
-def _against(compared: Compared, one: Variant | None, other: Variant | None, name: str) -> Comparison | None:
+def _against(compared: ComparisonCache, one: Variant | None, other: Variant | None, name: str) -> Comparison | None:
     """The comparison of two variants; of one on a backbone by that name against it, wherever the backbone's runs are."""
     below = one and compared.before(one)
     if below and name in (below.baseline.label, below.baseline.name):
@@ -300,7 +303,7 @@ def _against(compared: Compared, one: Variant | None, other: Variant | None, nam
     return compared.of(one, other) if one and other else None
 
 
-def _meant(section: Section, label: str, manifest: Manifest) -> Variant | None:
+def _meant(section: DataSetVariants, label: str, manifest: Manifest) -> Variant | None:
     """The variant that a sweep's report section means: of its own runs, by label or by short name."""
     own = [v for v in section.variants if any(run.hash in manifest.runs for run in v.runs)]
     named = [v for v in own if v.label == label] or [v for v in own if v.name == label]

@@ -1,13 +1,13 @@
-"""Whether the accuracy recorded for an epoch and the one that its published weights give are of the same weights."""
+"""Do two evaluations belong to the same weights? Accuracies and classes are compared up to rounding."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of two evaluations of the same weights on the same images, on other processors or in bfloat16, rounding decides which of two
-# nearly equal probabilities is the larger: for a few images in ten thousand.
-MOVED = 0.002
+# When the same weights are evaluated twice on the same images, on another processor or in bfloat16, rounding decides which of
+# two nearly equal probabilities is larger. This concerns a few images in ten thousand.
+MOVED_SHARE = 0.002
 
 
 def same_weights(recorded: float, predicted: float, images: int) -> bool:
@@ -21,18 +21,18 @@ def same_weights(recorded: float, predicted: float, images: int) -> bool:
     return abs(recorded - predicted) * images <= _moved(images) + 1e-3  # float32's rounding of a share
 
 
-def same_classes(one: NDArray[Any], other: NDArray[Any]) -> bool:
+def same_classes(first: NDArray[Any], second: NDArray[Any]) -> bool:
     """Whether two evaluations of the same images differ by no more classes than rounding moves.
 
     Args:
-        one: Predicted classes, (N,).
-        other: Likewise, of the same images.
+        first: Predicted classes of one evaluation, (N,).
+        second: Predicted classes of the other evaluation, (N,), of the same images.
     """
-    return int(np.sum(one != other)) <= _moved(len(one))
+    return int(np.sum(first != second)) <= _moved(len(first))
 
 
 def _moved(images: int) -> float:
-    return max(1, MOVED * images)
+    return max(1, MOVED_SHARE * images)
 
 
 def is_comparable(trainer: dict[str, object]) -> bool:

@@ -1,9 +1,9 @@
-"""Who trains a run: a lock between the processes of one host, and a heartbeat that other hosts can watch.
+"""The claim on a run: a lock between the processes of one host, and a heartbeat that other hosts can watch.
 
-A shared folder may share its locks between hosts, or not, and its clocks may differ. So an owner beats: it counts in a file of
-its own, and it is dead for another host once that count has stood still for two minutes of the observer's own clock. Owners
-are numbered, and a number is taken by creating its file, which only one process can: whoever sees a number above its own has
-lost the run, and writes nothing more.
+A shared folder may or may not share its locks between hosts, and the hosts' clocks may differ. So every owner of a run has a
+heartbeat, a count in a file that only this owner writes. Another host takes an owner for dead once the count has stood
+still for two minutes of the observer's own clock. Owners are numbered, and a process takes a number by creating its file, which
+only one process can do. A process that sees a number above its own has lost the run and writes nothing more.
 """
 
 import contextlib
@@ -23,29 +23,29 @@ from typing import IO, Any, Literal
 BEAT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0
 LOOK_SECONDS = 1.0  # between two looks at another host's heartbeat
-EMPTY_SECONDS = 5.0  # a file without a first beat: its owner died between creating and writing it
+EMPTY_SECONDS = 5.0  # for a file without a first beat, whose owner died between creating and writing it
 
 log = logging.getLogger("hybridnets")
 
 
 class RunBusyError(ValueError):
-    """Another process trains this run just now."""
+    """Another process is training this run."""
 
 
 class LostError(ValueError):
-    """Another process took this run over, because this one had shown no sign of life."""
+    """Another process took over this run, because this one showed no sign of life."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """What a claim's file says.
+    """The content of an owner's file.
 
     Attributes:
         number: Its place among the run's owners, from 1.
         sign: The file's bytes, which change with every beat.
-        text: Process and host, to be shown.
-        here: Whether it belongs to this host, since it was started last.
-        ended: Whether it gave the run back.
+        text: Process and host, for messages.
+        here: Whether it is a process of this host since the host's last start.
+        ended: Whether it gave back the run.
     """
 
     number: int
@@ -64,18 +64,18 @@ def owner(folder: Path) -> Owner | None:
         sign = (folder / f"owner-{numbers[-1]}").read_bytes()
     except FileNotFoundError:  # finished meanwhile
         return None
-    except OSError:  # no file at all
+    except OSError:  # something else than a file
         sign = b""
     try:
-        held = json.loads(sign)
-        text = f"process {held['process']} on {held['host']}"
-        return Owner(numbers[-1], sign, text, held["boot"] == _boot(), bool(held["ended"]))
-    except (ValueError, KeyError, TypeError):  # just being written
+        content = json.loads(sign)
+        text = f"process {content['process']} on {content['host']}"
+        return Owner(numbers[-1], sign, text, content["boot"] == _boot(), bool(content["ended"]))
+    except (ValueError, KeyError, TypeError):  # it is being written
         return Owner(numbers[-1], sign, "another process", False, False)
 
 
 class Watch:
-    """Looks at a run's owner from outside, again and again.
+    """Observes the owner of a run from outside, over several looks.
 
     Args:
         folder: The run's folder.
@@ -83,40 +83,40 @@ class Watch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen: bytes | None = None
+        self.last_sign: bytes | None = None
         self.since = 0.0
 
     def look(self) -> Literal["free", "busy", "silent"]:
-        """Whether somebody trains the run; "silent" while an owner on another host has not moved, for less than two minutes."""
-        locked, found = _held(self.folder), owner(self.folder)
+        """Whether a process trains the run; "silent" for an owner on another host whose heartbeat has just stopped."""
+        locked, current = _is_locked(self.folder), owner(self.folder)
         if locked:
             return "busy"
-        return self.judge(found, locks=locked is not None)
+        return self.judge(current, locks=locked is not None)
 
-    def judge(self, found: Owner | None, *, locks: bool) -> Literal["free", "busy", "silent"]:
-        """The same of an owner that does not hold the lock.
+    def judge(self, current: Owner | None, *, locks: bool) -> Literal["free", "busy", "silent"]:
+        """As `look`, for an owner that does not hold the lock.
 
         Args:
-            found: The owner.
+            current: The owner.
             locks: Whether the file system has locks at all.
         """
-        if found is None or found.ended or (found.here and locks):
+        if current is None or current.ended or (current.here and locks):
             return "free"
-        first, moved = self.seen is None, self.seen != found.sign
+        first, moved = self.last_sign is None, self.last_sign != current.sign
         if moved:
-            self.seen, self.since = found.sign, time.monotonic()
+            self.last_sign, self.since = current.sign, time.monotonic()
         if moved and not first:
             return "busy"
-        limit = SILENCE_SECONDS if found.sign else EMPTY_SECONDS
+        limit = SILENCE_SECONDS if current.sign else EMPTY_SECONDS
         return "silent" if time.monotonic() - self.since < limit else "free"
 
 
 class Claim:
-    """A run held by this process.
+    """The claim of this process on a run.
 
     Args:
         folder: The run's folder.
-        number: The number taken.
+        number: The owner's number that it took.
     """
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -129,24 +129,25 @@ class Claim:
         self.thread.start()
 
     def check(self) -> None:
-        """Asked before everything that is written in the run's folder.
+        """Checks that this process still owns the run; called before every write to its folder.
 
         Raises:
-            LostError: If the run is another process's by now.
+            LostError: If another process owns the run now.
         """
         if not self.folder.is_dir():
-            raise LostError(f"{self.folder} is not there any more: somebody removed it, and nothing is written")
+            raise LostError(f"{self.folder} no longer exists: somebody deleted it, and nothing is written")
         numbers = _numbers(self.folder)
         if not numbers and not (self.folder / "result.json").exists():
-            raise LostError(f"{self.folder} has lost its files: somebody removed them, and nothing is written")
+            raise LostError(f"{self.folder} has lost its files: somebody deleted them, and nothing is written")
         if not numbers or numbers[-1] != self.number:
-            who = found.text if (found := owner(self.folder)) else "another process, which finished it"
+            current = owner(self.folder)
+            text = current.text if current else "another process, which finished it"
             raise LostError(
-                f"{self.folder} was taken over by {who}: this process had shown no sign of life, and writes nothing"
+                f"{self.folder} was taken over by {text}: this process showed no sign of life, and writes nothing"
             )
 
     def give_back(self, *, finished: bool) -> None:
-        """Ends the claim; a finished run needs none any more."""
+        """Ends the claim; a finished run needs no owner."""
         self.stop.set()
         self.thread.join()
         with contextlib.suppress(OSError, LostError):
@@ -161,20 +162,20 @@ class Claim:
     def _beat(self) -> None:
         while not self.stop.wait(BEAT_SECONDS):
             self.beat += 1
-            with contextlib.suppress(OSError):  # a beat that is missed is made up for by the next
+            with contextlib.suppress(OSError):  # the next beat makes up for a missed one
                 self._write()
 
     def _write(self, *, ended: bool = False) -> None:
-        """In place, so that a process which wakes up too late changes no file but its own."""
-        held = {
+        """Writes in place, so that a process which wakes up too late changes no file but its own."""
+        content = {
             "process": os.getpid(),
             "host": socket.gethostname(),
             "boot": _boot(),
             "ended": ended,
             "beat": self.beat,
         }
-        # As long as the last, for a reader at the same time; spaces are no part of JSON's values.
-        text = f"{json.dumps(held):<300}\n".encode()
+        # The length never changes, so that a reader at the same moment sees whole JSON; trailing spaces are legal there.
+        text = f"{json.dumps(content):<300}\n".encode()
         with self.path.open("r+b") as file:
             file.write(text)
             file.flush()
@@ -183,42 +184,42 @@ class Claim:
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[Claim]:
-    """Takes the run, if nobody has it or its owner is dead; waits two minutes for a sign of life from another host.
+    """Claims the run if it has no owner or a dead one; waits two minutes for a sign of life from another host.
 
     Raises:
-        RunBusyError: If somebody trains it.
+        RunBusyError: If another process trains it.
     """
-    # Opened by Python, so closed in every program that the job starts: the lock ends with the job itself.
+    # Python opens files close-on-exec, so no program that the job starts inherits the lock: it ends with the job.
     with (folder / "lock").open("a", encoding="utf-8") as lock:
         locks = _lock(lock, folder)
         yield Claim(folder, _take(folder, locks=locks))
 
 
 def _take(folder: Path, *, locks: bool) -> int:
-    """The number under which the run is this process's from now on."""
+    """Takes the next owner's number of the run, and returns it."""
     watch = Watch(folder)
-    told = False
+    announced = False
     while True:
-        found = owner(folder)
-        verdict = watch.judge(found, locks=locks)
+        current = owner(folder)
+        verdict = watch.judge(current, locks=locks)
         if verdict == "busy":
             raise _busy(folder)
         if verdict == "free":
-            number = found.number + 1 if found else 1
+            number = current.number + 1 if current else 1
             try:
                 os.close(os.open(folder / f"owner-{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             except FileExistsError:
-                continue  # another host was first: let us see who
+                continue  # another host was first
             for old in _numbers(folder):
                 if old < number:
                     with contextlib.suppress(OSError):
                         (folder / f"owner-{old}").unlink()
             return number
-        if not told and found:
-            told = True
+        if not announced and current:
+            announced = True
             log.info(
-                "%s was being trained by %s: it is taken over unless there is a sign of life within %.0f s",
-                *(folder, found.text, SILENCE_SECONDS),
+                "%s was being trained by %s: this process takes it over unless there is a sign of life within %.0f s",
+                *(folder, current.text, SILENCE_SECONDS),
             )
         time.sleep(LOOK_SECONDS)
 
@@ -227,13 +228,13 @@ def _lock(lock: IO[Any], folder: Path) -> bool:
     """Locks the file; False where the file system cannot.
 
     Raises:
-        RunBusyError: If another process has it.
+        RunBusyError: If another process holds it.
     """
     for _ in range(10):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(0.02)  # it may only be somebody's look, which locks for a moment
+            time.sleep(0.02)  # a `look` of another process also locks it, for a moment
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 return False
@@ -243,8 +244,8 @@ def _lock(lock: IO[Any], folder: Path) -> bool:
     raise _busy(folder)
 
 
-def _held(folder: Path) -> bool | None:
-    """Whether a process that this host can see has the lock; None where there are no locks."""
+def _is_locked(folder: Path) -> bool | None:
+    """Whether a process that this host can see holds the lock; None where the file system has no locks."""
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -258,18 +259,19 @@ def _held(folder: Path) -> bool | None:
 
 
 def running(folder: Path) -> bool:
-    """Whether somebody trains the run, as far as one look can tell: an owner on another host counts until it is taken over."""
-    held, found = _held(folder), owner(folder)
-    return bool(held) or (found is not None and not found.ended and (held is None or not found.here))
+    """Whether a process trains the run, judged by a single look: an owner on another host counts until it is taken over."""
+    locked, current = _is_locked(folder), owner(folder)
+    return bool(locked) or (current is not None and not current.ended and (locked is None or not current.here))
 
 
 def _busy(folder: Path) -> RunBusyError:
-    who = found.text if (found := owner(folder)) else "another process"
-    return RunBusyError(f"{folder} is being trained by {who}: wait for it to end and run the command again")
+    current = owner(folder)
+    text = current.text if current else "another process"
+    return RunBusyError(f"{folder} is being trained by {text}: wait for it to end and run the command again")
 
 
 def _numbers(folder: Path) -> list[int]:
-    """The numbers of the owners that have a file, lowest first."""
+    """The owners' numbers that have a file, lowest first."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         names = [entry.name.removeprefix("owner-") for entry in entries if entry.name.startswith("owner-")]
         return sorted(int(name) for name in names if name.isdecimal())
@@ -277,7 +279,7 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _boot() -> str:
-    """This host since it was started last: the processes that share it share its locks, whatever they call it."""
+    """Identifies this host since its last start; its processes share its locks, whatever name the host has for them."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:

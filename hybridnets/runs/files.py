@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a crash."""
+"""Files that exist as a whole or not at all, even after a crash."""
 
 import contextlib
 import hashlib
@@ -13,24 +13,24 @@ from hybridnets import signals
 
 @contextlib.contextmanager
 def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place once its bytes are on the disk; nothing stays of a failure.
+    """A temporary path to write to, which replaces `path` once its bytes are on the disk; a failure leaves nothing behind.
 
     Args:
         path: The file.
-        check: Called just before it is replaced; what it raises keeps the file as it was.
+        check: Called just before the file is replaced; if it raises, the file stays as it was.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with signals.unwinding():
         try:
-            yield beside
-            with beside.open("rb") as file:
+            yield temporary
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             if check:
                 check()
-            beside.replace(path)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
-    # The rename itself is on the disk only when the folder is.
+            temporary.unlink(missing_ok=True)
+    # The rename is on the disk only once the folder is.
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -39,10 +39,10 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, where they are missing.
+    """Makes a folder and its missing parents.
 
     Raises:
-        ValueError: If something else stands in the way, or if no folder can be made there, as in /proc.
+        ValueError: If something else has that name, or if no folder can be made there, as in /proc.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def sha256(path: Path) -> str:
 
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
     """Writes a text file as a whole."""
-    with replacing(path, check) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with replacing(path, check) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, check: Callable[[], None] | None = None) -> None:
@@ -69,7 +69,7 @@ def write_json(path: Path, value: Any, check: Callable[[], None] | None = None) 
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file, or None where there is no such file.
+    """The value of a JSON file; None if the file does not exist.
 
     Raises:
         ValueError: If it is no JSON.
@@ -79,6 +79,6 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ValueError(f"{path} must be a file that can be read, and is not ({error.strerror}): remove it") from error
+        raise ValueError(f"{path} must be a file that can be read, and is not ({error.strerror}): delete it") from error
     except ValueError as error:
-        raise ValueError(f"{path} must be JSON, and is damaged ({error}): remove it, and the run ends anew") from error
+        raise ValueError(f"{path} must be JSON, and is damaged ({error}): delete it to rebuild it") from error

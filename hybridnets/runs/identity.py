@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-# Raised by hand when the same configuration would train differently: no run made before is taken for one made after.
+# Raised by hand when the same configuration would train differently, so that no older run is taken for a newer one.
 PROTOCOL = 1
 
-# Keys that came after the first release, by their path, with the value that says what was done before them.
-# They are left out of an identity at that value, so that older runs keep their names.
+# Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
+# An identity omits a key at that value, so that older runs keep their names.
 ADDED: Mapping[tuple[str, ...], Any] = {}
 
 Identity = dict[str, Any]
@@ -23,21 +24,21 @@ def identity(seeds: Mapping[str, int], **parts: Any) -> Identity:
         seeds: The seeds by what they govern: split, init, order.
         **parts: Resolved settings that determine the result: model, data, optimizer, trainer and so on.
     """
-    whole = {"protocol": PROTOCOL, "seeds": dict(seeds), **parts}
+    complete = {"protocol": PROTOCOL, "seeds": dict(seeds), **parts}
     for path, old in ADDED.items():
-        *above, key = path
-        inner: Any = whole
-        for step in above:
+        *parents, key = path
+        inner: Any = complete
+        for step in parents:
             inner = inner.get(step, {}) if isinstance(inner, dict) else {}
         if isinstance(inner, dict) and inner.get(key, old) == old:
             inner.pop(key, None)
-    return whole
+    return complete
 
 
-def beside(input_run: Identity, seeds: Mapping[str, int]) -> Identity:
-    """How an input run enters the identity of a run: as its own, without the seeds where they are the same.
+def as_input(input_run: Identity, seeds: Mapping[str, int]) -> Identity:
+    """How an input run enters the identity of another run: as its own identity, without its seeds where they are the same.
 
-    So variants that stand on runs of the same seeds stay one variant over all of them.
+    Runs whose backbones have the same seeds as they themselves are then one variant over all seeds.
 
     Args:
         input_run: The input run's identity.
@@ -46,15 +47,15 @@ def beside(input_run: Identity, seeds: Mapping[str, int]) -> Identity:
     return {key: value for key, value in input_run.items() if key != "seeds" or value != dict(seeds)}
 
 
-def backbone(whole: Identity) -> Identity | None:
-    """The identity of the run that a run stands on; None where it stands on none."""
-    return {"seeds": whole["seeds"], **whole["backbone"]} if "backbone" in whole else None
+def backbone(run: Identity) -> Identity | None:
+    """The identity of the run that a run uses as its backbone; None where it uses none."""
+    return {"seeds": run["seeds"], **run["backbone"]} if "backbone" in run else None
 
 
 def canonical(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, whole floats as integers, so that 1 and 1.0 are one value.
 
-    Something to which they are two, as a callback may be written, would have to be told by words, such as all and one.
+    A setting to which 1 and 1.0 mean two things must be stated in words, such as `one` and `all`.
 
     Raises:
         ValueError: If a number is not finite.
@@ -67,17 +68,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def variant(whole: Identity) -> Identity:
+def variant(run: Identity) -> Identity:
     """The configuration without its seeds: what a comparison compares."""
-    return {key: value for key, value in whole.items() if key != "seeds"}
+    return {key: value for key, value in run.items() if key != "seeds"}
 
 
-def name(whole: Identity) -> str:
-    """The variant's short name in the paper's words, such as ecrnn-bilstm-1x16, or cnn+cae-32 of one that stands on another."""
-    model = whole["model"]
-    if "backbone" in whole:
+def name(run: Identity) -> str:
+    """The variant's short name in the paper's words: ecrnn-bilstm-1x16, or cnn+cae-32 for an autoencoder of CNN's features."""
+    model = run["model"]
+    if "backbone" in run:
         kind = model.get("kind", _class(model))
-        return f"{name(whole['backbone'])}+{kind}" + (f"-{model['channels']}" if "channels" in model else "")
+        return f"{name(run['backbone'])}+{kind}" + (f"-{model['channels']}" if "channels" in model else "")
     words = [_class(model)]
     if isinstance(layer := model.get("rnn"), Mapping):
         words.append(("bi" if layer.get("bidirectional") else "") + _class(layer))
@@ -85,16 +86,30 @@ def name(whole: Identity) -> str:
     return "-".join(words)
 
 
-def seed(whole: Identity) -> str:
+def seed(run: Identity) -> str:
     """The seeds in short: one number where all three agree, else split.init.order."""
-    seeds = whole["seeds"]
-    numbers = [str(seeds[key]) for key in ("split", "init", "order")]
-    return numbers[0] if len(set(numbers)) == 1 else ".".join(numbers)
+    seeds = run["seeds"]
+    parts = [str(seeds[key]) for key in ("split", "init", "order")]
+    return parts[0] if len(set(parts)) == 1 else ".".join(parts)
 
 
-def folder(whole: Identity) -> PurePath:
+def folder(run: Identity) -> PurePath:
     """The run's folder below the output folder: DATA/VARIANT/seed=K-HASH."""
-    return PurePath(whole["data"]["name"], name(whole), f"seed={seed(whole)}-{digest(whole)[:6]}")
+    return PurePath(run["data"]["name"], name(run), f"seed={seed(run)}-{digest(run)[:6]}")
+
+
+def seeds_in(folder: PurePath) -> dict[str, int]:
+    """The seeds of a run by its folder, as `folder` names it.
+
+    Raises:
+        ValueError: If the folder is not named like a run's.
+    """
+    seeds = re.match(r"seed=(\d+)(?:\.(\d+)\.(\d+))?-", folder.name)
+    if seeds is None:
+        raise ValueError(f"{folder} is no run's folder")
+    return {
+        part: int(number or seeds[1]) for part, number in zip(("split", "init", "order"), seeds.groups(), strict=True)
+    }
 
 
 def _class(settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A sweep's manifest: what was asked for, so that "2 of 3 runs" and "declared before" can be known later."""
+"""A sweep's manifest: what it requested, so that "2 of 3 runs" and "declared before" can be known later."""
 
 import re
 import time
@@ -8,24 +8,37 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
+from hybridnets.runs import identity as ids
 from hybridnets.runs.files import make_folder, read_json, write_json
-from hybridnets.runs.identity import digest
 from hybridnets.runs.store import Run
 
-# Of a search: the hash of what its first batch asked for, by which the same search finds its manifest again.
-BEGUN = "begun"
+# Of a search: the hash of what its first batch requested, by which the same search finds its manifest again.
+FIRST_BATCH = "begun"
+
+
+@dataclass(frozen=True)
+class RequestedRun:
+    """A run that a sweep requested.
+
+    Attributes:
+        folder: Its folder, relative to that of all runs.
+        seeds: Its seeds of split, initialisation and order.
+    """
+
+    folder: PurePath
+    seeds: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one sweep asked for.
+    """What one sweep requested.
 
     Attributes:
         path: Its file.
         out: The folder of all runs.
-        declared: When it was asked for first.
+        declared: When it was first requested.
         command: What the user typed.
-        runs: The runs' folders below `out`, by hash.
+        requested: The runs, by hash.
         report: The sweep's `report:` section.
     """
 
@@ -33,70 +46,55 @@ class Manifest:
     out: Path
     declared: datetime
     command: str
-    runs: Mapping[str, PurePath]
+    requested: Mapping[str, RequestedRun]
     report: Any
+
+    @property
+    def runs(self) -> Mapping[str, PurePath]:
+        """The runs' folders, relative to `out`, by hash."""
+        return {key: run.folder for key, run in self.requested.items()}
 
 
 def read(out: Path) -> tuple[list[Manifest], list[str]]:
     """The manifests of a folder of runs, the oldest first, and a sentence on each that cannot be read."""
-    found, problems = [], []
+    manifests, problems = [], []
     for path in sorted(out.glob("sweeps/*.json")):
         try:
-            found.append(parse(path, out, read_json(path)))
+            manifests.append(parse(path, out, read_json(path)))
         except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
-            problems.append(f"{path} cannot be read: runs that it asked for and that are missing are not counted")
-    return sorted(found, key=lambda manifest: manifest.declared.timestamp()), problems
+            problems.append(f"{path} cannot be read: runs that it requested and that are missing are not counted")
+    return sorted(manifests, key=lambda manifest: manifest.declared.timestamp()), problems
 
 
-def parse(path: Path, out: Path, held: Any) -> Manifest:
+def parse(path: Path, out: Path, content: Any) -> Manifest:
     """A manifest from its file's content.
 
     Args:
         path: The file.
         out: The folder of all runs.
-        held: What it holds.
+        content: The value of the JSON file.
 
     Raises:
         ValueError: If it is no manifest; or ArithmeticError, KeyError, TypeError or AttributeError.
     """
-    runs = {str(run["hash"]): relative(run["folder"]) for run in held["runs"]}
-    declared = datetime.fromisoformat(held["declared"])
+    requested = {str(entry["hash"]): _requested(entry) for entry in content["runs"]}
+    declared = datetime.fromisoformat(content["declared"])
     declared.timestamp()
-    return Manifest(path, out, declared, str(held["command"]), runs, held.get("report"))
+    return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"))
 
 
-def add(there: dict[str, Any], name: str, held: Any) -> str | None:
-    """Puts a manifest among others; returns the name of the file that is new or another now, None where there is none.
-
-    As in `write`, the same sweep is there once, with its first date, and another one of that name stands beside it.
-
-    Args:
-        there: Manifests by the names of their files.
-        name: The name of the file that it came from.
-        held: What it holds.
-
-    Raises:
-        ValueError: If a third sweep has that name.
-    """
-    what = {key: held.get(key) for key in ("runs", "report")}
-    for free in (name, f"{name.removesuffix('.json')}-{digest(what)[:6]}.json"):
-        before = there.get(free)
-        if before is None:
-            there[free] = held
-            return free
-        if {key: before.get(key) for key in what} == what:
-            first = min(before, held, key=lambda one: datetime.fromisoformat(one["declared"]).timestamp())
-            changed = first != before
-            there[free] = first
-            return free if changed else None
-    raise ValueError(f"{name} must hold one sweep's runs, and is the name of several: remove one")
+def _requested(entry: Mapping[str, Any]) -> RequestedRun:
+    folder = relative(entry["folder"])
+    # Sweeps of the first versions recorded no seeds: their folders' names have them.
+    seeds = entry["seeds"] if "seeds" in entry else ids.seeds_in(folder)
+    return RequestedRun(folder, (int(seeds["split"]), int(seeds["init"]), int(seeds["order"])))
 
 
 def relative(folder: str) -> PurePath:
-    """A run's folder below that of all runs.
+    """A run's folder, relative to that of all runs.
 
     Raises:
-        ValueError: If it is no such one.
+        ValueError: If it is something else.
     """
     path = PurePath(folder)
     if (
@@ -113,27 +111,30 @@ def relative(folder: str) -> PurePath:
 def write(out: Path, name: str | None, command: str, runs: list[Run], report: Any) -> Path:
     """Writes OUT/sweeps/NAME.json before a sweep's first process starts.
 
-    The same sweep again keeps its first date; another one of that name (a sweep file with overrides) stands beside it.
+    The same sweep keeps its first date when it runs again; another sweep of that name (a sweep file with overrides) gets a
+    file of its own.
 
     Args:
         out: Folder of all runs.
         name: The sweep file's name; None for a sweep from the command line alone.
         command: What the user typed.
-        runs: The runs asked for, each once.
+        runs: The runs requested, each once.
         report: The sweep's `report:` section: primary analysis, baseline, families.
     """
-    what = {"runs": _asked(out, runs), "report": report}
+    content = {"runs": _entries(out, runs), "report": report}
     folder = out / "sweeps"
     make_folder(folder)
     short = re.sub(r"[^\w.-]", "-", name) if name else "sweep"
-    for path in (folder / f"{short}.json", folder / f"{short}-{digest(what)[:6]}.json"):
-        before = read_json(path)
-        if before is None and (name or path.stem != short):
-            write_json(path, {"declared": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **what})
+    for path in (folder / f"{short}.json", folder / f"{short}-{_digest(content)[:6]}.json"):
+        existing = read_json(path)
+        if existing is None and (name or path.stem != short):
+            write_json(path, {"declared": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **content})
             return path
-        if before is not None and ({key: before.get(key) for key in what} == what or before.get(BEGUN) == digest(what)):
+        if existing is not None and (
+            _digest(existing) == _digest(content) or existing.get(FIRST_BATCH) == _digest(content)
+        ):
             return path
-    raise ValueError(f"{path} must hold this sweep's runs, and holds others: remove it")
+    raise ValueError(f"{path} must hold this sweep's runs, and holds others: delete it")
 
 
 def extend(path: Path, out: Path, runs: list[Run]) -> None:
@@ -144,14 +145,48 @@ def extend(path: Path, out: Path, runs: list[Run]) -> None:
         out: Folder of all runs.
         runs: The batch's runs, each once.
     """
-    held = read_json(path)
-    begun = held.get(BEGUN, digest({key: held[key] for key in ("runs", "report")}))
-    known = {run["hash"] for run in held["runs"]}
-    if new := [run for run in _asked(out, runs) if run["hash"] not in known]:
-        whole = sorted([*held["runs"], *new], key=lambda run: run["folder"])
-        write_json(path, {**held, "runs": whole, BEGUN: begun})
+    content = read_json(path)
+    first = content.get(FIRST_BATCH, _digest(content))
+    hashes = {entry["hash"] for entry in content["runs"]}
+    if new := [entry for entry in _entries(out, runs) if entry["hash"] not in hashes]:
+        entries = sorted([*content["runs"], *new], key=lambda entry: entry["folder"])
+        write_json(path, {**content, "runs": entries, FIRST_BATCH: first})
 
 
-def _asked(out: Path, runs: list[Run]) -> list[dict[str, str]]:
-    asked = [{"hash": run.digest, "folder": str(run.folder.relative_to(out))} for run in runs]
-    return sorted(asked, key=lambda run: run["folder"])
+def add(manifests: dict[str, Any], name: str, content: Any) -> str | None:
+    """Adds a manifest to others; returns the name of the file that is new or has changed, None where none has.
+
+    As with `write`, the same sweep is there once, with its first date, and another one of that name gets a file of its own.
+
+    Args:
+        manifests: The contents of manifests by the names of their files.
+        name: The name of the file that the new one came from.
+        content: Its content.
+
+    Raises:
+        ValueError: If a third sweep has that name.
+    """
+    for free in (name, f"{name.removesuffix('.json')}-{_digest(content)[:6]}.json"):
+        existing = manifests.get(free)
+        if existing is None:
+            manifests[free] = content
+            return free
+        if _digest(existing) == _digest(content):
+            first = min(existing, content, key=lambda sweep: datetime.fromisoformat(sweep["declared"]).timestamp())
+            changed = first != existing
+            manifests[free] = first
+            return free if changed else None
+    raise ValueError(f"{name} must hold one sweep's runs, and is the name of several: delete one")
+
+
+def _entries(out: Path, runs: list[Run]) -> list[dict[str, Any]]:
+    entries = [
+        {"hash": run.digest, "folder": str(run.folder.relative_to(out)), "seeds": run.identity["seeds"]} for run in runs
+    ]
+    return sorted(entries, key=lambda entry: entry["folder"])
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """What makes two sweeps the same: the runs that they requested, and their report section."""
+    runs = [{"hash": run["hash"], "folder": run["folder"]} for run in content["runs"]]
+    return ids.digest({"runs": runs, "report": content.get("report")})

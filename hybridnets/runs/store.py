@@ -1,8 +1,6 @@
-"""The run store: a folder a run, written by its own job only, which holds it for its life."""
+"""The run store: every run has a folder, which only its own process writes, and holds for as long as it lives."""
 
 import contextlib
-import csv
-import math
 import os
 import socket
 import time
@@ -13,11 +11,11 @@ from typing import Any, Literal
 from hybridnets import signals
 from hybridnets.runs import claims
 from hybridnets.runs import identity as ids
-from hybridnets.runs.files import make_folder, read_json, replacing, sha256, write_json, write_text
-
-SCHEMA = 1  # of result.json; raised when its readers must change
-
-BEST_SHA256 = "best_checkpoint_sha256"  # in provenance.json
+from hybridnets.runs.files import make_folder, replacing, sha256, write_json, write_text
+from hybridnets.runs.records import metrics, provenance, result
+from hybridnets.runs.records.errors import RecordError
+from hybridnets.runs.records.provenance import AttemptRecord, Provenance
+from hybridnets.runs.records.result import Result
 
 State = Literal["finished", "running", "failed", "pending"]
 
@@ -27,7 +25,7 @@ class DivergedError(ValueError):
 
 
 class StoppedError(ValueError):
-    """The run was asked to end, and did so where it can go on from."""
+    """The run was asked to stop, and stopped where it can be resumed."""
 
 
 class WrongWeightsError(ValueError):
@@ -42,7 +40,8 @@ class Run:
         identity: What determines the run's result; see `hybridnets.runs.identity`.
 
     Attributes:
-        out: As given.
+        out: Folder of all runs.
+        identity: What determines the run's result.
         folder: The run's own folder.
         digest: SHA-256 of the identity.
         name: The variant's short name and the seed.
@@ -58,12 +57,12 @@ class Run:
 
     @property
     def last_checkpoint(self) -> Path:
-        """Where training goes on from."""
+        """The state from which training resumes."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
     def previous_checkpoint(self) -> Path:
-        """The one before, for when the last is damaged, or was just being replaced."""
+        """The state one epoch earlier, used when the last checkpoint is damaged or was being replaced."""
         return self.folder / "checkpoints" / "previous.ckpt"
 
     @property
@@ -71,73 +70,67 @@ class Run:
         """The weights of the reported epoch."""
         return self.folder / "checkpoints" / "best.ckpt"
 
-    def result(self) -> dict[str, Any] | None:
-        """The finished run's result, or None.
+    def result(self) -> Result | None:
+        """The finished run's result; None where it is not finished.
 
         Raises:
-            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude, or of
-                another version.
+            ValueError: If the folder holds the result of another run, which six digits of a hash cannot exclude, or one that
+                is damaged or of another version.
         """
-        found = read_json(self.folder / "result.json")
-        if found is not None and (not isinstance(found, dict) or found.get("hash") != self.digest):
+        path = self.folder / result.FILE
+        try:
+            record = result.read(self.folder)
+        except RecordError as error:
+            raise ValueError(f"{error}; delete it to rebuild it, or choose another folder with out=") from None
+        if record is not None and record.hash != self.digest:
             raise ValueError(
-                f"{self.folder / 'result.json'} must be this run's result, and is damaged or another's: remove it, or "
-                "choose another folder with out="
+                f"{path} must be this run's result, and is another run's: delete it, or choose another folder with out="
             )
-        if found is not None and found.get("schema") != SCHEMA:
-            raise ValueError(
-                f"{self.folder / 'result.json'} must have schema {SCHEMA}, which this version reads, and has "
-                f"{found.get('schema')}: use the version that wrote it, or choose another folder with out="
-            )
-        return found
+        return record
 
     def history(self) -> list[dict[str, float]]:
-        """The finished epochs' metrics, oldest first; empty before the first."""
-        try:
-            with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-        except FileNotFoundError:
-            return []
+        """The metrics of the finished epochs, the oldest first; empty before the first."""
+        return metrics.read(self.folder).epochs()
 
     @contextlib.contextmanager
     def claim(self) -> Iterator["Attempt"]:
-        """Makes the folder and holds it; the body trains and calls `Attempt.finish`.
+        """Makes the folder and claims it; the body trains and calls `Attempt.finish`.
 
         Raises:
-            RunBusyError: If another process has it.
-            LostError: On writing, if another process took it over meanwhile.
+            RunBusyError: If another process trains the run.
+            LostError: On writing, if another process took over the run meanwhile.
         """
         make_folder(self.folder / "checkpoints")
         with signals.unwinding(), claims.hold(self.folder) as self._claim:
-            for left in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
-                if left.suffix[1:].isdecimal():
-                    left.unlink()  # half written by an attempt that was killed
+            for temporary in (*self.folder.glob(".*.*"), *self.folder.glob("checkpoints/.*.*")):
+                if temporary.suffix[1:].isdecimal():
+                    temporary.unlink()  # half written by an attempt that was killed
             attempt = Attempt(self)
             try:
                 yield attempt
             except BaseException as error:
-                with contextlib.suppress(OSError, claims.LostError):  # of a disk that is full the error itself tells
-                    attempt.end(f"{type(error).__name__}: {error}".strip(": "))
+                with contextlib.suppress(OSError, claims.LostError):  # a full disk: the error itself says so
+                    attempt.end(error)
                 raise
             else:
                 attempt.end(None)
             finally:
-                self._claim.give_back(finished=(self.folder / "result.json").exists())
+                self._claim.give_back(finished=(self.folder / result.FILE).exists())
 
     def check_owned(self) -> None:
-        """Asked before everything that is written in the folder.
+        """Checks that this process owns the run; called before every write to the folder.
 
         Raises:
-            LostError: If the run was claimed, and is another process's by now.
+            LostError: If the run was claimed, and another process owns it now.
         """
         if self._claim:
             self._claim.check()
 
     @contextlib.contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
-        """A path to write to, which takes a file's place once it is written, if the run is still this process's."""
-        with replacing(path, self.check_owned) as beside:
-            yield beside
+        """A temporary path to write to, which replaces a file once it is written, if this process still owns the run."""
+        with replacing(path, self.check_owned) as temporary:
+            yield temporary
 
     def write_text(self, path: Path, text: str) -> None:
         """Writes a text file of the folder as a whole."""
@@ -149,109 +142,101 @@ class Run:
 
 
 class Attempt:
-    """One try at a run, recorded in provenance.json beside those before it.
+    """One try at a run, recorded in provenance.json after those before it.
 
     Args:
-        run: The run, whose lock is held.
+        run: The run, whose claim is held.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.path = run.folder / "provenance.json"
-        held = read_json(self.path) or {"attempts": [], "epoch_seconds": {}}
-        if not (isinstance(held, dict) and isinstance(held.get("attempts"), list) and "epoch_seconds" in held):
-            raise ValueError(f"{self.path} must be what earlier attempts wrote, and is damaged: remove it")
-        self.provenance: dict[str, Any] = held
-        self.mine: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
+        self.provenance = provenance.read(run.folder) or Provenance()
+        self.record_now: AttemptRecord = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
 
     def record(self, **facts: Any) -> None:
-        """Adds facts of this attempt: where it runs, with which versions, by which command."""
-        if self.mine not in self.provenance["attempts"]:
-            self.provenance["attempts"].append(self.mine)
-        self.mine.update(facts)
-        self.run.write_json(self.path, self.provenance)
+        """Adds facts about this attempt: where it runs, with which versions, by which command."""
+        if self.record_now not in self.provenance.attempts:
+            self.provenance.attempts.append(self.record_now)
+        self.record_now.update(facts)  # type: ignore[typeddict-item]
+        self._write()
 
     def epoch(self, number: int, seconds: float) -> None:
-        """Notes how long an epoch took, training and validation."""
-        self.provenance["epoch_seconds"][str(number)] = round(seconds, 3)
-        self.run.write_json(self.path, self.provenance)
+        """Records how long an epoch took, training and validation."""
+        self.provenance.epoch_seconds[str(number)] = round(seconds, 3)
+        self._write()
 
     @property
     def threads(self) -> int | None:
-        """Threads of the first attempt, which a resumed run keeps: another number changes sums in their last bits."""
-        return next((a["threads"] for a in self.provenance["attempts"] if "threads" in a), None)
+        """Threads of the first attempt, which a resumed run keeps: another count changes sums in their last bits."""
+        return next((attempt["threads"] for attempt in self.provenance.attempts if "threads" in attempt), None)
 
     @property
     def kernels(self) -> str | None:
-        """What the layers of the first attempt computed by; None where this is the first.
+        """The kernels of the first attempt; None where this is the first.
 
-        One that noted none had no layers that chose: recurrent ones, before convolution blocks chose too.
+        An attempt that recorded none had no layers that chose: recurrent ones, before convolution blocks chose too.
         """
-        return next((a.get("kernels") or "torch" for a in self.provenance["attempts"] if "threads" in a), None)
+        attempts = (attempt for attempt in self.provenance.attempts if "threads" in attempt)
+        return next((attempt.get("kernels") or "torch" for attempt in attempts), None)
 
-    def finish(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Writes result.json, which makes the run a finished one, and returns it."""
-        whole = {
-            "schema": SCHEMA,
-            "hash": self.run.digest,
-            "data": self.run.identity["data"]["name"],
-            "variant": ids.name(self.run.identity),
-            "seeds": self.run.identity["seeds"],
-            **_without_nan(result),
-            **({"backbone": _reference(below)} if (below := ids.backbone(self.run.identity)) else {}),
-            "identity": self.run.identity,
-        }
-        # That these are the weights which were measured can then be verified without torch.
+    def finish(self, record: Result) -> Result:
+        """Writes result.json, which makes the run a finished one, and returns its content."""
+        content = record.to_json()
+        record = result.parse(content, self.run.folder / result.FILE)  # the writer holds what the reader demands
+        # With this, somebody can verify without torch that these are the weights which were measured.
         if self.run.best_checkpoint.exists():
-            self.provenance[BEST_SHA256] = sha256(self.run.best_checkpoint)
-            self.run.write_json(self.path, self.provenance)
-        self.run.write_json(self.run.folder / "result.json", whole)
-        return whole
+            self.provenance.best_checkpoint_sha256 = sha256(self.run.best_checkpoint)
+            self._write()
+        self.run.write_json(self.run.folder / result.FILE, content)
+        return record
 
-    def end(self, error: str | None) -> None:
-        """Notes how the attempt ended; one that had nothing to do is none."""
-        if not error and self.mine not in self.provenance["attempts"]:
+    def end(self, error: BaseException | None) -> None:
+        """Records how the attempt ended; one that had nothing to do leaves no record."""
+        if not error and self.record_now not in self.provenance.attempts:
             return
-        self.record(ended=_now(), **({"error": error} if error else {}))
+        failure = {"error": f"{type(error).__name__}: {error}".strip(": ")} if error else {}
+        self.record(ended=_now(), **failure, **({"diverged": True} if isinstance(error, DivergedError) else {}))
+
+    def _write(self) -> None:
+        self.run.write_json(self.run.folder / provenance.FILE, self.provenance.to_json())
 
 
 def state(folder: Path) -> State:
-    """What a run's folder alone tells: a result is finished, an owner running, an attempt without either failed."""
-    if (folder / "result.json").exists():
+    """The state that follows from a run's folder: with a result finished, with an owner running, else failed or pending."""
+    if (folder / result.FILE).exists():
         return "finished"
     if claims.running(folder):
         return "running"
-    return "failed" if (folder / "provenance.json").exists() else "pending"
+    return "failed" if (folder / provenance.FILE).exists() else "pending"
 
 
 def owner(folder: Path) -> str:
-    """Who trains a run, as it says; empty where nobody ever did."""
-    return found.text if (found := claims.owner(folder)) else ""
+    """The process that trains a run, in its own words; empty where nobody ever did."""
+    return claim.text if (claim := claims.owner(folder)) else ""
 
 
 def reason(folder: Path) -> str:
     """Why the last attempt at a run ended early, in one line; empty where it did not, or where nothing is recorded."""
-    try:
-        return str(read_json(folder / "provenance.json")["attempts"][-1].get("error", "")).partition("\n")[0]
-    except (OSError, ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
-        return ""
+    record = _provenance(folder)
+    return record.reason if record else ""
+
+
+def diverged(folder: Path) -> bool:
+    """Whether the last attempt at a run ended because its loss was not finite."""
+    record = _provenance(folder)
+    return record is not None and record.diverged
 
 
 def find(folders: list[Path]) -> list[Path]:
     """The folders of finished runs at or below the given ones, each once, in order of their paths."""
-    return sorted({result.parent for top in folders for result in top.rglob("result.json")})
+    return sorted({file.parent for top in folders for file in top.rglob(result.FILE)})
 
 
-def _reference(identity: ids.Identity) -> dict[str, str]:
-    """Where among all runs another one is."""
-    return {"name": ids.name(identity), "hash": ids.digest(identity), "folder": str(ids.folder(identity))}
-
-
-def _without_nan(value: Any) -> Any:
-    """A diverged run's loss as null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _provenance(folder: Path) -> Provenance | None:
+    try:
+        return provenance.read(folder)
+    except RecordError:
+        return None
 
 
 def _now() -> str:

@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from torch import Tensor
 
 from hybridnets.models import Classifier
+from hybridnets.runs.records import metrics as stored_metrics
 from hybridnets.runs.store import Attempt, DivergedError, Run, StoppedError
 from hybridnets.training.checkpoints import OWN, weights_digest
 
@@ -209,9 +210,7 @@ class Record(Checkpoint):
 
     def write_metrics(self) -> None:
         """Writes metrics.csv, a line an epoch."""
-        keys = list(self.history[-1])
-        lines = [",".join(_text(epoch.get(key, math.nan)) for key in keys) for epoch in self.history]
-        self.run.write_text(self.run.folder / "metrics.csv", "\n".join([",".join(keys), *lines]) + "\n")
+        self.run.write_text(self.run.folder / stored_metrics.FILE, stored_metrics.to_csv(self.history))
 
 
 def _is_last(trainer: pl.Trainer) -> bool:
@@ -239,7 +238,3 @@ def _holding(module: torch.nn.Module, weights: Mapping[str, Tensor]) -> Iterator
 
 def _better(new: float, old: float, mode: str) -> bool:
     return new > old if mode == "max" else new < old
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6f}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hybridnets.models import Classifier
 from hybridnets.runs import Run
+from hybridnets.runs.records import predictions as stored
 
 EXAMPLES = 8  # test images of which a model may keep more than its prediction
 
@@ -49,10 +50,6 @@ def examples(model: Classifier, data: pl.LightningDataModule) -> Predictions:
 
 
 def write(run: Run, parts: dict[str, Predictions]) -> None:
-    """Writes a run's predictions.npz: arrays named val_index, val_label, val_class, val_probabilities, test_index and so on.
-
-    hybridnets/runs/predictions.py tells what else such a file may hold.
-    """
-    arrays = {f"{part}_{key}": column for part, columns in parts.items() for key, column in columns.items()}
-    with run.replacing(run.folder / "predictions.npz") as beside, beside.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    """Writes a run's predictions.npz."""
+    with run.replacing(run.folder / stored.FILE) as beside, beside.open("wb") as file:
+        np.savez(file, **stored.to_arrays(parts))  # type: ignore[arg-type]

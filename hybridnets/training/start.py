@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridnets.runs.files import read_json
+from hybridnets.runs.records import result
 from hybridnets.training.assemble import Parts, optimizer_and_schedule
 
 log = logging.getLogger("hybridnets")
@@ -91,8 +91,8 @@ def _split_of_old(path: str, checkpoint: Mapping[str, Any]) -> str | None:
     """The split of a checkpoint that does not hold it itself, by the result of the finished run in whose folder it lies."""
     try:
         run = checkpoint["callbacks"]["Record"]["run"]
-        results = [read_json(folder / "result.json") for folder in Path(path).absolute().parents[1:3]]
-        return next(str(result["split"]) for result in results if result and result["hash"] == run)
+        results = [result.read(folder) for folder in Path(path).absolute().parents[1:3]]
+        return next(record.split for record in results if record and record.hash == run)
     except (KeyError, TypeError, ValueError, OSError, StopIteration):
         return None
 

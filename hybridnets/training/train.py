@@ -16,7 +16,8 @@ from hybridnets import signals
 from hybridnets.models.summary import table
 from hybridnets.rnn import settle
 from hybridnets.runs.claims import LostError
-from hybridnets.runs.provenance import provenance
+from hybridnets.runs.origin import describe_origin
+from hybridnets.runs.records.result import LayerRecord, Result
 from hybridnets.runs.store import Attempt, Run, StoppedError
 from hybridnets.training.assemble import Build, Parts, assemble
 from hybridnets.training.checkpoints import load, resumable, weights_digest
@@ -32,7 +33,7 @@ for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
 warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")  # Lightning's own use of torch
 
 
-def train(run: Run, build: Build, *, command: str, configuration: str, checkpoint: str | None = None) -> dict[str, Any]:
+def train(run: Run, build: Build, *, command: str, configuration: str, checkpoint: str | None = None) -> Result:
     """Trains a run, from its last epoch if it was cut short, and writes and returns its result.
 
     Args:
@@ -61,7 +62,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
                 device=str(device),
                 devices=trainer.world_size,
                 sync_batchnorm=parts.synchronized,
-                **provenance(command),
+                **describe_origin(command),
             )
             run.write_text(run.folder / "config.yaml", configuration)
             log.info("%s in %s\n%s", run.name, run.folder, table(parts.rows))
@@ -91,19 +92,20 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
             check_recorded(record, weights, trainer, data, predictions)
             check_loaded(record, best_checkpoint, trainer, model, data, predictions)
         best, last = {**record.best, **measured}, record.history[-1]
-        result = {
-            "monitor": model.monitor,
-            "best": best,  # the epoch chosen on val: optimistic there
-            "last": last,
-            "epochs": len(record.history),
-            "images": {"train": len(data.split.train), **{part: len(p["index"]) for part, p in predictions.items()}},
-            "split": data.split.sha256,
-            "weights": weights,
-            "classes": list(data.classes),
-            "parameters": {"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
-            "layers": [[r.stage, r.name, list(r.shape), r.keras] for r in parts.rows],
-            **model.facts(predictions),
-        }
+        result = Result(
+            identity=run.identity,
+            monitor=model.monitor,
+            best=best,
+            last=last,
+            epochs=len(record.history),
+            images={"train": len(data.split.train), **{part: len(p["index"]) for part, p in predictions.items()}},
+            split=data.split.sha256,
+            weights=weights,
+            classes=tuple(data.classes),
+            parameters={"keras": sum(r.keras for r in parts.rows), "torch": sum(r.torch for r in parts.rows)},
+            layers=tuple(LayerRecord(r.stage, r.name, r.shape, r.keras) for r in parts.rows),
+            facts=model.facts(predictions),
+        )
         if not attempt:
             return result
         record.write_metrics()

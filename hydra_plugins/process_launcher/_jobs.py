@@ -1,4 +1,4 @@
-"""What a job is to the application (`Job`), and where the launcher has got with it (`Run`)."""
+"""A job as the application's plan describes it (`PlannedJob`), and its way through the launcher (`TrackedJob`)."""
 
 import math
 import time
@@ -8,16 +8,20 @@ from typing import Any, Literal
 
 from hydra.errors import CompactHydraException
 
+from ._outcomes import Outcome
 
-class Job:
-    """One job as the function named by `hydra.launcher.plan` describes it; without a plan every job is such a one.
+
+class PlannedJob:
+    """A job as described by the function that `hydra.launcher.plan` names; without a plan every job is one of these.
+
+    Applications override the methods whose defaults do not suit them.
 
     Args:
-        key: Jobs with equal keys are one job: it is started once, and each of them gets its result.
-        name: Short and readable, for the table and the messages.
-        gpus: How many GPUs it uses on a node, where there are any; 0 for none, or where it sees to that itself.
-        processes: How many processes it is on a node; a scheduler starts them all, other launchers the first.
-        nodes: On how many nodes.
+        key: Jobs with equal keys are the same job: it is started once, and its result counts for each of them.
+        name: Short and readable, for tables and messages.
+        gpus: How many GPUs the job uses per node, if the machine has any; 0 for none, or if the job chooses them itself.
+        processes: How many processes the job has per node; SLURM starts them all, the local launcher only the first.
+        nodes: How many nodes the job uses.
     """
 
     def __init__(self, key: str, name: str, gpus: int = 1, processes: int = 1, nodes: int = 1) -> None:
@@ -25,164 +29,142 @@ class Job:
         self.gpus, self.processes, self.nodes = gpus, processes, nodes
 
     def finished(self) -> bool:
-        """Whether its result is there already, so that no process has to be started."""
+        """Whether the job already has its result, so that no process needs to be started."""
         return False
 
     def refuses(self) -> str:
-        """Why it is not to be started although it has no result, as when it would only fail again; empty where it is."""
+        """Why the job must not be started although it has no result, for instance as it would fail again; else empty."""
         return ""
 
-    def needs(self) -> Sequence[tuple[Sequence[str], "Job"]]:
-        """The jobs that must be finished before this one starts, each with all the overrides that compose it.
+    def needs(self) -> Sequence[tuple[Sequence[str], "PlannedJob"]]:
+        """The jobs that must be finished before this one starts, each with all overrides from which it is composed.
 
-        Those that nobody asked for are added to the sweep. Asked once, of a job that is neither finished nor refused.
+        Those that the user did not request are added to the sweep. Called once, if the job is neither finished nor refused.
         """
         return ()
 
     def replaces(self) -> Mapping[str, Any]:
-        """Dotted keys of the configuration, and the values that its process reads in the place of those composed.
+        """Dotted keys of the configuration, and values that replace the composed ones in the job's process.
 
-        So it can be given the folder of a job that it needs. What refers to such a key by `${...}` gets the value too.
+        This can pass on the folder of a job that this one needs. What refers to such a key by `${...}` gets the value too.
         """
         return {}
 
     def busy(self) -> str:
-        """Who else is at it just now, as another sweep may be; empty where nobody is. Asked before it is started."""
+        """Who is running the job now, such as another sweep; empty if nobody is. Called before the job is started."""
         return ""
 
     def result(self) -> Any:
-        """What the application's main function returned; asked of a finished job only."""
+        """What the application's main function returned; called only for a finished job."""
         return None
 
     def progress(self) -> tuple[float, str]:
-        """The share done, 0 to 1, and a few words such as "epoch 3/20  val/acc 0.713".
+        """The share that is done, from 0 to 1, and a short text such as "epoch 3/20  val/acc 0.713".
 
-        Asked about twice a second, also before the job has begun: it must be cheap.
+        Called about twice a second, and also before the job has started: it must be cheap.
         """
         return 0.0, ""
 
     def cost(self) -> tuple[float, float]:
-        """Seconds that the whole job takes, and bytes that it leaves, as far as earlier ones tell; NaN where unknown."""
+        """The whole job's seconds and the bytes that it stores, estimated from earlier jobs; NaN if unknown."""
         return math.nan, math.nan
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What may run at a time, and how often; see `LocalLauncher`."""
-
-    jobs: int
-    jobs_per_gpu: int
-    retries: int
-    on_failure: str
-
-    def check(self) -> None:
-        """Refuse what cannot be followed.
-
-        Raises:
-            ValueError: With the key, the rule and the value.
-        """
-        for key, least, what in (
-            ("jobs", 1, "how many jobs run at a time"),
-            ("jobs_per_gpu", 1, "how many jobs share a GPU"),
-            ("retries", 0, "how often a job that failed is started again"),
-        ):
-            value = getattr(self, key)
-            if value < least:
-                raise LauncherError(f"hydra.launcher.{key} must be {least} or more, got {value}: it says {what}.")
-        if self.on_failure not in ("continue", "stop"):
-            raise LauncherError(f"hydra.launcher.on_failure must be continue or stop, got '{self.on_failure}'.")
-
-
-class LauncherError(CompactHydraException, ValueError):
-    """A setting of the launcher that cannot be followed; Hydra prints its sentence without a traceback."""
-
-
-class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names what happened)
-    """A job ended without a result; the message says which, why, and how to repeat it.
+class JobFailed(CompactHydraException, RuntimeError):  # noqa: N818 (it names an event)
+    """A job ended without a result; the message says which one, why, and how to repeat it.
 
     Attributes:
-        traceback: The traceback of the exception that ended the job, as text; empty where none was seen.
+        traceback: The traceback of the exception that ended the job, as text, or empty.
     """
 
     traceback: str = ""
 
 
-State = Literal["pending", "running", "finished", "there already", "elsewhere", "failed", "stopped"]
+State = Literal["pending", "running", "finished", "already done", "elsewhere", "failed", "stopped"]
 
 
-@dataclass(eq=False)  # two are never the same
-class Run:
-    """A job on its way through the launcher; times are of `time.monotonic`."""
+@dataclass(eq=False)  # compared and hashed by identity
+class TrackedJob:
+    """A job on its way through the launcher; times are those of `time.monotonic`."""
 
     number: int
-    job: Job
-    repeat: str  # the shell command that runs it alone
+    planned: PlannedJob
+    repeat: str  # the shell command that runs the job alone
     state: State = "pending"
-    share: float = 0.0
-    text: str = ""
-    share_at_start: float = 0.0  # above 0 for a job that continues an earlier attempt
+    share: float = 0.0  # done so far, from 0 to 1
+    text: str = ""  # its progress in words
+    share_at_start: float = 0.0  # above 0 if the job continues an earlier attempt
     started: float = math.nan
     ended: float = math.nan
     value: Any = None  # what main returned
     reasons: list[str] = field(default_factory=list)  # why each attempt failed
-    devices: tuple[str, ...] = ()  # the GPUs that it was dealt
+    gpus: tuple[str, ...] = ()  # the GPUs that the job may use
     traceback: str = ""
     last_output: list[str] = field(default_factory=list)
-    needs: list["Run"] = field(default_factory=list)
-    needed_by: list["Run"] = field(default_factory=list)
-    added: bool = False  # nobody asked for it, but it is needed
-    blocked_by: "Run | None" = None  # what failed, so that this one was never started
+    needs: list["TrackedJob"] = field(default_factory=list)
+    needed_by: list["TrackedJob"] = field(default_factory=list)
+    added: bool = False  # not requested by the user, but needed by another job
+    blocked_by: "TrackedJob | None" = None  # the failed job because of which this one was never started
+    document: dict[str, Any] = field(default_factory=dict)  # the configuration for the job's process
 
-    def look(self) -> None:
-        """Ask the job how far it is."""
+    def update_progress(self) -> None:
+        """Ask the application how far the job is."""
         try:
-            self.share, self.text = self.job.progress()
-        except Exception as error:  # what is only shown must not end the sweep
+            self.share, self.text = self.planned.progress()
+        except Exception as error:  # a mere display must not end the sweep
             self.text = f"progress unknown: {type(error).__name__}: {error}"
 
-    def take(self, state: State) -> None:
-        """Take over the result of a job that is finished."""
-        self.state, self.share, self.value = state, 1.0, self.job.result()
+    def start(self) -> None:
+        """Record that the job's process starts now."""
+        self.update_progress()
+        self.state, self.started, self.share_at_start = "running", time.monotonic(), self.share
 
-    def leave(self) -> bool:
-        """Whether somebody else is at it just now; then it is left to them."""
-        if who := self.job.busy():
-            self.look()
-            self.state, self.text = "elsewhere", f"{self.text}  {who}".strip()
-        return bool(who)
+    def accept_result(self, state: State) -> None:
+        """Take the result of a job that its application reports as finished."""
+        self.state, self.share, self.value = state, 1.0, self.planned.result()
 
-    def block(self) -> bool:
-        """Whether something that it needs has failed; then it has too, and says which job is to be mended."""
+    def conclude(self, outcome: Outcome) -> None:
+        """Record how the job's process ended."""
+        if outcome.finished:
+            self.state, self.share, self.value = "finished", 1.0, outcome.value
+        else:
+            self.state, self.traceback, self.last_output = "failed", outcome.traceback, outcome.output
+            self.reasons += outcome.reasons
+
+    def defer_if_busy(self) -> bool:
+        """Leave the job to whoever is running it now, if anybody is; return whether somebody is."""
+        if owner := self.planned.busy():
+            self.update_progress()
+            self.state, self.text = "elsewhere", f"{self.text}  {owner}".strip()
+        return bool(owner)
+
+    def block_if_need_failed(self) -> bool:
+        """Mark the job as failed if a job that it needs has failed; return whether one has."""
         failed = next((need for need in self.needs if need.state == "failed"), None)
         if failed:
             self.blocked_by = failed.blocked_by or failed
-            self.state, self.reasons = "failed", [f"blocked by {self.blocked_by.job.name}"]
+            self.state, self.reasons = "failed", [f"blocked by {self.blocked_by.planned.name}"]
         return failed is not None
 
-    def begin(self) -> None:
-        """Note that its process starts now."""
-        self.look()
-        self.state, self.started, self.share_at_start = "running", time.monotonic(), self.share
-
     @property
-    def awaits(self) -> list["Run"]:
-        """What must be finished before it starts, and is not yet."""
-        return [need for need in self.needs if need.state not in ("finished", "there already")]
+    def unfinished_needs(self) -> list["TrackedJob"]:
+        """The jobs that this one still waits for."""
+        return [need for need in self.needs if need.state not in ("finished", "already done")]
 
     @property
     def elapsed(self) -> float:
-        """Seconds since its process was started, until its end."""
+        """Seconds from the start of the job's process to its end, or until now."""
         return (time.monotonic() if math.isnan(self.ended) else self.ended) - self.started
 
     @property
-    def left(self) -> float:
-        """Seconds until its end at the pace of this process; NaN while unknown."""
+    def remaining(self) -> float:
+        """Seconds until the job's end at the pace of this process; NaN if unknown."""
         gained = self.share - self.share_at_start
         return self.elapsed * (1 - self.share) / gained if self.state == "running" and gained > 0 else math.nan
 
     @property
     def reason(self) -> str:
-        """Why it failed; of several attempts, why each did."""
+        """Why the job failed; with different reasons, one for each attempt."""
         last = self.reasons[-1] if self.reasons else ""
         if len(self.reasons) < 2:
             return last
@@ -192,15 +174,15 @@ class Run:
 
     @property
     def failure(self) -> JobFailed:
-        """The failed run as an exception."""
-        error = JobFailed(f"Job '{self.job.name}' failed: {self.reason}; repeat it with: {self.repeat}")
+        """The failed job as an exception."""
+        error = JobFailed(f"Job '{self.planned.name}' failed: {self.reason}; repeat it with: {self.repeat}")
         error.traceback = self.traceback
         return error
 
 
-def time_left(runs: list[Run], elapsed: float) -> float:
-    """Seconds until all are done, from the shares gained in the seconds `elapsed`; NaN while unknown."""
-    started = [run for run in runs if not math.isnan(run.started)]
-    gained = sum((1.0 if run.state == "finished" else run.share) - run.share_at_start for run in started)
-    missing = sum(1 - run.share for run in runs if run.state in ("pending", "running"))
+def estimate_remaining(jobs: list[TrackedJob], elapsed: float) -> float:
+    """Seconds until all jobs have ended, at the pace of the `elapsed` seconds; NaN if unknown."""
+    started = [job for job in jobs if not math.isnan(job.started)]
+    gained = sum((1.0 if job.state == "finished" else job.share) - job.share_at_start for job in started)
+    missing = sum(1 - job.share for job in jobs if job.state in ("pending", "running"))
     return elapsed * missing / gained if gained > 0 else math.nan

@@ -1,8 +1,7 @@
-"""A job of SLURM's, on its node: it starts the application's process, and asks it to end before SLURM would."""
+"""A SLURM job on its node: starts the application's process, and asks it to end before SLURM would kill it."""
 
 import contextlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -11,21 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ._processes import POLL_SECONDS, SAFE_POINT, command_of, last_lines, outcome, write_report
-
-MARGIN_SECONDS = 15.0  # kept of the time between SLURM's signal and its kill, for queueing the job again
+from ._commands import job_command
+from ._outcomes import last_lines, read_outcome, write_outcome
+from ._processes import POLL_SECONDS, SAFE_POINT, start_process
+from ._settings import MARGIN_SECONDS
 
 
 @dataclass
 class Task:
-    """What submitit calls on the node; each task of a job with several processes is one.
+    """What submitit calls on the node; each process of a job with several processes is a task.
 
     Args:
         program: Interpreter and script.
-        folder: Holds the configuration; receives the report.
-        number: The job's.
-        retries: How often it is started again if it fails, where it is one process.
-        signal_seconds: Between SLURM's signal and the end.
+        folder: Holds the configuration; receives the outcome.
+        number: The job's number.
+        retries: How often a job with a single process is started again if it fails.
+        signal_seconds: Seconds between SLURM's signal and the time limit.
     """
 
     program: list[str]
@@ -36,49 +36,45 @@ class Task:
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __call__(self) -> None:
-        """Run the job, and end as it did: for SLURM too a job that failed has failed."""
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        environment.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-        command = command_of(self.program, self.folder, self.number)
+        """Run the job; exit with 1 if it fails, so that SLURM knows too."""
+        rank = os.environ.get("SLURM_PROCID", "0")
         file = self.folder / f"job-{self.number}.pickle"
-        log = self.folder / f"job-{self.number}-{os.environ.get('SLURM_PROCID', '0')}.log"
-        alone = os.environ.get("SLURM_NTASKS", "1") == "1"
+        log = self.folder / f"job-{self.number}-{rank}.log"  # not SLURM's log, so that the last lines are the job's
+        attempts = 1 + self.retries if os.environ.get("SLURM_NTASKS", "1") == "1" else 1
         reasons: list[str] = []
-        while True:
+        for _ in range(attempts):
             file.unlink(missing_ok=True)
-            with log.open("wb") as output:  # a file of its own, for its last lines
-                self.process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    process_group=0,
-                )
-            while self.process.poll() is None:  # no wait(): its lock would be held when the signal comes
-                time.sleep(POLL_SECONDS)
-            found = outcome(file, self.process.returncode, last_lines(log))
-            if "value" in found:
+            self._run(log)
+            assert self.process
+            outcome = read_outcome(file, self.process.returncode, last_lines(log))
+            reasons += outcome.reasons
+            if outcome.finished:
                 break
-            reasons += found["reasons"]
-            if len(reasons) > self.retries or not alone:
-                break
-        if os.environ.get("SLURM_PROCID", "0") == "0":
-            write_report(file, pickle.dumps(found | {"reasons": reasons}))
-        if "value" not in found:
-            print(*found["output"], f"failed: {reasons[-1]}", sep="\n", flush=True)
+        if rank == "0":
+            write_outcome(file, replace(outcome, reasons=reasons))
+        if not outcome.finished:
+            print(*outcome.output, f"failed: {reasons[-1]}", sep="\n", flush=True)
             sys.exit(1)
 
+    def _run(self, log: Path) -> None:
+        """Start the application's process, and wait until it has ended."""
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        environment.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+        command = job_command(self.program, self.folder, self.number)
+        self.process = start_process(command, log, environment, process_group=0)
+        while self.process.poll() is None:  # wait() would hold a lock that checkpoint needs
+            time.sleep(POLL_SECONDS)
+
     def checkpoint(self) -> Any:
-        """What submitit asks for on preemption, and when the time is up: end the process where it can go on from.
+        """End the process at its next safe point; submitit calls this on preemption and before the time limit.
 
         Returns:
-            What to run when the job's turn comes again.
+            What submitit queues again.
         """
         from submitit.helpers import DelayedSubmission
 
         if self.process:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):  # the process has ended
                 os.killpg(self.process.pid, SAFE_POINT)
                 deadline = time.monotonic() + self.signal_seconds - MARGIN_SECONDS
                 ended = os.WEXITED | os.WNOHANG | os.WNOWAIT

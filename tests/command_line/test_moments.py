@@ -128,7 +128,7 @@ def test_a_run_on_two_devices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "number"),
-    [("composing settings", INT), ("checking 2 variants", INT), ("checking 2 variants", TERM)],
+    [("composing configurations", INT), ("checking 2 variants", INT), ("checking 2 variants", TERM)],
 )
 def test_a_sweep_before_its_first_job(tmp_path: Path, words: str, number: signal.Signals) -> None:
     sweep = Command(tmp_path, "train.py", "-m", "model=cnn,ecnn", *FEW)
@@ -142,11 +142,11 @@ def test_a_sweep_while_jobs_run(tmp_path: Path) -> None:
     sweep = Command(tmp_path, "train.py", "-m", "model=cnn", "seed=0,1,2", *FEW, "hydra.launcher.jobs=2")
     sweep.reads("started")
     os.kill(sweep.process.pid, INT)
-    sweep.reads("Ctrl-C again ends them at once.")
+    sweep.reads("Press Ctrl-C again to end them at once.")
     os.kill(sweep.process.pid, INT)
     output = sweep.ends(INT)
     assert "2 stopped, 1 pending" in output
-    assert "The same command goes on where this one ended." in output
+    assert "Run the same command again to continue." in output
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_a_reader_that_goes_away_loses_no_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", shell, "sh", *sweep], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
     )
-    assert (done.stdout, done.stderr) == ("composing settings\n", "code 0\n")
+    assert (done.stdout, done.stderr) == ("composing configurations\n", "code 0\n")
     assert len(list(tmp_path.rglob("result.json"))) == 2

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm` against a real SLURM; `tests/slurm.sh up` starts one of one node, with two pretended GPUs."""
+"""`hydra/launcher=slurm` on a real SLURM; `tests/slurm.sh up` starts one with a single node and two simulated GPUs."""
 
 import json
 import os
@@ -13,52 +13,52 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, SMALL, Said
-from tests.launcher.test_launcher import App
+from tests.launcher.application import App
 
 os.environ.setdefault("SLURM_CONF", "/tmp/slurm-one-node/slurm.conf")  # where tests/slurm.sh puts it
 
 
-def answers() -> bool:
+def slurm_answers() -> bool:
     try:
         return subprocess.run(["sinfo"], capture_output=True, timeout=20, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-slurm = pytest.mark.skipif(
-    not shutil.which("sbatch") or not answers(),
-    reason="no SLURM answers here: tests/slurm.sh up starts one (Debian, root)",
+needs_slurm = pytest.mark.skipif(
+    not shutil.which("sbatch") or not slurm_answers(),
+    reason="SLURM does not answer: tests/slurm.sh up starts one (on Debian, as root)",
 )
 
 
-def app(folder: Path, body: str) -> App:
-    made = App(folder, textwrap.dedent(body), "  launcher: {check_seconds: 1, cpus: 1, minutes: 10, memory: 300M}\n")
+def slurm_app(folder: Path, body: str) -> App:
+    app = App(folder, textwrap.dedent(body), "  launcher: {check_seconds: 1, cpus: 1, minutes: 10, memory: 300M}\n")
     config = folder / "conf" / "config.yaml"
     config.write_text(config.read_text().replace("launcher: local", "launcher: slurm"))
-    return made
+    return app
 
 
-def until(what: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+def wait_for_slurm(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
     deadline = time.monotonic() + 120
-    while not what():
+    while not condition():
         assert process is None or process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.2)
 
 
-def states() -> dict[str, str]:
-    """State by SLURM's name, of all jobs of the last day."""
-    said = subprocess.check_output(["sacct", "-nXP", "--starttime=now-1day", "--format=JobID,State"], text=True)
-    return dict(line.split("|") for line in said.splitlines())
+def job_states() -> dict[str, str]:
+    """The states of all jobs of the last day, by their names in SLURM."""
+    output = subprocess.check_output(["sacct", "-nXP", "--starttime=now-1day", "--format=JobID,State"], text=True)
+    return dict(line.split("|") for line in output.splitlines())
 
 
-def queue() -> list[str]:
+def slurm_queue() -> list[str]:
     return subprocess.check_output(["squeue", "-hr", "--format=%i"], text=True).split()
 
 
-@slurm
-def test_an_array_in_which_one_raises_and_one_is_cancelled_loses_those_two(tmp_path: Path) -> None:
-    made = app(
+@needs_slurm
+def test_an_array_loses_only_the_jobs_that_raise_or_are_cancelled(tmp_path: Path) -> None:
+    app = slurm_app(
         tmp_path,
         """
         if cfg.x == 1: raise ValueError("no such thing as 1")
@@ -68,8 +68,8 @@ def test_an_array_in_which_one_raises_and_one_is_cancelled_loses_those_two(tmp_p
         return cfg.x * 10, os.environ.get("SLURM_JOB_GPUS", "")
         """,
     )
-    process = made.start("x=0,1,2,3", "hydra.launcher.retries=1")
-    until((tmp_path / "waiting").exists, process)
+    process = app.start("x=0,1,2,3", "hydra.launcher.retries=1")
+    wait_for_slurm((tmp_path / "waiting").exists, process)
     name = (tmp_path / "waiting").read_text()
     subprocess.run(["scancel", name], check=True)
     out = process.communicate()[0]
@@ -83,65 +83,65 @@ def test_an_array_in_which_one_raises_and_one_is_cancelled_loses_those_two(tmp_p
     assert "repeat: python app.py x=1" in out
     assert "why:    SLURM says CANCELLED" in out
     number = name.partition("_")[0]
-    found = states()
-    assert [found[f"{number}_{i}"].split()[0] for i in range(4)] == ["COMPLETED", "FAILED", "CANCELLED", "COMPLETED"]
+    states = job_states()
+    assert [states[f"{number}_{i}"].split()[0] for i in range(4)] == ["COMPLETED", "FAILED", "CANCELLED", "COMPLETED"]
 
 
-@slurm
-def test_one_that_is_preempted_in_mid_epoch_ends_with_the_result_it_would_have_had(tmp_path: Path) -> None:
+@needs_slurm
+def test_a_job_preempted_in_mid_epoch_gets_the_result_of_an_undisturbed_one(tmp_path: Path) -> None:
     words = [*SMALL, "model=crnn", "rnn=gru", "nodes=4", "model.sequence=positions", "model.dropout=0.3"]
     words += ["data.augment.crop=2", "trainer.accelerator=cpu", "trainer.max_epochs=5", "callbacks.early_stopping=null"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *words]
     subprocess.run([*command, f"out={tmp_path / 'alone'}"], check=True, capture_output=True, env=environment)
     (alone,) = (tmp_path / "alone").glob("*/*/*/result.json")
-    there = tmp_path / "runs" / alone.parent.relative_to(tmp_path / "alone")
+    folder = tmp_path / "runs" / alone.parent.relative_to(tmp_path / "alone")
 
     submit = [*command, f"out={tmp_path / 'runs'}", "-m", "seed=0", "hydra/launcher=slurm"]
     settings = ["check_seconds=1", "cpus=1", "minutes=20", "memory=2G", "signal_seconds=60"]
     submit += [f"hydra.launcher.{setting}" for setting in settings]
     process = subprocess.Popen(submit, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    until((there / "metrics.csv").exists, process)
+    wait_for_slurm((folder / "metrics.csv").exists, process)
     (record,) = (tmp_path / "runs" / "slurm").glob("*/jobs.json")
     ((_, _, name),) = json.loads(record.read_text())
     subprocess.run(["scancel", "--signal=USR2", name], check=True)
     out = process.communicate(timeout=300)[0]
     assert process.returncode == 0, out
-    attempts = json.loads((there / "provenance.json").read_text())["attempts"]
+    attempts = json.loads((folder / "provenance.json").read_text())["attempts"]
     assert attempts[0]["error"].startswith("StoppedError: asked to end, after epoch")
     assert len(attempts) == 2
     for file in ("result.json", "metrics.csv", "predictions.npz"):
-        assert (there / file).read_bytes() == (alone.parent / file).read_bytes()
+        assert (folder / file).read_bytes() == (alone.parent / file).read_bytes()
     assert not (tmp_path / "runs" / "slurm").exists()
 
 
-@slurm
-def test_the_parent_may_leave_and_come_back(tmp_path: Path) -> None:
-    made = app(
+@needs_slurm
+def test_the_user_may_leave_and_come_back(tmp_path: Path) -> None:
+    app = slurm_app(
         tmp_path,
         """
-        with open("begun", "a") as file: file.write("x")
+        with open("started", "a") as file: file.write("x")
         while not (here / "go").exists(): time.sleep(0.1)
         return cfg.x
         """,
     )
-    code, out = made.run("x=0,1", "hydra.launcher.wait=false")
+    code, out = app.run("x=0,1", "hydra.launcher.wait=false")
     assert code == 0
-    assert "2 jobs submitted, 0 were queued already. The jobs stay with SLURM" in out
-    until(lambda: len(queue()) >= 2)
-    code, out = made.run("x=0,1", "hydra.launcher.wait=false")
-    assert "0 jobs submitted, 2 were queued already" in out
-    process = made.start("x=0,1")
+    assert "2 jobs submitted, 0 already queued. The jobs stay in SLURM's queue" in out
+    wait_for_slurm(lambda: len(slurm_queue()) >= 2)
+    code, out = app.run("x=0,1", "hydra.launcher.wait=false")
+    assert "0 jobs submitted, 2 already queued" in out
+    process = app.start("x=0,1")
     assert process.stdout
-    assert "started" in next(line for line in process.stdout if not line.startswith("composing settings"))
+    assert "started" in next(line for line in process.stdout if not line.startswith("composing configurations"))
     (tmp_path / "go").touch()
     out = process.communicate()[0]
     assert process.returncode == 0, out
     assert [row[1] for row in json.loads((tmp_path / "returns.json").read_text())] == [0, 1]
-    assert (tmp_path / "begun").read_text() == "xx"
+    assert (tmp_path / "started").read_text() == "xx"
 
 
-@slurm
+@needs_slurm
 def test_each_process_of_a_distributed_run_is_a_task(tmp_path: Path) -> None:
     words = [
         *SMALL,
@@ -153,52 +153,52 @@ def test_each_process_of_a_distributed_run_is_a_task(tmp_path: Path) -> None:
     ]
     words += [f"out={tmp_path}", "-m", "seed=0", "hydra/launcher=slurm"]
     words += [f"hydra.launcher.{setting}" for setting in ("check_seconds=1", "cpus=1", "memory=3G")]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, check=False, timeout=300
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     (result,) = tmp_path.glob("digits/cnn/*/result.json")
     (attempt,) = json.loads((result.parent / "provenance.json").read_text())["attempts"]
     assert attempt["devices"] == 2
 
 
-@slurm
-def test_what_slurm_does_not_take_is_one_sentence(tmp_path: Path) -> None:
-    code, out = app(tmp_path, "return cfg.x").run("x=0,1", "hydra.launcher.partition=nowhere")
+@needs_slurm
+def test_an_array_that_slurm_rejects_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    code, out = slurm_app(tmp_path, "return cfg.x").run("x=0,1", "hydra.launcher.partition=nowhere")
     assert code != 0
-    assert "SLURM takes no such job:" in out
+    assert "SLURM rejected the jobs:" in out
     assert "invalid partition specified: nowhere" in out
     assert not (tmp_path / "slurm").exists()
 
 
-@slurm
-def test_a_setup_that_fails_is_told_and_the_next_command_tidies_up(tmp_path: Path) -> None:
-    made = app(tmp_path, "return cfg.x")
-    code, out = made.run("x=0", "hydra.launcher.setup=[echo no such module, exit 3]")
+@needs_slurm
+def test_a_failing_setup_is_reported_and_the_next_command_cleans_up(tmp_path: Path) -> None:
+    app = slurm_app(tmp_path, "return cfg.x")
+    code, out = app.run("x=0", "hydra.launcher.setup=[echo no such module, exit 3]")
     assert code == 1
     assert "why:    SLURM says FAILED on " in out
     assert ", exit code 3" in out
     assert "  | no such module" in out
     (folder,) = (tmp_path / "slurm").iterdir()
-    assert f"What was printed there: {folder}" in out
-    assert made.run("x=0")[0] == 0
+    assert f"Logs of the failed jobs: {folder}" in out
+    assert app.run("x=0")[0] == 0
     assert not folder.exists()
 
 
-def test_without_slurm_and_out_of_range_it_says_so(tmp_path: Path) -> None:
-    made = app(tmp_path, "return cfg.x")
-    made.environment["PATH"] = str(tmp_path)
-    assert "hydra/launcher=slurm must find sbatch and srun on PATH" in made.run("x=0,1")[1]
+def test_a_missing_slurm_and_a_value_out_of_range_are_reported(tmp_path: Path) -> None:
+    app = slurm_app(tmp_path, "return cfg.x")
+    app.environment["PATH"] = str(tmp_path)
+    assert "hydra/launcher=slurm needs sbatch and srun on PATH" in app.run("x=0,1")[1]
     assert (
         "hydra.launcher.signal_seconds must be 30 or more, got 5"
-        in made.run("x=0", "hydra.launcher.signal_seconds=5")[1]
+        in app.run("x=0", "hydra.launcher.signal_seconds=5")[1]
     )
 
 
-def test_the_documented_profile_is_one(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_the_documented_profile_works(command: Callable[..., Said], tmp_path: Path) -> None:
     profile = tmp_path / "mine" / "hydra" / "launcher" / "mylab.yaml"
     profile.parent.mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "slurm-profile.yaml", profile)
     words = [*SMALL, "model=cnn", "seed=0,1", "hydra/launcher=mylab", "dry_run=true"]
-    said = command("--config-dir", str(tmp_path / "mine"), "-m", *words)
-    assert "2 jobs: 2 would run" in said.out, said.err
+    answer = command("--config-dir", str(tmp_path / "mine"), "-m", *words)
+    assert "2 jobs: 2 would run" in answer.out, answer.err

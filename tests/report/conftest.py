@@ -10,6 +10,7 @@ import pytest
 
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.identity import identity
+from hybridnets.runs.records import LayerRecord, Result
 
 LSTM = {"_target_": "hybridnets.rnn.LSTM", "_partial_": True, "bidirectional": False}
 RECURRENT = {"rnn": LSTM, "num_layers": 1, "hidden_size": 16, "dropout": 0.0}
@@ -19,11 +20,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "ecrnn": {"_target_": "hybridnets.models.ECRNN", **RECURRENT},
 }
 IMAGES = {"val": 300, "test": 200}
-LAYERS = [
-    ["input", "Input", [32, 32, 3], 0],
-    ["features", "Conv2D 3x3", [16, 16, 64], 1792],
-    ["head", "Dense", [10], 330],
-]
+LAYERS = (
+    LayerRecord("input", "Input", (32, 32, 3), 0),
+    LayerRecord("features", "Conv2D 3x3", (16, 16, 64), 1792),
+    LayerRecord("head", "Dense", (10,), 330),
+)
 
 
 def _predictions(seed: int, accuracies: dict[str, float]) -> dict[str, Any]:
@@ -102,17 +103,19 @@ def finished(asked: Callable[..., Run]) -> Callable[..., Run]:
                 rows = [f"{epoch},{value:.4f},{value:.4f}" for epoch, value in enumerate((val - 0.1, val, val - 0.01))]
                 (run.folder / "metrics.csv").write_text("\n".join(["epoch,train/acc,val/acc", *rows]), encoding="utf-8")
             attempt.finish(
-                {
-                    "monitor": "val/acc",
-                    "best": {"epoch": 1.0, "val/acc": val, "val/loss": loss, "test/acc": test},
-                    "last": {"epoch": 2.0, "val/acc": round(val - 0.01, 4) if predictions else val - 0.01},
-                    "epochs": 3,
-                    "images": {"train": 700, "val": 300, "test": 200},
-                    "split": split or f"split {seed}",
-                    "classes": [f"class {n}" for n in range(10)],
-                    "parameters": {"keras": parameters, "torch": parameters - 960},
-                    "layers": LAYERS,
-                }
+                Result(
+                    identity=run.identity,
+                    monitor="val/acc",
+                    best={"epoch": 1.0, "val/acc": val, "val/loss": loss, "test/acc": test},
+                    last={"epoch": 2.0, "val/acc": round(val - 0.01, 4) if predictions else val - 0.01},
+                    epochs=3,
+                    images={"train": 700, "val": 300, "test": 200},
+                    split=split or f"split {seed}",
+                    weights="",
+                    classes=tuple(f"class {n}" for n in range(10)),
+                    parameters={"keras": parameters, "torch": parameters - 960},
+                    layers=LAYERS,
+                )
             )
         return run
 

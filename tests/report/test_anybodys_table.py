@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import Found, ReportError, analyse
-from hybridnets.report.cell import decimal_mark, flag, number, seed, state
-from hybridnets.report.effects import effects
-from hybridnets.report.scores import read
-from hybridnets.report.sheet import sheet
-from hybridnets.report.text import told
-from hybridnets.report.units import unit
+from hybridnets.report import ReportError, RunSet, analyse
+from hybridnets.report.reading.scores.cell import decimal_mark, flag, number, seed, state
+from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.reading.scores.sheet import sheet
+from hybridnets.report.rendering.terminal import told
+from hybridnets.report.tables.effects import effects
+from hybridnets.report.tables.units import unit
 
 Command = Callable[..., int]
 SCORES = {("a", 0): 0.7, ("b", 0): 0.712, ("a", 1): 0.72, ("b", 1): 0.738, ("a", 2): 0.71, ("b", 2): 0.719}
@@ -20,21 +20,21 @@ LONG = [f"{variant},{seed},{score}" for (variant, seed), score in SCORES.items()
 B_IS_BETTER = "So b is better than a."
 
 
-def found(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> Found:
+def found(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> RunSet:
     path = folder / "scores of mine.csv"
     path.write_bytes(("\n".join([header, *lines]) + "\n").encode(encoding))
     return read(path)
 
 
-def values(of: Found) -> dict[tuple[str, int], float]:
+def values(of: RunSet) -> dict[tuple[str, int], float]:
     return {(run.name, run.seeds[0]): run.scores["score"] for run in of.runs}
 
 
-def text(of: Found) -> str:
+def text(of: RunSet) -> str:
     return " ".join(told(analyse(of, "title", "command")).split())
 
 
-def first_line(of: Found) -> str:
+def first_line(of: RunSet) -> str:
     return told(analyse(of, "title", "command")).splitlines()[0]
 
 

@@ -1,6 +1,7 @@
 """What is told of codes: before and after on the same images, by class, by size, and where a file does not hold."""
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -15,20 +16,21 @@ import numpy as np
 import pytest
 
 from hybridnets import stats
-from hybridnets.report import Asked, ReportError, analyse
-from hybridnets.report.analysis import Part
-from hybridnets.report.declared import declaration
-from hybridnets.report.export import tables
+from hybridnets.report import Request, analyse
+from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures.compression import compression
 from hybridnets.report.figures.maps import maps
-from hybridnets.report.picture import Picture
-from hybridnets.report.published import published, rows
-from hybridnets.report.results import read
-from hybridnets.report.sources import opened
-from hybridnets.report.table import Table
-from hybridnets.runs import Run, archive, manifest
+from hybridnets.report.figures.picture import Picture
+from hybridnets.report.reading.results import read
+from hybridnets.report.reading.sources import opened
+from hybridnets.report.rendering.files import tables
+from hybridnets.report.tables.table import Table
+from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
-from hybridnets.runs.packing import pack
+from hybridnets.runs.archive import container as archive
+from hybridnets.runs.archive import pack
+from hybridnets.runs.declaration import parse_declaration
+from hybridnets.runs.published_figures import DeclarationError, parse_figures, read_figures
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
@@ -44,13 +46,14 @@ def asked(below: Run, kind: str, channels: int) -> Run:
     parts = {key: value for key, value in below.identity.items() if key not in ("protocol", "seeds", "model")}
     model = {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": kind, "channels": channels}
     parts["trainer"] = {"max_epochs": 3}
-    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.beside(below.identity, seeds)))
+    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.as_input(below.identity, seeds)))
 
 
 def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
     """The same run once it is finished: it loses some of the images that the backbone gets right, and wins two others."""
     run, seed = asked(below, kind, channels), below.identity["seeds"]["split"]
-    theirs = json.loads((below.folder / "result.json").read_text(encoding="utf-8"))
+    theirs = below.result()
+    assert theirs is not None
     with np.load(below.folder / "predictions.npz") as arrays:
         columns: dict[str, Any] = dict(arrays)
     for part in ("val", "test"):
@@ -70,22 +73,24 @@ def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
         rows = [f"{epoch},{best['val/acc']},0.1" for epoch in range(3)]
         (run.folder / "metrics.csv").write_text("\n".join(["epoch,val/acc,val/loss", *rows]), encoding="utf-8")
         attempt.finish(
-            {
-                **{key: theirs[key] for key in ("images", "split", "classes", "parameters", "layers")},
-                "monitor": "val/loss",
-                "best": {"epoch": 1, "val/loss": 0.1 / channels, **best},
-                "last": {"epoch": 2, "val/loss": 0.1, "val/acc": best["val/acc"]},
-                "epochs": 3,
-                "maps": {"shape": list(MAPS), "numbers": 256},
-                "code": {
-                    "shape": [numbers] if kind == "sae" else [channels, 2, 2],
-                    "numbers": numbers,
-                    "compression": 1 - numbers / 256,
-                    "bytes": 4 * numbers,
+            dataclasses.replace(
+                theirs,
+                identity=run.identity,
+                monitor="val/loss",
+                best={"epoch": 1, "val/loss": 0.1 / channels, **best},
+                last={"epoch": 2, "val/loss": 0.1, "val/acc": best["val/acc"]},
+                epochs=3,
+                facts={
+                    "maps": {"shape": list(MAPS), "numbers": 256},
+                    "code": {
+                        "shape": [numbers] if kind == "sae" else [channels, 2, 2],
+                        "numbers": numbers,
+                        "compression": 1 - numbers / 256,
+                        "bytes": 4 * numbers,
+                    },
+                    "before": {key: theirs.best[key] for key in ("val/acc", "test/acc")},
                 },
-                "before": {key: theirs["best"][key] for key in ("val/acc", "test/acc")},
-                "backbone": {"name": "cnn", "hash": below.digest, "folder": str(below.folder.relative_to(below.out))},
-            }
+            )
         )
     return run
 
@@ -98,12 +103,12 @@ def runs(finished: Make) -> list[Run]:
     return [*backbones, *(coded(*each, examples=3) for each in wanted[:-1]), asked(*wanted[-1])]
 
 
-def part(out: Path, **words: Any) -> Part:
-    (found,) = analyse(read([out]), "title", "command", Asked(**words)).parts
+def part(out: Path, **words: Any) -> DataSetReport:
+    (found,) = analyse(read([out]), "title", "command", Request(**words)).parts
     return found
 
 
-def table(found: Part, key: str) -> Table:
+def table(found: DataSetReport, key: str) -> Table:
     (one,) = [each for each in found.tables if each.key == key]
     return one
 
@@ -177,7 +182,7 @@ def test_other_runs_than_those_it_stands_on_are_no_before(tmp_path: Path, runs: 
 
 
 def test_by_class_beside_the_papers_figures(tmp_path: Path, runs: list[Run]) -> None:
-    figures = {f"class {n}": each for n, each in enumerate(published(rows(PAPER)).classes.values())}
+    figures = {f"class {n}": each for n, each in enumerate(parse_figures(read_figures(PAPER)).classes.values())}
     theirs = [{"class": name, "before": 100 * one, "after": 100 * other} for name, (one, other) in figures.items()]
     manifest.write(tmp_path, "sweep", "command", runs[3:], {"published": theirs})
     found = part(tmp_path)
@@ -319,11 +324,11 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:
-    found = published(rows(PAPER))
+    found = parse_figures(read_figures(PAPER))
     assert not found.accuracies
     before, after = (100 * np.mean(side) for side in zip(*found.classes.values(), strict=True))
     assert (before, after) == (pytest.approx(82.4), pytest.approx(79.8))  # as the paper says
-    assert declaration({"published": rows(PAPER)}).published.classes["truck"] == (0.87, 0.82)
+    assert parse_declaration({"published": read_figures(PAPER)}).published.classes["truck"] == (0.87, 0.82)
     assert report("--published", PAPER) == 2
     assert "got one of accuracies by class" in capsys.readouterr().err
     for text, sentence in (
@@ -334,8 +339,8 @@ def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Re
         ("class,before,after\n", "must have a row of published figures, got none"),
     ):
         (tmp_path / "slip.csv").write_text(text, encoding="utf-8")
-        with pytest.raises(ReportError, match=sentence):
-            rows(tmp_path / "slip.csv")
+        with pytest.raises(DeclarationError, match=sentence):
+            read_figures(tmp_path / "slip.csv")
 
 
 @pytest.mark.usefixtures("runs")

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hybridnets.report import Asked, analyse
-from hybridnets.report.analysis import Part
+from hybridnets.report import Request, analyse
+from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
 from hybridnets.report.figures.accuracy import accuracy, differences
 from hybridnets.report.figures.architecture import architecture
@@ -19,19 +19,19 @@ from hybridnets.report.figures.classes import classes
 from hybridnets.report.figures.cost import cost
 from hybridnets.report.figures.curves import curves
 from hybridnets.report.figures.gallery import _found, gallery
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import read
-from hybridnets.report.scores import read as read_scores
+from hybridnets.report.figures.picture import Picture
+from hybridnets.report.reading.results import read
+from hybridnets.report.reading.scores.scores import read as read_scores
 from hybridnets.runs import Run
 
-Grid = Callable[..., list[Run]]
+Contrast = Callable[..., list[Run]]
 PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
 IMAGES = SimpleNamespace(
     train_images=np.zeros((1000, 3, 4, 4), np.uint8), test_images=np.full((200, 1, 4, 4), 90, np.uint8)
 )
 
 
-def part(out: Path) -> Part:
+def part(out: Path) -> DataSetReport:
     (found,) = analyse(read([out]), "title", "command").parts
     return found
 
@@ -48,7 +48,7 @@ def words(picture: Picture) -> str:
     return " ".join("".join(element.itertext()) for element in root.iter() if element.tag.endswith("}text"))
 
 
-def test_every_figure_of_a_grid(tmp_path: Path, grid: Grid) -> None:
+def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
     found = list(pictures(part(tmp_path), lambda: IMAGES))
     keys = ["accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
@@ -73,7 +73,7 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Grid) -> None:
     assert [picture.svg for picture in pictures(part(tmp_path), lambda: IMAGES)] == [picture.svg for picture in found]
 
 
-def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Grid) -> None:
+def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY)
     whole = part(tmp_path)
     drawn = differences(whole)
@@ -97,7 +97,7 @@ def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Grid) -> None:
     assert sum(corrected) == pytest.approx(sum(plain), rel=1e-3)
 
 
-def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Grid) -> None:
+def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
     drawn = curves(part(tmp_path))
@@ -124,7 +124,7 @@ def test_labels_are_words_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
-    (found,) = analyse(read_scores(path), "title", "command", Asked(primary=("_b", name), margin=0.1)).parts
+    (found,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
     drawn = accuracy(found)
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
@@ -136,7 +136,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
-    (found,) = analyse(read_scores(path), "title", "command", Asked(baseline="v000")).parts
+    (found,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
     drawn = accuracy(found)
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
@@ -147,7 +147,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     assert "The first 40 of 119 comparisons" in forest.caption
 
 
-def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Grid) -> None:
+def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Contrast) -> None:
     grid(2, PRIMARY)
     whole = part(tmp_path)
     comparison = whole.answers[0].comparison

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import Asked, Report, analyse
+from hybridnets.report import Report, Request, analyse
 from hybridnets.report.figures import pictures
-from hybridnets.report.page import page
-from hybridnets.report.results import read
-from hybridnets.report.scores import read as read_scores
+from hybridnets.report.reading.results import read
+from hybridnets.report.reading.scores.scores import read as read_scores
+from hybridnets.report.rendering.page import page
 from hybridnets.runs import Run
 
-Grid = Callable[..., list[Run]]
+Contrast = Callable[..., list[Run]]
 PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<script>document.title = 'ran'</script> & \"it's\" \u202egnp " + "long" * 40
@@ -47,7 +47,7 @@ def told(report: Report) -> str:
 
 
 @pytest.fixture
-def whole(tmp_path: Path, grid: Grid) -> str:
+def whole(tmp_path: Path, grid: Contrast) -> str:
     """The page of a grid with a run that failed, one that was not started, and one that is damaged."""
     runs = grid(2, PRIMARY, lost=(("crnn", "lstm", 16, 1), ("ecrnn", "lstm", 32, 0)))
     lost = next(run for run in runs if not (run.folder / "result.json").exists())
@@ -95,7 +95,7 @@ def _check_safety(whole: str, found: Reader) -> None:
     assert "[U+202E]gnp" in whole
 
 
-def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Grid) -> None:
+def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
     text = " ".join(" ".join(Reader(page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
     assert "No primary analysis was declared: everything below is exploratory." in text
@@ -146,7 +146,7 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
         for n, variant in enumerate(("plain", HOSTILE, "third", "lost")):
             for seed in range(3):
                 rows.writerow([variant, seed, "inf" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
-    report = analyse(read_scores(path), HOSTILE, "command", Asked(primary=("third", "plain"), margin=0.1))
+    report = analyse(read_scores(path), HOSTILE, "command", Request(primary=("third", "plain"), margin=0.1))
     (tmp_path / "page.html").write_text(told(report), encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
     found: dict[str, Any] = {}

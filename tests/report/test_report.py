@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import Asked, analyse
+from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import Report as Analysis
-from hybridnets.report.comparisons import Compared, chosen
-from hybridnets.report.results import read
-from hybridnets.report.variants import sections
+from hybridnets.report.comparing.contrasts import ComparisonCache, chosen
+from hybridnets.report.comparing.variants import sections
+from hybridnets.report.reading.results import read
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.identity import digest
 from hybridnets.stats import paired_differences, paired_t
@@ -34,7 +34,7 @@ def labels(out: Path) -> list[str]:
 
 
 def analysed(out: Path, **asked: Any) -> Analysis:
-    return analyse(read([out]), "title", "command", Asked(**asked))
+    return analyse(read([out]), "title", "command", Request(**asked))
 
 
 def line(text: str, *words: str) -> str:
@@ -206,8 +206,8 @@ def _renamed(text: str, name: str) -> str:
 BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "cut short": (lambda text: text[:100], "is no whole JSON file"),
     "empty": (lambda _: "", "is no whole JSON file"),
-    "foreign": (lambda _: '{"loss": 1}', "does not say schema 1"),
-    "a list": (lambda _: "[]", "does not say schema 1"),
+    "foreign": (lambda _: '{"loss": 1}', "must have schema 1, which this version reads, and has none"),
+    "a list": (lambda _: "[]", "must have schema 1, which this version reads, and has none"),
     "altered settings": (lambda text: text.replace('"dropout": 0.0', '"dropout": 0.1'), "was altered"),
     "altered seeds": (lambda text: text.replace('"split": 0', '"split": 9', 1), "was altered"),
     "no finite setting": (lambda text: text.replace('"lr": 0.001', '"lr": Infinity'), "the shape of a result"),
@@ -267,13 +267,13 @@ def test_comparisons_are_those_asked_for(tmp_path: Path, finished: Make) -> None
         finished("crnn", model__hidden_size=nodes)
 
     def pairs(*options: Any) -> list[str]:
-        return [each.name for each in chosen(Compared(sections(read([tmp_path]))[0]), *options)[0]]
+        return [each.name for each in chosen(ComparisonCache(sections(read([tmp_path]))[0]), *options)[0]]
 
     assert len(pairs()) == 15  # no CNN: all pairs
     assert pairs()[0] == "crnn-lstm-1x2 - crnn-lstm-1x1"
     finished("crnn", model__hidden_size=7)
     assert pairs() == []
-    assert "choose with --baseline" in chosen(Compared(sections(read([tmp_path]))[0]))[1][0]
+    assert "choose with --baseline" in chosen(ComparisonCache(sections(read([tmp_path]))[0]))[1][0]
     assert len(pairs("crnn-lstm-1x3")) == 6
     asked = ("crnn-lstm-1x1", "crnn-lstm-1x2", "crnn-lstm-1x4", "crnn-lstm-1x3")
     assert pairs(None, asked) == ["crnn-lstm-1x1 - crnn-lstm-1x2", "crnn-lstm-1x4 - crnn-lstm-1x3"]

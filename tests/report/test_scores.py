@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hybridnets.report import ReportError, analyse
-from hybridnets.report.evidence import POOL, UNKNOWN
-from hybridnets.report.scores import read
+from hybridnets.report.comparing.evidence import POOL, UNKNOWN
+from hybridnets.report.reading.scores.scores import read
 from hybridnets.runs import Run
 
 Report = Callable[..., int]
@@ -212,7 +212,7 @@ def test_images_of_large_or_repeated_index_do_not_pair(tmp_path: Path) -> None:
     found = read(written(tmp_path, *rows, header="variant,seed,score,predictions"))
     assert [run.name for run in found.runs] == ["b"]
     assert "a number outside 0 to 2^31, 4294967299" in found.problems[0]
-    assert "an image stands there twice" in found.problems[1]
+    assert "an image is there twice" in found.problems[1]
 
 
 def test_settings_of_a_file_order_its_tables_where_they_can(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportError
-from hybridnets.report.status import told
+from hybridnets.report.rendering.status import told
 from hybridnets.runs import Run, manifest
 
 Make = Callable[..., Run]

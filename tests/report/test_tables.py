@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 
 from hybridnets import stats
-from hybridnets.report import Asked, ReportError, analyse
-from hybridnets.report import table as formats
-from hybridnets.report.analysis import Part
-from hybridnets.report.declared import declaration
-from hybridnets.report.export import all_tables, tables
-from hybridnets.report.published import published, rows
-from hybridnets.report.results import read
-from hybridnets.report.table import Cell, Table, row
+from hybridnets.report import ReportError, Request, analyse
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.reading.results import read
+from hybridnets.report.rendering.files import all_tables, tables
+from hybridnets.report.tables import table as formats
+from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs import Run, manifest
+from hybridnets.runs.declaration import parse_declaration
+from hybridnets.runs.published_figures import DeclarationError, parse_figures, read_figures
 
 Make = Callable[..., Run]
-Grid = Callable[..., list[Run]]
+Contrast = Callable[..., list[Run]]
 ROOT = Path(__file__).parents[2]
 PRIMARY = {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}
 
 
-def part(out: Path, **asked: Any) -> Part:
-    (found,) = analyse(read([out]), "title", "command", Asked(**asked)).parts
+def part(out: Path, **asked: Any) -> DataSetReport:
+    (found,) = analyse(read([out]), "title", "command", Request(**asked)).parts
     return found
 
 
@@ -43,11 +43,11 @@ def lines(found: Table) -> dict[str, list[str]]:
     return result
 
 
-def table(found: Part, key: str) -> Table:
+def table(found: DataSetReport, key: str) -> Table:
     return next(each for each in all_tables(found) if each.key == key)
 
 
-def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Grid) -> None:
+def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> None:
     grid()
     found = part(tmp_path)
     titles = [each.title for each in found.tables if each.key.startswith("table-") and each.key.endswith("-test")]
@@ -88,7 +88,7 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Grid) -> None:
     assert [c.name for c in found.contrasts[0].best] == []  # one CNN is no choice
 
 
-def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Grid) -> None:
+def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, lost=(("ecrnn", "lstm", 32, 1),))
     found = part(tmp_path)
     best = found.contrasts[2].best
@@ -109,7 +109,7 @@ def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Grid) 
     assert len(runs) == 18
 
 
-def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Grid) -> None:
+def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY and {"primary": PRIMARY}, lost=(("ecrnn", "bilstm", 16, 1),), diverged=(("crnn", "lstm", 32, 2),))
     found = part(tmp_path)
     told = lines(table(found, "table-3-test"))
@@ -129,7 +129,7 @@ def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Grid) -> N
     assert "(test, the mean of 2 seeds of 3 asked for)" in answer.sentences[0]
 
 
-def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Grid) -> None:
+def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Contrast) -> None:
     grid()
     found = part(tmp_path)
     score = {(*v.axes.values(), run.seed): run.scores["val"] for v in found.section.variants for run in v.runs}
@@ -149,7 +149,9 @@ def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Grid) -> None:
     assert [cells[0].text for cells in both] == ["crnn", "ecrnn"]
 
 
-def test_the_primary_analysis_heads_and_says_when_it_was_declared(tmp_path: Path, grid: Grid, finished: Make) -> None:
+def test_the_primary_analysis_heads_and_says_when_it_was_declared(
+    tmp_path: Path, grid: Contrast, finished: Make
+) -> None:
     finished("cnn", 9)
     runs = grid(3, {"primary": PRIMARY})
     (answer,) = part(tmp_path).answers
@@ -209,7 +211,7 @@ def test_no_number_of_seeds_can_is_said_with_what_to_change(tmp_path: Path, fini
     assert any("Hold out less" in sentence for sentence in power.caption)
 
 
-def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Grid) -> None:
+def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
     keys = [c.grid for c in part(tmp_path, vary=("rnn",)).contrasts]
     assert [(g.axis, g.low, g.high) for g in keys] == [("rnn", "lstm", "bilstm")]
@@ -226,8 +228,8 @@ def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Grid) -> None:
     assert {c.baseline.label for c in part(tmp_path, baseline="crnn-lstm-1x16").comparisons} == {"crnn-lstm-1x16"}
 
 
-def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Grid) -> None:
-    grid(2, {"published": rows(ROOT / "sweeps" / "published.csv")})
+def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Contrast) -> None:
+    grid(2, {"published": read_figures(ROOT / "sweeps" / "published.csv")})
     told = lines(table(part(tmp_path), "table-2-val"))
     assert told["ecrnn bilstm  published"] == ["77.08", "75.95"]
     assert told["cnn  published"][0] == "73.25"
@@ -261,12 +263,12 @@ SECTIONS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("which", SECTIONS)
 def test_a_report_section_is_refused_in_one_sentence(which: str) -> None:
     section, sentence = SECTIONS[which]
-    with pytest.raises(ReportError, match=sentence):
-        declaration(section)
+    with pytest.raises(DeclarationError, match=sentence):
+        parse_declaration(section)
 
 
 def test_the_paper_is_transcribed_whole() -> None:
-    found = published(rows(ROOT / "sweeps" / "published.csv"))
+    found = parse_figures(read_figures(ROOT / "sweeps" / "published.csv"))
     assert len(found.accuracies) == 17
     assert len(found.stars) == 34  # of 36 labels two comparisons stand twice
     for (candidate, baseline), (difference, _) in found.stars.items():
@@ -301,7 +303,7 @@ def test_csv_holds_the_numbers_behind_the_cells() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path: Path, grid: Grid) -> None:
+def test_latex_compiles(tmp_path: Path, grid: Contrast) -> None:
     grid(2, {"primary": PRIMARY}, diverged=(("crnn", "lstm", 32, 1),))
     report = analyse(read([tmp_path]), "title", "command")
     bodies = [text for name, text in tables(report).items() if name.endswith(".tex")]
@@ -324,7 +326,7 @@ def test_latex_compiles(tmp_path: Path, grid: Grid) -> None:
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 
-def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Grid) -> None:
+def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
     files = tables(analyse(read([tmp_path]), "title", "command"))
     assert {name.rpartition(".")[2] for name in files} == {"txt", "md", "tex", "csv"}

@@ -63,7 +63,8 @@ def test_every_value_is_there_once(store: str, finished: Make, report: Callable[
         assert (found.info.status, found.info.run_name) == ("FINISHED", run.name)
         assert found.info.end_time - found.info.start_time == 15_000
         assert Path(found.data.tags["hybridnets.folder"]) == run.folder.resolve()
-        params, result = found.data.params, run.result() or {}
+        params, result = found.data.params, run.result()
+        assert result is not None
         assert params["model._target_"] == run.identity["model"]["_target_"]
         assert params["optimizer.lr"] == "0.001"
         assert [params[f"seeds.{key}"] for key in ("split", "init", "order")] == [
@@ -77,8 +78,8 @@ def test_every_value_is_there_once(store: str, finished: Make, report: Callable[
             seconds = [(point.timestamp - found.info.start_time) / 1000 for point in history]
             assert seconds == [9, 11, 15]
         metrics = found.data.metrics
-        assert metrics["test/acc"] == result["best"]["test/acc"]
-        assert metrics["best/val/acc"] == result["best"]["val/acc"]
+        assert metrics["test/acc"] == result.best["test/acc"]
+        assert metrics["best/val/acc"] == result.best["val/acc"]
         assert metrics["best/epoch"] == 1
         assert math.isnan(metrics["best/val/loss"]) == (run is runs[1])
     before = rows()
@@ -108,7 +109,9 @@ def test_an_import_that_was_killed_is_repaired(
     assert capsys.readouterr().out.endswith("0 imported, 1 there already\n")
     (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
     assert found.info.status == "FINISHED"
-    assert found.data.metrics["test/acc"] == (run.result() or {})["best"]["test/acc"]
+    result = run.result()
+    assert result is not None
+    assert found.data.metrics["test/acc"] == result.best["test/acc"]
 
 
 def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, report: Callable[..., int]) -> None:
@@ -167,7 +170,7 @@ def test_without_mlflow_the_extra_is_named(
 ) -> None:
     run = finished("cnn", 0)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.delitem(sys.modules, "hybridnets.report.to_mlflow", raising=False)
+    monkeypatch.delitem(sys.modules, "hybridnets.report.rendering.to_mlflow", raising=False)
     monkeypatch.delattr(hybridnets.report, "to_mlflow", raising=False)
     assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
     assert capsys.readouterr().err == (

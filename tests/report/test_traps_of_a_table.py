@@ -4,27 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.report import Found, Report, ReportError, analyse
-from hybridnets.report.cell import flag, state
-from hybridnets.report.evidence import ONE_SPLIT, UNKNOWN
-from hybridnets.report.scores import read
-from hybridnets.report.text import told
+from hybridnets.report import Report, ReportError, RunSet, analyse
+from hybridnets.report.comparing.evidence import ONE_SPLIT, UNKNOWN
+from hybridnets.report.reading.scores.cell import flag, state
+from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.rendering.terminal import told
 
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
 VERDICT = "So B is better than A."
 
 
-def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> Found:
+def found(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
     path = folder / "scores.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return read(path)
 
 
-def report(of: Found) -> Report:
+def report(of: RunSet) -> Report:
     return analyse(of, "title", "command")
 
 
-def text(of: Found) -> str:
+def text(of: RunSet) -> str:
     return " ".join(told(report(of)).split())
 
 

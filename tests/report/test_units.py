@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.report import Asked, Report, ReportError, analyse
-from hybridnets.report.scores import read
-from hybridnets.report.text import told
-from hybridnets.report.units import Unit
+from hybridnets.report import Report, ReportError, Request, analyse
+from hybridnets.report.reading.scores.scores import read
+from hybridnets.report.rendering.terminal import told
+from hybridnets.report.tables.units import Unit
 from hybridnets.stats import paired_differences
 
 PERCENT, OWN = Unit(100, "percent", "points"), Unit(1, "its own unit", "its own unit")
@@ -17,7 +17,7 @@ def report(folder: Path, a: list[str], b: list[str], margin: float | None = None
     path = folder / "scores.csv"
     rows = [f"{name},{seed},{score}" for name, scores in (("A", a), ("B", b)) for seed, score in enumerate(scores)]
     path.write_text("\n".join(["variant,seed,score", *rows]) + "\n", encoding="utf-8")
-    return analyse(read(path), "title", "command", Asked(margin=margin))
+    return analyse(read(path), "title", "command", Request(margin=margin))
 
 
 def answer(of: Report) -> str:

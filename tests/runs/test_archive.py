@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridnets.runs import archive, manifest
-from hybridnets.runs.archive import ArchiveError
-from hybridnets.runs.packing import without_paths
-from hybridnets.runs.predictions import Sets, Shelf, kept, restored
+from hybridnets.runs import manifest
+from hybridnets.runs.archive import ArchiveError, columns
+from hybridnets.runs.archive import container as archive
+from hybridnets.runs.archive.privacy import without_paths
 
 ARRAYS: dict[str, Any] = {
     "0-index": np.arange(300, dtype=np.uint16),
@@ -123,7 +123,7 @@ def test_what_unfolds_to_too_much_is_refused_before_there_is_room_for_it(
     np.lib.format.write_array_header_1_0(zeros, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)})
     with pytest.raises(ArchiveError, match=r"holds uint8 \(1000000000000000,\)"):
         archive.read(zipped(tmp_path / "claims.npz", header=zeros.getvalue()))
-    monkeypatch.setattr(archive, "MOST", 100_000)
+    monkeypatch.setattr(archive, "LARGEST_BYTES", 100_000)
     assert same(path)
     bomb = zipped(tmp_path / "bomb.npz", header=npy(np.zeros(10**6, np.uint8)))
     assert bomb.stat().st_size < 2000
@@ -161,9 +161,9 @@ def test_paths_are_cut_to_their_last_part_and_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("folder", ["/a/b", "../a/b", "a/../b", "a/b", "a/b/c/d", "a/b/\0", f"a/b/{'c' * 256}", ""])
 def test_a_manifest_names_folders_below_that_of_all_runs(folder: str) -> None:
-    held = {"declared": "2026-01-01T00:00:00+0000", "command": "", "runs": [{"hash": "a", "folder": folder}]}
+    content = {"declared": "2026-01-01T00:00:00+0000", "command": "", "runs": [{"hash": "a", "folder": folder}]}
     with pytest.raises(ValueError, match="is no run's folder"):
-        manifest.parse(Path("x.json"), Path(), held)
+        manifest.parse(Path("x.json"), Path(), content)
 
 
 def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path) -> None:
@@ -177,25 +177,31 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
         "before": draw.integers(0, 300, 50),
         "probabilities": probabilities,
     }
-    np.savez(tmp_path / "p.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in whole.items()})
+    np.savez(
+        tmp_path / "predictions.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in whole.items()}
+    )
     order = np.argsort(whole["index"])
     for every, error in ((False, 0.5 / 65534), (True, 0.5 / 254)):
-        columns = kept(tmp_path / "p.npz", every=every)["val"]
-        shelf = Shelf()
-        assert [shelf.add(columns), shelf.add({**columns, "class": columns["label"]})] == [0, 0]
-        told, arrays = shelf.packed()
-        sets = Sets(told, arrays)
+        original = columns.read(tmp_path, all_probabilities=every)["val"]
+        packer = columns.Packer()
+        assert [packer.add(original), packer.add({**original, "class": original["label"]})] == [0, 0]
+        entries, arrays = packer.packed()
+        sets = columns.PackedSets(entries, arrays)
         assert sets.rows == [2]
-        found: dict[str, Any] = restored(sets.columns(0, 0))
+        unpacked: dict[str, Any] = sets.columns(0, 0)
         for key in ("index", "label", "class", "before"):
-            assert found[key].dtype == np.int64
-            assert np.array_equal(found[key], whole[key][order])
+            assert unpacked[key].dtype == np.int64
+            assert np.array_equal(unpacked[key], whole[key][order])
         assert np.array_equal(sets.columns(0, 1)["class"], whole["label"][order])
         rows = np.arange(50)
         expected = (probabilities if every else probabilities[rows, whole["label"]])[order]
-        got = found["probabilities" if every else "probability"]
+        got = unpacked["probabilities" if every else "probability"]
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=error + 1e-7, rtol=0)  # NaN where it was
-        np.savez(tmp_path / "again.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in found.items()})
-        again = kept(tmp_path / "again.npz", every=every)["test"]
-        assert all(np.array_equal(again[key], columns[key]) for key in columns)
+        (tmp_path / "again").mkdir(exist_ok=True)
+        np.savez(
+            tmp_path / "again" / "predictions.npz",
+            **{f"{part}_{key}": c for part in ("val", "test") for key, c in unpacked.items()},
+        )
+        again = columns.read(tmp_path / "again", all_probabilities=every)["test"]
+        assert all(np.array_equal(again[key], original[key]) for key in original)

@@ -50,8 +50,8 @@ def environment(folder: Path, host: str | None, ahead: float = 0.0, silence: flo
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(HOST)
     path = os.pathsep.join([str(folder / "site"), str(ROOT)])
-    there = {"HOST": host} if host else {}
-    return {**os.environ, "PYTHONPATH": path, "AHEAD": str(ahead), "SILENCE": str(silence), **there}
+    named = {"HOST": host} if host else {}
+    return {**os.environ, "PYTHONPATH": path, "AHEAD": str(ahead), "SILENCE": str(silence), **named}
 
 
 def holder(tmp_path: Path, host: str | None, ahead: float = 0.0) -> subprocess.Popen[str]:
@@ -66,7 +66,7 @@ def holder(tmp_path: Path, host: str | None, ahead: float = 0.0) -> subprocess.P
     )
 
 
-def says(process: subprocess.Popen[str]) -> str:
+def line_from(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     return process.stdout.readline().strip()
 
@@ -75,36 +75,36 @@ def asked_to_write(process: subprocess.Popen[str], word: str) -> str:
     assert process.stdin
     process.stdin.write(f"{word}\n")
     process.stdin.flush()
-    return says(process)
+    return line_from(process)
 
 
 @pytest.mark.parametrize(("first", "second"), [(None, None), ("a", "b"), (None, "b")])
 def test_a_live_owner_is_left_alone(first: str | None, second: str | None, tmp_path: Path) -> None:
-    one = holder(tmp_path, first)
-    assert says(one) == "holds"
+    owner = holder(tmp_path, first)
+    assert line_from(owner) == "holds"
     assert state(tmp_path / "run") == "running"
-    other = holder(tmp_path, second, ahead=-86_400)
-    error = other.communicate()[1]
-    assert f"RunBusyError: {tmp_path / 'run'} is being trained by process {one.pid} on " in error
-    assert asked_to_write(one, "mine") == "wrote"
-    one.communicate()
+    rival = holder(tmp_path, second, ahead=-86_400)
+    error = rival.communicate()[1]
+    assert f"RunBusyError: {tmp_path / 'run'} is being trained by process {owner.pid} on " in error
+    assert asked_to_write(owner, "mine") == "wrote"
+    owner.communicate()
     assert state(tmp_path / "run") == "pending"
 
 
 def test_a_dead_owner_on_the_same_host_is_followed_at_once(tmp_path: Path) -> None:
-    one = holder(tmp_path, None)
-    assert says(one) == "holds"
-    one.kill()
-    one.communicate()
+    owner = holder(tmp_path, None)
+    assert line_from(owner) == "holds"
+    owner.kill()
+    owner.communicate()
     assert claims.Watch(tmp_path / "run").look() == "free"
     began = time.monotonic()
     with claims.hold(tmp_path / "run") as claim:
         claim.check()
         claim.give_back(finished=False)
     assert time.monotonic() - began < 1
-    found = claims.owner(tmp_path / "run")
-    assert found
-    assert found.ended
+    last_owner = claims.owner(tmp_path / "run")
+    assert last_owner
+    assert last_owner.ended
 
 
 def test_what_stands_in_an_owners_place_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,57 +120,57 @@ def test_what_stands_in_an_owners_place_is_passed_by(tmp_path: Path, monkeypatch
 def test_files_that_are_removed_are_missed(tmp_path: Path) -> None:
     with claims.hold(tmp_path) as claim:
         (tmp_path / "owner-1").unlink()
-        with pytest.raises(claims.LostError, match="has lost its files: somebody removed them"):
+        with pytest.raises(claims.LostError, match="has lost its files: somebody deleted them"):
             claim.check()
         claim.give_back(finished=False)
 
 
 def test_an_owner_that_gave_back_is_followed_at_once_by_another_host(tmp_path: Path) -> None:
-    one = holder(tmp_path, "a")
-    assert says(one) == "holds"
-    one.kill()
-    one.communicate()
+    owner = holder(tmp_path, "a")
+    assert line_from(owner) == "holds"
+    owner.kill()
+    owner.communicate()
     claim = claims.Claim(tmp_path / "run", 1)
     claim.give_back(finished=False)
     assert claims.Watch(tmp_path / "run").look() == "free"
 
 
 def test_one_that_was_paused_for_too_long_has_lost_its_run_and_writes_nothing(tmp_path: Path) -> None:
-    one = holder(tmp_path, "a", ahead=86_400)
-    assert says(one) == "holds"
-    assert asked_to_write(one, "before") == "wrote"
-    one.send_signal(signal.SIGSTOP)
+    owner = holder(tmp_path, "a", ahead=86_400)
+    assert line_from(owner) == "holds"
+    assert asked_to_write(owner, "before") == "wrote"
+    owner.send_signal(signal.SIGSTOP)
     began = time.monotonic()
-    other = holder(tmp_path, "b")
-    assert says(other) == "holds"
+    rival = holder(tmp_path, "b")
+    assert line_from(rival) == "holds"
     assert time.monotonic() - began > 1.5
-    assert asked_to_write(other, "theirs") == "wrote"
-    one.send_signal(signal.SIGCONT)
+    assert asked_to_write(rival, "theirs") == "wrote"
+    owner.send_signal(signal.SIGCONT)
     time.sleep(0.5)  # for a beat or two
-    out, error = one.communicate("after\n")
+    out, error = owner.communicate("after\n")
     assert out == ""
-    assert f"LostError: {tmp_path / 'run'} was taken over by process {other.pid} on " in error
+    assert f"LostError: {tmp_path / 'run'} was taken over by process {rival.pid} on " in error
     assert (tmp_path / "run" / "written").read_text() == "theirs\n"
-    assert asked_to_write(other, "still theirs") == "wrote"
-    other.communicate()
+    assert asked_to_write(rival, "still theirs") == "wrote"
+    rival.communicate()
 
 
 def test_of_many_that_wait_for_a_dead_owner_one_follows(tmp_path: Path) -> None:
-    one = holder(tmp_path, "a")
-    assert says(one) == "holds"
-    one.kill()
-    one.communicate()
-    others = [holder(tmp_path, f"b{number}") for number in range(4)]
+    owner = holder(tmp_path, "a")
+    assert line_from(owner) == "holds"
+    owner.kill()
+    owner.communicate()
+    rivals = [holder(tmp_path, f"b{number}") for number in range(4)]
     deadline = time.monotonic() + 60
-    while sum(other.poll() is None for other in others) > 1 and time.monotonic() < deadline:
+    while sum(rival.poll() is None for rival in rivals) > 1 and time.monotonic() < deadline:
         time.sleep(0.1)
-    (left,) = [other for other in others if other.poll() is None]
-    assert says(left) == "holds"
-    assert asked_to_write(left, "one") == "wrote"
-    for other in others:
-        error = other.communicate()[1]
+    (winner,) = [rival for rival in rivals if rival.poll() is None]
+    assert line_from(winner) == "holds"
+    assert asked_to_write(winner, "one") == "wrote"
+    for rival in rivals:
+        error = rival.communicate()[1]
         # which of the two, depends on whether its owner had signed yet
-        assert other is left or re.search(f"is being trained by (process {left.pid}|another process)", error)
+        assert rival is winner or re.search(f"is being trained by (process {winner.pid}|another process)", error)
 
 
 def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
@@ -180,12 +180,12 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
         words = [*command, f"out={tmp_path / out}"]
         return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment(tmp_path, None, ahead))
 
-    with train("whole", 0) as whole, train("runs", 0) as first:
+    with train("whole", 0) as uninterrupted, train("runs", 0) as first:
         assert first.stderr
         next(line for line in first.stderr if line.startswith("epoch 1"))
         first.kill()
         first.communicate()
-        whole.communicate()
+        uninterrupted.communicate()
     with train("runs", -86_400) as second:
         assert second.communicate()[1].count("goes on after epoch") == 1
     (run,) = (tmp_path / "runs").glob("digits/*/*")
@@ -211,13 +211,13 @@ def test_two_hosts_whose_clocks_differ_train_each_run_of_a_grid_once(tmp_path: P
         )
         for host, ahead in (("a", 0.0), ("b", -86_400.0))
     ]
-    said = [sweep.communicate()[0] for sweep in sweeps]
-    assert [sweep.returncode for sweep in sweeps] == [0, 0], said
+    output = [sweep.communicate()[0] for sweep in sweeps]
+    assert [sweep.returncode for sweep in sweeps] == [0, 0], output
     runs = sorted((tmp_path / "runs").glob("digits/cnn/*"))
     assert len(runs) == 3
     for run in runs:
         attempts = read_json(run / "provenance.json")["attempts"]
-        assert [attempt.get("error", "") for attempt in attempts] == [""], said
+        assert [attempt.get("error", "") for attempt in attempts] == [""], output
         assert not list(run.glob("owner-*"))
         with np.load(run / "predictions.npz") as predictions:
             assert len(predictions["test_index"]) == 297

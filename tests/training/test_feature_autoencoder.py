@@ -23,7 +23,7 @@ from hybridnets.data import digits
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import FeatureAutoencoder
 from hybridnets.runs import identity as ids
-from hybridnets.runs.packing import Archive, pack
+from hybridnets.runs.archive import Archive, pack
 from tests.conftest import ROOT, Said
 
 # The backbone has a recurrent layer and dropout, because both must stay in evaluation mode. The autoencoder stops early, after
@@ -389,7 +389,7 @@ def test_a_damaged_backbone_of_one_seed_does_not_stop_the_others(
         "-m", *AUTOENCODER, ON_BACKBONE, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2"
     )
     assert output.code == 0, output.err
-    assert "4 jobs: 4 would run, 0 there already (2 added: needed by others)" in output.out
+    assert "4 jobs: 4 would run, 0 already done (2 added: needed by others)" in output.out
     assert not list(tmp_path.glob("sweeps/*"))  # a dry run writes no manifest
 
 

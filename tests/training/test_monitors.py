@@ -9,8 +9,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from hybridnets import config
 from hybridnets.models import CNN
+from hybridnets.runs.records import Result
 from tests.conftest import SMALL, Said
 
 WORDS = (*SMALL, "trainer.limit_train_batches=4")
@@ -43,9 +43,14 @@ def test_a_model_that_watches_nan_has_diverged(command: Callable[..., Said], tmp
     assert "is not trained again: DivergedError: val/score is nan after epoch 0" in said.err
 
 
+def measured(monitor: str, *value: float) -> Result:
+    return Result({}, monitor, dict.fromkeys([monitor], *value) if value else {}, {}, 1, {}, "", "", (), {})
+
+
 def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) -> None:
-    assert math.isnan(config.value({"monitor": "val/score", "best": {"val/score": None}}))
-    assert config.value({"monitor": "val/loss", "best": {"val/loss": 0}}) == 0
+    assert math.isnan(measured("val/score", math.nan).monitored)
+    assert math.isnan(measured("val/score").monitored)
+    assert measured("val/loss", 0).monitored == 0
     # As an older version wrote it: such a run is finished, alone and in a sweep.
     assert command(*WORDS, "model=cnn").code == 0
     (path,) = tmp_path.rglob("result.json")
@@ -54,7 +59,7 @@ def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) 
     path.write_text(json.dumps(result))
     assert "is finished already" in command(*WORDS, "model=cnn").out
     said = command(*WORDS, "-m", "model=cnn", "seed=0")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 there already"), said.err
+    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 already done"), said.err
 
 
 def test_only_what_would_fail_needs_its_metric(command: Callable[..., Said], tmp_path: Path) -> None:

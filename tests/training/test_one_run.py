@@ -198,7 +198,7 @@ def test_a_run_that_diverges_fails_with_that_name_and_is_not_tried_again(
     assert len(json.loads((folder / "provenance.json").read_text())["attempts"]) == 2
     said = command("-m", *words, "seed=0,1", "dry_run=true")
     assert said.code == 0
-    assert "2 jobs: 1 would run, 0 there already, 1 would not be started" in said.out
+    assert "2 jobs: 1 would run, 0 already done, 1 would not be started" in said.out
     assert not list(tmp_path.glob("runs/*/*/seed=1*"))
 
 
@@ -301,7 +301,7 @@ def test_hooks_see_their_own_epochs_metrics(composed: Callable[..., DictConfig],
     silent = dataclasses.replace(build(cfg), model=partial(Silent, channels=[4]))
     result = train(check(cfg), silent, command="", configuration="")
     keys = {"train/loss", "train/acc", "val/loss", "val/acc"}
-    assert keys < result["best"].keys()
+    assert keys < result.best.keys()
     assert Silent.seen[-1] == keys
     assert {"val/loss", "val/acc"} <= Silent.seen[0]
 
@@ -344,8 +344,8 @@ def test_a_damaged_result_is_named_and_left_as_it_is(command: Callable[..., Said
     damaged = result.read_bytes()
     said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
     assert said.code == 2
-    assert said.err.startswith(f"train.py: {result.relative_to(tmp_path)} must be JSON, and is damaged (")
-    assert said.err.endswith("): remove it, and the run ends anew\n")
+    assert said.err.startswith(f"train.py: {result.relative_to(tmp_path)} is no whole JSON file; ")
+    assert said.err.endswith("; delete it to rebuild it, or choose another folder with out=\n")
     assert result.read_bytes() == damaged
     result.unlink()
     assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
@@ -376,6 +376,6 @@ def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
     shutil.copytree(finished, run.folder)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     result = train(run, build(cfg), command="", configuration="")
-    assert result == json.loads((finished / "result.json").read_text())
+    assert result.to_json() == json.loads((finished / "result.json").read_text())
     before.pop(run.folder / "log.txt")
     assert {path: path.read_bytes() for path in before} == before  # nothing was written, no attempt noted

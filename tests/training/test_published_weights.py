@@ -15,8 +15,8 @@ import pytorch_lightning as pl
 import torch
 
 from hybridnets.models import CNN
-from hybridnets.report import results
-from hybridnets.report.verify import recomputed
+from hybridnets.report.reading import results
+from hybridnets.report.rendering.verification import recomputed
 from hybridnets.runs.accuracy import same_weights
 from hybridnets.training.checkpoints import load, weights_digest
 from tests.conftest import SMALL, Said

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures.accuracy import accuracy, differences
 from hybridnets.report.figures.architecture import architecture
 from hybridnets.report.figures.classes import classes
@@ -11,12 +11,12 @@ from hybridnets.report.figures.cost import cost
 from hybridnets.report.figures.curves import curves
 from hybridnets.report.figures.gallery import Images, gallery
 from hybridnets.report.figures.maps import maps
-from hybridnets.report.picture import Picture
+from hybridnets.report.figures.picture import Picture
 
 FIGURES = (accuracy, differences, compression, cost, curves, classes)
 
 
-def pictures(part: Part, dataset: Callable[[], Images | None]) -> Iterator[Picture]:
+def pictures(part: DataSetReport, dataset: Callable[[], Images | None]) -> Iterator[Picture]:
     """All figures that apply, in the order in which they are looked at.
 
     Args:

@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hybridnets.report.analysis import Part
-from hybridnets.report.evidence import Evidence
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.evidence import Evidence
+from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     GREEN,
     INK,
@@ -27,9 +29,7 @@ from hybridnets.report.figures.style import (
     striped,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.units import unit
-from hybridnets.report.variants import Variant
+from hybridnets.report.tables.units import unit
 
 MOST = 40  # rows that can still be read
 BEST, WORST = 25, 10  # of more variants
@@ -38,7 +38,7 @@ METRICS = {"test": Look(GREEN, "o", "-"), "val": Look(PURPLE, "D", "-"), "score"
 
 
 @style()
-def accuracy(part: Part) -> Picture | None:
+def accuracy(part: DataSetReport) -> Picture | None:
     """Accuracy by variant with every seed; None where no variant has any."""
     metrics, of = part.section.metrics, unit(part.section)
     if not any(variant.scores(m) for variant in part.section.variants for m in metrics):
@@ -75,7 +75,7 @@ def accuracy(part: Part) -> Picture | None:
     return picture(figure, "accuracy", f"{part.section.data}: every seed of every variant", caption)
 
 
-def _rows(part: Part) -> tuple[list[Variant | None], str]:
+def _rows(part: DataSetReport) -> tuple[list[Variant | None], str]:
     """The variants from top to bottom, and a sentence where not all of them are there; None stands for those left out."""
     variants, metric = part.section.variants, main_metric(part)
     if len(variants) <= MOST:
@@ -111,7 +111,7 @@ def _note(axes: Axes, row: float, words: str, above: bool = False) -> None:
 
 
 @style()
-def differences(part: Part) -> Picture | None:
+def differences(part: DataSetReport) -> Picture | None:
     """Paired differences with their intervals, a forest plot; None where nothing was compared."""
     answers = [answer.comparison for answer in part.answers]
     found = [c for c in dict.fromkeys((*answers, *part.comparisons)) if c.pairs]

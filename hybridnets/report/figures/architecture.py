@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     BLUE,
     GREEN,
@@ -21,8 +22,7 @@ from hybridnets.report.figures.style import (
     picture,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import Layer
+from hybridnets.runs.records import LayerRecord
 
 MOST = 3  # variants side by side
 LINE = 0.20  # inches a line of text takes
@@ -30,7 +30,7 @@ COLORS = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, SKY)
 
 
 @style()
-def architecture(part: Part) -> Picture | None:
+def architecture(part: DataSetReport) -> Picture | None:
     """The layers of the variants of the primary analysis, else of the first ones; None where none are recorded."""
     wanted = focus(part)
     chosen = [wanted.baseline, wanted.variant] if wanted else part.section.variants
@@ -53,15 +53,15 @@ def architecture(part: Part) -> Picture | None:
     return picture(figure, "architecture", f"{part.section.data}: what was compared", caption)
 
 
-def _stages(layers: tuple[Layer, ...]) -> list[tuple[str, list[Layer]]]:
+def _stages(layers: tuple[LayerRecord, ...]) -> list[tuple[str, list[LayerRecord]]]:
     return [(stage, list(group)) for stage, group in groupby(layers, key=lambda layer: layer[0])]
 
 
-def _height(layers: tuple[Layer, ...]) -> float:
+def _height(layers: tuple[LayerRecord, ...]) -> float:
     return sum(LINE * (len(lines) + 1.8) + 0.16 for _, lines in _stages(layers))
 
 
-def _column(axes: Axes, layers: tuple[Layer, ...], color: dict[str, str], height: float) -> None:
+def _column(axes: Axes, layers: tuple[LayerRecord, ...], color: dict[str, str], height: float) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(height, 0)

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     GREEN,
     INK,
@@ -20,14 +21,13 @@ from hybridnets.report.figures.style import (
     striped,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.results import Finished
+from hybridnets.report.reading.results import FinishedRun
 
 MOST = 20  # classes that can still be read
 
 
 @style()
-def classes(part: Part) -> Picture | None:
+def classes(part: DataSetReport) -> Picture | None:
     """Confusion matrices of two variants and the difference a class; None without predictions, or with too many classes."""
     comparison = focus(part)
     if comparison is None or not comparison.pairs:
@@ -60,7 +60,7 @@ def classes(part: Part) -> Picture | None:
     return picture(figure, "classes", f"Class by class: {shown(comparison)}", caption)
 
 
-def _counts(run: Finished, metric: str, classes: int) -> NDArray[np.int64]:
+def _counts(run: FinishedRun, metric: str, classes: int) -> NDArray[np.int64]:
     found = run.outcomes[metric]
     pairs = found.label.astype(np.int64) * classes + found.predicted
     return np.bincount(pairs, minlength=classes * classes)[: classes * classes].reshape(classes, classes)

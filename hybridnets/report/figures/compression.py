@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from hybridnets.report.analysis import Part
-from hybridnets.report.compression import code_of
-from hybridnets.report.evidence import Comparison
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     INK,
     LOOKS,
@@ -24,9 +25,8 @@ from hybridnets.report.figures.style import (
     picture,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.units import unit
-from hybridnets.report.variants import Variant
+from hybridnets.report.tables.compression import code_of
+from hybridnets.report.tables.units import unit
 from hybridnets.runs import identity as ids
 
 PANELS = 3  # backbones side by side
@@ -34,7 +34,7 @@ TICKS = 9  # that can be labelled in a panel of the whole width
 
 
 @style()
-def compression(part: Part) -> Picture | None:
+def compression(part: DataSetReport) -> Picture | None:
     """Accuracy through the code against its size; None where no two codes of one kind differ in it."""
     metric, of = main_metric(part), unit(part.section)
     panels: dict[str, dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))

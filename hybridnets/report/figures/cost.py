@@ -6,7 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     BLUE,
     INK,
@@ -20,15 +22,13 @@ from hybridnets.report.figures.style import (
     picture,
     style,
 )
-from hybridnets.report.picture import Picture
-from hybridnets.report.units import unit
-from hybridnets.report.variants import Variant
+from hybridnets.report.tables.units import unit
 
 LABELLED = 8  # points whose names can still be read
 
 
 @style()
-def cost(part: Part) -> Picture | None:
+def cost(part: DataSetReport) -> Picture | None:
     """Mean accuracy against parameters and against seconds a run; None where neither is known of two variants."""
     metric, of = main_metric(part), unit(part.section)
     costs = (("parameters (Keras's count)", "parameters"), ("training time of a run", "run_seconds"))

@@ -6,17 +6,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, LOOKS, WIDTH, fitted, focus, listed, mark, picture, style
-from hybridnets.report.picture import Picture
-from hybridnets.report.variants import Variant
 
 MOST = len(LOOKS)  # curves that can be told apart
 PANELS = {"train/acc": "train accuracy (%)", "val/acc": "val accuracy (%)"}
 
 
 @style()
-def curves(part: Part) -> Picture | None:
+def curves(part: DataSetReport) -> Picture | None:
     """Accuracy against epoch, mean and range over the seeds; None where nothing was logged."""
     logged = [v for v in part.section.variants if any(name in run.curves for run in v.sound for name in PANELS)]
     wanted = focus(part)

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hybridnets.report.analysis import Part
-from hybridnets.report.evidence import Comparison
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, SMALL, fitted, focus, picture, shown, style
-from hybridnets.report.picture import Picture
 
 COLUMNS = 8
 
@@ -29,7 +29,7 @@ class Images(Protocol):
 
 
 @style()
-def gallery(part: Part, images: Images) -> Picture | None:
+def gallery(part: DataSetReport, images: Images) -> Picture | None:
     """A row of images for each side, those first on which most seeds agree; None where there are none."""
     comparison = focus(part)
     metric = part.answers[0].metric if part.answers else "test"

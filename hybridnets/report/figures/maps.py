@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from hybridnets.report.analysis import Part
+from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures.gallery import Images, drawable, name_of
+from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, SMALL, fitted, focus, picture, style
-from hybridnets.report.picture import Picture
-from hybridnets.report.predictions import Examples, examples
-from hybridnets.report.results import Finished
+from hybridnets.report.reading.results import FinishedRun
+from hybridnets.runs.records.predictions import ExampleMaps, read_examples
 
 MOST = 2  # images
 CHANNELS = 8
@@ -20,7 +20,7 @@ ROWS = ("before", "after", "difference")
 
 
 @style()
-def maps(part: Part, images: Images | None) -> Picture | None:
+def maps(part: DataSetReport, images: Images | None) -> Picture | None:
     """The strongest channels of a few test images before and after the code; None where no run has stored any.
 
     Args:
@@ -29,7 +29,7 @@ def maps(part: Part, images: Images | None) -> Picture | None:
     """
     wanted = focus(part)
     order = sorted(part.compressed, key=lambda each: wanted is None or each.variant is not wanted.variant)
-    found = next(((each, run, e) for each in order for run, _ in each.pairs if (e := examples(run.folder))), None)
+    found = next(((each, run, e) for each in order for run, _ in each.pairs if (e := read_examples(run.folder))), None)
     if found is None:
         return None
     comparison, run, stored = found
@@ -60,7 +60,7 @@ def maps(part: Part, images: Images | None) -> Picture | None:
     return picture(figure, "maps", f"{part.section.data}: feature maps before and after the code", caption)
 
 
-def _rows(stored: Examples, n: int, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+def _rows(stored: ExampleMaps, n: int, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
     before, after = stored.maps[n, chosen], stored.rebuilt[n, chosen]
     return np.stack([before, after, np.abs(after - before)])
 
@@ -86,7 +86,7 @@ def _draw(axes: Axes, rows: NDArray[np.float32], chosen: NDArray[np.intp], scale
     axes.spines[:].set_visible(False)
 
 
-def _told(run: Finished, index: int) -> str:
+def _told(run: FinishedRun, index: int) -> str:
     """A test image's class, and what it is taken for; its place alone where that is not known."""
     words = f"test image {index}"
     known = run.outcomes.get("test")

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybridnets.report.analysis import Part
-from hybridnets.report.evidence import Comparison
-from hybridnets.report.picture import Picture
-from hybridnets.report.units import Unit
+from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.figures.picture import Picture
+from hybridnets.report.tables.units import Unit
 
 INK = "#123456"  # all text and axes; a page puts its own colour for it
 WIDTH = 8.0  # inches; at 700 pixels the small text is still 10 pixels high
@@ -168,12 +168,12 @@ def difference_name(metric: str, unit: Unit) -> str:
     return f"{words} (percentage points)" if unit.scale == 100 else f"{words} (the {metric}'s own unit)"
 
 
-def main_metric(part: Part) -> str:
+def main_metric(part: DataSetReport) -> str:
     """The metric that a figure of one metric shows: the primary analysis's, else test before val; empty without any."""
     return next((m for m in (*(a.metric for a in part.answers), *part.section.metrics) if m), "")
 
 
-def focus(part: Part) -> Comparison | None:
+def focus(part: DataSetReport) -> Comparison | None:
     """The comparison that a figure of two variants shows: the primary analysis's, else the only one."""
     if part.answers:
         return part.answers[0].comparison

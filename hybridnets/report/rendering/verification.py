@@ -1,0 +1,162 @@
+"""Everything that was told, computed again from the stored predictions."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnets.report.reading.results import FinishedRun, RunSet
+from hybridnets.runs.accuracy import is_comparable, same_weights
+from hybridnets.runs.files import sha256
+from hybridnets.runs.records import RecordError, provenance
+
+SAME = 1e-9  # between two ways to one number
+
+
+def recomputed(found: RunSet) -> tuple[RunSet, list[str]]:
+    """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
+
+    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. Of a file of scores that
+    names no predictions nothing can be computed again.
+
+    Args:
+        found: The runs as their results tell them.
+    """
+    if not found.predictions:
+        return found, []
+    said = list(found.problems)
+    runs = []
+    for run in found.runs:
+        scores = {part: outcomes.accuracy for part, outcomes in run.outcomes.items()}
+        if not scores:
+            which = f": {run.name} with seed {run.seed}" if "model" not in run.identity else ""
+            said.append(f"{run.folder}{which} has no predictions: nothing of it can be verified")
+        for part, accuracy in scores.items():
+            if abs(accuracy - run.scores[part]) > SAME:
+                said.append(
+                    f"{run.folder}: predictions give {part} {accuracy:.6f}, the result says {run.scores[part]:.6f}"
+                )
+        before = {part: outcomes.before.accuracy for part, outcomes in run.outcomes.items() if outcomes.before}
+        for part, accuracy in before.items():
+            if run.code and abs(accuracy - run.code.before[part]) > SAME:
+                said.append(
+                    f"{run.folder}: predictions give {part} {accuracy:.6f} before, the result says {run.code.before[part]:.6f}"
+                )
+        said += _last(run)
+        said += _best(run)
+        said += _weights(run)
+        code = run.code and replace(run.code, before={**run.code.before, **before})
+        runs.append(replace(run, scores={**run.scores, **scores}, code=code))
+    said += _labels(found.runs)
+    return replace(found, runs=tuple(runs)), said
+
+
+def _last(run: FinishedRun) -> Iterator[str]:
+    logged = run.curves.get("val/acc", ())
+    if logged and "val_last" in run.scores and abs(logged[-1] - run.scores["val_last"]) > 1e-6:
+        yield f"{run.folder}: metrics.csv ends with val/acc {logged[-1]:.6f}, the result says {run.scores['val_last']:.6f}"
+
+
+def _best(run: FinishedRun) -> Iterator[str]:
+    """The reported epoch's accuracy on val as it was measured then, against that of the weights that are published for it."""
+    if not run.outcomes or "val" not in run.outcomes or "val/acc" not in run.curves:
+        if run.outcomes and not run.curves:
+            yield f"{run.folder} has no metrics.csv: what was measured at the reported epoch cannot be verified"
+        return
+    if run.best_epoch not in run.curves.get("epoch", ()):
+        yield f"{run.folder}: metrics.csv has no epoch {run.best_epoch}, which the result reports"
+        return
+    recorded = run.curves["val/acc"][run.curves["epoch"].index(run.best_epoch)]
+    predicted = run.outcomes["val"]
+    if is_comparable(run.identity["trainer"]) and not same_weights(recorded, predicted.accuracy, len(predicted.index)):
+        yield (
+            f"{run.folder}: predictions give val/acc {predicted.accuracy:.6f}, and metrics.csv has {recorded:.6f} for the "
+            f"reported epoch {run.best_epoch}: the published weights are not that epoch's"
+        )
+
+
+def _weights(run: FinishedRun) -> Iterator[str]:
+    """The file of the published weights against what it was when the result was written, where both are known."""
+    path = run.folder / "checkpoints" / "best.ckpt"
+    try:
+        attempts = provenance.read(run.folder)
+        expected = attempts and attempts.best_checkpoint_sha256  # which runs of the first versions lack
+        replaced = expected and path.exists() and sha256(path) != expected
+    except (OSError, RecordError):
+        return  # the run's reader reports that its provenance is damaged
+    if replaced:
+        yield f"{path} is another file than when the result was written: the published weights were replaced"
+
+
+def _labels(runs: Iterable[FinishedRun]) -> Iterator[str]:
+    """The classes of the same images in runs on the same data, which are no matter of training."""
+    known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[Any]]] = {}  # images, ascending, and their labels
+    for run in runs:
+        data = str((run.identity.get("data") or {}).get("sha256", run.data))  # of scores nothing but a name is known
+        for part, outcomes in run.outcomes.items():
+            pool = (data, "test" if part == "test" else "train")  # train and val are the same images
+            index, label = known.setdefault(pool, (outcomes.index, outcomes.label))
+            _, before, here = np.intersect1d(index, outcomes.index, assume_unique=True, return_indices=True)
+            if other := int((label[before] != outcomes.label[here]).sum()):
+                yield f"{run.folder}: {other} of {len(here)} images of {part} have another label than in the runs before it"
+            new = np.setdiff1d(np.arange(len(outcomes.index)), here, assume_unique=True)
+            index, label = np.append(index, outcomes.index[new]), np.append(label, outcomes.label[new])
+            order = np.argsort(index)
+            known[pool] = index[order], label[order]
+
+
+def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> Iterator[str]:
+    """A sentence on every cell of the written tables that the recomputed ones do not have.
+
+    Args:
+        now: The tables computed again, by file name.
+        folder: Where the written ones lie.
+        source: What they were computed from.
+    """
+    for name, text in now.items():
+        path = folder / name
+        if not name.endswith(".csv"):
+            yield from _text(path, text)
+            continue
+        try:
+            written = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, csv.Error) as error:
+            yield f"{path} cannot be read ({error})"
+            continue
+        expected = list(csv.reader(io.StringIO(text)))
+        if [len(line) for line in written] != [len(line) for line in expected]:
+            yield f"{path} has other rows or columns than the runs give now: make the report again"
+            continue
+        header = expected[0] if expected else []
+        for number, (lines, wanted) in enumerate(zip(written, expected, strict=True), start=1):
+            for column, got, want in zip(header, lines, wanted, strict=True):
+                if not _same(got, want):
+                    where = f"{path}, line {number}, {column or 'first column'}"
+                    yield f"{where}: {got} is written, {want} follows from the {source}"
+
+
+def _text(path: Path, text: str) -> Iterator[str]:
+    """A sentence on the first line of a written table that is another now."""
+    try:
+        written = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        yield f"{path} cannot be read ({error})"
+        return
+    for number, (got, want) in enumerate(itertools.zip_longest(written.splitlines(), text.splitlines()), start=1):
+        if got != want:
+            got, want = ((line or "nothing").strip() for line in (got, want))
+            yield f"{path}, line {number}: {got} is written, {want} follows from the runs"
+            return
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return one == other or abs(float(one) - float(other)) <= SAME * max(1.0, abs(float(other)))
+    except ValueError:
+        return False

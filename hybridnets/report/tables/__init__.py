@@ -1,0 +1,1 @@
+"""Tables: comparisons become tables, with the sentences that say how the values were made."""
