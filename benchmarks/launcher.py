@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import file, machine, positive, shown
+from benchmarks.machine import facts_line, machine_facts, output_file, positive
 
 ROOT = Path(__file__).parents[1]
 APP = """
@@ -90,10 +90,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=positive, default=60, help="stub jobs of the second part")
     parser.add_argument("--at-a-time", type=positive, default=2)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each stub job waits")
-    parser.add_argument("--json", type=file, metavar="FILE")
+    parser.add_argument("--json", type=output_file, metavar="FILE")
     arguments = parser.parse_args()
-    facts = machine("torch", "pytorch-lightning", "hydra-core")
-    print(shown(facts))
+    facts = machine_facts("torch", "pytorch-lightning", "hydra-core")
+    print(facts_line(facts))
     job = measure_job(arguments.runs)
     print(f"a job beyond its epochs: {job:.1f} s, the median of {arguments.runs}")
     memory, seconds, composing, watching, used = measure_parent(arguments.jobs, arguments.at_a_time, arguments.seconds)

@@ -1,4 +1,4 @@
-"""What a measurement was made on, and what its command line takes."""
+"""Describes the machine of a measurement, and parses arguments that the benchmarks share."""
 
 import argparse
 import os
@@ -7,8 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 
-def machine(*packages: str) -> dict[str, str | int | float]:
-    """Processor, cores, load, Python, and the versions of packages."""
+def machine_facts(*packages: str) -> dict[str, str | int | float]:
+    """Processor, cores, load, and the versions of Python and of packages."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -18,23 +18,23 @@ def machine(*packages: str) -> dict[str, str | int | float]:
     }
 
 
-def shown(facts: dict[str, str | int | float]) -> str:
-    """In a line."""
+def facts_line(facts: dict[str, str | int | float]) -> str:
+    """Formats the facts as one line."""
     return ", ".join(f"{name} {value}" if name != "processor" else str(value) for name, value in facts.items())
 
 
 def positive(text: str) -> int:
-    """A command line's whole number from 1."""
+    """Parses a positive integer."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
     return int(text)
 
 
-def file(text: str) -> Path:
-    """A command line's file to write, refused before hours are measured for it."""
+def output_file(text: str) -> Path:
+    """Parses the path of a file to write, and refuses an impossible one before the measurement starts."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"must be a file in a folder that is there, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a file in an existing folder, got {text}")
     return path
 
 
@@ -48,5 +48,5 @@ def _version(package: str) -> str:
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    named = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    models = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.machine import file, machine, positive
+from benchmarks.machine import machine_facts, output_file, positive
 from hybridnets import rnn
 
 STEPS = 1024
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=positive, default=7)
     parser.add_argument("--device", default="cpu", help="in torch's words")
-    parser.add_argument("--json", type=file, metavar="FILE", help="where the rows go as well")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="where the rows go as well")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(arguments.threads)
@@ -70,7 +70,7 @@ def main() -> int:
     why = _why_not(device)
     first = time.perf_counter() - start
     flops, tanhs = _matrix_rate(device), _tanh_rate(device)
-    facts = machine("torch", *(COMPILERS[device.type],) if device.type in COMPILERS else ()) | {
+    facts = machine_facts("torch", *(COMPILERS[device.type],) if device.type in COMPILERS else ()) | {
         **({"device": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
         "threads": arguments.threads,
         "matrix product GFLOP/s": flops / 1e9,

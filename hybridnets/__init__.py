@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hybridnets.training.predictor import Predictor
+    from hybridnets.predicting import Predictor
 
 
 def load(run: str | Path, device: str = "cpu") -> "Predictor":
-    """The model of a run's reported epoch, ready to predict.
+    """Loads the model of a run's reported epoch, ready to predict; one of a feature autoencoder encodes and decodes, too.
 
     Args:
         run: A run's folder, such as runs/cifar10/cnn/seed=0-1f3a9c.
-        device: Where it computes, in torch's words.
+        device: The device that computes, as torch names it.
 
     Raises:
         ValueError: If the folder holds no finished run.
     """
-    from hybridnets.training.predictor import Predictor  # torch is imported by those who predict
+    from hybridnets.predicting import load_predictor  # here, because it imports torch
 
-    return Predictor(Path(run), device)
+    return load_predictor(Path(run), device)

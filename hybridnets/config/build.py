@@ -16,9 +16,9 @@ from pytorch_lightning.callbacks import ProgressBar
 
 from hybridnets.config import loggers
 from hybridnets.config.check import DATA_SOURCE, Backbone, ConfigError, backbone, check, command, dataset, reason, trial
+from hybridnets.predicting import load_predictor
 from hybridnets.training import Build, building
 from hybridnets.training.environment import environment
-from hybridnets.training.predictor import Predictor
 
 log = logging.getLogger("hybridnets")
 
@@ -128,7 +128,7 @@ def _backbone(found: Backbone, rehearsal: bool) -> Callable[..., Any]:
 
     def trained(*_: Any) -> Any:
         try:
-            return Predictor(found.folder).model
+            return load_predictor(found.folder).model
         except ValueError as error:
             raise ConfigError(f"backbone must be a whole run: {error}; remove that folder to train it again") from error
 

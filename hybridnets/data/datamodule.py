@@ -1,4 +1,4 @@
-"""A data set as Lightning takes it: split, batched, standardised."""
+"""The data module: a data set, split, batched and standardised for Lightning."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images
 from hybridnets.data.loader import Batch, BatchLoader
-from hybridnets.data.split import check_settings, split
+from hybridnets.data.split import check_settings, draw_split
 
-# Not data.batch_size: with batch normalisation's running statistics a prediction does not depend on its batch but for
-# the rounding of sums, and a constant keeps even that the same for every training
-EVALUATION_BATCH_SIZE = 100  # whose maps stay in a CPU's cache: CNN takes a third less time than with 500
+# In evaluation, batches affect only the rounding of sums. A constant size, instead of data.batch_size, makes even the rounding
+# the same for all runs; maps of 100 images stay in a CPU's cache, so that CNN takes a third less time than with 500.
+EVALUATION_BATCH_SIZE = 100
 
-# The paper's
+# As in the paper
 STANDARDIZE = MappingProxyType({"statistics": "scalar", "over": "all"})
 NO_AUGMENTATION = MappingProxyType({"flip": False, "crop": 0})
 
@@ -27,21 +27,21 @@ class ImageDataModule(pl.LightningDataModule):
 
     Args:
         dataset: The data set.
-        split_seed: Decides which images are for training and which for validation.
-        order_seed: Decides the order of the training images, and their augmentation.
+        split_seed: Determines which images are for training and which for validation.
+        order_seed: Determines the order of the training images, and their augmentation.
         train_fraction: The training part's share of the data set's training images.
-        batch_size: Images a training step, over all devices.
-        standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: of
-            `all` training images, the validation part included as in the paper, or of the `train` part only.
-        augment: `flip`: whether half of the images are mirrored; `crop`: pixels of border to cut them out of again.
+        batch_size: Images per training step, over all devices.
+        standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: computed
+            over `all` training images, including the validation part as in the paper, or over the `train` part only.
+        augment: `flip`: whether half of the images are mirrored; `crop`: pixels of the border that is added before cropping.
 
     Attributes:
         split: The two parts, as positions among the data set's training images, and their hash.
         classes: The classes' names.
-        num_classes: How many.
+        num_classes: Number of classes.
         image_shape: (C, H, W).
-        mean: What is subtracted from pixels of 0 to 255, (C, 1, 1).
-        std: What the result is divided by, (C, 1, 1).
+        mean: Subtracted from pixels of 0 to 255, (C, 1, 1).
+        std: Divides the result, (C, 1, 1).
 
     Raises:
         DataError: If a setting is not legal; the sentence names its key.
@@ -66,12 +66,12 @@ class ImageDataModule(pl.LightningDataModule):
         self.order_seed = order_seed
         self.batch_size = batch_size
         self.augment = augment
-        self.split = split(n, train_fraction, split_seed)
+        self.split = draw_split(n, train_fraction, split_seed)
         self.classes = dataset.classes
         self.num_classes = len(dataset.classes)
-        over = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]
-        self.mean, self.std = statistics(over, per_channel=standardize["statistics"] == "channel")
-        # from_numpy shares the memory: one copy of the images serves every loader
+        images = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]
+        self.mean, self.std = pixel_statistics(images, per_channel=standardize["statistics"] == "channel")
+        # from_numpy shares the memory, so that all loaders use one copy of the images.
         self._train = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
         self._test = torch.from_numpy(dataset.test_images), torch.from_numpy(dataset.test_labels)
 
@@ -81,81 +81,81 @@ class ImageDataModule(pl.LightningDataModule):
             *self._train,
             self.split.train,
             self.batch_size,
-            *self._place(),
+            *self._rank_and_world_size(),
             order_seed=self.order_seed,
             flip=self.augment["flip"],
             crop=self.augment["crop"],
         )
 
     def val_dataloader(self) -> BatchLoader:
-        """The validation part; an index counts among the data set's training images."""
-        return BatchLoader(*self._train, self.split.val, EVALUATION_BATCH_SIZE, *self._place())
+        """The validation part; an index refers to the data set's training images."""
+        return BatchLoader(*self._train, self.split.val, EVALUATION_BATCH_SIZE, *self._rank_and_world_size())
 
     def test_dataloader(self) -> BatchLoader:
         """The data set's own test images."""
-        everything = np.arange(len(self.dataset.test_labels))
-        return BatchLoader(*self._test, everything, EVALUATION_BATCH_SIZE, *self._place())
+        part = np.arange(len(self.dataset.test_labels))
+        return BatchLoader(*self._test, part, EVALUATION_BATCH_SIZE, *self._rank_and_world_size())
 
     def predict_dataloader(self) -> list[BatchLoader]:
         """The validation part, then the test images."""
         return [self.val_dataloader(), self.test_dataloader()]
 
-    def unchanging(self) -> list[BatchLoader]:
-        """The images of train and val, each once, for what is computed of them once; none where augmentation changes them."""
+    def unaugmented_loaders(self) -> list[BatchLoader]:
+        """Loaders of the train and the val part for a computation that is done once; none if augmentation changes images."""
         if any(self.augment.values()):
             return []
         return [BatchLoader(*self._train, part, EVALUATION_BATCH_SIZE) for part in (self.split.train, self.split.val)]
 
-    def _place(self) -> tuple[int, int]:
+    def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Standardises the images on the device: uint8 travels there four times as fast as what it becomes."""
+        """Standardises the images on the device, because uint8 is transferred four times as fast as float32."""
         images, labels, index = batch
         images = self.standardized(images)
         if self.trainer is not None:
-            images = images.to(self.trainer.lightning_module.dtype)  # as trainer.precision=64-true has it
+            images = images.to(self.trainer.lightning_module.dtype)  # float64 with trainer.precision=64-true
         return images, labels, index
 
     def standardized(self, images: Tensor) -> Tensor:
-        """Brings pixels of 0 to 255 to mean 0 and deviation 1, (B, C, H, W) float32, channels last in memory."""
+        """Standardises pixels of 0 to 255 to mean 0 and deviation 1: (B, C, H, W) float32, channels last in memory."""
         images = images.to(torch.float32, memory_format=torch.channels_last)
         return images.sub_(self.mean.to(images.device)).div_(self.std.to(images.device))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs for predicting without the data set, and which split it saw: plain types and tensors only."""
+        """The values that prediction without the data set needs, and the split's hash: plain types and tensors only."""
         return {"mean": self.mean, "std": self.std, "classes": list(self.classes), "split": self.split.sha256}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores nothing, as all of it follows from the data, but refuses a checkpoint of other data.
+        """Refuses a checkpoint of other data; there is nothing to restore, because the state follows from the data.
 
         Raises:
-            DataError: If the checkpoint's classes or statistics are not these.
+            DataError: If the checkpoint's classes or statistics differ.
         """
-        theirs, ours = (
+        checkpoint, current = (
             [state["classes"], *(state[name].flatten().tolist() for name in ("mean", "std"))]
             for state in (state_dict, self.state_dict())
         )
-        if theirs != ours:
+        if checkpoint != current:
             raise DataError(
-                f"the checkpoint was trained on data with these classes, mean and deviation: {theirs}, "
-                f"but this data has {ours}: use the checkpoint's data settings"
+                f"the checkpoint was trained on data with these classes, mean and deviation: {checkpoint}, "
+                f"but this data has {current}: use the checkpoint's data settings"
             )
 
 
-def statistics(images: Images, *, per_channel: bool) -> tuple[Tensor, Tensor]:
-    """The mean and the deviation of pixels, each (C, 1, 1) float32, from sums in whole numbers: exact in any order.
+def pixel_statistics(images: Images, *, per_channel: bool) -> tuple[Tensor, Tensor]:
+    """The mean and the deviation of pixels, each (C, 1, 1) float32, from integer sums, which are exact in any order.
 
     Args:
         images: (N, C, H, W), 0 to 255.
-        per_channel: Whether each channel has its own; otherwise all have the same.
+        per_channel: Whether each channel has its own values; otherwise all channels have the same.
 
     Raises:
         DataError: If all pixels are equal.
     """
     n, channels, height, width = images.shape
     total, squares = np.zeros(channels, dtype=np.uint64), np.zeros(channels, dtype=np.uint64)
-    for start in range(0, n, 500):  # a slice at a time, so that no wider copy of everything is made
+    for start in range(0, n, 500):  # in slices, because a wider copy of all images would need much memory
         part = images[start : start + 500]
         total += part.sum(axis=(0, 2, 3), dtype=np.uint64)
         squares += np.square(part, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)  # 255 ** 2 fits

@@ -1,4 +1,4 @@
-"""What every data set is, once it is read: arrays of images and labels, in one order, with a hash of their content."""
+"""A data set in memory: arrays of images and labels in a canonical order, with a hash of their content."""
 
 import hashlib
 import json
@@ -14,22 +14,22 @@ Integers = npt.NDArray[np.int64]
 
 
 class DataError(ValueError):
-    """A data set that cannot be had, read or trusted; the message is one sentence for the user."""
+    """A data set that is missing, unreadable or altered, or an illegal setting; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set for image classification, all of it in memory.
+    """A data set for image classification, completely in memory.
 
     Attributes:
-        train_images: Images to train and validate on, (N, C, H, W), 0 to 255.
+        train_images: Images for training and validation, (N, C, H, W), 0 to 255.
         train_labels: Their classes, (N,), as positions in `classes`.
         test_images: The data set's own test images, (M, C, H, W), never used to choose anything.
         test_labels: Their classes, (M,).
         classes: The classes' names.
 
     Raises:
-        DataError: If shapes, types or labels do not agree.
+        DataError: If shapes, types or labels are not consistent.
     """
 
     train_images: Images
@@ -39,7 +39,7 @@ class ImageDataset:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuses parts that do not agree."""
+        """Refuses inconsistent arrays."""
         for part, images, labels in (
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
@@ -60,7 +60,7 @@ class ImageDataset:
                 )
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise DataError(
-                f"training and test images must have one shape, got {self.train_images.shape[1:]} "
+                f"training and test images must have the same shape, got {self.train_images.shape[1:]} "
                 f"and {self.test_images.shape[1:]}"
             )
 
@@ -76,16 +76,16 @@ class ImageDataset:
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of everything that a training can see of the data set."""
+        """The hash of everything in the data set that can affect a run."""
         content = [list(self.classes), self.train_sha256, self.test_sha256]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
-    """Puts images into the order of their bytes, equal ones into that of their labels.
+    """Sorts images by their bytes, and equal images by their labels.
 
-    A split is a set of positions. It means the same images on every machine only if these stand in one order, whatever
-    the files that they came from.
+    A split is a set of positions, so it means the same images on every machine only if their order does not depend on the
+    files that they were read from.
 
     Args:
         images: (N, ...), any layout in memory.
@@ -95,9 +95,9 @@ def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
         The images, contiguous, and their labels.
     """
     rows = images.reshape(len(images), -1)
-    if rows.strides[1] != rows.itemsize:  # else as they are: fresh memory for 150 MB takes longer than to sort them
+    if rows.strides[1] != rows.itemsize:  # a needless copy of 150 MB would take longer than sorting
         rows = np.ascontiguousarray(rows)
-    # numpy compares byte strings as unsigned bytes; trailing zeros, which it ignores, cannot matter at equal length
+    # numpy compares byte strings as unsigned bytes; it ignores trailing zeros, which does not matter at equal lengths.
     order = np.lexsort((labels, rows.view(f"S{rows.shape[1] * rows.itemsize}")[:, 0]))
     return rows[order].reshape(images.shape), labels[order]
 

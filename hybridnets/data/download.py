@@ -1,4 +1,4 @@
-"""Fetching an archive once: from mirrors in order, resumed, checked, and unpacked without trusting it."""
+"""Downloads an archive once, from the first mirror that has it; checks it, and unpacks it without trusting its contents."""
 
 import fcntl
 import hashlib
@@ -22,7 +22,7 @@ from hybridnets.data.dataset import DataError
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 30.0  # without a single byte
+TIMEOUT_SECONDS = 30.0  # without receiving a byte
 CHUNK = 1 << 18
 
 
@@ -31,10 +31,10 @@ class Archive:
     """A published archive.
 
     Attributes:
-        name: Its file's name.
-        size: Bytes.
+        name: The file's name.
+        size: Its size in bytes.
         md5: The published checksum.
-        folder: The one folder in it.
+        folder: The only folder in it.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Archive:
     folder: str
 
     def fault(self, path: Path) -> str:
-        """What keeps a file from being this archive; empty if nothing does."""
+        """How a file differs from this archive; empty if it does not."""
         if (size := path.stat().st_size) != self.size:
             return f"{size:,} bytes instead of {self.size:,}"
         digest = hashlib.md5(usedforsecurity=False)
@@ -55,15 +55,15 @@ class Archive:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file that exists only meanwhile; the kernel frees it when its holder dies."""
+    """Holds an exclusive lock on a temporary file; the operating system releases it if this process dies."""
     while True:
         with path.open("wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info("waiting for another process, which is fetching data under %s", path)
+                log.info("waiting for another process that is downloading data under %s", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # the holder before us has removed the file, and a later one may have locked another of the same name
+            # The previous holder deletes its file, so ours may be deleted, and another process may lock a new one.
             if not _is_at(path, file.fileno()):
                 continue
             try:
@@ -81,20 +81,20 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def fetch(archive: Archive, mirrors: Iterable[str], root: Path) -> Path:
-    """Downloads an archive, or what is missing of it, from the first mirror that has it.
+    """Downloads an archive, or the missing rest of it, from the first mirror that has it.
 
-    What has come stays in a `.part` file, from which the next mirror, or the next call, continues.
+    An incomplete download stays in a `.part` file, which the next mirror or the next call completes.
 
     Args:
-        archive: What to fetch.
-        mirrors: Addresses of the archive, asked in this order.
-        root: The folder that receives it.
+        archive: The archive.
+        mirrors: Its addresses, tried in this order.
+        root: The folder to save it in.
 
     Returns:
         The verified archive's path.
 
     Raises:
-        DataError: If no mirror delivers it; the message is a clause that gives each one's reason.
+        DataError: If all mirrors fail; the message is a clause with the reason of each.
     """
     path, part = root / archive.name, root / f"{archive.name}.part"
     reasons = []
@@ -102,17 +102,17 @@ def fetch(archive: Archive, mirrors: Iterable[str], root: Path) -> Path:
         try:
             _fetch_from(url, archive, part)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # urllib wraps what the socket said; an HTTP error says more itself
+            # A URLError only wraps the socket's error; its subclass HTTPError is more precise itself.
             reason = error.reason if type(error) is urllib.error.URLError else error
             reasons.append(f"{url}: {str(reason) or type(reason).__name__}")
         else:
             part.replace(path)
             return path
-    raise DataError("; ".join(reasons) or "no mirrors are named")
+    raise DataError("; ".join(reasons) or "data.mirrors is empty")
 
 
 def _fetch_from(url: str, archive: Archive, part: Path) -> None:
-    """Completes the part file from one mirror, which is asked again for as long as it delivers something."""
+    """Completes the part file from one mirror, and tries again as long as the file grows."""
     inherited = _size(part) > 0
     while True:
         before = _size(part)
@@ -126,12 +126,12 @@ def _fetch_from(url: str, archive: Archive, part: Path) -> None:
             return
         part.unlink()
         if not inherited:
-            raise DataError(f"a wrong file, {fault}")
-        inherited = False  # its beginning, from elsewhere, may be what was wrong: once more from zero
+            raise DataError(f"wrong file, {fault}")
+        inherited = False  # its beginning came from elsewhere and may be wrong: start once more from zero
 
 
 def _continue(url: str, archive: Archive, part: Path) -> None:
-    """Appends to the part file until it is complete, or starts it anew if the mirror cannot continue."""
+    """Appends to the part file until it is complete, or starts over if the mirror cannot continue a download."""
     start = _size(part)
     if start == archive.size:
         return
@@ -147,9 +147,9 @@ def _continue(url: str, archive: Archive, part: Path) -> None:
         if not continued:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise http.client.HTTPException("the answer continues at the wrong place")
+            raise http.client.HTTPException("the response continues at the wrong position")
         if offered and int(offered) + start != archive.size:
-            raise DataError(f"a wrong file, {int(offered) + start:,} bytes instead of {archive.size:,}")
+            raise DataError(f"wrong file, {int(offered) + start:,} bytes instead of {archive.size:,}")
         with (
             part.open("ab" if continued else "wb") as file,
             tqdm(
@@ -158,7 +158,7 @@ def _continue(url: str, archive: Archive, part: Path) -> None:
                 initial=start,
                 unit="B",
                 unit_scale=True,
-                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a log file gets a line now and then
+                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # less often in a log file
             ) as bar,
         ):
             while start < archive.size and (chunk := response.read(min(CHUNK, archive.size - start))):
@@ -166,22 +166,22 @@ def _continue(url: str, archive: Archive, part: Path) -> None:
                 start += len(chunk)
                 bar.update(len(chunk))
     if start < archive.size:
-        raise http.client.HTTPException(f"broke off after {start:,} of {archive.size:,} bytes")
+        raise http.client.HTTPException(f"connection closed after {start:,} of {archive.size:,} bytes")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def unpack(archive: Archive, path: Path, wanted: Iterable[str]) -> Path:
-    """Unpacks the wanted files of an archive into its folder beside it, which appears complete or not at all.
+def unpack(archive: Archive, path: Path, names: Iterable[str]) -> Path:
+    """Unpacks files of an archive into its folder next to it, which appears complete or not at all.
 
-    The archive is read as a stream and only contents are copied: no member decides about a path, a mode or a link.
+    The archive is read as a stream, and only contents are copied: its members determine no paths, modes or links.
 
     Args:
-        archive: What the file is.
-        path: The file.
-        wanted: Names of files in the archive's folder; others there are skipped.
+        archive: The archive.
+        path: Its file.
+        names: The files in the archive's folder to unpack; the others are skipped.
 
     Returns:
         The folder.
@@ -190,9 +190,9 @@ def unpack(archive: Archive, path: Path, wanted: Iterable[str]) -> Path:
         DataError: If the archive is damaged or holds anything but plain files in its one folder.
     """
     folder, unfinished = path.parent / archive.folder, path.parent / f"{archive.folder}.part"
-    shutil.rmtree(unfinished, ignore_errors=True)  # left by a start that was killed; we hold the lock
+    shutil.rmtree(unfinished, ignore_errors=True)  # a process that was killed may have left it; we hold the lock
     unfinished.mkdir()
-    wanted = set(wanted)
+    names = set(names)
     try:
         with tarfile.open(path, "r|gz") as tar:
             for member in tar:
@@ -202,14 +202,14 @@ def unpack(archive: Archive, path: Path, wanted: Iterable[str]) -> Path:
                 if not member.isreg() or parent != archive.folder or name in ("", ".", ".."):
                     raise DataError(
                         f"{path} holds {member.name!r}, which is not a plain file in {archive.folder}/, "
-                        f"and was not unpacked: remove it"
+                        f"and was not unpacked: delete it"
                     )
-                if name in wanted and (source := tar.extractfile(member)):
+                if name in names and (source := tar.extractfile(member)):
                     with (unfinished / name).open("wb") as file:
                         shutil.copyfileobj(source, file)
         unfinished.replace(folder)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be unpacked ({error}): remove it") from error
+        raise DataError(f"{path} cannot be unpacked ({error}): delete it") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder

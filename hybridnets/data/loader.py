@@ -1,7 +1,7 @@
-"""Batches by index from images in memory: what Lightning takes as a dataloader.
+"""The batch loader: it indexes a tensor of all images, and Lightning uses it as a dataloader.
 
-A data set of 150 MB needs no workers, no files and no sampler: one tensor, and a batch is `images[index]`. An epoch's
-order and augmentation are pure functions of (seed, epoch, image): nothing has to be saved to resume, nothing can drift.
+A data set of 150 MB needs no workers, no files and no sampler: a batch is `images[index]`. An epoch's order and augmentation
+are pure functions of (seed, epoch, image), so that resuming needs no saved state.
 """
 
 from collections.abc import Iterator
@@ -20,22 +20,21 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class BatchLoader:
     """Yields (images (B, C, H, W) uint8, labels (B,), index (B,)) for one part of a data set.
 
-    The batches are those of the whole training, whatever the number of devices: each device takes its share of every
-    one. So every device has equally many, and over all devices each image appears exactly once an epoch. The shares of
-    a batch differ by one image at most; choose a batch that the devices divide, as gradients are averaged over devices.
+    The batches do not depend on the number of devices: each device takes its share of every batch. So all devices have
+    equally many batches, and over all devices each image appears exactly once per epoch. The shares of a batch differ by one
+    image at most. Choose a batch size that the number of devices divides, because gradients are averaged over devices.
 
     Args:
         images: All images, (N, C, H, W), uint8, shared by the loaders.
         labels: Their classes, (N,).
         part: Positions of the images to yield, (n,).
-        batch_size: Images a batch, over all devices. A remainder too small to give each device two images (batch
-            normalisation fails on one) joins the batch before.
-        rank: This device's number.
-        world_size: Devices.
-        order_seed: Draws the order anew every epoch. Without it the part's own order is kept and nothing is augmented.
+        batch_size: Images per batch, over all devices. A remainder too small to give each device two images (batch
+            normalisation fails on one) is added to the previous batch.
+        rank: This device's rank.
+        world_size: Number of devices.
+        order_seed: Seed of every epoch's order. Without it, images keep the order of `part` and are not augmented.
         flip: Whether half of the images, at random, are mirrored left to right.
-        crop: Pixels of border from which each image is cut out again at random. The border is black, as is usual: the
-            images are standardised later.
+        crop: Pixels of a black border that is added before each image is cropped to its size at a random position.
 
     Raises:
         DataError: If a batch cannot give each device two images.
@@ -73,62 +72,62 @@ class BatchLoader:
             del starts[-1]
         self._borders = list(zip(starts, [*starts[1:], len(part)], strict=True))
 
-    batch_sampler = None  # Lightning asks for it wherever there is a sampler
+    batch_sampler = None  # Lightning reads it if there is a sampler
 
     @property
     def sampler(self) -> "BatchLoader":
-        """Where Lightning looks for `set_epoch`, which it calls before every epoch, also the first after resuming."""
+        """The object whose `set_epoch` Lightning calls before every epoch, including the first one after resuming."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch, from 0, whose order and augmentation the next iteration has."""
+        """Sets the epoch, from 0, for the order and augmentation of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches an epoch, on every device."""
+        """Number of batches per epoch, the same on every device."""
         return len(self._borders)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The chosen epoch's batches."""
+        """Yields the batches of the epoch that was set."""
         order = self.part
         draws = None
         if self.order_seed is not None:
             order = order[permutation(len(order), ORDER, self.order_seed, self.epoch)]
             if self.flip or self.crop:
-                # one number for each image of the data set, whatever its part: an image's fate depends on no split
+                # One number for each image of the data set, so that its augmentation does not depend on the split.
                 draws = stream(len(self.images), AUGMENT, self.order_seed, self.epoch)
         for start, stop in self._borders:
             index = order[start:stop][self.rank :: self.world_size]
             positions = torch.from_numpy(index)
             images = self.images[positions]
             if draws is not None:
-                images = augmented(images, draws[index], self.flip, self.crop)
+                images = augment(images, draws[index], self.flip, self.crop)
             yield images, self.labels[positions], positions
 
 
-def augmented(images: Tensor, draws: np.ndarray[tuple[int], np.dtype[np.uint64]], flip: bool, crop: int) -> Tensor:
-    """Crops and mirrors each image as its random number says.
+def augment(images: Tensor, draws: np.ndarray[tuple[int], np.dtype[np.uint64]], flip: bool, crop: int) -> Tensor:
+    """Crops and mirrors each image as its random number determines.
 
     Args:
         images: (B, C, H, W).
-        draws: One 64-bit number an image, (B,): the top bit decides the mirroring, the others the place of the crop.
+        draws: A 64-bit number for each image, (B,): the top bit determines mirroring, the others the position of the crop.
         flip: Whether to mirror.
-        crop: Pixels of black border, p: the window's corner lies anywhere in (2p + 1) x (2p + 1) places.
+        crop: Pixels of black border, p: the crop's corner has (2p + 1) x (2p + 1) possible positions.
 
     Returns:
         (B, C, H, W).
     """
     _, _, height, width = images.shape
-    places = np.uint64(2 * crop + 1)
-    # the place is the leading part of draw * places, which is uniform but for one part in 2 ** 31 / places
-    down = (draws & np.uint64(0xFFFFFFFF)) * places >> np.uint64(32)
-    right = (draws >> np.uint64(32) & np.uint64(0x7FFFFFFF)) * places >> np.uint64(31)
+    positions = np.uint64(2 * crop + 1)
+    # The leading bits of bits * positions are uniform but for a bias of less than positions / 2 ** 31.
+    down = (draws & np.uint64(0xFFFFFFFF)) * positions >> np.uint64(32)
+    right = (draws >> np.uint64(32) & np.uint64(0x7FFFFFFF)) * positions >> np.uint64(31)
     rows = torch.arange(height) + torch.from_numpy(down.astype(np.int64))[:, None]  # (B, H)
-    columns = torch.arange(width).expand(len(images), width)
+    columns = torch.arange(width).expand(len(images), width)  # (B, W)
     if flip:
         mirrored = torch.from_numpy(draws >> np.uint64(63) == 1)[:, None]
         columns = torch.where(mirrored, width - 1 - columns, columns)
     columns = columns + torch.from_numpy(right.astype(np.int64))[:, None]  # (B, W)
     padded = F.pad(images, (crop, crop, crop, crop)).permute(0, 2, 3, 1)  # (B, H + 2p, W + 2p, C)
-    batch = torch.arange(len(images))[:, None, None]
-    return padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    batch = torch.arange(len(images))[:, None, None]  # (B, 1, 1)
+    return padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # (B, H, W, C) to (B, C, H, W)

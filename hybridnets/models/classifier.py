@@ -1,4 +1,4 @@
-"""What every image classifier here shares: loss, metrics, optimiser, and checkpoints of plain types."""
+"""The base of all architectures: loss, metrics, optimiser, and checkpoints of plain types."""
 
 import functools
 import importlib
@@ -22,19 +22,20 @@ Batch = tuple[Tensor, Tensor, Tensor]  # images (B, C, H, W) float32, labels (B,
 class Classifier(pl.LightningModule):
     """Base of the architectures: a subclass builds its stages and maps images (B, C, H, W) to logits (B, K) in `forward`.
 
-    One that begins with convolutional features `cnn` defines `classify` instead, so that something can stand between the two.
+    A subclass that begins with convolutional features `cnn` defines `classify` instead of `forward`, so that an autoencoder
+    can be put between its feature maps and its classifier.
 
-    What training needs besides is set on the instance, so that an architecture's constructor speaks of the architecture
-    alone: `optimizer` (parameters to optimiser) and `scheduler` (optimiser to schedule, or None).
+    Training sets `optimizer` (parameters to optimiser) and `scheduler` (optimiser to schedule, or None) on the instance, so
+    that the constructor of an architecture has arguments of the architecture only.
 
-    A subclass calls `self.save_hyperparameters()`, Lightning's way to make `load_from_checkpoint` work; factories among
-    its arguments are saved as their names and settings, so that checkpoints hold tensors and plain types only.
+    A subclass calls `self.save_hyperparameters()`, which Lightning needs for `load_from_checkpoint`. Factories among its
+    arguments are saved as their names and settings, so that checkpoints hold tensors and plain types only.
 
     Args:
         num_classes: Classes, K.
     """
 
-    monitor = "val/acc"  # what chooses the best epoch, stops early and lowers the learning rate
+    monitor = "val/acc"  # the metric that chooses the best epoch, stops early and lowers the learning rate
     mode = "max"
 
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam
@@ -42,7 +43,7 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.train_loss, self.val_loss, self.test_loss = (_Mean() for _ in range(3))
+        self.train_loss, self.val_loss, self.test_loss = (_MeanOverImages() for _ in range(3))
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
         )
@@ -55,7 +56,7 @@ class Classifier(pl.LightningModule):
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, C', H', W') to (B, K)."""
-        raise NotImplementedError(f"{type(self).__name__} has no part of its own that classifies feature maps")
+        raise NotImplementedError(f"{type(self).__name__} has no part that classifies feature maps")
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of standardised images, (B, C, H, W) to (B, K)."""
@@ -70,7 +71,7 @@ class Classifier(pl.LightningModule):
         return self._measure("train", batch, batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs val/loss and val/acc over the part held out."""
+        """Logs val/loss and val/acc over the validation part."""
         self._measure("val", batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -84,15 +85,15 @@ class Classifier(pl.LightningModule):
         return {"index": index, "label": labels, "class": probabilities.argmax(1), "probabilities": probabilities}
 
     def facts(self, predictions: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, Any]:  # noqa: ARG002
-        """What a run's result says of this model beyond what it says of all; JSON.
+        """Entries of a run's result that only this model has; JSON.
 
         Args:
-            predictions: By part, val and test, what `predict_step` told of its images.
+            predictions: For val and test, the columns that `predict_step` returns.
         """
         return {}
 
     def examples(self, images: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """What a run keeps of a few test images beyond predictions: by name, a tensor whose rows are the images'.
+        """Tensors of a few test images that a run keeps in addition to its predictions, by name, a row for each image.
 
         Args:
             images: Standardised, (B, C, H, W).
@@ -102,10 +103,12 @@ class Classifier(pl.LightningModule):
     def _measure(self, stage: str, batch: Batch, batch_idx: int) -> Tensor:
         images, labels, _ = batch
         logits = self(images)
-        return self._note(stage, batch_idx, F.cross_entropy(logits, labels), labels, logits)
+        return self._update_metrics(stage, batch_idx, F.cross_entropy(logits, labels), labels, logits)
 
-    def _note(self, stage: str, batch_idx: int, loss: Tensor, labels: Tensor, logits: Tensor | None = None) -> Tensor:
-        """Adds a batch's loss, and its accuracy where there are logits, to the epoch's, and logs these after the last."""
+    def _update_metrics(
+        self, stage: str, batch_idx: int, loss: Tensor, labels: Tensor, logits: Tensor | None = None
+    ) -> Tensor:
+        """Adds a batch's loss and, given logits, its accuracy to the epoch's means, which are logged after the last batch."""
         getattr(self, f"{stage}_loss").update(loss.detach(), len(labels))
         if logits is not None:
             getattr(self, f"{stage}_accuracy").update(logits, labels)
@@ -124,36 +127,36 @@ class Classifier(pl.LightningModule):
         return batch_idx + 1 == counts[0]
 
     def _log(self, stage: str) -> None:
-        """Logs the epoch's means: once, since at every step it would take Lightning more than a millisecond."""
-        for name, metric in (("loss", f"{stage}_loss"), ("acc", f"{stage}_accuracy")):
-            if (found := getattr(self, metric)).update_called:
-                self.log(f"{stage}/{name}", found, on_step=False, on_epoch=True, prog_bar=name == "acc")
+        """Logs the epoch's means once, because Lightning needs more than a millisecond to log at every step."""
+        for name, attribute in (("loss", f"{stage}_loss"), ("acc", f"{stage}_accuracy")):
+            if (metric := getattr(self, attribute)).update_called:
+                self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "acc")
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Forgets what an epoch that was cut short has left."""
+        """Resets the metrics, which an epoch that was cut short may have updated."""
         for part in ("train", "val", "test"):
             getattr(self, f"{part}_loss").reset()
             getattr(self, f"{part}_accuracy").reset()
 
     def configure_optimizers(self) -> Any:
-        """The optimiser over what is to be learned, and its schedule."""
+        """The optimiser over all trainable parameters, and its schedule."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         plateau = ReduceLROnPlateau in (self.scheduler, getattr(self.scheduler, "func", None))
         schedule = None
         if self.scheduler is not None:
             schedule = self.scheduler(optimizer, mode=self.mode) if plateau else self.scheduler(optimizer)
-        for group in optimizer.param_groups:  # as most schedules note it themselves: checkpoints say what lr began as
+        for group in optimizer.param_groups:  # most schedules set it, too: checkpoints record the initial lr
             group.setdefault("initial_lr", group["lr"])
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor}}
 
     def lr_scheduler_step(self, *_: Any) -> None:
-        """Leaves the schedule to `on_train_epoch_end`: Lightning would step after the epoch's checkpoint was written."""
+        """Does nothing: Lightning would step after the epoch's checkpoint is written, so `on_train_epoch_end` steps."""
 
     def on_train_epoch_end(self) -> None:
         """Steps the schedule once an epoch, before the checkpoint callback saves its state."""
-        if not self.trainer.is_last_batch:  # as by max_steps
+        if not self.trainer.is_last_batch:  # max_steps ended the epoch early
             self._log("train")
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
@@ -167,10 +170,10 @@ class Classifier(pl.LightningModule):
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {k: plain(v) for k, v in self.hparams.items()}
 
 
-class _Mean(Metric):
-    """Of batches' means, over images, in float32 or more, whatever the model is converted to.
+class _MeanOverImages(Metric):
+    """Averages the means of batches over their images, in float32 or float64, even if the model is of lower precision.
 
-    Torchmetrics' own asks the device for NaNs at every step or, told not to, forgets the weights (1.9).
+    torchmetrics' MeanMetric either asks the device for NaNs at every step or, with that check off, ignores the weights (1.9).
     """
 
     total: Tensor
@@ -182,7 +185,7 @@ class _Mean(Metric):
         self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, images: int) -> None:
-        """Adds a batch."""  # not in place: a tensor made under inference_mode would not have it later
+        """Adds a batch; not in place, because tensors created under inference_mode refuse that later."""
         self.total = self.total + (mean if mean.dtype == torch.float64 else mean.float()) * images
         self.images = self.images + images
 
@@ -192,17 +195,17 @@ class _Mean(Metric):
 
 
 def plain(value: Any) -> Any:
-    """A factory (a class, or a partial of one) as its dotted name and settings; anything else as it is."""
+    """Turns a factory (a class, or a partial of one) into its dotted name and settings; returns other values unchanged."""
     if isinstance(value, functools.partial):
         return {**plain(value.func), **{key: plain(setting) for key, setting in value.keywords.items()}}
     return {"_target_": f"{value.__module__}.{value.__qualname__}"} if isinstance(value, type) else value
 
 
 def factory(value: Any) -> Callable[..., Any]:
-    """The factory that `plain` wrote down; a factory is returned as it is.
+    """Turns the output of `plain` back into a factory; returns a factory unchanged.
 
     Raises:
-        ValueError: If the name is not that of a torch module, so that a checkpoint cannot name anything else to be called.
+        ValueError: If the name is not that of a torch module, so that a checkpoint cannot have anything else called.
     """
     if not isinstance(value, Mapping):
         return value  # type: ignore[no-any-return]

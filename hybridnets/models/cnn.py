@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import Features, Head
+from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Features, Head
 
 
 class CNN(Classifier):
@@ -15,21 +15,21 @@ class CNN(Classifier):
         image_shape: Channels, height and width of an image.
         num_classes: Classes, K.
         channels: Channels of the convolution blocks.
-        activation: After each convolution: relu, elu, gelu, tanh or none.
+        activation: After each convolution: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
-        dropout: Share of the head's input dropped in training.
+        dropout: Share of the head's input that is dropped in training.
 
     Source:
-        Woo, Kim, Choi, section 3; that its head is one dense layer is inferred.
+        Woo, Kim, Choi, section 3; the single dense layer of its head is inferred.
     """
 
     def __init__(
         self,
         image_shape: Sequence[int],
         num_classes: int,
-        channels: Sequence[int] = (32, 64, 128, 256),
+        channels: Sequence[int] = CHANNELS,
         activation: str = "relu",
-        batch_norm_momentum: float = 0.99,
+        batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(num_classes)

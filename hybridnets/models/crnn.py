@@ -1,4 +1,4 @@
-"""The hybrid whose recurrent layer reads the flattened features in the order in which they happen to lie."""
+"""The hybrid whose recurrent layer reads the flattened features in whatever order the convolutions produce."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,24 +6,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier, factory
-from hybridnets.models.stages import AsSequence, Features, Head
+from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, AsSequence, Features, Head
 
 
 class CRNN(Classifier):
-    """Convolutional features, cut into a sequence, a recurrent layer's final output, and a dense head.
+    """Convolutional features, cut into a sequence that a recurrent layer reads, and a dense head on its final output.
 
     Args:
         image_shape: Channels, height and width of an image.
         num_classes: Classes, K.
         rnn: Builds the recurrent layer from input_size, hidden_size and num_layers; see `hybridnets.rnn`.
-        hidden_size: Units a recurrent layer and direction (the paper's nodes).
-        num_layers: Recurrent layers.
+        hidden_size: Units per recurrent layer and direction (the paper's nodes).
+        num_layers: Number of recurrent layers.
         channels: Channels of the convolution blocks.
-        activation: After each convolution: relu, elu, gelu, tanh or none.
+        activation: After each convolution: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
-        dropout: Share of the head's input dropped in training.
-        sequence: What a step is: scalars (the paper's) or positions; see `AsSequence`.
-        order: Order of the steps: natural or permuted.
+        dropout: Share of the head's input that is dropped in training.
+        sequence: The steps: scalars (as in the paper) or positions; see `AsSequence`.
+        order: Order of the steps: natural or permuted; see `AsSequence`.
         order_seed: Seed of the permuted order.
 
     Source:
@@ -37,9 +37,9 @@ class CRNN(Classifier):
         rnn: Callable[..., Any] | Mapping[str, Any],
         hidden_size: int = 16,
         num_layers: int = 1,
-        channels: Sequence[int] = (32, 64, 128, 256),
+        channels: Sequence[int] = CHANNELS,
         activation: str = "relu",
-        batch_norm_momentum: float = 0.99,
+        batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
         sequence: str = "scalars",
         order: str = "natural",

@@ -5,32 +5,32 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import EncoderDecoder, Features, Head
+from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, DENSE_UNITS, EncoderDecoder, Features, Head
 
 
 class ECNN(Classifier):
-    """Convolutional features, dense encoder-decoder, and a dense head: what ECRNN gains by its depth alone.
+    """Convolutional features, dense encoder-decoder, and a dense head: it shows what depth alone contributes to ECRNN.
 
     Args:
         image_shape: Channels, height and width of an image.
         num_classes: Classes, K.
         channels: Channels of the convolution blocks.
-        dense: Units of the encoder-decoder's layers, its last (as wide as the features) left out.
-        activation: After each convolution: relu, elu, gelu, tanh or none.
-        dense_activation: After each dense layer of the encoder-decoder, likewise.
+        dense: Units of the encoder-decoder's layers before the last, which is as wide as the features.
+        activation: After each convolution: a key of `ACTIVATIONS`.
+        dense_activation: After each dense layer of the encoder-decoder: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
-        dropout: Share of the head's input dropped in training.
+        dropout: Share of the head's input that is dropped in training.
     """
 
     def __init__(
         self,
         image_shape: Sequence[int],
         num_classes: int,
-        channels: Sequence[int] = (32, 64, 128, 256),
-        dense: Sequence[int] = (512, 256, 512),
+        channels: Sequence[int] = CHANNELS,
+        dense: Sequence[int] = DENSE_UNITS,
         activation: str = "relu",
         dense_activation: str = "relu",
-        batch_norm_momentum: float = 0.99,
+        batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(num_classes)

@@ -1,4 +1,4 @@
-"""The paper's hybrid: an encoder-decoder between CNN and RNN, so that the order which the RNN reads is learned."""
+"""The paper's hybrid: an encoder-decoder between CNN and RNN learns the order in which the RNN reads the features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,26 +6,34 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier, factory
-from hybridnets.models.stages import AsSequence, EncoderDecoder, Features, Head
+from hybridnets.models.stages import (
+    BATCH_NORM_MOMENTUM,
+    CHANNELS,
+    DENSE_UNITS,
+    AsSequence,
+    EncoderDecoder,
+    Features,
+    Head,
+)
 
 
 class ECRNN(Classifier):
-    """Convolutional features, dense encoder-decoder, cut into a sequence, a recurrent layer's final output, and a dense head.
+    """CRNN with a dense encoder-decoder between the convolutional features and the sequence.
 
     Args:
         image_shape: Channels, height and width of an image.
         num_classes: Classes, K.
         rnn: Builds the recurrent layer from input_size, hidden_size and num_layers; see `hybridnets.rnn`.
-        hidden_size: Units a recurrent layer and direction (the paper's nodes).
-        num_layers: Recurrent layers.
+        hidden_size: Units per recurrent layer and direction (the paper's nodes).
+        num_layers: Number of recurrent layers.
         channels: Channels of the convolution blocks.
-        dense: Units of the encoder-decoder's layers, its last (as wide as the features) left out.
-        activation: After each convolution: relu, elu, gelu, tanh or none.
-        dense_activation: After each dense layer of the encoder-decoder, likewise.
+        dense: Units of the encoder-decoder's layers before the last, which is as wide as the features.
+        activation: After each convolution: a key of `ACTIVATIONS`.
+        dense_activation: After each dense layer of the encoder-decoder: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
-        dropout: Share of the head's input dropped in training.
-        sequence: What a step is: scalars (the paper's) or positions; see `AsSequence`.
-        order: Order of the steps: natural or permuted.
+        dropout: Share of the head's input that is dropped in training.
+        sequence: The steps: scalars (as in the paper) or positions; see `AsSequence`.
+        order: Order of the steps: natural or permuted; see `AsSequence`.
         order_seed: Seed of the permuted order.
 
     Source:
@@ -39,11 +47,11 @@ class ECRNN(Classifier):
         rnn: Callable[..., Any] | Mapping[str, Any],
         hidden_size: int = 16,
         num_layers: int = 1,
-        channels: Sequence[int] = (32, 64, 128, 256),
-        dense: Sequence[int] = (512, 256, 512),
+        channels: Sequence[int] = CHANNELS,
+        dense: Sequence[int] = DENSE_UNITS,
         activation: str = "relu",
         dense_activation: str = "relu",
-        batch_norm_momentum: float = 0.99,
+        batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
         sequence: str = "scalars",
         order: str = "natural",

@@ -1,4 +1,4 @@
-"""The stages that the architectures share: convolutional features, dense encoder-decoder, sequence."""
+"""The stages that the architectures share: convolutional features, dense encoder-decoder, sequence, head."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -7,6 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from hybridnets.rnn import Chooses, load, traced
+
+# Defaults of the architectures, from the first paper's table 1; a test keeps conf/model equal to them.
+CHANNELS = (32, 64, 128, 256)
+DENSE_UNITS = (512, 256, 512)
+BATCH_NORM_MOMENTUM = 0.99  # in Keras's sense, and Keras's default
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -103,17 +108,17 @@ class Features(Chooses, nn.Sequential):
 
 
 class EncoderDecoder(nn.Sequential):
-    """Dense layers that end at the width they began with, (B, size) to (B, size); what the middle one puts out is the code.
+    """Dense layers whose output is as wide as their input, (B, size) to (B, size); the middle layer's output is the code.
 
-    ECNN and ECRNN train it with their head; a feature autoencoder trains it to give back what it was given.
+    ECNN and ECRNN train it together with their head; a feature autoencoder trains it to reproduce its input.
 
     Args:
-        size: Numbers in, and out.
-        widths: Units of the layers between; the middle one's are the code.
+        size: Width of input and output.
+        widths: Units of the layers before the last; those of the middle layer are the code.
         activation: After each layer: a key of `ACTIVATIONS`.
-        batch_norm_momentum: As in `Features`, of the batch normalisation that ends each layer; None for none.
-        code_activation: After the code's layer instead, if given.
-        output_activation: After the last layer instead, if given.
+        batch_norm_momentum: As in `Features`, of the batch normalisation that ends each layer; None leaves it out.
+        code_activation: After the code's layer, if it differs from `activation`.
+        output_activation: After the last layer, if it differs from `activation`.
 
     Source:
         Woo, Kim, Choi, table 1: Dense 512, 256, 512, 1,024.
@@ -129,31 +134,31 @@ class EncoderDecoder(nn.Sequential):
         output_activation: str | None = None,
     ) -> None:
         middle = len(widths) // 2
-        after = [activation] * (len(widths) + 1)
-        after[middle] = code_activation or activation
-        after[-1] = output_activation or activation
+        activations = [activation] * (len(widths) + 1)
+        activations[middle] = code_activation or activation
+        activations[-1] = output_activation or activation
         layers: list[nn.Module] = []
-        wide = size
-        for place, out in enumerate((*widths, size)):
-            layers += [nn.Linear(wide, out), activation_of(after[place])]
+        in_features = size
+        for i, out_features in enumerate((*widths, size)):
+            layers += [nn.Linear(in_features, out_features), activation_of(activations[i])]
             if batch_norm_momentum is not None:
-                layers.append(nn.BatchNorm1d(out, eps=1e-3, momentum=1 - batch_norm_momentum))
-            if place == middle:
-                before_code = len(layers)
-            wide = out
+                layers.append(nn.BatchNorm1d(out_features, eps=1e-3, momentum=1 - batch_norm_momentum))
+            if i == middle:
+                encoder_length = len(layers)
+            in_features = out_features
         super().__init__(*layers)
-        self.before_code = before_code
+        self.encoder_length = encoder_length
         keras_initialisation(self)
 
     def encode(self, vectors: Tensor) -> Tensor:
         """The code of vectors, (B, size) to (B, widths[middle])."""
-        for layer in list(self)[: self.before_code]:
+        for layer in list(self)[: self.encoder_length]:
             vectors = layer(vectors)
         return vectors
 
     def decode(self, code: Tensor) -> Tensor:
         """Vectors from their code, (B, widths[middle]) to (B, size)."""
-        for layer in list(self)[self.before_code :]:
+        for layer in list(self)[self.encoder_length :]:
             code = layer(code)
         return code
 
@@ -162,16 +167,16 @@ class AsSequence(nn.Module):
     """Cuts each flat vector into the steps of a sequence: (B, size) to (B, T, I) with T * I = size.
 
     Args:
-        size: Numbers a vector.
-        sequence: `scalars`, as in the paper, reads each number as a step of one feature. `positions`, the ordinary CRNN of
-            Shi et al. (2015), reads each position of the feature maps as a step with all its channels.
-        channels: Channels of the feature maps, the features a step of `positions`.
-        order: `natural`, or `permuted`: a fixed random order of the steps, which an RNN that had learned something
-            of the natural order would miss.
-        order_seed: Seed of that order; the global generator has no part in it.
+        size: Length of a vector.
+        sequence: `scalars`, as in the paper, makes each value a step with one feature. `positions`, as in the CRNN of
+            Shi et al. (2015), makes each position of the feature maps a step whose features are the channels.
+        channels: Channels of the feature maps.
+        order: `natural`, or `permuted` for a fixed random order of the steps: it hurts an RNN only if the natural order
+            carries information.
+        order_seed: Seed of that random order, which does not depend on the global generator.
 
     Raises:
-        ValueError: If `sequence` or `order` is none of these.
+        ValueError: If `sequence` or `order` is not one of these.
     """
 
     permutation: Tensor | None
@@ -191,12 +196,12 @@ class AsSequence(nn.Module):
 
     def forward(self, flat: Tensor) -> Tensor:
         """Cuts (B, T * I) into (B, T, I)."""
-        steps = flat.reshape(-1, self.steps, self.features)
+        steps = flat.reshape(-1, self.steps, self.features)  # (B, T, I)
         return steps if self.permutation is None else steps[:, self.permutation]
 
 
 class Head(nn.Linear):
-    """The dense layer that ends every model, (B, size) to (B, K) logits, with Keras's initialisation."""
+    """The last layer of every model, dense, (B, size) to (B, K) logits, with Keras's initialisation."""
 
     def reset_parameters(self) -> None:
         """Glorot uniform weights and zero biases."""
@@ -223,7 +228,7 @@ def _one_operation(x: Tensor, activation: nn.Module, norm: nn.Module, pool: nn.M
 
 
 def keras_initialisation(module: nn.Module) -> None:
-    """Draws convolutions and dense layers as Keras's defaults do: Glorot uniform weights, zero biases."""
+    """Initialises convolutions and dense layers by Keras's defaults: Glorot uniform weights, zero biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -235,7 +240,7 @@ def activation_of(name: str) -> nn.Module:
     """The layer that a key of `ACTIVATIONS` names.
 
     Raises:
-        ValueError: If it names none.
+        ValueError: If there is no such key.
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"model.activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""A model layer by layer, in the form of the paper's table 1."""
+"""Lists a model's layers in the form of the paper's table 1."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from torchmetrics import Metric
 from hybridnets.models.classifier import Classifier
 from hybridnets.models.stages import ACTIVATIONS, AsSequence, Flatten
 
-UNSEEN = (*ACTIVATIONS.values(), nn.Dropout)  # Keras counts an activation as part of the layer before it
+UNLISTED = (*ACTIVATIONS.values(), nn.Dropout)  # Keras counts an activation as part of the layer before it
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One row: where a layer stands, what it is, what it puts out and how many numbers it holds.
+    """One row of the table.
 
     Attributes:
         stage: Name of the model's stage.
-        name: The layer in Keras's words.
+        name: The layer as Keras names it.
         shape: Output shape without the batch; maps are height, width, channels.
-        keras: Numbers by Keras's count: what is learned, and batch normalisation's two running statistics.
-        torch: Numbers by torch's count of parameters.
+        keras: Parameters by Keras's count, which includes the running statistics of batch normalisation.
+        torch: Parameters by torch's count.
     """
 
     stage: str
@@ -32,28 +32,28 @@ class Layer:
 
 
 def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
-    """The rows of a model for images of (C, H, W), found by sending one through it."""
+    """The rows of a model for images of (C, H, W), recorded during a forward pass of one image."""
     rows = [Layer("input", "Input", _shape(torch.empty(1, *image_shape)), 0, 0)]
     hooks = []
-    seen: set[nn.Module] = set()  # a layer used twice holds its numbers once
+    counted: set[nn.Module] = set()  # a layer that runs twice has its parameters once
 
-    def note(stage: str, module: nn.Module) -> None:
-        one_bias = getattr(module, "one_bias", False)  # Keras has no second one, which torch holds at zero
+    def record(stage: str, module: nn.Module) -> None:
+        one_bias = getattr(module, "one_bias", False)  # Keras has no second bias; torch has one that stays zero
 
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            own = [] if module in seen else list(module.named_parameters(recurse=False))
-            keras = sum(p.numel() for name, p in own if not (one_bias and name.startswith("bias_hh")))
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and own:
+            parameters = [] if module in counted else list(module.named_parameters(recurse=False))
+            keras = sum(p.numel() for name, p in parameters if not (one_bias and name.startswith("bias_hh")))
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and parameters:
                 keras += 2 * module.num_features
-            rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for _, p in own)))
-            seen.add(module)
+            rows.append(Layer(stage, _name(module), _shape(output), keras, sum(p.numel() for _, p in parameters)))
+            counted.add(module)
 
         hooks.append(module.register_forward_hook(hook))
 
     for path, module in model.named_modules():
-        holds = any(True for _ in module.parameters(recurse=False)) or not any(True for _ in module.children())
-        if path and holds and not isinstance(module, (*UNSEEN, Metric, nn.ModuleDict)):
-            note(path.removeprefix("backbone.").split(".")[0], module)
+        is_layer = any(True for _ in module.parameters(recurse=False)) or not any(True for _ in module.children())
+        if path and is_layer and not isinstance(module, (*UNLISTED, Metric, nn.ModuleDict)):
+            record(path.removeprefix("backbone.").split(".")[0], module)
     was_training = model.training
     model.eval()
     try:
@@ -67,20 +67,19 @@ def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
 
 
 def table(rows: list[Layer]) -> str:
-    """The rows as text, with both totals."""
+    """Formats the rows as text, with the totals of both counts."""
     cells = [("stage", "layer", "output", "Keras", "torch")]
     cells += [(r.stage, r.name, "x".join(map(str, r.shape)), f"{r.keras:,}", f"{r.torch:,}") for r in rows]
     cells.append(("", "total", "", f"{sum(r.keras for r in rows):,}", f"{sum(r.torch for r in rows):,}"))
-    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:<{wide[2]}}  {d:>{wide[3]}}  {e:>{wide[4]}}".rstrip()
-        for a, b, c, d, e in cells
-    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    aligned = [f"<{width}" for width in widths[:3]] + [f">{width}" for width in widths[3:]]  # text left, counts right
+    lines = ["  ".join(map(format, row, aligned)).rstrip() for row in cells]
     rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
 def _shape(output: Tensor) -> tuple[int, ...]:
+    """The output's shape in Keras's order, (1, C, H, W) to (H, W, C)."""
     shape = tuple(output.shape[1:])
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
@@ -110,7 +109,7 @@ def _name(module: nn.Module) -> str:
         case Flatten():
             return "Flatten"
         case nn.RNNBase():
-            several = f" x{module.num_layers}" if module.num_layers > 1 else ""
-            return f"{'Bi' if module.bidirectional else ''}{type(module).__name__}{several}"
+            count = f" x{module.num_layers}" if module.num_layers > 1 else ""
+            return f"{'Bi' if module.bidirectional else ''}{type(module).__name__}{count}"
         case _:
             return type(module).__name__

@@ -1,4 +1,4 @@
-"""Statistics as pure functions on arrays: they know of no torch, no files and no configuration."""
+"""Statistics as pure functions on arrays, independent of torch, files and configuration."""
 
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects

@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Summary:
-    """A sample in three numbers.
+    """The mean and spread of a sample.
 
     Attributes:
         mean: The sample's mean.
-        sd: Its standard deviation with n - 1 in the denominator; None for one value, which has no spread.
-        n: How many values.
+        sd: Its standard deviation with n - 1 in the denominator; None for a single value.
+        n: The number of values.
     """
 
     mean: float
@@ -28,21 +28,21 @@ def summary(x: npt.ArrayLike) -> Summary:
         x: The values, (n,), n at least 1, finite; assumed independent of each other.
 
     Raises:
-        ValueError: If there is no value, or one that is not finite.
+        ValueError: If there are no values, or one is not finite.
     """
     values = sample(x, "x")
     return Summary(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
 
 
 def sample(x: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    """The values as float64, (n,), once they are a sample.
+    """Returns the values as float64, (n,), after checking that they are a sample.
 
     Args:
         x: The values, (n,).
-        name: What the error calls them.
+        name: The argument's name for the error message.
 
     Raises:
-        ValueError: If they are not a row of at least one number, each finite.
+        ValueError: If they are not a row of at least one finite number.
     """
     values = np.asarray(x, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():

@@ -1,8 +1,8 @@
-"""Tests over images: they hold the trained networks fixed.
+"""Tests over images, which treat the trained networks as fixed.
 
-They say "these trained networks differ", never "the architecture is better": another seed is not in them. A row is one
-image in one seed. Its seed and image are ids; its d is correct_a - correct_b: 1 where only a is right, -1 where only b
-is, 0 otherwise.
+They can show that these trained networks differ, but never that an architecture is better, because they ignore the variation
+between seeds. A row is one image in one seed. `seed` and `image` are ids; d is correct_a - correct_b: 1 if only a is right,
+-1 if only b is right, otherwise 0.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from hybridnets.stats.result import Test, share, student
 
 
 def pooled_t(d: npt.ArrayLike) -> Test:
-    """The paired t test on 0/1 outcomes pooled over seeds: what the paper calls its paired t-test.
+    """The paired t test on 0/1 outcomes pooled over seeds, which the paper calls its paired t-test.
 
-    It takes the N rows for independent pairs. They are not: rows of one seed share a network, and rows of one image share
+    It treats the N rows as independent pairs. They are not: rows of one seed share a network, and rows of one image share
     the image. So its p is too small for any claim about architectures.
 
     Args:
-        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
+        d: correct_a - correct_b per row, (N,), each -1, 0 or 1.
 
     Returns:
-        The mean difference, t, p and interval (95 %) over N rows, which it counts as n.
+        The mean difference, t, p and interval (95 %), with the N rows as n.
 
     Raises:
         ValueError: If a value is not -1, 0 or 1.
@@ -33,8 +33,7 @@ def pooled_t(d: npt.ArrayLike) -> Test:
     """
     x = _outcomes(d)
     n, mean = len(x), float(x.mean())
-    why = _no_spread(x)
-    if why:
+    if why := _no_spread(x):
         return Test(mean, None, None, None, n, why)
     return student(mean, float(x.std(ddof=1)) / n**0.5, n - 1, n)
 
@@ -44,10 +43,10 @@ class McNemar:
     """McNemar's test of one pair of trained networks.
 
     Attributes:
-        exact: The exact two-sided p; never below the level it claims.
-        mid_p: The mid-p, less cautious than the exact one and close to its level.
-        only_a: Images that only a gets right.
-        only_b: Images that only b gets right.
+        exact: The exact two-sided p, whose error rate never exceeds the level.
+        mid_p: The mid-p, less conservative than the exact one, with an error rate close to the level.
+        only_a: Number of images that only a classifies correctly.
+        only_b: Number of images that only b classifies correctly.
     """
 
     exact: float
@@ -59,17 +58,17 @@ class McNemar:
 def mcnemar(only_a: int, only_b: int) -> McNemar:
     """McNemar's test in its exact and its mid-p form, for two networks on the same images.
 
-    Of the images that one network alone gets right, each falls to either side like a fair coin if the two are equally
-    good. With k the smaller count and m both together, exact = min(1, 2 P(K <= k)) and mid-p = 2 P(K <= k) - P(K = k), K
-    binomial (m, 1/2). Without such images both are 1. The images are assumed independent: never add up the counts of
-    seeds that share images.
+    If the two networks are equally good, each image that only one of them classifies correctly is like the toss of a fair
+    coin. With k the smaller count and m the sum of both, exact = min(1, 2 P(K <= k)) and mid-p = 2 P(K <= k) - P(K = k), K
+    binomial (m, 1/2). Without such images both are 1. The images are assumed independent, so never add the counts of seeds
+    that share images.
 
     Args:
-        only_a: How many images only a gets right, in one seed.
-        only_b: How many only b gets right.
+        only_a: Number of images that only a classifies correctly, in one seed.
+        only_b: Number of images that only b classifies correctly.
 
     Raises:
-        ValueError: If a count is negative or not whole.
+        ValueError: If a count is negative or not an integer.
 
     Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12(2), 153-157; Fagerland, Lydersen and Laake 2013, The McNemar test for binary matched-pairs data, BMC
@@ -79,26 +78,26 @@ def mcnemar(only_a: int, only_b: int) -> McNemar:
 
     for name, count in (("only_a", only_a), ("only_b", only_b)):
         if not 0 <= count < np.inf or count != int(count):
-            raise ValueError(f"{name} must be a count, 0 or a whole number above it, got {count!r}")
+            raise ValueError(f"{name} must be a count, an integer of at least 0, got {count!r}")
     k, m = int(min(only_a, only_b)), int(only_a + only_b)
-    up_to, below = float(bdtr(k, m, 0.5)), float(bdtr(k - 1, m, 0.5)) if k else 0.0
-    return McNemar(min(1.0, 2 * up_to), min(1.0, up_to + below), int(only_a), int(only_b))
+    at_most_k, less_than_k = float(bdtr(k, m, 0.5)), float(bdtr(k - 1, m, 0.5)) if k else 0.0
+    return McNemar(min(1.0, 2 * at_most_k), min(1.0, at_most_k + less_than_k), int(only_a), int(only_b))
 
 
 def clustered_t(image: npt.ArrayLike, d: npt.ArrayLike) -> Test:
-    """The mean difference over all rows, its error clustered by image.
+    """Tests the mean difference over all rows, with its standard error clustered by image.
 
-    All rows of one image are one cluster: what makes an image hard is shared by every network. The variance of the mean m
+    All rows of one image form a cluster, because a hard image is hard for every network. The variance of the mean m
     is G / (G - 1) sum_g (sum of d - m over the rows of image g)^2 / N^2 over G images, with G - 1 degrees of freedom.
-    Images are assumed independent and many; they may have unequal numbers of rows, as on val, where each seed has its own
+    Images are assumed to be independent and many. Their numbers of rows may differ, as on val, where each seed has its own
     split.
 
     Args:
-        image: The image's id a row, (N,).
-        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
+        image: The image's id per row, (N,).
+        d: correct_a - correct_b per row, (N,), each -1, 0 or 1.
 
     Returns:
-        The mean difference, t, p and interval (95 %) over G images, which it counts as n.
+        The mean difference, t, p and interval (95 %), with the G images as n.
 
     Raises:
         ValueError: If the two do not pair row by row, or a value of d is not -1, 0 or 1.
@@ -125,25 +124,25 @@ def bootstrap(
 ) -> Test:
     """A percentile interval for the mean difference that resamples seeds and images together (pigeonhole bootstrap).
 
-    A resample draws S seeds and I images with replacement; a row counts as often as its seed times as often as its image.
-    The seeds are drawn. Given their weights w, the mean is a ratio of sums over many independent images, so its normal limit
-    takes the place of drawing those: its variance is the sum over images of (sum_s w_s (d_si - R m_si))^2 over
-    (sum w_s m_si)^2, with m_si = 1 where seed s has image i and R the mean under w. Assumes many images (hundreds); over
-    few seeds the interval is too narrow.
+    A resample draws S seeds and I images with replacement; a row's weight is the count of its seed times the count of its
+    image. Only the seeds are drawn here. Given their weights w, the mean is a ratio of sums over many independent images, and
+    its normal limit replaces the draw of images: its variance is the sum over images of (sum_s w_s (d_si - R m_si))^2 over
+    (sum w_s m_si)^2, with m_si = 1 if seed s has image i, and R the mean under w. Assumes many images (hundreds); with few
+    seeds the interval is too narrow.
 
     Args:
-        seed: The seed's id a row, (N,).
-        image: The image's id a row, (N,); no image twice in one seed.
-        d: correct_a - correct_b a row, (N,), each -1, 0 or 1.
-        resamples: How many resamples; a private generator draws them, so the same rows give the same interval.
+        seed: The seed's id per row, (N,).
+        image: The image's id per row, (N,); no image twice in one seed.
+        d: correct_a - correct_b per row, (N,), each -1, 0 or 1.
+        resamples: Number of resamples; a private generator draws them, so the same rows give the same interval.
         confidence: The share between the two percentiles, between 0 and 1.
 
     Returns:
-        The mean difference and its interval over S seeds, which it counts as n; never a p.
+        The mean difference and its interval, with the S seeds as n; never a p.
 
     Raises:
-        ValueError: If the three do not pair row by row, an image stands twice in one seed, a value of d is not -1, 0 or
-            1, there is no resample or the confidence is no share.
+        ValueError: If the arrays do not pair row by row, an image occurs twice in one seed, a value of d is not -1, 0 or
+            1, there are no resamples, or the confidence is not between 0 and 1.
 
     Source: Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1(2), 386-411.
     """
@@ -153,15 +152,15 @@ def bootstrap(
         raise ValueError(f"resamples must be at least 1, got {resamples!r}")
     row, seeds = _index(seed, len(x), "seed")
     column, images = _index(image, len(x), "image")
-    place = row * images + column
-    has = np.bincount(place, minlength=seeds * images).reshape(seeds, images).astype(np.float64)
+    cell = row * images + column
+    has = np.bincount(cell, minlength=seeds * images).reshape(seeds, images).astype(np.float64)
     if has.max() > 1:
-        raise ValueError("image must stand once in each seed, got one twice")
+        raise ValueError("image must occur once in each seed, got one twice")
     mean = float(x.mean())
     why = "one seed" if seeds == 1 else "one image" if images == 1 else _no_spread(x)
     if why:
         return Test(mean, None, None, None, seeds, why)
-    value = np.asarray(np.bincount(place, x, seeds * images), dtype=np.float64).reshape(seeds, images)
+    value = np.asarray(np.bincount(cell, x, seeds * images), dtype=np.float64).reshape(seeds, images)  # (S, I)
     both, cross, rows = value @ value.T, value @ has.T, has @ has.T
     generator = np.random.default_rng(0)
     w = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples).astype(np.float64)  # (resamples, S)
@@ -178,7 +177,7 @@ def bootstrap(
 
 
 def _outcomes(d: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The differences of outcomes, (N,), once each is -1, 0 or 1."""
+    """Returns the differences of outcomes, (N,), after checking that each is -1, 0 or 1."""
     x = sample(d, "d")
     if not np.isin(x, (-1, 0, 1)).all():
         raise ValueError(f"d must be -1, 0 or 1 in every row, got {x!r}")
@@ -186,7 +185,7 @@ def _outcomes(d: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _index(ids: npt.ArrayLike, rows: int, name: str) -> tuple[npt.NDArray[np.intp], int]:
-    """Each row's place among the distinct ids, (N,), and how many there are."""
+    """The position of each row's id among the distinct ids, (N,), and the number of distinct ids."""
     values = np.asarray(ids)
     if values.shape != (rows,):
         raise ValueError(f"{name} must have one id for each of the {rows} rows, got shape {values.shape}")
@@ -195,7 +194,7 @@ def _index(ids: npt.ArrayLike, rows: int, name: str) -> tuple[npt.NDArray[np.int
 
 
 def _no_spread(d: npt.NDArray[np.float64]) -> str:
-    """Why the outcomes have no spread to measure by; empty where they have."""
+    """The reason why the outcomes have no spread; empty if they have one."""
     if len(d) == 1:
         return "one row"
     return "all differences equal" if np.ptp(d) == 0 else ""

@@ -1,4 +1,4 @@
-"""Two samples that pair value by value: what their differences say, at the level of trainings."""
+"""Differences of two samples that pair value by value, such as one score per seed."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ class Differences:
     Attributes:
         mean: Their mean.
         sd: Their standard deviation with n - 1 in the denominator; None for one pair.
-        n: How many pairs.
+        n: The number of pairs.
         minimum: The smallest difference.
         maximum: The largest.
         positive: Pairs in which a is larger.
         negative: Pairs in which b is larger; the others are equal.
-        interval: The plain paired t's interval for the mean difference, lower end first; None where there is none.
-        why: Why there is no interval; empty where there is one.
+        interval: The plain paired t's interval for the mean difference, lower end first; None if it is undefined.
+        why: The reason for a missing interval, otherwise empty.
     """
 
     mean: float
@@ -40,29 +40,29 @@ def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike, confidence: float = 0
     """Describes the paired differences a - b, with the plain paired t's interval for their mean.
 
     The interval assumes differences that are independent of each other and roughly normal. Over random splits of one
-    fixed pool they are independent given that pool: the interval is about this data set, over splits and seeds. About
-    new data of the same kind it is too narrow (Nadeau and Bengio 2003), because the splits' training parts overlap.
+    fixed pool they are independent given that pool, so that the interval is valid for this data set, over splits and seeds.
+    For new data of the same kind it is too narrow (Nadeau and Bengio 2003), because the splits' training parts overlap.
 
     Args:
-        a: One score a pair, (n,), n at least 1, finite.
-        b: The score that each of `a` pairs with, (n,).
-        confidence: The share of samples whose interval holds the true mean, between 0 and 1.
+        a: One score per pair, (n,), n at least 1, finite.
+        b: The other score of each pair, (n,).
+        confidence: The share of samples whose interval contains the true mean, between 0 and 1.
 
     Raises:
-        ValueError: If the two do not pair, a value is not finite or the confidence is no share.
+        ValueError: If a and b differ in length, a value is not finite, or the confidence is not between 0 and 1.
 
     Source: Student 1908, The probable error of a mean, Biometrika 6(1), 1-25: mean +- t(1 - alpha/2; n - 1) s / sqrt(n).
     """
-    left, right = sample(a, "a"), sample(b, "b")
-    if left.shape != right.shape:
-        raise ValueError(f"a and b must pair value by value, got {len(left)} and {len(right)} values")
-    d = left - right
+    x, y = sample(a, "a"), sample(b, "b")
+    if x.shape != y.shape:
+        raise ValueError(f"a and b must pair value by value, got {len(x)} and {len(y)} values")
+    d = x - y
     n, mean = len(d), float(d.mean())
-    # The difference of two fractions carries rounding: .75 - .74 and .76 - .75 are one difference.
-    rounding = 8 * np.finfo(np.float64).eps * max(np.abs(left).max(), np.abs(right).max())
+    # Differences of fractions differ by rounding: .75 - .74 and .76 - .75 count as equal.
+    rounding = 8 * np.finfo(np.float64).eps * max(np.abs(x).max(), np.abs(y).max())
     equal = bool(np.ptp(d) <= rounding)
     sd = None if n < 2 else 0.0 if equal else float(d.std(ddof=1))
-    equal = equal or sd == 0  # whose squares are too small for a number
+    equal = equal or sd == 0  # because squares of tiny differences underflow
     interval, why = None, ""
     if sd is None:
         why = "one pair"

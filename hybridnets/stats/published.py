@@ -1,4 +1,4 @@
-"""Published accuracies alone: which number of outcomes would have given the published stars."""
+"""Tests on published accuracies alone, to infer how many outcomes the published stars counted."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from hybridnets.stats.result import Test, student
 
 
 def uncorrelated(a: float, b: float, n: int) -> Test:
-    """Tests the difference b - a of two accuracies as if each counted n outcomes and none of them paired.
+    """Tests the difference b - a of two accuracies as if each were the mean of n unpaired outcomes.
 
     t = (b - a) / sqrt((a (1 - a) + b (1 - b)) / n), two-sided: the paired t test on 0/1 outcomes whose correlation is 0,
-    with n - 1 degrees of freedom. It assumes n independent images in each accuracy. Where each accuracy is the mean of
-    three trainings on 15,000 images, n = 45,000 counts images, not trainings.
+    with n - 1 degrees of freedom. It assumes n independent images in each accuracy. If each accuracy is the mean of
+    three runs with 15,000 images each, n = 45,000 counts images, not runs.
 
     Args:
         a: The baseline's accuracy, a fraction.
         b: The candidate's accuracy, a fraction.
-        n: How many outcomes each accuracy counts, at least 2.
+        n: The number of outcomes behind each accuracy, at least 2.
 
     Returns:
-        The difference, t, p and interval (95 %) over n outcomes; no test where each accuracy is 0 or 1.
+        The difference, t, p and interval (95 %) over n outcomes; no p if both accuracies are 0 or 1.
 
     Raises:
-        ValueError: If an accuracy is no fraction or n is below 2.
+        ValueError: If an accuracy is not a fraction or n is below 2.
 
     Source: Inferred from the published accuracies and stars (Tables 2 to 5); nothing published states it.
     """
@@ -41,21 +41,21 @@ def uncorrelated(a: float, b: float, n: int) -> Test:
 
 
 def reproduced(a: npt.ArrayLike, b: npt.ArrayLike, labels: Sequence[str], n: int) -> int:
-    """How many published star labels `uncorrelated` gives with n outcomes an accuracy.
+    """The number of published star labels that `uncorrelated` reproduces with n outcomes per accuracy.
 
     Args:
         a: The baselines' accuracies, (m,), fractions.
         b: The candidates' accuracies, (m,), fractions.
         labels: The published labels, m of "", "*", "**" and "***".
-        n: How many outcomes each accuracy counts, at least 2.
+        n: The number of outcomes behind each accuracy, at least 2.
 
     Raises:
-        ValueError: If the three do not pair one by one, or `uncorrelated` refuses a value.
+        ValueError: If the three differ in length, or `uncorrelated` refuses a value.
     """
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if left.shape != (len(labels),) or right.shape != left.shape:
+    baselines, candidates = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if baselines.shape != (len(labels),) or candidates.shape != baselines.shape:
         raise ValueError(
-            f"a, b and labels must pair one by one, got {left.shape}, {right.shape} and {len(labels)} labels"
+            f"a, b and labels must pair one by one, got {baselines.shape}, {candidates.shape} and {len(labels)} labels"
         )
-    pairs = zip(left.tolist(), right.tolist(), labels, strict=True)
-    return sum(stars(uncorrelated(one, other, n).p) == label for one, other, label in pairs)
+    rows = zip(baselines.tolist(), candidates.tolist(), labels, strict=True)
+    return sum(stars(uncorrelated(baseline, candidate, n).p) == label for baseline, candidate, label in rows)

@@ -1,6 +1,6 @@
-"""Tests and estimates over seeds: each seed gives one difference of scores between two variants.
+"""Tests and estimates over seeds, where each seed gives one difference of scores between two variants.
 
-They speak of trainings: what another seed (another split, initialisation and order) would give.
+They are about runs with other seeds, that is, with another split, initialisation and order.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy.typing as npt
 from hybridnets.stats.describe import sample
 from hybridnets.stats.result import Test, at_least_0, noncentral_t_below, share, student
 
-ENUMERATED = 18  # seeds up to which all 2^n sign patterns are gone through (a few milliseconds)
-RANKED = 500  # differences up to which the distribution of their rank sum is built (a tenth of a second)
-PATTERNS = 100_000  # sign patterns drawn beyond that
+MAX_ENUMERATED = 18  # seeds up to which all 2^n sign patterns are enumerated (a few milliseconds)
+MAX_RANKED = 500  # differences up to which the distribution of the rank sum is computed (a tenth of a second)
+PATTERNS = 100_000  # sign patterns drawn for more seeds
 LEAST_SEEDS = 6  # 2 / 2^6 is the first p below .05 that signs alone can give
 
 
@@ -23,20 +23,20 @@ def paired_t(d: npt.ArrayLike, ratio: float = 0.0, confidence: float = 0.95) -> 
 
     t = mean(d) / (s sqrt(1 / n + ratio)) with n - 1 degrees of freedom; the interval uses the same error. Ratio 0 is the
     plain test: "on this data set, over splits and seeds, do the two differ?". Over random splits of one fixed pool the
-    differences are independent given that pool, and the plain test is right. With the splits' ratio it asks "on new data
-    of this kind and size?": there the differences correlate, because the splits' training parts overlap.
+    differences are independent given that pool, and the plain test is right. With the splits' ratio the question is "on new
+    data of this kind and size?": there the differences correlate, because the splits' training parts overlap.
 
     Args:
-        d: One difference of scores a seed, (n,), finite, roughly normal.
+        d: One difference of scores per seed, (n,), finite, roughly normal.
         ratio: 0, or n_val / n_train of each split (3/7 for 7:3).
         confidence: The share of samples whose interval holds the true mean, between 0 and 1.
 
     Returns:
-        The mean difference, t, p and interval over n seeds. With one seed, or differences that are all equal, there is a
-        mean only.
+        The mean difference, t, p and interval over n seeds. With one seed, or if all differences are equal, only the mean
+        is defined.
 
     Raises:
-        ValueError: If a difference is not finite, the ratio is negative or the confidence is no share.
+        ValueError: If a difference is not finite, the ratio is negative, or the confidence is not between 0 and 1.
 
     Source: Student 1908, The probable error of a mean, Biometrika 6(1), 1-25; corrected: Nadeau and Bengio 2003, Inference
     for the generalization error, Machine Learning 52, 239-281 (corrected resampled t-test).
@@ -45,25 +45,24 @@ def paired_t(d: npt.ArrayLike, ratio: float = 0.0, confidence: float = 0.95) -> 
     n, mean = len(x), float(x.mean())
     at_least_0(ratio, "ratio")
     share(confidence, "confidence")
-    why = _no_spread(x)
-    if why:
+    if why := _no_spread(x):
         return Test(mean, None, None, None, n, why)
     return student(mean, float(x.std(ddof=1)) * (1 / n + ratio) ** 0.5, n - 1, n, confidence)
 
 
 def wilcoxon(d: npt.ArrayLike) -> Test:
-    """Wilcoxon's signed-rank test, exact also with ties up to 500 differences, and by the normal distribution beyond.
+    """Wilcoxon's signed-rank test: exact, also with ties, up to 500 differences, and with the normal approximation above.
 
     The statistic is the smaller of the two rank sums. Zeros are dropped, ties share their mean rank, and p comes from the
-    distribution of the rank sum over all 2^n signs (built rank by rank, in n^3 steps and n^2 numbers). It assumes
+    distribution of the rank sum over all 2^n signs (built rank by rank, in n^3 steps with n^2 values). It assumes
     differences that are independent and symmetric about one centre.
 
     Args:
-        d: One difference of scores a seed, (n,), finite.
+        d: One difference of scores per seed, (n,), finite.
 
     Returns:
         The median difference, the statistic and p, without an interval, over n seeds. With fewer than 6 differences that
-        are not zero no p could be below .05: then there is none.
+        are not zero no p could be below .05, so p is None.
 
     Raises:
         ValueError: If a difference is not finite.
@@ -75,39 +74,38 @@ def wilcoxon(d: npt.ArrayLike) -> Test:
     nonzero = x[np.abs(x) > _rounding(x)]
     order = np.argsort(np.abs(nonzero))
     size = np.abs(nonzero)[order]
-    # A tie is a gap within rounding. Ranks are doubled, so that mean ranks are whole numbers.
-    tied = np.cumsum(np.diff(size, prepend=size[:1]) > _rounding(x))
-    count = np.bincount(tied)
-    doubled = (2 * np.cumsum(count) - count + 1)[tied]
-    total, positive = int(doubled.sum()), int(doubled[nonzero[order] > 0].sum())
+    # Sizes that differ by rounding only are tied. Ranks are doubled, so that mean ranks are integers.
+    group = np.cumsum(np.diff(size, prepend=size[:1]) > _rounding(x))
+    count = np.bincount(group)
+    ranks = (2 * np.cumsum(count) - count + 1)[group]
+    total, positive = int(ranks.sum()), int(ranks[nonzero[order] > 0].sum())
     smaller = min(positive, total - positive)
-    why = _too_few(len(x), len(nonzero))
-    if why:
+    if why := _too_few(len(x), len(nonzero)):
         return Test(median, smaller / 2, None, None, len(x), why)
-    if len(nonzero) > RANKED:
-        far = abs(2 * positive - total) / float(np.linalg.norm(doubled))
-        return Test(median, smaller / 2, erfc(far / 2**0.5), None, len(x))
-    chance = np.zeros(total + 1)  # of each doubled rank sum
-    chance[0] = 1
-    for rank in doubled:
-        chance[rank:] = chance[rank:] + chance[:-rank]
-        chance /= 2
-    return Test(median, smaller / 2, min(1.0, 2 * float(chance[: smaller + 1].sum())), None, len(x))
+    if len(nonzero) > MAX_RANKED:
+        z = abs(2 * positive - total) / float(np.linalg.norm(ranks))
+        return Test(median, smaller / 2, erfc(z / 2**0.5), None, len(x))
+    probability = np.zeros(total + 1)  # of each doubled rank sum
+    probability[0] = 1
+    for rank in ranks:
+        probability[rank:] = probability[rank:] + probability[:-rank]
+        probability /= 2
+    return Test(median, smaller / 2, min(1.0, 2 * float(probability[: smaller + 1].sum())), None, len(x))
 
 
 def sign_flip(d: npt.ArrayLike) -> Test:
     """The sign-flip (Fisher's randomisation) test of the mean difference.
 
-    p is the share of sign patterns under which the mean is as far from 0 as the one found: of all 2^n up to 18 seeds, and
-    beyond that of 100,000 drawn by a private generator together with the one found. It assumes differences that are
-    independent and, if the two variants do not differ, symmetric about 0.
+    p is the share of sign patterns whose mean is at least as far from 0 as the observed mean. Up to 18 seeds these are all
+    2^n patterns; for more seeds, 100,000 patterns drawn by a private generator and the observed one. It assumes differences
+    that are independent and, if the two variants do not differ, symmetric about 0.
 
     Args:
-        d: One difference of scores a seed, (n,), finite.
+        d: One difference of scores per seed, (n,), finite.
 
     Returns:
-        The mean difference (statistic as well) and p, without an interval, over n seeds. With fewer than 6 differences
-        that are not zero no p could be below .05: then there is none.
+        The mean difference (also as statistic) and p, without an interval, over n seeds. With fewer than 6 differences that
+        are not zero no p could be below .05, so p is None.
 
     Raises:
         ValueError: If a difference is not finite.
@@ -117,27 +115,26 @@ def sign_flip(d: npt.ArrayLike) -> Test:
     """
     x = sample(d, "d")
     n, mean = len(x), float(x.mean())
-    why = _too_few(n, int((np.abs(x) > _rounding(x)).sum()))
-    if why:
+    if why := _too_few(n, int((np.abs(x) > _rounding(x)).sum())):
         return Test(mean, mean, None, None, n, why)
-    far = abs(float(x.sum())) - n * _rounding(x)  # sums in another order differ by rounding
-    if n <= ENUMERATED:
-        sums = x[:1]  # a pattern and its mirror image lie equally far: the first sign can stay
+    observed = abs(float(x.sum())) - n * _rounding(x)  # because sums in another order differ by rounding
+    if n <= MAX_ENUMERATED:
+        sums = x[:1]  # the first sign stays, because a pattern and its mirror image are equally far from 0
         for value in x[1:]:
             sums = np.concatenate((sums + value, sums - value))
-        return Test(mean, mean, float((np.abs(sums) >= far).mean()), None, n)
-    generator, reached = np.random.default_rng(0), 0
-    for drawn in np.array_split(np.arange(PATTERNS), 1 + PATTERNS * n // 2_000_000):  # at most 16 MB at a time
-        signs = generator.integers(0, 2, (len(drawn), n), dtype=np.int8) * 2.0 - 1
-        reached += int((np.abs(signs @ x) >= far).sum())
-    return Test(mean, mean, (1 + reached) / (1 + PATTERNS), None, n)
+        return Test(mean, mean, float((np.abs(sums) >= observed).mean()), None, n)
+    generator, count = np.random.default_rng(0), 0
+    for chunk in np.array_split(np.arange(PATTERNS), 1 + PATTERNS * n // 2_000_000):  # at most 16 MB at a time
+        signs = generator.integers(0, 2, (len(chunk), n), dtype=np.int8) * 2.0 - 1
+        count += int((np.abs(signs @ x) >= observed).sum())
+    return Test(mean, mean, (1 + count) / (1 + PATTERNS), None, n)
 
 
 def least_p(n: int) -> float:
     """The smallest two-sided p that `sign_flip` and `wilcoxon` can give: 2 / 2^n, .25 for 3 seeds, .03125 for 6.
 
     Args:
-        n: How many seeds have a difference that is not zero.
+        n: The number of seeds whose difference is not zero.
 
     Raises:
         ValueError: If n is negative.
@@ -150,10 +147,10 @@ class Effect:
     """A mean difference in units of the differences' spread.
 
     Attributes:
-        d_z: mean(d) / s; None where there is no spread.
-        g: The same with Hedges' correction for its bias; None where it is not defined.
+        d_z: mean(d) / s; None without a spread.
+        g: The same with Hedges' correction for its bias; None if it is undefined.
         interval: The confidence interval for the true mean over the true spread, lower end first; None without d_z.
-        why: Why one of them is missing; empty where none is.
+        why: The reason for a missing value, otherwise empty.
     """
 
     d_z: float | None
@@ -165,19 +162,20 @@ class Effect:
 def effect_size(d: npt.ArrayLike, confidence: float = 0.95) -> Effect:
     """The standardised mean of paired differences, d_z, with Hedges' g and an interval.
 
-    d_z = mean(d) / s, and g = J d_z with J = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)), m = n - 1. The interval holds
-    the noncentralities under which the t found is neither too large nor too small, over sqrt(n). Assumes differences that
-    are independent and normal. It says how large a difference is against the noise of seeds, not how much it matters.
+    d_z = mean(d) / s, and g = J d_z with J = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)), m = n - 1. The interval contains
+    the noncentralities, divided by sqrt(n), for which the observed t is neither too large nor too small. Assumes differences
+    that are independent and normal. The effect compares a difference with the noise of seeds; it does not say how much the
+    difference matters.
 
     Args:
-        d: One difference of scores a seed, (n,), finite.
-        confidence: The share of samples whose interval holds the true value, between 0 and 1.
+        d: One difference of scores per seed, (n,), finite.
+        confidence: The share of samples whose interval contains the true value, between 0 and 1.
 
     Returns:
-        The effect. One seed and equal differences have none; two seeds have no g (J is 0).
+        The effect. It is undefined for one seed and for equal differences; g is undefined for two seeds (J is 0).
 
     Raises:
-        ValueError: If a difference is not finite or the confidence is no share.
+        ValueError: If a difference is not finite, or the confidence is not between 0 and 1.
 
     Source: Hedges 1981, Distribution theory for Glass's estimator of effect size, Journal of Educational Statistics 6(2),
     107-128 (J); Cumming and Finch 2001, A primer on confidence intervals that are based on central and
@@ -188,17 +186,16 @@ def effect_size(d: npt.ArrayLike, confidence: float = 0.95) -> Effect:
 
     x = sample(d, "d")
     tail = (1 - share(confidence, "confidence")) / 2
-    why = _no_spread(x)
-    if why:
+    if why := _no_spread(x):
         return Effect(None, None, None, why)
     n = len(x)
     d_z = float(x.mean() / x.std(ddof=1))
     t = d_z * n**0.5
 
-    def noncentrality(below: float) -> float:
-        # The chance to stay below t falls from 1 to 0 as the noncentrality grows past t.
+    def noncentrality(probability: float) -> float:
+        # The probability of a value below t falls from 1 to 0 as the noncentrality grows past t.
         reach = 40.0 + 10 * abs(t)
-        return float(brentq(lambda nc: noncentral_t_below(t, n - 1, nc) - below, t - reach, t + reach, xtol=1e-9))
+        return float(brentq(lambda nc: noncentral_t_below(t, n - 1, nc) - probability, t - reach, t + reach, xtol=1e-9))
 
     interval = (noncentrality(1 - tail) / n**0.5, noncentrality(tail) / n**0.5)
     if n == 2:
@@ -210,14 +207,14 @@ def effect_size(d: npt.ArrayLike, confidence: float = 0.95) -> Effect:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the differences make of the mean difference, in three chances that sum to 1.
+    """The posterior of the true mean difference, as three probabilities that sum to 1.
 
     Attributes:
-        better: The chance that it lies above the margin; None without a spread.
-        equivalent: That it lies within the margin either way.
-        worse: That it lies below minus the margin.
+        better: The probability that it lies above the margin; None without a spread.
+        equivalent: The probability that it lies between minus the margin and the margin.
+        worse: The probability that it lies below minus the margin.
         interval: The central 95 %, lower end first.
-        why: Why there is none; empty where there is one.
+        why: The reason for a missing posterior, otherwise empty.
     """
 
     better: float | None
@@ -235,8 +232,8 @@ def bayesian_t(d: npt.ArrayLike, margin: float, ratio: float = 0.0) -> Posterior
     correlation is ratio / (1 + ratio).
 
     Args:
-        d: One difference of scores a seed, (n,), finite.
-        margin: What counts as no difference in practice: the region is [-margin, margin], in the scores' unit.
+        d: One difference of scores per seed, (n,), finite.
+        margin: Differences in [-margin, margin], in the scores' unit, count as equivalent in practice.
         ratio: 0, or n_val / n_train of each split, as in `paired_t`.
 
     Raises:
@@ -262,12 +259,12 @@ def bayesian_t(d: npt.ArrayLike, margin: float, ratio: float = 0.0) -> Posterior
 
 @dataclass(frozen=True)
 class Improvement:
-    """How often one variant beats the other.
+    """The probability that one variant beats the other.
 
     Attributes:
         value: The share of seeds in which it does; a tie counts one half.
         interval: Clopper and Pearson's interval, lower end first.
-        bootstrap: The percentile bootstrap's interval; it has no width where all seeds agree.
+        bootstrap: The percentile bootstrap's interval, which has no width if all seeds agree.
     """
 
     value: float
@@ -276,18 +273,18 @@ class Improvement:
 
 
 def probability_of_improvement(d: npt.ArrayLike, confidence: float = 0.95) -> Improvement:
-    """P(A > B): the share of seeds in which A scores higher, ties one half, with two intervals.
+    """P(A > B): the share of seeds in which A scores higher, counting ties as one half, with two intervals.
 
-    Resampling the seeds with replacement makes the number of wins binomial: the percentile bootstrap is its two quantiles
-    over n. It collapses where all differences have one sign, so Clopper and Pearson's interval stands beside it. Assumes
-    independent seeds. With ties the count of wins is not whole: both intervals are then read for the halves.
+    If the seeds are resampled with replacement, the number of wins is binomial, and the percentile bootstrap consists of two of
+    its quantiles, divided by n. That interval has no width if all differences have the same sign, so Clopper and Pearson's is
+    given, too. Assumes independent seeds. With ties the number of wins may be a half-integer, which both intervals accept.
 
     Args:
-        d: One difference A - B of scores a seed, (n,), n at least 1, finite.
-        confidence: The share of samples whose interval holds the true value, between 0 and 1.
+        d: One difference A - B of scores per seed, (n,), n at least 1, finite.
+        confidence: The share of samples whose interval contains the true value, between 0 and 1.
 
     Raises:
-        ValueError: If a difference is not finite or the confidence is no share.
+        ValueError: If a difference is not finite, or the confidence is not between 0 and 1.
 
     Source: Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks, Proceedings of Machine Learning
     and Systems 3; Clopper and Pearson 1934, The use of confidence or fiducial limits illustrated in the case of
@@ -303,30 +300,30 @@ def probability_of_improvement(d: npt.ArrayLike, confidence: float = 0.95) -> Im
     wins = positive + (n - positive - negative) / 2
     lower = 0.0 if wins == 0 else float(betaincinv(wins, n - wins + 1, tail))
     upper = 1.0 if wins == n else float(betaincinv(wins + 1, n - wins, 1 - tail))
-    # Half points a seed: 2 for a win, 1 for a tie; their sum over n seeds drawn with replacement.
-    one = np.array([negative, n - positive - negative, positive]) / n
-    chance = np.ones(1)
+    # The distribution of half points (2 per win, 1 per tie), summed over n seeds drawn with replacement.
+    per_seed = np.array([negative, n - positive - negative, positive]) / n
+    probability = np.ones(1)
     for _ in range(n):
-        chance = np.convolve(chance, one)
-    reached = np.cumsum(chance) + 1e-12  # a quantile that is met exactly counts as met
-    low, high = (int(np.argmax(reached >= level)) / (2 * n) for level in (tail, 1 - tail))
+        probability = np.convolve(probability, per_seed)
+    cumulative = np.cumsum(probability) + 1e-12  # so that rounding does not miss a quantile that is met exactly
+    low, high = (int(np.argmax(cumulative >= level)) / (2 * n) for level in (tail, 1 - tail))
     return Improvement(wins / n, (lower, upper), (low, high))
 
 
 def _rounding(d: npt.NDArray[np.float64]) -> float:
-    """What rounding may add to differences of scores: .75 - .74 and .76 - .75 are one difference."""
+    """The rounding error of differences of scores, within which they count as equal, as .75 - .74 and .76 - .75."""
     return max(1e-9 * float(np.abs(d).max()), 8 * float(np.finfo(np.float64).eps))
 
 
 def _no_spread(d: npt.NDArray[np.float64]) -> str:
-    """Why the differences have no spread to measure by; empty where they have."""
+    """The reason why the differences have no spread; empty if they have one."""
     if len(d) == 1:
         return "one seed"
     return "all differences equal" if np.ptp(d) <= _rounding(d) else ""
 
 
 def _too_few(n: int, nonzero: int) -> str:
-    """Why signs alone cannot give p < .05; empty where they can."""
+    """The reason why signs alone cannot give p < .05; empty if they can."""
     if n < LEAST_SEEDS:
-        return f"{LEAST_SEEDS} seeds at least"
-    return f"{LEAST_SEEDS} differences that are not zero at least" if nonzero < LEAST_SEEDS else ""
+        return f"fewer than {LEAST_SEEDS} seeds"
+    return f"fewer than {LEAST_SEEDS} differences that are not zero" if nonzero < LEAST_SEEDS else ""

@@ -1,4 +1,4 @@
-"""The simulation in short: each test keeps its promise for its own question, and breaks it for the other."""
+"""A short simulation: each test keeps its level for its own question, and exceeds it for the other."""
 
 import importlib.util
 import sys
@@ -22,7 +22,7 @@ def program() -> ModuleType:
     return module
 
 
-def test_each_test_answers_its_own_question(program: ModuleType) -> None:
+def test_each_test_keeps_its_level_for_its_own_question(program: ModuleType) -> None:
     errors, checks = program.simulate(400)
     share = {(e.learner, e.arm, e.test, e.seeds): e.error for e in errors}
     assert len(share) == 2 * 2 * 3 * 3
@@ -35,19 +35,19 @@ def test_each_test_answers_its_own_question(program: ModuleType) -> None:
     for check in checks:
         assert abs(check.mean) < 4 * check.standard_error  # the two variants do not differ
     correlation = {(c.learner, c.arm): c.correlation for c in checks}
-    assert correlation["ridge", "fresh pool"] > 0.2  # what the correction is for
+    assert correlation["ridge", "fresh pool"] > 0.2  # the reason for the correction
     assert abs(correlation["ridge", "fixed pool"]) < 0.1
 
 
-def test_swapped_twins_make_the_truth_zero_on_their_pool(program: ModuleType) -> None:
-    views, labels = program.twinned(*program.draw(np.random.default_rng(1), 5))
+def test_twins_have_swapped_views_and_equal_labels(program: ModuleType) -> None:
+    views, labels = program.add_twins(*program.draw(np.random.default_rng(1), 5))
     assert views.shape == (2, 10, program.FEATURES)
     assert np.array_equal(views[0, :5], views[1, 5:])
     assert np.array_equal(views[1, :5], views[0, 5:])
     assert np.array_equal(labels[:5], labels[5:])
 
 
-def test_the_page_shows_what_was_measured(program: ModuleType, tmp_path: Path) -> None:
+def test_the_documentation_has_the_recorded_table(program: ModuleType, tmp_path: Path) -> None:
     errors = program.read_csv(ROOT / "docs" / "type_one_error.csv")
     assert {error.repeats for error in errors} == {10_000}
     page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -59,7 +59,9 @@ def test_the_page_shows_what_was_measured(program: ModuleType, tmp_path: Path) -
     assert len((tmp_path / "again.svg").read_bytes()) < 100_000
 
 
-def test_slips_end_with_one_sentence(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_illegal_argument_is_refused_with_one_sentence(
+    program: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         program.main(["--repeats", "0"])
     assert ended.value.code == 2

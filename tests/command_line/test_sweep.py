@@ -91,7 +91,7 @@ def test_an_archive_carries_the_sweep_to_another_folder(swept: Path, tmp_path: P
     assert table == python("report.py", "runs", "--no-page", cwd=swept).stdout
 
     (folder,) = tmp_path.glob("runs/digits/cnn/seed=1-*")
-    with pytest.raises(ValueError, match=f"the weights of {folder} are not here, as an archive of runs keeps none"):
+    with pytest.raises(ValueError, match=f"the weights of {folder} are missing, as archives of runs contain none"):
         hybridnets.load(folder)
     shutil.rmtree(folder)
     done = python("train.py", *words, cwd=tmp_path)

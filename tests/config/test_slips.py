@@ -164,7 +164,7 @@ SLIPS = [
             "seed=0,1",
             "model.channels=8,15",
         ],
-        "model.channels must give a code of no more numbers than the 8 x 8 x 8 maps have, 512, got 15, which gives 540",
+        "model.channels must give a code no larger than the 8 x 8 x 8 maps, 512 values, got 15, which gives 540",
     ),
     (["data=cifar10", "data.mirrors=[]", "data.root=empty"], "data.root"),
     (["data=cifar10", "data.mirrors=[]", "data.root=file"], "data.root"),

@@ -21,15 +21,15 @@ from hybridnets.data import cifar10
 from hybridnets.data.dataset import DataError, ImageDataset, canonical
 from hybridnets.data.download import Archive
 
-RECORDS = 20  # a file: two of each class
+RECORDS = 20  # per file: two of each class
 Records = npt.NDArray[np.uint8]
 
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Records:
-    """Six files' worth of records, (6, 20, 3073), which the module is made to take for the official content."""
+    """The records of six files, (6, 20, 3073); the module is patched to accept them as the official content."""
     pixels = np.random.default_rng(0).integers(0, 256, size=(6, RECORDS, 3072), dtype=np.uint8)
-    pixels[:, :, :2] = 7  # so that the order is decided by more than the first bytes
+    pixels[:, :, :2] = 7  # so that the first bytes do not determine the order alone
     labels = np.tile(np.arange(10, dtype=np.uint8), (6, 2))
     train, test = (
         canonical(p.reshape(-1, 3, 32, 32), n.reshape(-1).astype(np.int64))
@@ -50,7 +50,7 @@ def write_binary(folder: Path, records: Records) -> Path:
 
 
 def python2_pickle(batch: Records) -> bytes:
-    """A batch, opcode by opcode as Python 2 and its numpy wrote it: no Python 3 can."""
+    """A batch as Python 2 and its numpy pickled it, opcode by opcode, because Python 3 cannot write it."""
 
     def string(text: bytes) -> bytes:
         return b"U" + bytes([len(text)]) + text
@@ -84,26 +84,26 @@ def sentence(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_every_layout_and_order_is_the_same_data(records: Records, tmp_path: Path) -> None:
+def test_every_layout_and_order_gives_the_same_data(records: Records, tmp_path: Path) -> None:
     write_binary(tmp_path / "a" / "cifar-10-batches-bin", records)
     shuffled = records.copy()
-    mixed = shuffled[:5].reshape(-1, 3073)  # a view: training images change their files, too
+    mixed = shuffled[:5].reshape(-1, 3073)  # a view, so that training images also move between files
     np.random.default_rng(1).shuffle(mixed)
     write_pickles(tmp_path / "b" / "cifar-10-batches-py", shuffled)
     binary, pickled = cifar10.load(tmp_path / "a"), cifar10.load(tmp_path / "b")
     for name in ("train_images", "train_labels", "test_images", "test_labels"):
         np.testing.assert_array_equal(getattr(binary, name), getattr(pickled, name))
     assert binary.sha256 == pickled.sha256 == cifar10.load(tmp_path / "b" / "cifar-10-batches-py").sha256
-    # the order is that of the bytes, the labels went with their images, and a record is red, then green, then blue
+    # Images are sorted by their bytes and keep their labels; a record holds red, then green, then blue pixels.
     rows = [image.tobytes() for image in binary.train_images]
     assert rows == sorted(rows)
-    known = {record[1:].tobytes(): record[0] for record in records.reshape(-1, 3073)}
-    assert [known[row] for row in rows] == binary.train_labels.tolist()
+    label_of = {record[1:].tobytes(): record[0] for record in records.reshape(-1, 3073)}
+    assert [label_of[row] for row in rows] == binary.train_labels.tolist()
     first = np.frombuffer(rows[0], dtype=np.uint8)
     assert binary.train_images[0, 1, 2, 3] == first[1024 + 2 * 32 + 3]
 
 
-def test_what_python_3_pickles_is_read(records: Records, tmp_path: Path) -> None:
+def test_pickles_of_python_3_are_read(records: Records, tmp_path: Path) -> None:
     folder = write_pickles(tmp_path / "cifar-10-batches-py", records)
     content = {b"data": np.asfortranarray(records[0][:, 1:]), b"labels": records[0][:, 0].tolist()}
     (folder / "data_batch_1").write_bytes(pickle.dumps(content, protocol=2))
@@ -142,7 +142,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("kind", ["code", "garbage", "objects", "short"])
-def test_a_pickle_runs_nothing(records: Records, tmp_path: Path, kind: str) -> None:
+def test_a_pickle_cannot_execute_code(records: Records, tmp_path: Path, kind: str) -> None:
     folder = write_pickles(tmp_path / "cifar-10-batches-py", records)
     written = tmp_path / "written"
     content = {
@@ -183,7 +183,7 @@ def binary_members(records: Records) -> dict[str, bytes | tarfile.TarInfo]:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Archive:
-    """Makes an archive of the members the official one."""
+    """Writes an archive of the members, which the module is patched to accept as the official one."""
     official = archive(path, "cifar-10-batches-bin", members)
     monkeypatch.setattr(cifar10, "FILES", {official: cifar10.FILES[cifar10.BINARY], cifar10.PYTHON: cifar10.STEMS})
     monkeypatch.setattr(cifar10, "BINARY", official)
@@ -236,16 +236,16 @@ def test_an_archive_in_the_folder_is_used_or_refused(
 
 
 class Server:
-    """Serves one archive under paths that name the server's faults, and remembers what was asked for."""
+    """Serves one archive under paths that name the server's faults, and records the requests."""
 
     def __init__(self, content: bytes) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        asked = self.asked
+        self.requests: list[tuple[str, str | None]] = []
+        requests = self.requests
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                wanted = self.headers.get("Range")
-                asked.append((self.path, wanted))
+                byte_range = self.headers.get("Range")
+                requests.append((self.path, byte_range))
                 body = content
                 if "missing" in self.path:
                     self.send_error(404)
@@ -256,7 +256,9 @@ class Server:
                     body = bytes(byte ^ 1 for byte in body)
                 if "page" in self.path:
                     body = b"<html>please log in</html>"
-                start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and "norange" not in self.path else 0
+                start = 0
+                if byte_range and "norange" not in self.path:
+                    start = int(byte_range.removeprefix("bytes=").rstrip("-"))
                 self.send_response(206 if start else 200)
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
@@ -288,27 +290,27 @@ def server(records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     server.http.server_close()
 
 
-def test_mirrors_are_asked_in_order_until_one_is_right(
+def test_mirrors_are_tried_in_order_until_one_is_right(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "new" / "root"
     mirrors = [server.url(path) for path in ("missing", "page", "wrong", "good", "never")]
     assert len(cifar10.load(root, mirrors).train_labels) == 5 * RECORDS
-    assert [path for path, _ in server.asked] == ["/missing", "/page", "/wrong", "/good"]
+    assert [path for path, _ in server.requests] == ["/missing", "/page", "/wrong", "/good"]
     assert "cifar-10-binary.tar.gz: 100%" in capsys.readouterr().err
     assert sorted(path.name for path in root.iterdir()) == ["cifar-10-batches-bin", "cifar-10-binary.tar.gz"]
     cifar10.load(root, mirrors)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
 def test_a_broken_download_continues(server: Server, tmp_path: Path) -> None:
     cifar10.load(tmp_path / "root", [server.url("breaks")])
     half = 1 + cifar10.BINARY.size // 2
-    assert server.asked == [("/breaks", None), ("/breaks", f"bytes={half}-")]
+    assert server.requests == [("/breaks", None), ("/breaks", f"bytes={half}-")]
 
 
 @pytest.mark.parametrize(
-    ("beginning", "path", "asked"),
+    ("beginning", "path", "ranges"),
     [
         ("right", "good", ["bytes=1000-"]),
         ("right", "norange", ["bytes=1000-"]),
@@ -318,17 +320,22 @@ def test_a_broken_download_continues(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_an_interrupted_download_is_resumed_or_restarted(
-    server: Server, tmp_path: Path, beginning: str, path: str, asked: list[str | None]
+    server: Server, tmp_path: Path, beginning: str, path: str, ranges: list[str | None]
 ) -> None:
-    whole = (tmp_path / "published" / "cifar-10-binary.tar.gz").read_bytes()
-    part = {"right": whole[:1000], "wrong": b"x" * 1000, "complete": whole, "too long": whole + b"x"}[beginning]
+    complete = (tmp_path / "published" / "cifar-10-binary.tar.gz").read_bytes()
+    part = {
+        "right": complete[:1000],
+        "wrong": b"x" * 1000,
+        "complete": complete,
+        "too long": complete + b"x",
+    }[beginning]
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "cifar-10-binary.tar.gz.part").write_bytes(part)
     cifar10.load(tmp_path / "root", [server.url(path)])
-    assert [wanted for _, wanted in server.asked] == asked
+    assert [byte_range for _, byte_range in server.requests] == ranges
 
 
-def test_starts_at_once_download_once(server: Server, tmp_path: Path) -> None:
+def test_processes_that_start_together_download_once(server: Server, tmp_path: Path) -> None:
     counts: list[int] = []
     start = threading.Barrier(3)
 
@@ -342,10 +349,10 @@ def test_starts_at_once_download_once(server: Server, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert counts == [5 * RECORDS] * 3
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_without_network_one_sentence_says_what_to_do(records: Records, tmp_path: Path) -> None:  # noqa: ARG001
+def test_without_a_network_one_sentence_names_the_remedies(records: Records, tmp_path: Path) -> None:  # noqa: ARG001
     for root in (tmp_path / "absent", tmp_path / "empty"):
         if root.name == "empty":
             root.mkdir()
@@ -353,10 +360,10 @@ def test_without_network_one_sentence_says_what_to_do(records: Records, tmp_path
         for word in (str(root), "127.0.0.1:1", "refused", "nonsense", "data.root", "HYBRIDNETS_DATA", "data.mirrors"):
             assert word in message
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
-    assert "no mirrors are named" in sentence(lambda: cifar10.load(tmp_path / "empty"))
+    assert "data.mirrors is empty" in sentence(lambda: cifar10.load(tmp_path / "empty"))
 
 
-def test_a_root_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.touch()
     assert f"{path} is a file" in sentence(lambda: cifar10.load(path))
@@ -370,7 +377,7 @@ def test_a_root_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Permission denied" in sentence(lambda: cifar10.load(tmp_path))
 
 
-def test_no_torch_for_the_parent() -> None:
+def test_reading_data_does_not_import_torch() -> None:
     code = (
         "import sys, hybridnets.data.cifar10, hybridnets.data.digits, hybridnets.data.split;"
         "sys.exit(bool({'torch', 'sklearn', 'pytorch_lightning'} & set(sys.modules)))"
@@ -378,12 +385,12 @@ def test_no_torch_for_the_parent() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.skipif("HYBRIDNETS_DATA" not in os.environ, reason="HYBRIDNETS_DATA names no folder with CIFAR-10")
+@pytest.mark.skipif("HYBRIDNETS_DATA" not in os.environ, reason="HYBRIDNETS_DATA is not set")
 def test_the_real_data() -> None:
     data = cifar10.load(os.environ["HYBRIDNETS_DATA"])
     assert data.train_images.shape == (50_000, 3, 32, 32)
     assert data.test_images.shape == (10_000, 3, 32, 32)
-    # the training images' published means and deviations
+    # The published means and deviations of the training images.
     np.testing.assert_allclose(data.train_images.mean(axis=(0, 2, 3)) / 255, [0.49140, 0.48216, 0.44653], atol=1e-5)
     np.testing.assert_allclose(
         np.sqrt([np.square(data.train_images[:, c].astype(np.uint16), dtype=np.uint32).mean() for c in range(3)]) / 255,

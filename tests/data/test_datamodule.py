@@ -1,3 +1,4 @@
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from hybridnets.data import digits
@@ -12,6 +14,7 @@ from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.loader import Batch
 from hybridnets.data.split import ORDER, permutation
+from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, size=(130, 3, 4, 4), dtype=np.uint8) // np.array([1, 2, 3], dtype=np.uint8)[:, None, None]
@@ -24,24 +27,24 @@ def module(**settings: Any) -> ImageDataModule:
 
 @pytest.mark.parametrize("over", ["all", "train"])
 @pytest.mark.parametrize("statistics", ["scalar", "channel"])
-def test_standardisation_is_numpys(statistics: str, over: str) -> None:
+def test_standardisation_equals_numpys(statistics: str, over: str) -> None:
     data = module(standardize={"statistics": statistics, "over": over})
-    of = DATASET.train_images if over == "all" else DATASET.train_images[data.split.train]
+    images = DATASET.train_images if over == "all" else DATASET.train_images[data.split.train]
     axes = (0, 1, 2, 3) if statistics == "scalar" else (0, 2, 3)
-    mean, std = (f(of.astype(np.float64), axis=axes, keepdims=True) for f in (np.mean, np.std))
+    mean, std = (f(images.astype(np.float64), axis=axes, keepdims=True) for f in (np.mean, np.std))
     images = DATASET.train_images[:8]
     batch = (torch.from_numpy(images), torch.arange(8), torch.arange(8))
-    got, labels, index = data.on_after_batch_transfer(batch, 0)
-    assert got.dtype == torch.float32
-    assert got.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_allclose(got, (images - mean) / std, rtol=1e-5, atol=1e-6)
-    assert torch.equal(batch[0], torch.from_numpy(images))  # the shared images are left as they are
+    standardized, labels, index = data.on_after_batch_transfer(batch, 0)
+    assert standardized.dtype == torch.float32
+    assert standardized.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(standardized, (images - mean) / std, rtol=1e-5, atol=1e-6)
+    assert torch.equal(batch[0], torch.from_numpy(images))  # the shared images do not change
     assert labels is batch[1]
     assert index is batch[2]
     assert data.mean.shape == data.std.shape == (3, 1, 1)
 
 
-def test_one_copy_of_the_images_serves_every_loader() -> None:
+def test_all_loaders_share_one_copy_of_the_images() -> None:
     data = module()
     assert data.train_dataloader().images.data_ptr() == DATASET.train_images.ctypes.data
     assert data.val_dataloader().images.data_ptr() == DATASET.train_images.ctypes.data
@@ -49,7 +52,7 @@ def test_one_copy_of_the_images_serves_every_loader() -> None:
     assert [len(loader.part) for loader in data.predict_dataloader()] == [30, 30]
 
 
-def test_split_and_order_have_a_seed_each() -> None:
+def test_split_and_order_have_separate_seeds() -> None:
     def order(data: ImageDataModule) -> list[int]:
         return [i for _, _, index in data.train_dataloader() for i in index.tolist()]
 
@@ -82,17 +85,25 @@ def test_settings_are_checked_and_equal_pixels_refused() -> None:
         )
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_configuration_states_the_defaults_of_the_constructor(path: Path) -> None:
+    settings: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for key, parameter in inspect.signature(ImageDataModule).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            assert settings[key] == parameter.default, key
+
+
 class Watcher(pl.LightningModule):
-    """Trains a little and writes down which images Lightning brought it."""
+    """Trains a little and records the images of every batch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(48, 4)
-        self.seen: dict[str, list[int]] = {}
+        self.indices: dict[str, list[int]] = {}
 
     def step(self, batch: Batch, name: str) -> Tensor:
         images, labels, index = batch
-        self.seen.setdefault(f"{name} {self.current_epoch}", []).extend(index.tolist())
+        self.indices.setdefault(f"{name} {self.current_epoch}", []).extend(index.tolist())
         loss = nn.functional.cross_entropy(self.layer(images.flatten(1)), labels)
         self.log(f"{name}/loss", loss)
         return loss
@@ -104,7 +115,7 @@ class Watcher(pl.LightningModule):
         self.step(batch, "val")
 
     def predict_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> Tensor:
-        self.seen.setdefault(f"predict {dataloader_idx}", []).extend(batch[2].tolist())
+        self.indices.setdefault(f"predict {dataloader_idx}", []).extend(batch[2].tolist())
         return self.layer(batch[0].flatten(1))  # type: ignore[no-any-return]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -112,8 +123,8 @@ class Watcher(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning 2.6 on torch 2.13
-@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
-def test_lightning_sets_the_epoch_also_when_it_resumes(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")  # if it is installed
+def test_lightning_sets_the_epoch_of_a_resumed_run_too(tmp_path: Path) -> None:
     def trainer(epochs: int) -> pl.Trainer:
         return pl.Trainer(
             max_epochs=epochs,
@@ -126,8 +137,8 @@ def test_lightning_sets_the_epoch_also_when_it_resumes(tmp_path: Path) -> None:
             default_root_dir=tmp_path,
         )
 
-    whole, cut, resumed = Watcher(), Watcher(), Watcher()
-    trainer(3).fit(whole, module())
+    uninterrupted, cut, resumed = Watcher(), Watcher(), Watcher()
+    trainer(3).fit(uninterrupted, module())
     first = trainer(2)
     first.fit(cut, module())
     first.save_checkpoint(tmp_path / "cut.ckpt")
@@ -136,23 +147,23 @@ def test_lightning_sets_the_epoch_also_when_it_resumes(tmp_path: Path) -> None:
 
     train = module().split.train
     for epoch in range(3):
-        assert whole.seen[f"train {epoch}"] == train[permutation(len(train), ORDER, 0, epoch)].tolist()
-    assert resumed.seen["train 2"] == whole.seen["train 2"]
-    assert resumed.seen.keys().isdisjoint({"train 0", "train 1"})
-    assert whole.seen["val 2"] == module().split.val.tolist()
+        assert uninterrupted.indices[f"train {epoch}"] == train[permutation(len(train), ORDER, 0, epoch)].tolist()
+    assert resumed.indices["train 2"] == uninterrupted.indices["train 2"]
+    assert resumed.indices.keys().isdisjoint({"train 0", "train 1"})
+    assert uninterrupted.indices["val 2"] == module().split.val.tolist()
     last.predict(resumed, module())
-    assert resumed.seen["predict 0"] == module().split.val.tolist()
-    assert resumed.seen["predict 1"] == list(range(30))
+    assert resumed.indices["predict 0"] == module().split.val.tolist()
+    assert resumed.indices["predict 1"] == list(range(30))
 
 
-def test_digits() -> None:
+def test_digits_are_those_of_scikit_learn() -> None:
     sklearn = pytest.importorskip("sklearn.datasets")
     data = digits.load()
     assert data.train_images.shape == (1_500, 3, 32, 32)
     assert data.test_images.shape == (297, 3, 32, 32)
     assert data.train_images.min() == 0
     assert data.train_images.max() == 255
-    # every scan is there once, with its label
+    # Every scan occurs once, with its label.
     bunch = sklearn.load_digits()
     scans = {
         np.round(image[0, ::4, ::4] / 255 * 16).astype(int).tobytes(): int(label)
@@ -176,10 +187,10 @@ def test_digits_of_another_size_are_the_same_digits(size: int) -> None:
         images = getattr(data, f"{part}_images")
         assert images.shape[1:] == (3, size, size)
         scans = getattr(usual, f"{part}_images")[:, :, ::4, ::4]
-        times = size // 8
-        np.testing.assert_array_equal(images, scans.repeat(times, axis=2).repeat(times, axis=3))
+        factor = size // 8
+        np.testing.assert_array_equal(images, scans.repeat(factor, axis=2).repeat(factor, axis=3))
         np.testing.assert_array_equal(getattr(data, f"{part}_labels"), getattr(usual, f"{part}_labels"))
-    assert data.sha256 != usual.sha256  # another identity
+    assert data.sha256 != usual.sha256  # so that the identity differs, too
 
 
 @pytest.mark.parametrize("size", [0, 12, 264, 16.0, "16", True])
@@ -188,7 +199,7 @@ def test_digits_of_an_odd_size_are_refused(size: Any) -> None:
         digits.load(size)
 
 
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_learn_the_message_has_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'hybridnets\[demo\]'"):
         digits.load()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hybridnets.data.dataset import DataError
-from hybridnets.data.loader import Batch, BatchLoader, augmented
+from hybridnets.data.loader import Batch, BatchLoader, augment
 from hybridnets.data.split import AUGMENT, stream
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, size=(120, 3, 8, 6), dtype=np.uint8))
@@ -24,7 +24,7 @@ def indices(batches: list[Batch]) -> list[list[int]]:
     return [index.tolist() for _, _, index in batches]
 
 
-def test_a_batch_is_images_labels_and_index() -> None:
+def test_a_batch_holds_images_labels_and_indices() -> None:
     for order_seed in (None, 0):
         batches = epoch(BatchLoader(IMAGES, LABELS, PART, 32, order_seed=order_seed))
         assert [len(index) for _, _, index in batches] == [32, 32, 32, 4]
@@ -32,24 +32,24 @@ def test_a_batch_is_images_labels_and_index() -> None:
             assert (images.dtype, labels.dtype, index.dtype) == (torch.uint8, torch.int64, torch.int64)
             assert torch.equal(images, IMAGES[index])
             assert torch.equal(labels, LABELS[index])
-        seen = list(chain(*indices(batches)))
-        assert sorted(seen) == PART.tolist()
-        assert (seen == PART.tolist()) == (order_seed is None)
+        order = list(chain(*indices(batches)))
+        assert sorted(order) == PART.tolist()
+        assert (order == PART.tolist()) == (order_seed is None)
 
 
-def test_order_is_a_function_of_seed_and_epoch_and_of_nothing_before() -> None:
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     loader = BatchLoader(IMAGES, LABELS, PART, 32, order_seed=0)
     orders = [indices(epoch(loader, number)) for number in range(4)]
-    next(iter(loader))  # an iteration that was left
+    next(iter(loader))  # an iteration that is not finished
     torch.manual_seed(1)
     assert indices(epoch(loader, 2)) == orders[2]
     assert indices(epoch(BatchLoader(IMAGES, LABELS, PART, 32, order_seed=0), 3)) == orders[3]
-    other = indices(epoch(BatchLoader(IMAGES, LABELS, PART, 32, order_seed=1), 0))
-    assert len({str(order) for order in [*orders, other]}) == 5
+    reseeded = indices(epoch(BatchLoader(IMAGES, LABELS, PART, 32, order_seed=1), 0))
+    assert len({str(order) for order in [*orders, reseeded]}) == 5
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(97, [32, 32, 33]), (98, [32, 32, 32, 2]), (96, [32, 32, 32]), (1, [1])])
-def test_a_last_single_image_joins_the_batch_before(n: int, sizes: list[int]) -> None:
+def test_a_single_remaining_image_joins_the_previous_batch(n: int, sizes: list[int]) -> None:
     for order_seed in (None, 0):
         batches = epoch(BatchLoader(IMAGES, LABELS, PART[:n], 32, order_seed=order_seed))
         assert [len(index) for _, _, index in batches] == sizes
@@ -57,7 +57,7 @@ def test_a_last_single_image_joins_the_batch_before(n: int, sizes: list[int]) ->
 
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("order_seed", [None, 0])
-def test_devices_share_the_batches_of_one(world: int, order_seed: int | None) -> None:
+def test_devices_share_the_batches_of_a_single_device(world: int, order_seed: int | None) -> None:
     for n in range(96, 101):
         alone = indices(epoch(BatchLoader(IMAGES, LABELS, PART[:n], 32, order_seed=order_seed), 5))
         shares = [
@@ -66,7 +66,7 @@ def test_devices_share_the_batches_of_one(world: int, order_seed: int | None) ->
         ]
         together = [
             list(chain(*batch)) for batch in zip(*shares, strict=True)
-        ]  # strict: every rank has as many batches
+        ]  # strict: all ranks have equally many batches
         assert all(len(batch) >= 2 for share in shares for batch in share)
         assert sorted(chain(*together)) == PART[:n].tolist()
         if len(alone[-1]) < 2 * world:
@@ -80,25 +80,27 @@ def test_a_batch_too_small_for_the_devices_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("flip", "crop"), [(True, 0), (False, 2), (True, 2), (True, 3)])
-def test_augmentation_is_the_naive_loops(flip: bool, crop: int) -> None:
+def test_augmentation_equals_a_naive_loop(flip: bool, crop: int) -> None:
     draws = stream(len(IMAGES), AUGMENT, 0, 0)
-    got = augmented(IMAGES, draws, flip, crop)
+    got = augment(IMAGES, draws, flip, crop)
     corners, mirrors = set(), 0
     for image, draw, result in zip(IMAGES.numpy(), draws.tolist(), got.numpy(), strict=True):
-        top, left = (draw % 2**32) * (2 * crop + 1) // 2**32, (draw // 2**32 % 2**31) * (2 * crop + 1) // 2**31
-        naive = np.pad(image, ((0, 0), (crop, crop), (crop, crop)))[:, top : top + 8, left : left + 6]
+        top, column = (draw % 2**32) * (2 * crop + 1) // 2**32, (draw // 2**32 % 2**31) * (2 * crop + 1) // 2**31
+        naive = np.pad(image, ((0, 0), (crop, crop), (crop, crop)))[:, top : top + 8, column : column + 6]
         if flip and draw >= 2**63:
             naive = naive[:, :, ::-1]
             mirrors += 1
         np.testing.assert_array_equal(result, naive)
-        corners.add((top, left))
+        corners.add((top, column))
     assert len(corners) >= 0.8 * (2 * crop + 1) ** 2
     assert 40 < mirrors < 80 or not flip
 
 
-def test_augmentation_is_a_function_of_seed_epoch_and_image() -> None:
-    def by_image(part: np.ndarray[tuple[int], np.dtype[np.int64]], number: int, *place: int) -> dict[int, bytes]:
-        loader = BatchLoader(IMAGES, LABELS, part, 16, *place, order_seed=0, flip=True, crop=2)
+def test_augmentation_depends_on_seed_epoch_and_image_alone() -> None:
+    def by_image(
+        part: np.ndarray[tuple[int], np.dtype[np.int64]], number: int, *rank_and_world_size: int
+    ) -> dict[int, bytes]:
+        loader = BatchLoader(IMAGES, LABELS, part, 16, *rank_and_world_size, order_seed=0, flip=True, crop=2)
         return {
             i: image.numpy().tobytes()
             for images, _, index in epoch(loader, number)
@@ -108,7 +110,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image() -> None:
     everywhere = by_image(PART, 1)
     assert by_image(PART, 1) == everywhere
     assert by_image(PART, 0) != everywhere
-    # the same image, whatever the batches, the split or the devices
+    # An image does not depend on the batches, the split or the devices.
     assert by_image(PART[::2], 1).items() <= everywhere.items()
     assert by_image(PART, 1, 0, 2) | by_image(PART, 1, 1, 2) == everywhere
     plain = epoch(BatchLoader(IMAGES, LABELS, PART, 16, flip=True, crop=2))

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from hybridnets.data.dataset import DataError, ImageDataset
-from hybridnets.data.split import AUGMENT, ORDER, SPLIT, check_settings, permutation, split, stream
+from hybridnets.data.split import AUGMENT, ORDER, SPLIT, check_settings, draw_split, permutation, stream
 
-FINE = {
+LEGAL = {
     "train_fraction": 0.7,
     "batch_size": 32,
     "standardize": {"statistics": "scalar", "over": "all"},
@@ -15,38 +15,38 @@ FINE = {
 }
 
 
-def test_both_parts_are_disjoint_and_complete() -> None:
-    parts = split(50_000, 0.7, 0)
+def test_the_parts_are_disjoint_and_complete() -> None:
+    parts = draw_split(50_000, 0.7, 0)
     assert (len(parts.train), len(parts.val)) == (35_000, 15_000)
     np.testing.assert_array_equal(np.sort(np.concatenate([parts.train, parts.val])), np.arange(50_000))
-    # at random: the share of any stretch is that of the whole, here within five deviations
+    # The split is random: every range of positions has the same share, here within five deviations.
     assert abs((parts.train < 10_000).sum() - 7_000) < 5 * np.sqrt(10_000 * 0.7 * 0.3)
 
 
 def test_a_split_depends_on_its_seed_alone() -> None:
-    before = split(1_000, 0.7, 0)
+    before = draw_split(1_000, 0.7, 0)
     np.random.seed(5)
     torch.manual_seed(5)
-    again = split(1_000, 0.7, 0)
+    again = draw_split(1_000, 0.7, 0)
     np.testing.assert_array_equal(before.train, again.train)
     assert before.sha256 == again.sha256
-    assert len({split(1_000, 0.7, seed).sha256 for seed in range(20)}) == 20
-    # the same 1,000 positions in a row, cut elsewhere
-    assert len({split(3, fraction, 0).sha256 for fraction in (0.3, 0.6)}) == 2
+    assert len({draw_split(1_000, 0.7, seed).sha256 for seed in range(20)}) == 20
+    # The order of the positions is the same, but it is cut at another place.
+    assert len({draw_split(3, fraction, 0).sha256 for fraction in (0.3, 0.6)}) == 2
 
 
-def test_a_split_means_the_same_images_for_ever() -> None:
+def test_a_split_never_changes() -> None:
     """Recorded runs name their split by this hash; it may change only together with the protocol number."""
-    parts = split(10, 0.7, 0)
+    parts = draw_split(10, 0.7, 0)
     assert parts.train.tolist() == [0, 2, 4, 5, 7, 8, 9]
     assert parts.sha256 == "33218a7c2b3c201b776786978c25100034b33151d75811f6ed0f280a2847523e"
 
 
-def test_purposes_seeds_and_epochs_have_streams_of_their_own() -> None:
+def test_purposes_seeds_and_epochs_have_different_streams() -> None:
     keys = [(purpose, seed, epoch) for purpose in (SPLIT, ORDER, AUGMENT) for seed in range(5) for epoch in range(5)]
     assert len({stream(4, *key).tobytes() for key in keys}) == len(keys)
     assert sorted(permutation(100, ORDER, 0, 0).tolist()) == list(range(100))
-    for seed in (-1, 2**32):  # numpy would cut the latter in two and give it epoch 1 of seed 0
+    for seed in (-1, 2**32):  # numpy would split the latter into epoch 1 of seed 0
         with pytest.raises(ValueError, match="from 0 to"):
             stream(4, ORDER, seed, 0)
 
@@ -64,18 +64,18 @@ def test_purposes_seeds_and_epochs_have_streams_of_their_own() -> None:
         *[("augment.crop", value) for value in (-1, 17, 4.0, True)],
     ],
 )
-def test_a_bad_setting_is_refused_with_its_key_and_value(key: str, value: object) -> None:
+def test_an_illegal_setting_is_refused_with_its_key_and_value(key: str, value: object) -> None:
     name, _, inner = key.partition(".")
-    settings: dict[str, object] = dict(FINE)
-    settings[name] = {**FINE[name], inner: value} if inner else value  # type: ignore[dict-item]
-    check_settings(100, (3, 32, 32), **FINE)  # type: ignore[arg-type]
+    settings: dict[str, object] = dict(LEGAL)
+    settings[name] = {**LEGAL[name], inner: value} if inner else value  # type: ignore[dict-item]
+    check_settings(100, (3, 32, 32), **LEGAL)  # type: ignore[arg-type]
     with pytest.raises(DataError) as caught:
         check_settings(100, (3, 32, 32), **settings)  # type: ignore[arg-type]
     assert f"data.{key} " in str(caught.value)
     assert repr(value) in str(caught.value)
 
 
-def test_a_data_set_that_does_not_agree_is_refused() -> None:
+def test_an_inconsistent_data_set_is_refused() -> None:
     images, labels = np.zeros((4, 3, 2, 2), dtype=np.uint8), np.array([0, 1, 0, 1])
     ImageDataset(images, labels, images, labels, ("a", "b"))
     wrong: list[tuple[tuple[Any, Any, Any, Any], str]] = [
@@ -83,22 +83,22 @@ def test_a_data_set_that_does_not_agree_is_refused() -> None:
         ((images[:0], labels[:0], images, labels), "non-empty"),
         ((images, labels[:3], images, labels), "labels"),
         ((images, labels, images, labels + 1), "0 to 1"),
-        ((images, labels, images[:, :, :1], labels), "one shape"),
+        ((images, labels, images[:, :, :1], labels), "the same shape"),
     ]
     for arguments, word in wrong:
         with pytest.raises(DataError, match=word):
             ImageDataset(*arguments, classes=("a", "b"))
 
 
-def test_the_hash_sees_every_part_of_the_content() -> None:
+def test_the_hash_covers_all_of_the_content() -> None:
     images, labels = np.zeros((4, 3, 2, 2), dtype=np.uint8), np.array([0, 1, 0, 1])
-    other = images.copy()
-    other[0, 0, 0, 0] = 1
+    changed = images.copy()
+    changed[0, 0, 0, 0] = 1
     variants = [
         (images, labels, images, labels, ("a", "b")),
-        (other, labels, images, labels, ("a", "b")),
+        (changed, labels, images, labels, ("a", "b")),
         (images, labels[::-1], images, labels, ("a", "b")),
-        (images, labels, other, labels, ("a", "b")),
+        (images, labels, changed, labels, ("a", "b")),
         (images, labels, images, labels[::-1], ("a", "b")),
         (images, labels, images, labels, ("a", "c")),
         (*[part.reshape(4, 3, 1, 4) if part.ndim == 4 else part for part in (images, labels) * 2], ("a", "b")),

@@ -1,16 +1,21 @@
-"""The architectures against the paper's figures and against plain numpy."""
+"""The architectures compared with the paper's table 1 and with plain numpy."""
 
 import functools
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from hybridnets import models
 from hybridnets.models import CNN, CRNN, ECNN, ECRNN, Classifier
 from hybridnets.models.stages import AsSequence, EncoderDecoder, Features, Flatten
 from hybridnets.models.summary import layers, table
 from hybridnets.rnn import LSTM
+from tests.conftest import ROOT
 
 IMAGE = (3, 32, 32)
 BILSTM = functools.partial(LSTM, bidirectional=True)
@@ -61,11 +66,11 @@ def test_ecrnn_is_table_1() -> None:
         (ECNN(IMAGE, 10), 1_715_210 - 2304 - 330 + 10_250),
     ],
 )
-def test_keras_counts_of_the_others(model: Classifier, count: int) -> None:
+def test_keras_counts_of_the_other_models(model: Classifier, count: int) -> None:
     assert sum(row.keras for row in layers(model, IMAGE)) == count
 
 
-def test_torch_count_is_torchs() -> None:
+def test_torch_counts_are_those_of_torch() -> None:
     model = ECRNN(IMAGE, 10, BILSTM)
     assert sum(row.torch for row in layers(model, IMAGE)) == sum(p.numel() for p in model.parameters())
 
@@ -76,14 +81,14 @@ def test_flatten_walks_channels_fastest() -> None:
     assert Flatten()(torch.from_numpy(maps)).tolist() == walked
 
 
-def test_positions_reads_a_vector_a_position() -> None:
+def test_a_step_of_positions_is_the_vector_at_that_position() -> None:
     maps = torch.randn(2, 6, 3, 4)
     steps = AsSequence(72, "positions", 6, "natural", 0)(Flatten()(maps))
     assert steps.shape == (2, 12, 6)
     torch.testing.assert_close(steps[1, 4 * 2 + 3], maps[1, :, 2, 3])
 
 
-def test_permuted_order_is_fixed_and_its_own_seeds() -> None:
+def test_the_permuted_order_depends_on_its_seed_alone() -> None:
     flat = torch.arange(1024.0).expand(2, -1)
     torch.manual_seed(1)
     first = AsSequence(1024, "scalars", 256, "permuted", 7)(flat)
@@ -97,7 +102,7 @@ def test_permuted_order_is_fixed_and_its_own_seeds() -> None:
     assert torch.equal(first[0, :, 0].sort().values, flat[0])
 
 
-def test_batch_normalisation_is_keras() -> None:
+def test_batch_normalisation_is_that_of_keras() -> None:
     stage = EncoderDecoder(4, (3,), "none", batch_norm_momentum=0.99)
     x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
     norm: Any = stage[2]
@@ -119,7 +124,7 @@ def test_initialisation_is_glorot() -> None:
         assert not layer.bias.any()
 
 
-def test_activation_stands_before_the_normalisation() -> None:
+def test_the_activation_comes_before_the_normalisation() -> None:
     features: Any = Features(IMAGE, (4,), "relu", 0.99)
     images = torch.randn(2, *IMAGE)
     assert (features[1](features[0](images)) >= 0).all()
@@ -138,6 +143,16 @@ def test_activation_stands_before_the_normalisation() -> None:
         ({"rnn": {"_target_": "os.system"}}, "_target_ must name a torch module to build, got 'os.system'"),
     ],
 )
-def test_slips_are_named(settings: dict[str, Any], sentence: str) -> None:
+def test_illegal_settings_are_refused_by_name(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         CRNN(IMAGE, 10, **{"rnn": BILSTM, **settings})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "model").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_configuration_states_the_defaults_of_the_constructor(path: Path) -> None:
+    settings: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    parameters = inspect.signature(getattr(models, settings.pop("_target_").rpartition(".")[2])).parameters
+    for key, value in settings.items():
+        if not str(value).startswith("${"):
+            default = parameters[key].default
+            assert value == (list(default) if isinstance(default, tuple) else default), key

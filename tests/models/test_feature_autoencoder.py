@@ -1,4 +1,4 @@
-"""The autoencoder between feature maps and classifier: the paper's layers, and a network around it that stays as it is."""
+"""The autoencoder between feature maps and classifier: the paper's layers, and a backbone that does not change."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hybridnets.models import CNN, CRNN, ECRNN, Classifier, FeatureAutoencoder
-from hybridnets.models.feature_autoencoder import ConvolutionalAutoencoder, DenseAutoencoder, code_shape
+from hybridnets.models.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder, code_shape
 from hybridnets.models.stages import EncoderDecoder
 from hybridnets.models.summary import layers
 from hybridnets.rnn import LSTM
@@ -22,12 +22,15 @@ PLAIN = ("relu", "none", "none")
 
 def convolutions(module: nn.Module) -> list[tuple[str, int, int, tuple[int, ...]]]:
     kinds = nn.Conv2d | nn.ConvTranspose2d
-    found = [layer for layer in module.modules() if isinstance(layer, kinds)]
-    return [(type(layer).__name__, layer.in_channels, layer.out_channels, layer.kernel_size) for layer in found]
+    return [
+        (type(layer).__name__, layer.in_channels, layer.out_channels, layer.kernel_size)
+        for layer in module.modules()
+        if isinstance(layer, kinds)
+    ]
 
 
 def test_the_papers_convolutions() -> None:
-    """Go, Kwon, Kim, section 3, and facts worked out from it: 25,088 numbers become 3,200."""
+    """Go, Kwon, Kim, section 3, and what follows from it: 25,088 values become 3,200."""
     autoencoder = ConvolutionalAutoencoder((512, 7, 7), 128, *PLAIN)
     assert convolutions(autoencoder) == [
         ("Conv2d", 512, 256, (1, 1)),
@@ -43,7 +46,7 @@ def test_the_papers_convolutions() -> None:
     assert f"{1 - math.prod(autoencoder.code_shape) / (512 * 7 * 7):.1%}" == "87.2%"
 
 
-def test_maps_that_are_smaller_than_its_kernel_keep_their_size() -> None:
+def test_maps_smaller_than_the_kernel_keep_their_size() -> None:
     autoencoder = ConvolutionalAutoencoder((256, 2, 2), 32, *PLAIN)
     assert [kernel for *_, kernel in convolutions(autoencoder)] == [(1, 1), (1, 1), (2, 2), (2, 2), (1, 1), (1, 1)]
     assert autoencoder.encode(torch.randn(2, 256, 2, 2)).shape == (2, 32, 2, 2)
@@ -51,7 +54,7 @@ def test_maps_that_are_smaller_than_its_kernel_keep_their_size() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 6), st.integers(1, 9))
-def test_any_maps_come_back_in_their_shape_and_all_of_the_code_is_used(c: int, h: int, w: int, channels: int) -> None:
+def test_decoded_maps_have_their_shape_and_depend_on_all_of_the_code(c: int, h: int, w: int, channels: int) -> None:
     autoencoder = ConvolutionalAutoencoder((c, h, w), channels, "none", "none", "none")
     maps = torch.randn(1, c, h, w)
     code = autoencoder.encode(maps).detach().requires_grad_()
@@ -64,7 +67,7 @@ def test_any_maps_come_back_in_their_shape_and_all_of_the_code_is_used(c: int, h
 
 
 def test_decoding_mirrors_encoding() -> None:
-    """With shared weights a transposed convolution is the transpose of the convolution, where it pads and cuts too."""
+    """With shared weights, decoding is the transpose of encoding, also where maps are padded and cut."""
     for shape in ((3, 2, 2), (3, 5, 4), (3, 1, 2)):
         autoencoder = ConvolutionalAutoencoder(shape, 3, "none", "none", "none")
         down, up = (
@@ -73,11 +76,11 @@ def test_decoding_mirrors_encoding() -> None:
         for convolution, mirrored in zip(down, reversed(up), strict=True):
             mirrored.load_state_dict({"weight": convolution.weight, "bias": torch.zeros_like(mirrored.bias)})  # type: ignore[arg-type]
         maps, code = torch.randn(1, *shape), torch.randn(1, *autoencoder.code_shape)
-        there, back = autoencoder.encode(maps), autoencoder.decode(code)
-        torch.testing.assert_close((there * code).sum(), (maps * back).sum())
+        encoded, decoded = autoencoder.encode(maps), autoencoder.decode(code)
+        torch.testing.assert_close((encoded * code).sum(), (maps * decoded).sum())
 
 
-def test_the_simple_one_flattens_and_gives_back_in_the_same_order() -> None:
+def test_the_dense_autoencoder_restores_the_order_of_the_maps() -> None:
     autoencoder = DenseAutoencoder((4, 2, 3), 24, (), "relu", "none", "none")
     dense: Any = [layer for layer in autoencoder.modules() if isinstance(layer, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in dense] == [(24, 24), (24, 24)]
@@ -92,7 +95,7 @@ def test_the_simple_one_flattens_and_gives_back_in_the_same_order() -> None:
     ]
 
 
-def test_the_first_papers_encoder_decoder_has_a_code_too() -> None:
+def test_the_first_papers_encoder_decoder_also_has_a_code() -> None:
     dense = EncoderDecoder(64, (32, 16, 32), "relu", 0.99).eval()
     flat = torch.randn(5, 64)
     code = dense.encode(flat)
@@ -100,7 +103,7 @@ def test_the_first_papers_encoder_decoder_has_a_code_too() -> None:
     assert torch.equal(dense.decode(code), dense(flat))
 
 
-def test_both_kinds_have_codes_of_one_size() -> None:
+def test_the_codes_of_both_kinds_have_the_same_size() -> None:
     models = [FeatureAutoencoder(IMAGE, 10, CNN(IMAGE, 10), kind) for kind in ("cae", "sae")]
     facts = [model.facts({}) for model in models]
     assert [fact["code"]["shape"] for fact in facts] == [[32, 2, 2], [128]]
@@ -115,7 +118,7 @@ def test_both_kinds_have_codes_of_one_size() -> None:
     [CNN(IMAGE, 10), ECRNN(IMAGE, 10, functools.partial(LSTM, bidirectional=True), 2, dropout=0.5)],
     ids=lambda model: type(model).__name__,
 )
-def test_only_the_autoencoder_learns_and_the_rest_stays_to_the_last_bit(backbone: Classifier, kind: str) -> None:
+def test_only_the_autoencoder_learns_and_no_bit_of_the_backbone_changes(backbone: Classifier, kind: str) -> None:
     model = FeatureAutoencoder(IMAGE, 10, backbone, kind, channels=8)
     model.train()
     assert model.autoencoder.training
@@ -134,26 +137,26 @@ def test_only_the_autoencoder_learns_and_the_rest_stays_to_the_last_bit(backbone
     assert all(p.grad is not None and p.grad.any() for p in model.autoencoder.parameters())
     for name, tensor in model.backbone.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    found = model.predict_step((images, labels, labels), 0)
+    predictions = model.predict_step((images, labels, labels), 0)
     through = model.decode(model.encode(maps))
-    torch.testing.assert_close(found["probabilities"], backbone.classify(through).softmax(1))
-    assert torch.equal(found["before"], backbone(images).argmax(1))
+    torch.testing.assert_close(predictions["probabilities"], backbone.classify(through).softmax(1))
+    assert torch.equal(predictions["before"], backbone(images).argmax(1))
     assert torch.equal(model(images), backbone.classify(through))
 
 
-def test_its_layers_are_counted_with_those_around_it() -> None:
+def test_its_summary_lists_the_backbone_and_the_autoencoder() -> None:
     backbone = ECRNN(IMAGE, 10, functools.partial(LSTM, bidirectional=True))
-    below = layers(backbone, IMAGE)
+    backbone_rows = layers(backbone, IMAGE)
     model = FeatureAutoencoder(IMAGE, 10, backbone)
     rows = layers(model, IMAGE)
-    assert sum(row.keras for row in below) == 1_715_210
-    own = [row for row in rows if row.stage == "autoencoder"]
-    assert [row.shape for row in own] == [
+    assert sum(row.keras for row in backbone_rows) == 1_715_210
+    added = [row for row in rows if row.stage == "autoencoder"]
+    assert [row.shape for row in added] == [
         *((2, 2, 128), (2, 2, 32), (3, 3, 32), (2, 2, 32)),
         *((3, 3, 32), (2, 2, 32), (2, 2, 128), (2, 2, 256)),
     ]
-    assert sum(row.keras for row in own) == sum(p.numel() for p in model.autoencoder.parameters())
-    assert [row for row in rows if row.stage != "autoencoder"] == below
+    assert sum(row.keras for row in added) == sum(p.numel() for p in model.autoencoder.parameters())
+    assert [row for row in rows if row.stage != "autoencoder"] == backbone_rows
 
 
 class Opaque(Classifier):
@@ -166,20 +169,20 @@ class Opaque(Classifier):
     [
         ({"kind": "pca"}, "model.kind must be cae or sae, got 'pca'"),
         ({"hidden": [3]}, r"model.hidden must be \[\] for cae, whose layers are the paper's, got \[3\]"),
-        ({"channels": 257}, "no more numbers than the 256 x 2 x 2 maps have, 1,024, got 257, which gives 1,028"),
+        ({"channels": 257}, "no larger than the 256 x 2 x 2 maps, 1,024 values, got 257, which gives 1,028"),
         (
             {"backbone": Opaque(10)},
-            "whose feature maps .* something classifies, as those of CNN or ECRNN, got one of Opaque",
+            r"must be a run of a model that classifies feature maps \(B, C, H, W\), such as CNN or ECRNN, got one of Opaque",
         ),
         ({"backbone": {"_target_": "os.system"}}, "_target_ must name a torch module to build, got 'os.system'"),
     ],
 )
-def test_slips_are_named(arguments: dict[str, Any], sentence: str) -> None:
+def test_illegal_settings_are_refused_by_name(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         FeatureAutoencoder(IMAGE, 10, **{"backbone": CNN(IMAGE, 10), **arguments})
 
 
-def test_hyper_parameters_are_plain_and_build_it_again() -> None:
+def test_hyper_parameters_are_plain_and_rebuild_the_model() -> None:
     backbone = CRNN(IMAGE, 10, functools.partial(LSTM, bidirectional=True), 3, channels=(4, 8))
     model = FeatureAutoencoder(IMAGE, 10, backbone, channels=2)
     checkpoint: dict[str, Any] = {}

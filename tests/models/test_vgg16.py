@@ -1,4 +1,4 @@
-"""VGG16 against the published figures, against plain functions of torch, and against files that do not fit."""
+"""VGG16 compared with the published counts and with plain functions of torch, and given files that do not fit."""
 
 import os
 import pickle
@@ -39,38 +39,38 @@ def small(**settings: Any) -> VGG16:
 
 
 def few() -> ImageDataset:
-    """Images enough for one step: a run of seconds with the convolutions as wide as published."""
+    """Enough images for one step, so that a run with the published convolutions takes seconds."""
     images = np.random.default_rng(0).integers(0, 256, size=(24, *IMAGE), dtype=np.uint8)
     labels = np.arange(24, dtype=np.int64) % 10
     return ImageDataset(images[:16], labels[:16], images[16:], labels[16:], tuple("0123456789"))
 
 
-def test_layers_and_counts_are_the_published_ones() -> None:
-    found = rows(1000)
-    assert [row.torch for row in found if row.torch] == PUBLISHED
-    assert sum(row.torch for row in found) == sum(row.keras for row in found) == 138_357_544
-    names = [row.name.split()[0] for row in found]
+def test_layers_and_counts_are_as_published() -> None:
+    table = rows(1000)
+    assert [row.torch for row in table if row.torch] == PUBLISHED
+    assert sum(row.torch for row in table) == sum(row.keras for row in table) == 138_357_544
+    names = [row.name.split()[0] for row in table]
     block = ["Conv2D", "Conv2D", "MaxPooling"]
     longer = ["Conv2D", *block]
     head = ["Flatten", "Dense", "Dense", "Dense", "Softmax"]
     assert names == ["Input", "Resizing", *block, *block, *longer, *longer, *longer, *head]
-    assert [row.shape for row in found if row.name in ("Resizing", "Flatten")] == [(224, 224, 3), (25_088,)]
-    assert [row.shape[0] for row in found if row.name.startswith("MaxPooling")] == [112, 56, 28, 14, 7]
+    assert [row.shape for row in table if row.name in ("Resizing", "Flatten")] == [(224, 224, 3), (25_088,)]
+    assert [row.shape[0] for row in table if row.name.startswith("MaxPooling")] == [112, 56, 28, 14, 7]
     assert sum(row.torch for row in rows(10)) == 134_301_514
 
 
-def test_at_their_own_size_images_are_not_enlarged() -> None:
-    found = rows(10, image_size=None)
-    assert [row.shape for row in found if row.name in ("Resizing", "Flatten")] == [(512,)]
-    assert found == rows(10, image_size=32)
+def test_images_of_the_requested_size_are_not_enlarged() -> None:
+    table = rows(10, image_size=None)
+    assert [row.shape for row in table if row.name in ("Resizing", "Flatten")] == [(512,)]
+    assert table == rows(10, image_size=32)
 
 
-def test_a_torchvision_file_loads_and_means_the_same(tmp_path: Path) -> None:
-    """At 64 x 64, where the maps are 512 x 2 x 2, the order in which they are flattened counts."""
+def test_a_torchvision_file_gives_torchvisions_logits(tmp_path: Path) -> None:
+    """At 64 x 64 the maps are 512 x 2 x 2, so that the order in which they are flattened matters."""
     torch.manual_seed(0)
     weights: dict[str, Tensor] = {}
     wide = 3
-    convolutions = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # torchvision's numbers
+    convolutions = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # indices in torchvision's Sequential
     for number, out in zip(convolutions, (64, 64, 128, 128, *[256] * 3, *[512] * 6), strict=True):
         weights[f"features.{number}.weight"] = torch.randn(out, wide, 3, 3) * (2 / (9 * wide)) ** 0.5
         weights[f"features.{number}.bias"] = torch.randn(out) / 10
@@ -103,14 +103,14 @@ def test_a_torchvision_file_loads_and_means_the_same(tmp_path: Path) -> None:
 
 def test_a_large_batch_is_evaluated_in_parts() -> None:
     torch.manual_seed(0)
-    model, images, seen = small(image_size=64), torch.randn(5, *IMAGE), []
-    assert model.images_at_once == 64 * 224**2 // 64**2
-    model.images_at_once = 2
-    model.features[0].register_forward_hook(lambda *call: seen.append(len(call[2])))
-    whole = model(images)
+    model, images, sizes = small(image_size=64), torch.randn(5, *IMAGE), []
+    assert model.batch_limit == 64 * 224**2 // 64**2
+    model.batch_limit = 2
+    model.features[0].register_forward_hook(lambda *call: sizes.append(len(call[2])))
+    logits = model(images)
     with torch.no_grad():
-        torch.testing.assert_close(model(images), whole)
-    assert seen == [5, 2, 2, 1]
+        torch.testing.assert_close(model(images), logits)
+    assert sizes == [5, 2, 2, 1]
 
 
 class Code:
@@ -118,22 +118,24 @@ class Code:
         return os.mkdir, ("executed",)
 
 
-def test_weights_that_do_not_fit_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_do_not_fit_are_refused_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with torch.device("meta"):
         fitting = small().state_dict()
-    fitting = {key: torch.zeros(1).expand(tensor.shape) for key, tensor in fitting.items()}  # a number each on the disk
+    fitting = {
+        key: torch.zeros(1).expand(tensor.shape) for key, tensor in fitting.items()
+    }  # one value each on the disk
 
     def refused(content: Any, **settings: Any) -> str:
         if isinstance(content, bytes):
             Path("file").write_bytes(content)
         elif content is not None:
             torch.save(content, "file")
-        with pytest.raises(ValueError, match=r"^model\.weights must ") as slip:
+        with pytest.raises(ValueError, match=r"^model\.weights ") as refusal:
             small(weights="file", **settings)
-        return str(slip.value).removeprefix("model.weights must ")
+        return str(refusal.value).removeprefix("model.weights must ")
 
-    assert refused(None) == "be the path of a file, got file, which is not there"
+    assert refused(None) == "model.weights not found: file"
     by_name = "be a file of tensors by name, as torch.save writes a state_dict, got file"
     assert refused(b"") == f"{by_name} (EOFError)"
     assert refused(b"no weights") == f"{by_name} (UnpicklingError)"
@@ -141,20 +143,20 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path: Path, monkeypatch: p
     assert refused({"features.0.weight": Code()}) == f"{by_name} (UnpicklingError)"
     assert not Path("executed").exists()
     assert refused([torch.zeros(3)]) == f"{by_name} with a list"
-    assert refused({"epoch": 3, "state_dict": fitting}) == f"{by_name}, where no tensor is epoch, state_dict (2 in all)"
+    assert refused({"epoch": 3, "state_dict": fitting}) == f"{by_name} with other types at epoch, state_dict (2 in all)"
     bn = {key.replace("features.2.", "features.3."): tensor for key, tensor in fitting.items()}
     assert refused(bn) == (
         "hold VGG16's 32 tensors and no others, got file, which lacks features.2.weight, features.2.bias (2 in all) "
-        "and has features.3.weight, features.3.bias (2 in all) besides"
+        "and also has features.3.weight, features.3.bias (2 in all)"
     )
     assert "which lacks features.0.weight, features.0.bias, features.2.weight ... (32 in all)" in refused({})
-    assert refused({**fitting, "more": torch.zeros(1)}).endswith("which has more (1 in all) besides")
+    assert refused({**fitting, "more": torch.zeros(1)}).endswith("which also has more (1 in all)")
     thousand = {"classifier.6.weight": torch.zeros(1000, 8), "classifier.6.bias": torch.zeros(1000)}
     assert refused({**fitting, **thousand}) == (
-        "fit the model, got file, whose classifier.6.weight is 1000x8 where 10x8 is wanted (2 of 32 do not fit): "
-        "a file fits that was made for 10 classes, 3x32x32 images and model.dense=[8, 8]"
+        "fit the model, got file, whose classifier.6.weight is 1000x8 instead of 10x8 (2 of 32 do not fit): "
+        "use a file made for 10 classes, 3x32x32 images and model.dense=[8, 8]"
     )
-    assert "whose classifier.0.weight is 8x512 where 8x2048 is wanted (1 of 32" in refused(fitting, image_size=64)
+    assert "whose classifier.0.weight is 8x512 instead of 8x2048 (1 of 32" in refused(fitting, image_size=64)
 
 
 def test_three_steps_at_32_reduce_the_loss() -> None:
@@ -172,7 +174,7 @@ def test_three_steps_at_32_reduce_the_loss() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 28, 28), (3, 40, 20)])
-def test_images_too_small_for_five_poolings(size: tuple[int, int, int]) -> None:
+def test_images_too_small_for_five_poolings_are_refused(size: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=rf"model\.image_size must be at least 32, .* got {size[1]}x{size[2]}"):
         VGG16(size, 10, image_size=None)
     with torch.device("meta"):
@@ -186,7 +188,7 @@ def test_images_are_not_made_smaller() -> None:
         VGG16((3, 64, 48), 10, image_size=48)
 
 
-def test_a_run_begins_with_a_file_and_is_loaded_without_it(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_a_run_starts_from_a_weights_file_and_loads_without_it(command: Callable[..., Said], tmp_path: Path) -> None:
     words = (
         *("data=digits", "data.name=few", f"data.dataset._target_={__name__}.few", "data.batch_size=4"),
         *("model=vgg16", "model.image_size=null", "model.dense=[8,8]", "optimizer.lr=1e-6"),
@@ -195,29 +197,31 @@ def test_a_run_begins_with_a_file_and_is_loaded_without_it(command: Callable[...
     torch.manual_seed(0)
     before = small()
     torch.save(before.state_dict(), "weights.pth")
-    said = command(*words, "model.weights=weights.pth")
-    assert said.code == 0, said.err
+    output = command(*words, "model.weights=weights.pth")
+    assert output.code == 0, output.err
     Path("weights.pth").rename("moved.pth")
     assert "is finished already" in command(*words, "model.weights=moved.pth").out  # the same content is the same run
     Path("moved.pth").unlink()
     (folder,) = tmp_path.glob("runs/few/vgg16/*")
     after = hybridnets.load(folder)
-    for one, other in zip(before.parameters(), after.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)  # a step from where the file began
-    with np.load(folder / "predictions.npz") as found:
-        images = few().test_images[found["test_index"]]
-        np.testing.assert_allclose(after.predict(images).numpy(), found["test_probabilities"], rtol=1e-4)
+    for initial, trained in zip(before.parameters(), after.model.parameters(), strict=True):
+        torch.testing.assert_close(initial, trained, rtol=0, atol=1e-5)  # one step away from the file
+    with np.load(folder / "predictions.npz") as stored:
+        images = few().test_images[stored["test_index"]]
+        np.testing.assert_allclose(after.predict(images).numpy(), stored["test_probabilities"], rtol=1e-4)
 
 
-def test_weights_are_part_of_a_run_by_their_content(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+def test_the_content_of_a_weights_file_is_part_of_the_identity(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
     def digest(*words: str) -> str:
         return check(composed("data=digits", "model=vgg16", *words)).digest
 
-    for name, content in (("one", b"1"), ("same", b"1"), ("other", b"2")):
+    for name, content in (("first", b"1"), ("same", b"1"), ("second", b"2")):
         (tmp_path / name).write_bytes(content)
-    one, same, other = (digest(f"model.weights={tmp_path / name}") for name in ("one", "same", "other"))
-    assert one == same
-    assert len({one, other, digest()}) == 3
+    first, same, second = (digest(f"model.weights={tmp_path / name}") for name in ("first", "same", "second"))
+    assert first == same
+    assert len({first, second, digest()}) == 3
     assert "weights" not in check(composed("data=digits", "model=vgg16")).identity["model"]
-    (tmp_path / "one").write_bytes(b"2")  # in the same process: seen
-    assert digest(f"model.weights={tmp_path / 'one'}") == other
+    (tmp_path / "first").write_bytes(b"2")  # a change within the same process is noticed
+    assert digest(f"model.weights={tmp_path / 'first'}") == second

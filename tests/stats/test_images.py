@@ -14,7 +14,7 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def rows(seeds: int, images: int, share: float = 1.0) -> Rows:
-    """Rows whose seeds and images both have effects of their own; each seed has a share of the images."""
+    """Rows in which seeds and images both have an effect; each seed has a share of the images."""
     generator = np.random.default_rng(seeds * images)
     seed, image = np.nonzero(generator.random((seeds, images)) < share)
     latent = generator.normal(0, 0.5, seeds)[seed] + generator.normal(0.8, 0.8, images)[image]
@@ -31,67 +31,69 @@ def rows(seeds: int, images: int, share: float = 1.0) -> Rows:
         (3, 3, 1, 1),
     ],
 )
-def test_mcnemar_worked(only_a: int, only_b: int, exact: float, mid_p: float) -> None:
-    found = mcnemar(only_a, only_b)
-    assert (found.exact, found.mid_p) == pytest.approx((exact, mid_p), rel=1e-12)
-    assert (found.only_a, found.only_b) == (only_a, only_b)
+def test_mcnemar_on_worked_examples(only_a: int, only_b: int, exact: float, mid_p: float) -> None:
+    result = mcnemar(only_a, only_b)
+    assert (result.exact, result.mid_p) == pytest.approx((exact, mid_p), rel=1e-12)
+    assert (result.only_a, result.only_b) == (only_a, only_b)
 
 
-def test_agrestis_approval_of_the_prime_minister() -> None:
+def test_mcnemar_on_agrestis_approval_of_the_prime_minister() -> None:
     # Agresti 1990, Categorical data analysis, table 10.1: 794 / 150 / 86 / 570, z^2 = 17.36
     assert table_mcnemar([[794, 150], [86, 570]], exact=False, correction=False).statistic == pytest.approx(
         17.36, abs=5e-3
     )
-    found = mcnemar(150, 86)
-    assert found.exact == pytest.approx(3.716e-5, rel=2e-4)
-    assert found.exact == pytest.approx(table_mcnemar([[794, 150], [86, 570]], exact=True).pvalue)
+    result = mcnemar(150, 86)
+    assert result.exact == pytest.approx(3.716e-5, rel=2e-4)
+    assert result.exact == pytest.approx(table_mcnemar([[794, 150], [86, 570]], exact=True).pvalue)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_mcnemar_is_the_fair_coin(only_a: int, only_b: int) -> None:
-    found = mcnemar(only_a, only_b)
+def test_mcnemar_is_a_binomial_test(only_a: int, only_b: int) -> None:
+    result = mcnemar(only_a, only_b)
     both = only_a + only_b
-    assert found.exact == pytest.approx(binomtest(only_a, both).pvalue if both else 1)
-    assert found.mid_p <= found.exact
+    assert result.exact == pytest.approx(binomtest(only_a, both).pvalue if both else 1)
+    assert result.mid_p <= result.exact
     mirrored = mcnemar(only_b, only_a)
-    assert (mirrored.exact, mirrored.mid_p) == (found.exact, found.mid_p)
+    assert (mirrored.exact, mirrored.mid_p) == (result.exact, result.mid_p)
 
 
 @pytest.mark.parametrize("count", [-1, 1.5, float("nan"), float("inf")])
-def test_what_is_no_count_is_refused(count: float) -> None:
+def test_an_illegal_count_is_refused(count: float) -> None:
     with pytest.raises(ValueError, match="only_b must be a count"):
         mcnemar(3, count)  # type: ignore[arg-type]
 
 
-def test_the_pooled_t_is_scipys() -> None:
+def test_the_pooled_t_equals_scipys() -> None:
     _, _, d = rows(3, 200)
-    found, expected = pooled_t(d), ttest_1samp(d, 0)
-    assert (found.statistic, found.p, found.n) == pytest.approx((expected.statistic, expected.pvalue, 600))
-    assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
+    result, expected = pooled_t(d), ttest_1samp(d, 0)
+    assert (result.statistic, result.p, result.n) == pytest.approx((expected.statistic, expected.pvalue, 600))
+    assert result.interval == pytest.approx(tuple(expected.confidence_interval()))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
-def test_the_clustered_t_is_clustered_least_squares(share: float) -> None:
+def test_the_clustered_t_equals_clustered_least_squares(share: float) -> None:
     _, image, d = rows(5, 200, share)
-    found = clustered_t(image, d)
-    # Its small-sample factor is G / (G - 1) x (N - 1) / (N - k); for one mean, k = 1, the second part is 1.
+    result = clustered_t(image, d)
+    # The small-sample factor of statsmodels is G / (G - 1) x (N - 1) / (N - k); for a mean, k = 1, the second part is 1.
     fit = OLS(d, np.ones(len(d))).fit(cov_type="cluster", cov_kwds={"groups": image}, use_t=True)
-    assert (found.estimate, found.statistic, found.p) == pytest.approx((fit.params[0], fit.tvalues[0], fit.pvalues[0]))
-    assert found.interval == pytest.approx(fit.conf_int()[0])
-    assert found.n == len(set(image.tolist()))
+    assert (result.estimate, result.statistic, result.p) == pytest.approx(
+        (fit.params[0], fit.tvalues[0], fit.pvalues[0])
+    )
+    assert result.interval == pytest.approx(fit.conf_int()[0])
+    assert result.n == len(set(image.tolist()))
     mirrored = clustered_t(image, -d)
-    assert (mirrored.statistic, mirrored.p) == pytest.approx((-fit.tvalues[0], found.p))
+    assert (mirrored.statistic, mirrored.p) == pytest.approx((-fit.tvalues[0], result.p))
 
 
-def test_an_image_of_its_own_for_each_row_leaves_the_pooled_t() -> None:
+def test_with_one_row_per_image_the_clustered_t_is_the_pooled_t() -> None:
     _, _, d = rows(3, 50)
     clustered, pooled = clustered_t(np.arange(len(d)), d), pooled_t(d)
     assert (clustered.statistic, clustered.p) == pytest.approx((pooled.statistic, pooled.p))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
-def test_the_bootstrap_is_the_pigeonhole_drawn_in_full(share: float) -> None:
+def test_the_bootstrap_equals_a_pigeonhole_bootstrap_that_draws_images(share: float) -> None:
     seed, image, d = rows(6, 500, share)
     generator = np.random.default_rng(1)
     means = []
@@ -102,18 +104,18 @@ def test_the_bootstrap_is_the_pigeonhole_drawn_in_full(share: float) -> None:
         )
         weight = by_seed[seed] * by_image[image]
         means.append((weight @ d) / weight.sum())
-    found = bootstrap(seed, image, d, resamples=20_000)
+    result = bootstrap(seed, image, d, resamples=20_000)
     lower, upper = np.quantile(means, (0.025, 0.975))
-    assert found.interval == pytest.approx((lower, upper), abs=0.05 * (upper - lower))
-    assert (found.p, found.n, found.why) == (None, 6, "an interval, not a test")
-    assert found.estimate == pytest.approx(d.mean())
-    # Both halves of the variation are in it: it is wider than images alone make it.
-    alone = clustered_t(image, d).interval
-    assert alone is not None
-    assert upper - lower > 1.5 * (alone[1] - alone[0])
+    assert result.interval == pytest.approx((lower, upper), abs=0.05 * (upper - lower))
+    assert (result.p, result.n, result.why) == (None, 6, "an interval, not a test")
+    assert result.estimate == pytest.approx(d.mean())
+    # It includes the variation of seeds, so it is wider than an interval over images alone.
+    over_images = clustered_t(image, d).interval
+    assert over_images is not None
+    assert upper - lower > 1.5 * (over_images[1] - over_images[0])
 
 
-def test_the_bootstrap_repeats_itself_and_names_are_only_names() -> None:
+def test_the_bootstrap_is_reproducible_and_ignores_the_type_of_ids() -> None:
     seed, image, d = rows(4, 100, 0.5)
     order = np.random.default_rng(0).permutation(len(d))
     named = np.array([f"image {i}" for i in image])
@@ -125,15 +127,15 @@ def test_the_bootstrap_repeats_itself_and_names_are_only_names() -> None:
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
-def test_ten_seeds_of_25000_images_take_a_moment() -> None:
+def test_the_bootstrap_of_ten_seeds_with_25000_images_is_fast() -> None:
     seed, image, d = rows(10, 25_000)
-    start = time.process_time()  # what other processes take of the machine is not in it
-    found = bootstrap(seed, image, d)
-    assert time.process_time() - start < 5  # .03 s; image by image it would be minutes
-    assert found.interval is not None
+    start = time.process_time()  # which excludes the load of other processes
+    result = bootstrap(seed, image, d)
+    assert time.process_time() - start < 5  # .03 s; drawing images would take minutes
+    assert result.interval is not None
 
 
-def test_without_a_spread_there_is_a_mean_and_a_reason() -> None:
+def test_without_a_spread_the_result_has_a_mean_and_a_reason() -> None:
     two = [0, 1]
     assert pooled_t([1]).why == "one row"
     assert pooled_t([1, 1]).why == clustered_t(two, [1, 1]).why == "all differences equal"
@@ -142,9 +144,9 @@ def test_without_a_spread_there_is_a_mean_and_a_reason() -> None:
     assert clustered_t([5, 5, 6, 6], [1, 0, 0, 1]).why == "no spread between images"
     assert bootstrap([0, 0], two, [1, 0]).why == "one seed"
     assert bootstrap(two, [0, 0], [1, 0]).why == "one image"
-    for found in (pooled_t([1, 1]), clustered_t([5, 5], [1, 0]), bootstrap([0, 0], two, [1, 0])):
-        assert found.estimate is not None
-        assert (found.statistic, found.p, found.interval) == (None, None, None)
+    for result in (pooled_t([1, 1]), clustered_t([5, 5], [1, 0]), bootstrap([0, 0], two, [1, 0])):
+        assert result.estimate is not None
+        assert (result.statistic, result.p, result.interval) == (None, None, None)
 
 
 def test_rows_that_do_not_fit_are_refused_by_name() -> None:
@@ -156,7 +158,7 @@ def test_rows_that_do_not_fit_are_refused_by_name() -> None:
         clustered_t([1], [1, 0])
     with pytest.raises(ValueError, match="seed must have one id"):
         bootstrap([1], [1, 2], [1, 0])
-    with pytest.raises(ValueError, match="image must stand once in each seed"):
+    with pytest.raises(ValueError, match="image must occur once in each seed"):
         bootstrap([0, 0, 1], [4, 4, 4], [1, 0, 1])
     with pytest.raises(ValueError, match="resamples must be at least 1"):
         bootstrap([0, 1], [4, 4], [1, 0], resamples=0)

@@ -10,7 +10,7 @@ WORKED = np.array([0.012, 0.018, 0.009])  # t = 4.9135 and p = .0390 by hand
 FRACTIONS = st.lists(st.tuples(st.integers(0, 15_000), st.integers(0, 15_000)), min_size=2, max_size=12)
 
 
-def test_the_worked_example() -> None:
+def test_paired_differences_on_a_worked_example() -> None:
     d = paired_differences(WORKED + 0.7, np.full(3, 0.7))
     assert d.sd is not None
     assert d.interval is not None
@@ -18,14 +18,14 @@ def test_the_worked_example() -> None:
     assert statistic == pytest.approx(4.9135, abs=5e-5)
     assert 2 * t.sf(statistic, 2) == pytest.approx(0.0390, abs=5e-5)
     assert d.interval == pytest.approx(ttest_1samp(WORKED, 0).confidence_interval(0.95), rel=1e-9)
-    assert d.interval[0] > 0  # as p < .05 says
+    assert d.interval[0] > 0  # consistent with p < .05
     assert (d.n, d.positive, d.negative, d.why) == (3, 3, 0, "")
     assert (d.minimum, d.maximum) == pytest.approx((0.009, 0.018))
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(FRACTIONS, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
-def test_the_interval_is_scipys_and_swapping_sides_mirrors_everything(
+def test_the_interval_equals_scipys_and_swapping_sides_mirrors_everything(
     counts: list[tuple[int, int]], confidence: float
 ) -> None:
     a, b = np.array(counts).T / 15_000
@@ -33,7 +33,7 @@ def test_the_interval_is_scipys_and_swapping_sides_mirrors_everything(
     assert mirrored.mean == -d.mean
     assert (mirrored.minimum, mirrored.maximum) == (-d.maximum, -d.minimum)
     assert (mirrored.positive, mirrored.negative, mirrored.sd) == (d.negative, d.positive, d.sd)
-    if len({one - other for one, other in counts}) == 1:
+    if len({count_a - count_b for count_a, count_b in counts}) == 1:
         assert (d.sd, d.interval, d.why) == (0, None, "all differences equal")
         return
     assert d.interval is not None
@@ -47,14 +47,14 @@ def test_one_pair_has_a_difference_and_no_interval() -> None:
 
 
 def test_a_summary_divides_by_n_minus_1() -> None:
-    found = summary([1, 2, 6])
-    assert (found.mean, found.n) == (3, 3)
-    assert found.sd == pytest.approx(7**0.5)
+    result = summary([1, 2, 6])
+    assert (result.mean, result.n) == (3, 3)
+    assert result.sd == pytest.approx(7**0.5)
     assert summary([0.5]).sd is None
 
 
 @pytest.mark.parametrize("values", [[], [0.5, float("nan")], [[0.5]]])
-def test_what_is_no_sample_is_refused(values: list[float]) -> None:
+def test_an_illegal_sample_is_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one finite number"):
         summary(values)
     with pytest.raises(ValueError, match="pair value by value"):

@@ -10,10 +10,10 @@ PILOT = [0.012, 0.018, 0.009]
 relaxed = settings(deadline=None, max_examples=40)
 
 
-def test_known_numbers() -> None:
+def test_published_and_worked_values() -> None:
     assert (floor(3 / 7, 0.5), floor(3 / 7)) == pytest.approx((1.283, 1.834), abs=5e-4)
     assert floor(0) == 0
-    assert seeds_needed(0.5, 1) == 34  # Cohen 1988's medium effect, paired, 80 %, as G*Power has it
+    assert seeds_needed(0.5, 1) == 34  # the medium effect of Cohen 1988, paired, 80 %, by G*Power
     assert seeds_needed(0.01, 0.01 / 1.8, 3 / 7) is None
     assert seeds_needed(0, 1) is None
     assert [seeds_needed(size, 1) for size in (40, 10)] == [2, 3]
@@ -23,32 +23,32 @@ def test_known_numbers() -> None:
 
 @relaxed
 @given(st.floats(-4, 4, allow_subnormal=False), st.integers(2, 200), st.sampled_from([0.01, 0.05, 0.2]))
-def test_the_plain_power_is_statsmodels(size: float, n: int, alpha: float) -> None:
-    found = power(0.01 * size, 0.01, n, alpha=alpha)
+def test_the_plain_power_equals_that_of_statsmodels(size: float, n: int, alpha: float) -> None:
+    result = power(0.01 * size, 0.01, n, alpha=alpha)
     expected = TTestPower().power(abs(size), n, alpha)
     if np.isfinite(expected):  # scipy's noncentral t is NaN in the far tail
-        assert found == pytest.approx(expected, abs=1e-8)
-    assert 0 <= found <= 1 + 1e-12
-    assert found == power(-0.01 * size, 0.01, n, alpha=alpha)
+        assert result == pytest.approx(expected, abs=1e-8)
+    assert 0 <= result <= 1 + 1e-12
+    assert result == power(-0.01 * size, 0.01, n, alpha=alpha)
 
 
 @relaxed
 @given(st.floats(0.05, 5), st.floats(0.01, 1), st.sampled_from([0.5, 0.8, 0.95]))
-def test_the_number_of_seeds_is_the_smallest_and_the_floor_is_where_none_is(
-    size: float, ratio: float, wanted: float
+def test_the_number_of_seeds_is_the_smallest_and_the_floor_separates_the_impossible(
+    size: float, ratio: float, target: float
 ) -> None:
-    n = seeds_needed(size, 1, ratio, wanted)
+    n = seeds_needed(size, 1, ratio, target)
     if n is None:
-        assert power(size, 1, 10_000, ratio) < wanted
-        assert size < floor(ratio, wanted) * 1.001 + 0.04
+        assert power(size, 1, 10_000, ratio) < target
+        assert size < floor(ratio, target) * 1.001 + 0.04
     else:
-        assert power(size, 1, n, ratio) >= wanted > power(size, 1, n - 1, ratio)
-        assert size > floor(ratio, wanted)
-        assert n >= (seeds_needed(size, 1, 0, wanted) or 0)
+        assert power(size, 1, n, ratio) >= target > power(size, 1, n - 1, ratio)
+        assert size > floor(ratio, target)
+        assert n >= (seeds_needed(size, 1, 0, target) or 0)
 
 
-def test_the_corrected_power_is_what_simulated_seeds_give() -> None:
-    # Differences over splits of one pool share what the pool adds: variance ratio x sd^2 beside their own sd^2.
+def test_the_corrected_power_equals_that_of_simulated_seeds() -> None:
+    # Differences over splits of one pool share a term of the pool: its variance is ratio x sd^2, the rest has sd^2.
     generator, ratio, n = np.random.default_rng(0), 3 / 7, 5
     pools = generator.normal(2, ratio**0.5, (20_000, 1))
     d = pools + generator.normal(0, 1, (20_000, n))
@@ -58,35 +58,35 @@ def test_the_corrected_power_is_what_simulated_seeds_give() -> None:
     assert power(2, 1, n, ratio) == pytest.approx(rejected.mean(), abs=0.01)
 
 
-def test_a_plan_names_each_test_with_its_own_number() -> None:
-    plans = {one.test: one for one in plan(PILOT, 0.01, 3 / 7)}
+def test_a_plan_has_a_number_for_each_test() -> None:
+    plans = {entry.test: entry for entry in plan(PILOT, 0.01, 3 / 7)}
     small = plan(PILOT, 0.002)[0].interval
     sd = float(np.std(PILOT, ddof=1))
     assert list(plans) == ["paired t", "Wilcoxon", "sign-flip", "corrected t"]
-    # The spread of 3 pilot seeds is off by .52 to 6.3 times.
-    numbers = seeds_needed(0.01, 0.5207 * sd), seeds_needed(0.01, 6.2847 * sd)
-    assert plans["paired t"] == Plan("paired t", seeds_needed(0.01, sd), numbers, True)
+    # With 3 pilot seeds the spread is known to within a factor of .52 to 6.3.
+    interval = seeds_needed(0.01, 0.5207 * sd), seeds_needed(0.01, 6.2847 * sd)
+    assert plans["paired t"] == Plan("paired t", seeds_needed(0.01, sd), interval, True)
     assert small == (seeds_needed(0.002, 0.5207 * sd), seeds_needed(0.002, 6.2847 * sd))
     assert plans["sign-flip"].seeds == plans["Wilcoxon"].seeds == 6
     low, high = plans["Wilcoxon"].interval
-    assert (low, high) == (6, int(np.ceil((numbers[1] or 0) * np.pi / 3)))
+    assert (low, high) == (6, int(np.ceil((interval[1] or 0) * np.pi / 3)))
     assert plans["corrected t"].seeds == seeds_needed(0.01, sd, 3 / 7)
     assert plans["corrected t"].interval[1] is None
-    assert [one.test for one in plan(PILOT, 0.01)] == ["paired t", "Wilcoxon", "sign-flip"]
+    assert [entry.test for entry in plan(PILOT, 0.01)] == ["paired t", "Wilcoxon", "sign-flip"]
     assert not plan([*PILOT, 0.011, 0.014], 0.01)[0].rough
 
 
-def test_a_plan_says_when_no_number_of_seeds_can() -> None:
+def test_a_plan_explains_why_no_number_of_seeds_is_enough() -> None:
     d, ratio = [0.01, -0.01, 0.02, -0.005, 0.004], 3 / 7
-    *others, corrected = plan(d, 0.01, ratio)
+    *uncorrected, corrected = plan(d, 0.01, ratio)
     assert corrected.seeds is None
-    assert all(one.seeds for one in others)
+    assert all(entry.seeds for entry in uncorrected)
     for change in ("Hold out less", "more than 0.022", "by the paired t"):
         assert change in corrected.why
     smaller = float(corrected.why.split("below ")[1].split(")")[0])
     assert plan(d, 0.01, 0.9 * smaller)[-1].seeds
     assert plan(d, 0.01, 1.1 * smaller)[-1].seeds is None
-    assert {one.why for one in plan(d, 1e-5)} == {"more than 10,000 seeds"}
+    assert {entry.why for entry in plan(d, 1e-5)} == {"more than 10,000 seeds"}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_plan_says_when_no_number_of_seeds_can() -> None:
 def test_a_plan_without_a_number_has_a_reason(d: list[float], difference: float, why: str) -> None:
     plans = plan(d, difference, 3 / 7)
     assert len(plans) == 4
-    for one in plans:
-        assert (one.seeds, one.interval, one.why) == (None, (None, None), why)
+    for entry in plans:
+        assert (entry.seeds, entry.interval, entry.why) == (None, (None, None), why)
 
 
 def test_arguments_out_of_range_are_refused_by_name() -> None:

@@ -17,16 +17,16 @@ def test_the_papers_stars_count_images(n: int, agree: int) -> None:
     assert reproduced(a, b, [row["stars"] for row in rows], n) == agree
 
 
-def test_the_nearest_cases() -> None:
+def test_the_accuracies_closest_to_a_level() -> None:
     # ECRNN 1x16, BiLSTM over LSTM, against .0001; CRNN 1x32, BiLSTM over LSTM, against .05
     assert uncorrelated(0.7597, 0.7708, 45_000).p == pytest.approx(8.6e-5, abs=1e-6)
-    found = uncorrelated(0.7396, 0.7452, 45_000)
-    assert (found.estimate, found.p) == pytest.approx((0.0056, 0.0548), abs=5e-5)
+    result = uncorrelated(0.7396, 0.7452, 45_000)
+    assert (result.estimate, result.p) == pytest.approx((0.0056, 0.0548), abs=5e-5)
     mirrored = uncorrelated(0.7452, 0.7396, 45_000)
-    assert (mirrored.statistic, mirrored.p) == (-(found.statistic or 0), found.p)
+    assert (mirrored.statistic, mirrored.p) == (-(result.statistic or 0), result.p)
 
 
-def test_what_cannot_be_tested_or_is_out_of_range() -> None:
+def test_arguments_out_of_range_are_refused_by_name() -> None:
     assert uncorrelated(0, 1, 10).why == "accuracies of 0 or 1 have no spread"
     with pytest.raises(ValueError, match=r"b must be an accuracy between 0 and 1, got 74.08"):
         uncorrelated(0.7325, 74.08, 45_000)

@@ -17,7 +17,7 @@ from hybridnets.stats import (
 )
 
 WORKED = [0.012, 0.018, 0.009]
-# Student 1908, hours of additional sleep, one drug against the other.
+# Student 1908: additional hours of sleep, difference of two drugs.
 SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
 # Darwin 1876, heights of cross-fertilised maize less self-fertilised, in eighths of an inch, as in Fisher 1935, chapter 3.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -38,21 +38,21 @@ def test_the_worked_example_plain_and_corrected() -> None:
     assert (corrected.n, corrected.why) == (3, "")
 
 
-def test_students_sleep_data() -> None:
-    found = paired_t(SLEEP)  # as R's help page of t.test prints it
-    assert (found.statistic, found.p) == pytest.approx((4.0621, 0.002833), rel=2e-4)
-    assert found.interval == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+def test_the_paired_t_on_students_sleep_data() -> None:
+    result = paired_t(SLEEP)  # from R's help page of t.test
+    assert (result.statistic, result.p) == pytest.approx((4.0621, 0.002833), rel=2e-4)
+    assert result.interval == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
 
 
-def test_darwins_maize_by_all_three_tests() -> None:
+def test_all_three_tests_on_darwins_maize() -> None:
     t = paired_t(DARWIN)
     assert (t.statistic, t.p) == pytest.approx((2.148, 0.04970), abs=5e-4)  # Fisher 1935, section 17
     assert sign_flip(DARWIN).p == 2 * 863 / 2**15  # Fisher 1935, section 21: 5.267 %
-    found = wilcoxon(DARWIN)  # as scipy's own page of wilcoxon prints it
-    assert (found.statistic, found.p) == (24, 0.041259765625)
+    result = wilcoxon(DARWIN)  # from scipy's page of wilcoxon
+    assert (result.statistic, result.p) == (24, 0.041259765625)
 
 
-def test_how_clear_three_seeds_must_be() -> None:
+def test_three_seeds_are_significant_from_a_known_effect_size() -> None:
     def at(size: float) -> list[float]:  # three differences with mean / s = size
         return [size - 1, size, size + 1]
 
@@ -62,8 +62,8 @@ def test_how_clear_three_seeds_must_be() -> None:
 
 @relaxed
 @given(SPREAD, RATIOS, RATIOS)
-def test_the_correction_only_ever_takes_away(d: np.ndarray, one: float, other: float) -> None:
-    plain, small, large = (paired_t(d, ratio) for ratio in (0.0, *sorted((one, other))))
+def test_the_correction_only_raises_p_and_widens_the_interval(d: np.ndarray, ratio: float, second_ratio: float) -> None:
+    plain, small, large = (paired_t(d, ratio) for ratio in (0.0, *sorted((ratio, second_ratio))))
     reference = scipy_stats.ttest_1samp(d, 0)
     assert (plain.statistic, plain.p) == pytest.approx((reference.statistic, reference.pvalue), rel=1e-9)
     assert plain.interval == pytest.approx(tuple(reference.confidence_interval()), rel=1e-9, abs=1e-15)
@@ -79,24 +79,24 @@ def test_the_correction_only_ever_takes_away(d: np.ndarray, one: float, other: f
 
 @relaxed
 @given(DIFFERENCES, RATIOS, st.randoms(use_true_random=False))
-def test_swapping_sides_flips_signs_and_the_order_of_seeds_is_nothing(
+def test_swapping_sides_flips_signs_and_the_order_of_seeds_does_not_matter(
     d: np.ndarray, ratio: float, order: object
 ) -> None:
     shuffled = d.tolist()
     order.shuffle(shuffled)  # type: ignore[attr-defined]
     for test in (lambda x: paired_t(x, ratio), wilcoxon, sign_flip):
-        found, mirrored, again = test(d), test(-d), test(shuffled)
-        assert (mirrored.why, again.why) == (found.why, found.why)
-        assert (mirrored.p is None) == (again.p is None) == (found.p is None)
-        if found.p is not None:
-            assert (mirrored.p, again.p) == pytest.approx((found.p, found.p), rel=1e-9)
-        assert found.estimate is not None
-        assert (mirrored.estimate, again.estimate) == pytest.approx((-found.estimate, found.estimate), abs=1e-15)
-        if found.interval:
-            assert mirrored.interval == pytest.approx((-found.interval[1], -found.interval[0]), abs=1e-15)
-    ours, theirs = probability_of_improvement(d), probability_of_improvement(-d)
-    assert ours.value == pytest.approx(1 - theirs.value)
-    assert ours.interval == pytest.approx((1 - theirs.interval[1], 1 - theirs.interval[0]))
+        result, mirrored, again = test(d), test(-d), test(shuffled)
+        assert (mirrored.why, again.why) == (result.why, result.why)
+        assert (mirrored.p is None) == (again.p is None) == (result.p is None)
+        if result.p is not None:
+            assert (mirrored.p, again.p) == pytest.approx((result.p, result.p), rel=1e-9)
+        assert result.estimate is not None
+        assert (mirrored.estimate, again.estimate) == pytest.approx((-result.estimate, result.estimate), abs=1e-15)
+        if result.interval:
+            assert mirrored.interval == pytest.approx((-result.interval[1], -result.interval[0]), abs=1e-15)
+    improvement, opposite = probability_of_improvement(d), probability_of_improvement(-d)
+    assert improvement.value == pytest.approx(1 - opposite.value)
+    assert improvement.interval == pytest.approx((1 - opposite.interval[1], 1 - opposite.interval[0]))
     chances, mirrored_chances = bayesian_t(d, 0.005, ratio), bayesian_t(-d, 0.005, ratio)
     assert chances.why == mirrored_chances.why
     if not chances.why:
@@ -107,34 +107,36 @@ def test_swapping_sides_flips_signs_and_the_order_of_seeds_is_nothing(
 
 @relaxed
 @given(st.lists(st.integers(-9, 9), min_size=6, max_size=9))
-def test_rank_and_sign_tests_are_the_enumeration_of_all_signs(counts: list[int]) -> None:
-    d = np.array(counts) / 15_000 + 0.7 - 0.7  # rounding, so that ties and zeros are none to the last bit
-    whole = np.array([count for count in counts if count])
+def test_rank_and_sign_tests_equal_an_enumeration_of_all_signs(counts: list[int]) -> None:
+    d = np.array(counts) / 15_000 + 0.7 - 0.7  # with rounding errors, so that ties and zeros are inexact
+    nonzero = np.array([count for count in counts if count])
     ranked, flipped = wilcoxon(d), sign_flip(d)
-    if len(whole) < 6:
+    if len(nonzero) < 6:
         assert ranked.p is flipped.p is None
-        assert ranked.why == flipped.why == "6 differences that are not zero at least"
+        assert ranked.why == flipped.why == "fewer than 6 differences that are not zero"
         return
-    ranks = scipy_stats.rankdata(np.abs(whole))
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(whole))))
-    for p, size in ((ranked.p, ranks), (flipped.p, np.abs(whole))):
+    ranks = scipy_stats.rankdata(np.abs(nonzero))
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(nonzero))))
+    for p, size in ((ranked.p, ranks), (flipped.p, np.abs(nonzero))):
         sums = np.abs(signs @ size)
         assert p is not None
-        assert p == pytest.approx(np.mean(sums >= abs(np.sign(whole) @ size) - 1e-9))
-        assert p >= least_p(len(whole))
+        assert p == pytest.approx(np.mean(sums >= abs(np.sign(nonzero) @ size) - 1e-9))
+        assert p >= least_p(len(nonzero))
 
 
-def test_many_seeds_have_ranks_exactly_and_sign_patterns_drawn() -> None:
+def test_with_many_seeds_ranks_are_exact_and_sign_patterns_are_drawn() -> None:
     d = np.random.default_rng(3).normal(0.4, 1, 40)
     assert wilcoxon(d).p == pytest.approx(scipy_stats.wilcoxon(d, method="exact").pvalue)
     assert sign_flip(d).p == pytest.approx(paired_t(d).p, abs=0.003)
-    assert sign_flip(d) == sign_flip(d)  # the patterns are the same ones
+    assert sign_flip(d) == sign_flip(d)  # the same patterns are drawn
     assert sign_flip(d + 3).p == 1 / 100_001  # never 0
 
 
 @pytest.mark.parametrize("n", [520, 50_000])
-def test_ranks_of_very_many_seeds_need_no_table_of_all_sums(n: int) -> None:
-    d = np.random.default_rng(3).normal(0.01, 1, n).round(2)  # with ties and zeros; the table of 50,000 has 20 GB
+def test_very_many_seeds_use_the_normal_approximation(n: int) -> None:
+    d = (
+        np.random.default_rng(3).normal(0.01, 1, n).round(2)
+    )  # with ties and zeros; the exact distribution for 50,000 would need 20 GB
     assert wilcoxon(d).p == pytest.approx(scipy_stats.wilcoxon(d, method="asymptotic").pvalue, rel=1e-9)
 
 
@@ -144,10 +146,10 @@ def test_the_least_p_of_signs(n: int, p: float) -> None:
     if n >= 6:
         assert wilcoxon(range(1, n + 1)).p == sign_flip(range(1, n + 1)).p == p
     else:
-        assert wilcoxon(range(1, n + 1)).why == sign_flip(range(1, n + 1)).why == "6 seeds at least"
+        assert wilcoxon(range(1, n + 1)).why == sign_flip(range(1, n + 1)).why == "fewer than 6 seeds"
 
 
-def test_hedges_correction() -> None:
+def test_hedges_correction_equals_its_closed_form() -> None:
     # J in closed form for 2, 3 and 4 degrees of freedom, and by Hedges' approximation 1 - 3 / (4 m - 1)
     cases = {3: (1 / np.pi) ** 0.5, 4: (np.pi / 6) ** 0.5, 5: (2 / np.pi) ** 0.5, 31: 1 - 3 / 119, 101: 1 - 3 / 399}
     for n, factor in cases.items():
@@ -159,7 +161,7 @@ def test_hedges_correction() -> None:
 
 @relaxed
 @given(SPREAD)
-def test_the_effects_interval_puts_its_t_in_both_tails(d: np.ndarray) -> None:
+def test_the_ends_of_the_effects_interval_put_t_in_the_tails(d: np.ndarray) -> None:
     effect, n = effect_size(d), len(d)
     assert effect.d_z == pytest.approx(d.mean() / d.std(ddof=1))
     assert effect.interval is not None
@@ -169,66 +171,68 @@ def test_the_effects_interval_puts_its_t_in_both_tails(d: np.ndarray) -> None:
     assert tails == pytest.approx((0.975, 0.025), abs=1e-6)
 
 
-def test_effects_of_almost_equal_differences_are_numbers_and_fast() -> None:
+def test_effects_of_almost_equal_differences_are_finite() -> None:
     effect = effect_size([1.0, 1.0 + 1e-7, 1.0 - 1e-7])
-    assert effect.interval == pytest.approx((0.15912e7, 1.92065e7), rel=1e-4)  # all of it is the spread's uncertainty
+    assert effect.interval == pytest.approx(
+        (0.15912e7, 1.92065e7), rel=1e-4
+    )  # due to the uncertainty of the spread alone
 
 
 def test_the_posterior_is_a_t_around_the_mean() -> None:
-    found = bayesian_t(WORKED, 0.01, 3 / 7)
+    result = bayesian_t(WORKED, 0.01, 3 / 7)
     scale = np.std(WORKED, ddof=1) * (1 / 3 + 3 / 7) ** 0.5
     posterior = scipy_stats.t(2, 0.013, scale)
     expected = (posterior.sf(0.01), posterior.cdf(0.01) - posterior.cdf(-0.01), posterior.cdf(-0.01))
-    assert (found.better, found.equivalent, found.worse) == pytest.approx(expected)
-    assert found.interval == pytest.approx(posterior.interval(0.95))
+    assert (result.better, result.equivalent, result.worse) == pytest.approx(expected)
+    assert result.interval == pytest.approx(posterior.interval(0.95))
     # Without a margin, the chance of being worse is half the t test's p.
     assert bayesian_t(WORKED, 0).worse == pytest.approx(0.0390123 / 2, abs=1e-7)
 
 
 @pytest.mark.parametrize(("wins", "n"), [(0, 1), (1, 1), (2, 3), (10, 10), (7, 20)])
 def test_the_probability_of_improvement_has_two_binomial_intervals(wins: int, n: int) -> None:
-    found = probability_of_improvement([0.1] * wins + [-0.2] * (n - wins))
+    result = probability_of_improvement([0.1] * wins + [-0.2] * (n - wins))
     exact = scipy_stats.binomtest(wins, n).proportion_ci(0.95, method="exact")
-    assert found.value == wins / n
-    assert found.interval == pytest.approx((exact.low, exact.high))
-    assert found.bootstrap == pytest.approx(scipy_stats.binom.ppf((0.025, 0.975), n, wins / n) / n)
+    assert result.value == wins / n
+    assert result.interval == pytest.approx((exact.low, exact.high))
+    assert result.bootstrap == pytest.approx(scipy_stats.binom.ppf((0.025, 0.975), n, wins / n) / n)
 
 
 def test_ties_count_one_half() -> None:
-    found = probability_of_improvement([0.0, 0.1, -0.1, 0.1])
-    assert found.value == 0.625
+    result = probability_of_improvement([0.0, 0.1, -0.1, 0.1])
+    assert result.value == 0.625
     resampled = np.random.default_rng(0).choice([0.5, 1, 0, 1], (100_000, 4)).mean(1)
-    assert found.bootstrap == tuple(np.quantile(resampled, (0.025, 0.975), method="inverted_cdf"))
-    assert found.interval[0] < found.value < found.interval[1]
+    assert result.bootstrap == tuple(np.quantile(resampled, (0.025, 0.975), method="inverted_cdf"))
+    assert result.interval[0] < result.value < result.interval[1]
     assert probability_of_improvement([0.0]).value == 0.5
 
 
 @pytest.mark.parametrize(
     ("d", "why"), [([0.01], "one seed"), ([0.75 - 0.74, 0.76 - 0.75, 0.77 - 0.76], "all differences equal")]
 )
-def test_without_a_spread_there_is_a_mean_and_a_reason(d: list[float], why: str) -> None:
+def test_without_a_spread_the_result_has_a_mean_and_a_reason(d: list[float], why: str) -> None:
     for ratio in (0, 3 / 7):
-        found = paired_t(d, ratio)
-        assert (found.statistic, found.p, found.interval, found.why) == (None, None, None, why)
-        assert found.estimate == pytest.approx(0.01)
+        result = paired_t(d, ratio)
+        assert (result.statistic, result.p, result.interval, result.why) == (None, None, None, why)
+        assert result.estimate == pytest.approx(0.01)
         posterior = bayesian_t(d, 0.005, ratio)
         assert (posterior.better, posterior.interval, posterior.why) == (None, None, why)
     assert effect_size(d).why == why
     assert effect_size(d).d_z is None
 
 
-def test_differences_that_rounding_parts_are_ties() -> None:
+def test_differences_that_are_equal_but_for_rounding_are_ties() -> None:
     d = [0.75 - 0.74, 0.02 - 0.01, 0.29 - 0.28, 0.58 - 0.57, 0.12 - 0.11, 0.25 - 0.26, 0.73 - 0.70]
     assert len(set(np.abs(d))) > 2
     assert wilcoxon(d).statistic == 3.5  # the mean rank of six
     assert wilcoxon(d).p == pytest.approx(wilcoxon(np.round(d, 2)).p)
     assert sign_flip(d).p == pytest.approx(sign_flip(np.round(d, 2)).p)
     zeros = [0.1 + 0.2 - 0.3, *d[:5]]
-    assert wilcoxon(zeros).why == sign_flip(zeros).why == "6 differences that are not zero at least"
+    assert wilcoxon(zeros).why == sign_flip(zeros).why == "fewer than 6 differences that are not zero"
 
 
 @pytest.mark.parametrize("d", [[], [0.1, float("nan")], [0.1, float("inf")]])
-def test_what_is_no_sample_is_refused_by_name(d: list[float]) -> None:
+def test_an_illegal_sample_is_refused_by_name(d: list[float]) -> None:
     tests = (paired_t, wilcoxon, sign_flip, effect_size, probability_of_improvement, lambda x: bayesian_t(x, 0.01))
     for test in tests:
         with pytest.raises(ValueError, match=r"^d must be a row of at least one finite number"):

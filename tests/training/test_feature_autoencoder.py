@@ -1,4 +1,4 @@
-"""An autoencoder on a run's features: what it takes from that run, what it leaves as it is, and what its own run holds."""
+"""Runs of feature autoencoders: what they take from their backbone, what stays unchanged, and what they store."""
 
 import csv
 import json
@@ -26,14 +26,17 @@ from hybridnets.runs import identity as ids
 from hybridnets.runs.archive import Archive, pack
 from tests.conftest import ROOT, Said
 
-# A backbone with a recurrent layer and dropout, because neither may stir; and an autoencoder that stops early, after
-# four epochs however its sums are rounded: no loss is better than the first by min_delta.
-BELOW = (
+# The backbone has a recurrent layer and dropout, because both must stay in evaluation mode. The autoencoder stops early, after
+# four epochs under any rounding of sums, because no loss is better than the first by min_delta.
+BACKBONE = (
     *("model=crnn", "rnn=bigru", "nodes=3", "model.sequence=positions", "model.channels=[4,8]", "model.dropout=0.3"),
     *("model.batch_norm_momentum=0.9", "trainer.max_epochs=2", "optimizer.lr=1e-2"),
 )
-ON = f"backbone=[{','.join(BELOW)}]"
-OWN = ("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5", "optimizer.lr=0.03")
+ON_BACKBONE = f"backbone=[{','.join(BACKBONE)}]"
+AUTOENCODER = (
+    *("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5"),
+    "optimizer.lr=0.03",
+)
 STOPS = (
     *("callbacks.early_stopping.patience=3", "+callbacks.early_stopping.min_delta=1000", "scheduler.patience=0"),
     "data.augment.crop=2",
@@ -52,16 +55,16 @@ def run(*words: str) -> int:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone and an autoencoder on it."""
+    """The folder of a finished backbone and of an autoencoder that uses it."""
     out = tmp_path_factory.mktemp("runs")
-    assert run("data=digits", *BELOW, "data.augment.crop=2", f"out={out}") == 0
-    assert run(*OWN, *STOPS, ON, f"out={out}") == 0
+    assert run("data=digits", *BACKBONE, "data.augment.crop=2", f"out={out}") == 0
+    assert run(*AUTOENCODER, *STOPS, ON_BACKBONE, f"out={out}") == 0
     return out
 
 
 def folder(runs: Path, name: str) -> Path:
-    (found,) = runs.glob(f"digits/{name}/seed=0-*")
-    return found
+    (path,) = runs.glob(f"digits/{name}/seed=0-*")
+    return path
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -69,29 +72,29 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def below(runs: Path) -> Path:
+def backbone_run(runs: Path) -> Path:
     return folder(runs, "crnn-bigru-1x3")
 
 
 @pytest.fixture
-def own(runs: Path) -> Path:
+def autoencoder_run(runs: Path) -> Path:
     return folder(runs, "crnn-bigru-1x3+cae-2")
 
 
-def test_the_backbone_stays_to_the_last_bit_and_the_autoencoder_learns(below: Path, own: Path) -> None:
-    before, after = weights(below), weights(own)
+def test_no_bit_of_the_backbone_changes_and_the_autoencoder_learns(backbone_run: Path, autoencoder_run: Path) -> None:
+    before, after = weights(backbone_run), weights(autoencoder_run)
     assert {name.removeprefix("backbone.") for name in after if name.startswith("backbone.")} == set(before)
     assert "cnn.2.running_mean" in before
     for name, tensor in before.items():
         assert torch.equal(tensor, after[f"backbone.{name}"]), name
-    with (own / "metrics.csv").open() as file:
+    with (autoencoder_run / "metrics.csv").open() as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file)]
     assert min(losses) < losses[0]
 
 
-def test_its_result_is_of_the_epoch_that_gives_the_maps_back_best(own: Path) -> None:
-    result = json.loads((own / "result.json").read_text())
-    with (own / "metrics.csv").open() as file:
+def test_the_best_epoch_is_the_one_with_the_lowest_loss_on_val(autoencoder_run: Path) -> None:
+    result = json.loads((autoencoder_run / "result.json").read_text())
+    with (autoencoder_run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["epoch", "train/loss", "val/acc", "val/loss"]
     assert result["monitor"] == "val/loss"
@@ -100,58 +103,64 @@ def test_its_result_is_of_the_epoch_that_gives_the_maps_back_best(own: Path) -> 
     assert result["code"] == {"shape": [2, 6, 6], "numbers": 72, "compression": 1 - 72 / 512, "bytes": 288}
 
 
-def test_before_and_after_are_told_of_the_same_images(runs: Path, below: Path, own: Path) -> None:
-    result, theirs = (json.loads((one / "result.json").read_text()) for one in (own, below))
-    assert result["before"] == {key: theirs["best"][key] for key in ("val/acc", "test/acc")}
-    reference = result["backbone"]
-    assert reference == {"name": "crnn-bigru-1x3", "hash": theirs["hash"], "folder": str(below.relative_to(runs))}
-    assert not {"backbone", "before", "code", "maps"} & theirs.keys()  # what others hold is as it was
-    with np.load(own / "predictions.npz") as mine, np.load(below / "predictions.npz") as before:
-        examples = {"examples_index", "examples_maps", "examples_rebuilt"}
-        assert set(before) == set(mine) - {"val_before", "test_before"} - examples
-        np.testing.assert_array_equal(mine["examples_index"], mine["test_index"][:8])
-        model = hybridnets.load(own).model
-        with torch.no_grad():
-            rebuilt = model.decode(model.encode(torch.from_numpy(mine["examples_maps"])))
-        np.testing.assert_allclose(mine["examples_rebuilt"], rebuilt, rtol=1e-4, atol=1e-5)
-        for part in ("val", "test"):
-            np.testing.assert_array_equal(mine[f"{part}_index"], before[f"{part}_index"])
-            np.testing.assert_array_equal(mine[f"{part}_before"], before[f"{part}_class"])
-            assert (mine[f"{part}_class"] == mine[f"{part}_label"]).mean() == result["best"][f"{part}/acc"]
-            assert (mine[f"{part}_class"] != mine[f"{part}_before"]).any()
-
-
-def test_maps_computed_once_are_those_of_every_epoch(
-    below: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_accuracy_before_and_after_is_measured_on_the_same_images(
+    runs: Path, backbone_run: Path, autoencoder_run: Path
 ) -> None:
-    """Every epoch's loss, and nothing that is augmented is kept."""
-    kept: list[bool] = []
+    result, backbone_result = (json.loads((run / "result.json").read_text()) for run in (autoencoder_run, backbone_run))
+    assert result["before"] == {key: backbone_result["best"][key] for key in ("val/acc", "test/acc")}
+    reference = result["backbone"]
+    assert reference == {
+        "name": "crnn-bigru-1x3",
+        "hash": backbone_result["hash"],
+        "folder": str(backbone_run.relative_to(runs)),
+    }
+    assert not {"backbone", "before", "code", "maps"} & backbone_result.keys()  # other models do not have these
+    with np.load(autoencoder_run / "predictions.npz") as after, np.load(backbone_run / "predictions.npz") as before:
+        examples = {"examples_index", "examples_maps", "examples_rebuilt"}
+        assert set(before) == set(after) - {"val_before", "test_before"} - examples
+        np.testing.assert_array_equal(after["examples_index"], after["test_index"][:8])
+        model: Any = hybridnets.load(autoencoder_run).model
+        with torch.no_grad():
+            rebuilt = model.decode(model.encode(torch.from_numpy(after["examples_maps"])))
+        np.testing.assert_allclose(after["examples_rebuilt"], rebuilt, rtol=1e-4, atol=1e-5)
+        for part in ("val", "test"):
+            np.testing.assert_array_equal(after[f"{part}_index"], before[f"{part}_index"])
+            np.testing.assert_array_equal(after[f"{part}_before"], before[f"{part}_class"])
+            assert (after[f"{part}_class"] == after[f"{part}_label"]).mean() == result["best"][f"{part}/acc"]
+            assert (after[f"{part}_class"] != after[f"{part}_before"]).any()
+
+
+def test_cached_maps_are_those_of_every_epoch(
+    backbone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses of all epochs are equal with and without the cache; maps of augmented images are not cached."""
+    cached: list[bool] = []
     step = FeatureAutoencoder.training_step
 
-    def noted(self: FeatureAutoencoder, batch: Any, number: int) -> torch.Tensor:
-        kept.append(self._kept is not None)
+    def recorded(self: FeatureAutoencoder, batch: Any, number: int) -> torch.Tensor:
+        cached.append(self.map_cache.lookup(batch[2]) is not None)
         return step(self, batch, number)
 
-    monkeypatch.setattr(FeatureAutoencoder, "training_step", noted)
+    monkeypatch.setattr(FeatureAutoencoder, "training_step", recorded)
     losses: list[list[float]] = []
     for memory, words in ((2**30, ()), (0, ()), (2**30, ("data.augment.flip=true",))):
-        monkeypatch.setattr("hybridnets.models.feature_autoencoder.MEMORY", memory)
+        monkeypatch.setattr("hybridnets.models.map_cache.MAX_BYTES", memory)
         out = tmp_path / str(len(losses))
-        kept.clear()
-        assert run(*OWN, f"backbone={below}", "trainer.max_epochs=3", *words, f"out={out}") == 0
-        assert set(kept) == {memory > 0 and not words}
+        cached.clear()
+        assert run(*AUTOENCODER, f"backbone={backbone_run}", "trainer.max_epochs=3", *words, f"out={out}") == 0
+        assert set(cached) == {memory > 0 and not words}
         with next(out.rglob("metrics.csv")).open() as file:
             losses.append([float(row[f"{part}/loss"]) for row in csv.DictReader(file) for part in ("train", "val")])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     assert not np.allclose(losses[0], losses[2], rtol=1e-3)
 
 
-def test_it_needs_no_backbone_any_more(own: Path, tmp_path: Path) -> None:
+def test_a_finished_autoencoder_loads_without_its_backbone(autoencoder_run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
-    shutil.copytree(own, alone)
+    shutil.copytree(autoencoder_run, alone)
     predictor = hybridnets.load(alone)
     images = digits.load().test_images
-    with np.load(own / "predictions.npz") as stored:
+    with np.load(autoencoder_run / "predictions.npz") as stored:
         expected = stored["test_probabilities"][np.argsort(stored["test_index"])]
     torch.testing.assert_close(predictor.predict(images), torch.from_numpy(expected))
     model = FeatureAutoencoder.load_from_checkpoint(alone / "checkpoints" / "last.ckpt", weights_only=True)
@@ -161,37 +170,41 @@ def test_it_needs_no_backbone_any_more(own: Path, tmp_path: Path) -> None:
     assert model.decode(code).shape == (3, 8, 8, 8)
 
 
-def test_cut_short_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
-    runs: Path, below: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("crop", [2, 0], ids=["augmented", "cached"])
+def test_a_run_resumed_in_mid_epoch_is_equal_bit_for_bit(
+    backbone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: int
 ) -> None:
-    shutil.copytree(below, tmp_path / below.relative_to(runs))
+    words = (*AUTOENCODER, *STOPS, f"data.augment.crop={crop}", f"backbone={backbone_run}")
+    assert run(*words, f"out={tmp_path / 'complete'}") == 0
+    complete = folder(tmp_path / "complete", "*+*")
     step = FeatureAutoencoder.training_step
 
     def dies(self: FeatureAutoencoder, batch: Any, number: int) -> torch.Tensor:
+        assert (self.map_cache.lookup(batch[2]) is None) == (crop > 0)
         if self.trainer.current_epoch == 2 and number == 5:
             raise ValueError("cut short")
         return step(self, batch, number)
 
     monkeypatch.setattr(FeatureAutoencoder, "training_step", dies)
     with pytest.raises(SystemExit):
-        run(*OWN, *STOPS, ON, f"out={tmp_path}")
+        run(*words, f"out={tmp_path / 'resumed'}")
     monkeypatch.undo()
-    assert not (tmp_path / own.relative_to(runs) / "result.json").exists()
-    assert run(*OWN, *STOPS, ON, f"out={tmp_path}") == 0
-    again = tmp_path / own.relative_to(runs)
-    assert len(json.loads((again / "provenance.json").read_text())["attempts"]) == 2
+    resumed = folder(tmp_path / "resumed", "*+*")
+    assert not (resumed / "result.json").exists()
+    assert run(*words, f"out={tmp_path / 'resumed'}") == 0
+    assert len(json.loads((resumed / "provenance.json").read_text())["attempts"]) == 2
     for name in ("result.json", "metrics.csv", "predictions.npz"):
-        assert (again / name).read_bytes() == (own / name).read_bytes(), name
-    for name, tensor in weights(own).items():
-        assert torch.equal(tensor, weights(again)[name]), name
+        assert (resumed / name).read_bytes() == (complete / name).read_bytes(), name
+    for name, tensor in weights(complete).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
 
 
 @pytest.mark.parametrize("path", ["{}", "{}/checkpoints/best.ckpt"])
 def test_a_folder_names_the_run_that_its_overrides_name(
-    command: Callable[..., Said], runs: Path, below: Path, own: Path, path: str
+    command: Callable[..., Said], runs: Path, backbone_run: Path, autoencoder_run: Path, path: str
 ) -> None:
-    said = command(*OWN, *STOPS, f"backbone={path.format(below)}", f"out={runs}")
-    assert (said.code, said.out) == (0, f"crnn-bigru-1x3+cae-2 seed=0 is finished already: see {own}\n")
+    output = command(*AUTOENCODER, *STOPS, f"backbone={path.format(backbone_run)}", f"out={runs}")
+    assert (output.code, output.out) == (0, f"crnn-bigru-1x3+cae-2 seed=0 is finished already: see {autoencoder_run}\n")
 
 
 @pytest.mark.parametrize(
@@ -204,50 +217,54 @@ def test_a_folder_names_the_run_that_its_overrides_name(
             "but data.standardize is {'statistics': 'scalar', 'over': 'all'} there and {",
         ),
         (["data.name=figures"], "but data.name is digits there and figures here"),
-        (["model.channels=50"], "model.channels must give a code of no more numbers than the 8 x 8 x 8 maps have, 512"),
+        (
+            ["model.channels=50"],
+            "model.channels must give a code no larger than the 8 x 8 x 8 maps, 512 values, got 50",
+        ),
     ],
 )
-def test_what_does_not_fit_its_backbone_is_refused(
-    command: Callable[..., Said], below: Path, tmp_path: Path, words: list[str], sentence: str
+def test_a_configuration_that_does_not_fit_its_backbone_is_refused(
+    command: Callable[..., Said], backbone_run: Path, tmp_path: Path, words: list[str], sentence: str
 ) -> None:
-    said = command(*OWN, f"backbone={below}", *words)
-    assert said.code == 2
-    assert sentence in said.err
-    assert len(said.err.splitlines()) == 1
+    output = command(*AUTOENCODER, f"backbone={backbone_run}", *words)
+    assert output.code == 2
+    assert sentence in output.err
+    assert len(output.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_an_autoencoder_is_no_backbone(command: Callable[..., Said], own: Path) -> None:
-    assert "stands on no other itself, got one of crnn-bigru-1x3+cae-2" in command(*OWN, f"backbone={own}").err
+def test_an_autoencoder_is_no_backbone(command: Callable[..., Said], autoencoder_run: Path) -> None:
+    output = command(*AUTOENCODER, f"backbone={autoencoder_run}")
+    assert "stands on no other itself, got one of crnn-bigru-1x3+cae-2" in output.err
 
 
-def test_other_batches_and_augmentation_than_the_backbones_will_do(
-    composed: Callable[..., DictConfig], below: Path
+def test_batch_size_and_augmentation_may_differ_from_the_backbones(
+    composed: Callable[..., DictConfig], backbone_run: Path
 ) -> None:
-    cfg = composed(*OWN, "data.batch_size=4", "data.augment.flip=true")
-    cfg.backbone = str(below)
+    cfg = composed(*AUTOENCODER, "data.batch_size=4", "data.augment.flip=true")
+    cfg.backbone = str(backbone_run)
     assert check(cfg).name == "crnn-bigru-1x3+cae-2 seed=0"
 
 
-def test_a_variant_is_one_over_the_seeds_that_it_shares_with_its_backbone(composed: Callable[..., DictConfig]) -> None:
-    def on(seed: int, *below: str) -> ids.Identity:
-        cfg = composed(*OWN, f"seed={seed}")
-        cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *below)
+def test_a_variant_has_the_same_seeds_as_its_backbone(composed: Callable[..., DictConfig]) -> None:
+    def identity(seed: int, *overrides: str) -> ids.Identity:
+        cfg = composed(*AUTOENCODER, f"seed={seed}")
+        cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
         return check(cfg).identity
 
-    assert ids.variant(on(0)) == ids.variant(on(1))
-    assert ids.digest(on(0)) != ids.digest(on(1))
-    assert ids.variant(on(0, "seeds.init=7")) != ids.variant(on(0))
-    assert ids.variant(on(0, "optimizer.lr=1")) != ids.variant(on(0))
+    assert ids.variant(identity(0)) == ids.variant(identity(1))
+    assert ids.digest(identity(0)) != ids.digest(identity(1))
+    assert ids.variant(identity(0, "seeds.init=7")) != ids.variant(identity(0))
+    assert ids.variant(identity(0, "optimizer.lr=1")) != ids.variant(identity(0))
     cfg = composed("data=digits", "model=cnn", "seed=3")
-    assert ids.backbone(on(3)) == check(cfg).identity
+    assert ids.backbone(identity(3)) == check(cfg).identity
     assert ids.backbone(check(cfg).identity) is None
 
 
-def test_a_sweep_asks_for_the_backbones_that_are_missing(
+def test_a_sweep_adds_the_backbones_that_are_missing(
     command: Callable[..., Said], composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked of the plan, which has everything built once as it is, with untrained backbones."""
+    """The plan builds every part once, with untrained backbones."""
     jobs: list[Any] = []
 
     def planned(configs: list[DictConfig]) -> list[Any]:
@@ -256,7 +273,7 @@ def test_a_sweep_asks_for_the_backbones_that_are_missing(
 
     monkeypatch.setattr("hybridnets.config.plan", planned)
     sweep = ("model.kind=cae,sae", "backbone=[model=ecnn,trainer.max_epochs=1]", "seed=1,2", "trainer.accelerator=cpu")
-    assert command("-m", *OWN, *sweep).err == "train.py: planned\n"
+    assert command("-m", *AUTOENCODER, *sweep).err == "train.py: planned\n"
     assert [job.name for job in jobs] == [f"ecnn+{kind}-2 seed={seed}" for kind in ("cae", "sae") for seed in (1, 2)]
     for job in jobs:
         ((overrides, need),) = job.needs()
@@ -269,8 +286,8 @@ def test_a_sweep_asks_for_the_backbones_that_are_missing(
         assert job.replaces() == {"backbone": str(need.run.folder)}
 
 
-def test_a_trial_of_the_whole_way_needs_nothing_trained(command: Callable[..., Said], tmp_path: Path) -> None:
-    words = (*OWN, "backbone=[model=cnn,model.channels=[4,8]]", "trainer.fast_dev_run=true")
+def test_a_trial_needs_no_trained_backbone(command: Callable[..., Said], tmp_path: Path) -> None:
+    words = (*AUTOENCODER, "backbone=[model=cnn,model.channels=[4,8]]", "trainer.fast_dev_run=true")
     assert command(*words).code == 0
     assert command("-m", *words, "dry_run=true").code == 0
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -279,15 +296,15 @@ def test_a_trial_of_the_whole_way_needs_nothing_trained(command: Callable[..., S
 def test_a_configuration_file_may_name_the_backbone(command: Callable[..., Said], tmp_path: Path) -> None:
     lines = "defaults: [config, {override model: feature_autoencoder}, _self_]", "backbone: [model=cnn]"
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
-    said = command("-cd", str(tmp_path), "-cn", "mine", "data=digits")
+    output = command("-cd", str(tmp_path), "-cn", "mine", "data=digits")
     assert (
         "cnn seed=0 is not: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
-        in said.err
+        in output.err
     )
 
 
 def few() -> ImageDataset:
-    """Twelve images to train on, four to validate, eight to test: three steps of the paper's batches of four."""
+    """Twelve images to train on, four to validate and eight to test, for three steps with the paper's batches of four."""
     images = np.random.default_rng(0).integers(0, 256, size=(24, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(24, dtype=np.int64) % 10
     return ImageDataset(images[:16], labels[:16], images[16:], labels[16:], tuple("0123456789"))
@@ -303,19 +320,16 @@ def few() -> ImageDataset:
 def test_both_stages_of_the_papers_protocol(
     tmp_path: Path, size: Any, dense: str, rate: float, shape: list[int]
 ) -> None:
-    """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, minutes and 3 GB on the disk."""
+    """Three steps each, by the sweep's file; with HYBRIDNETS_LONG=1 at 224x224, which takes minutes and 3 GB on the disk."""
     small = (
-        "data=digits",
-        "data.name=few",
-        f"data.dataset._target_={__name__}.few",
-        "data.train_fraction=0.75",
-        "seed=0",
+        *("data=digits", "data.name=few", f"data.dataset._target_={__name__}.few"),
+        *("data.train_fraction=0.75", "seed=0"),
     )
     backbone = (
         f"backbone=[model=vgg16,optimizer.lr=1e-5,trainer.max_epochs=1,model.image_size={size},model.dense={dense}]"
     )
     words = ("-cn", "compression_paper", *small, backbone, "trainer.max_epochs=1", "trainer.accelerator=cpu")
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -323,61 +337,63 @@ def test_both_stages_of_the_papers_protocol(
         text=True,
         check=False,
     )
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "2 jobs: 2 finished (1 added: needed by others)" in said.stdout
-    below, own = (
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert "2 jobs: 2 finished (1 added: needed by others)" in output.stdout
+    backbone_result, result = (
         json.loads(next(tmp_path.glob(f"runs/few/{name}/*/result.json")).read_text()) for name in ("vgg16", "*+*")
     )
-    assert (own["code"]["shape"], own["code"]["compression"]) == (shape, pytest.approx(rate))
-    assert own["before"] == {key: below["best"][key] for key in ("val/acc", "test/acc")}
+    assert (result["code"]["shape"], result["code"]["compression"]) == (shape, pytest.approx(rate))
+    assert result["before"] == {key: backbone_result["best"][key] for key in ("val/acc", "test/acc")}
 
 
 def test_a_backbone_with_weights_of_another_run_is_refused(
-    command: Callable[..., Said], below: Path, tmp_path: Path
+    command: Callable[..., Said], backbone_run: Path, tmp_path: Path
 ) -> None:
     swapped = tmp_path / "swapped"
-    shutil.copytree(below, swapped)
+    shutil.copytree(backbone_run, swapped)
     checkpoint = torch.load(swapped / "checkpoints" / "best.ckpt", weights_only=True)
     next(iter(checkpoint["state_dict"].values()))[0] += 1
     torch.save(checkpoint, swapped / "checkpoints" / "best.ckpt")
-    said = command(*OWN, f"backbone={swapped}", "out=new")
-    assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert "backbone must be a whole run" in said.err
-    assert "weights that its result was measured with, and holds others; remove that folder to train it" in said.err
+    output = command(*AUTOENCODER, f"backbone={swapped}", "out=new")
+    assert (output.code, len(output.err.splitlines())) == (2, 1)
+    assert "backbone must be a whole run" in output.err
+    assert "those that its result was measured with, but differ from them; remove that folder to train it" in output.err
     (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
-    said = command(*OWN, f"backbone={swapped}", "out=new")
-    assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert "must hold a run whose model can be loaded" in said.err
+    output = command(*AUTOENCODER, f"backbone={swapped}", "out=new")
+    assert (output.code, len(output.err.splitlines())) == (2, 1)
+    assert "must hold a run whose model can be loaded" in output.err
 
 
-def test_a_backbone_without_its_weights_is_refused_once_something_is_trained_on_it(
-    command: Callable[..., Said], runs: Path, below: Path, tmp_path: Path
+def test_a_backbone_without_its_weights_is_refused_only_for_new_runs(
+    command: Callable[..., Said], runs: Path, backbone_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    pack([below, folder(runs, "*+*")], [runs], tmp_path / "e.npz")
+    pack([backbone_run, folder(runs, "*+*")], [runs], tmp_path / "e.npz")
     assert Archive(tmp_path / "e.npz").unpack(out).new == 2
-    there = out / below.relative_to(runs)
-    for backbone in (ON, f"backbone={there}"):
-        said = command(*OWN, *STOPS, backbone, f"out={out}")
-        assert (said.code, said.err) == (0, ""), backbone
-        assert "is finished already" in said.out
-        said = command(*OWN, *STOPS, backbone, f"out={out}", "model.channels=3")
-        assert (said.code, len(said.err.splitlines())) == (2, 1), backbone
-        assert f"backbone must be a whole run: the weights of {there} are not here, as an archive of runs" in said.err
+    unpacked = out / backbone_run.relative_to(runs)
+    for backbone in (ON_BACKBONE, f"backbone={unpacked}"):
+        output = command(*AUTOENCODER, *STOPS, backbone, f"out={out}")
+        assert (output.code, output.err) == (0, ""), backbone
+        assert "is finished already" in output.out
+        output = command(*AUTOENCODER, *STOPS, backbone, f"out={out}", "model.channels=3")
+        assert (output.code, len(output.err.splitlines())) == (2, 1), backbone
+        assert f"backbone must be a whole run: the weights of {unpacked} are missing, as archives of runs" in output.err
 
 
-def test_a_damaged_backbone_of_one_seed_stops_no_other(
-    command: Callable[..., Said], runs: Path, below: Path, tmp_path: Path
+def test_a_damaged_backbone_of_one_seed_does_not_stop_the_others(
+    command: Callable[..., Said], runs: Path, backbone_run: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(below, tmp_path / below.relative_to(runs))
-    (tmp_path / below.relative_to(runs) / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
-    said = command("-m", *OWN, ON, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2")
-    assert said.code == 0, said.err
-    assert "4 jobs: 4 would run, 0 already done (2 added: needed by others)" in said.out
-    assert not list(tmp_path.glob("sweeps/*"))  # a sweep is written down when it starts
+    shutil.copytree(backbone_run, tmp_path / backbone_run.relative_to(runs))
+    (tmp_path / backbone_run.relative_to(runs) / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    output = command(
+        "-m", *AUTOENCODER, ON_BACKBONE, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2"
+    )
+    assert output.code == 0, output.err
+    assert "4 jobs: 4 would run, 0 already done (2 added: needed by others)" in output.out
+    assert not list(tmp_path.glob("sweeps/*"))  # a dry run writes no manifest
 
 
-def test_a_sweep_over_nothing_is_one_sentence(command: Callable[..., Said]) -> None:
-    said = command("-m", *OWN, "backbone=glob(nothing*)")
-    assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert "does a glob() match nothing?" in said.err
+def test_a_sweep_over_nothing_is_refused_with_one_sentence(command: Callable[..., Said]) -> None:
+    output = command("-m", *AUTOENCODER, "backbone=glob(nothing*)")
+    assert (output.code, len(output.err.splitlines())) == (2, 1)
+    assert "does a glob() match nothing?" in output.err
