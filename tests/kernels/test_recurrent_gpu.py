@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 import hybridnets.rnn
-from hybridnets.rnn import GRU, LSTM, RNN, settle
+from hybridnets.rnn import GRU, LSTM, RNN, backends
+from hybridnets.rnn.backends import settle_backends
 
 LAYERS: list[Any] = [LSTM, GRU, RNN, "relu"]
 TORCHS: dict[Any, Any] = {LSTM: torch.nn.LSTM, GRU: torch.nn.GRU, RNN: torch.nn.RNN, "relu": torch.nn.RNN}
@@ -54,20 +55,20 @@ def on_a_gpu() -> Any:
 
 def test_auto_on_a_gpu_is_torchs_until_somebody_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large, double = LSTM(1, 64), LSTM(1, 65), LSTM(1, 64).half()
-    assert [hybridnets.rnn._fused(on_a_gpu(), layer) for layer in (small, large, double)] == [None] * 3
-    assert settle(LSTM(1, 64), "cuda", None) == "torch"
+    assert [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)] == [None] * 3
+    assert settle_backends(LSTM(1, 64), "cuda", None) == "torch"
     kernels, asked = ModuleType("kernels"), []
 
-    def recurrent(device: str) -> tuple[ModuleType | None, str]:
+    def kernels_on(device: str) -> tuple[ModuleType | None, str]:
         asked.append(device)
         return kernels, ""
 
-    monkeypatch.setattr(hybridnets.rnn, "_recurrent", recurrent)
+    monkeypatch.setattr(hybridnets.rnn, "_kernels_on", kernels_on)
     monkeypatch.setitem(hybridnets.rnn.FUSED_LARGEST, "cuda", 64)
-    found = [hybridnets.rnn._fused(on_a_gpu(), layer) for layer in (small, large, double)]
+    found = [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)]
     assert found == [kernels, None, None]
-    assert [settle(LSTM(1, units), "cuda", None) for units in (64, 65)] == ["fused", "torch"]
-    assert settle(LSTM(1, 64), "cuda", "torch") == "torch"
+    assert [settle_backends(LSTM(1, units), "cuda", None) for units in (64, 65)] == ["fused", "torch"]
+    assert settle_backends(LSTM(1, 64), "cuda", "torch") == "torch"
     assert set(asked) == {"cuda"}
 
 
@@ -81,9 +82,9 @@ def test_what_is_missing_on_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, caplo
 
     layer = LSTM(1, 4)
     layer.backend = "fused"  # its constructor asks for Numba where there is no GPU
-    monkeypatch.delitem(sys.modules, "hybridnets.rnn.gpu", raising=False)
+    monkeypatch.delitem(sys.modules, "hybridnets.kernels.gpu.recurrent", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     try:
         with (
             caplog.at_level(logging.WARNING, "hybridnets"),
@@ -91,22 +92,22 @@ def test_what_is_missing_on_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, caplo
                 ValueError, match=r"backend=fused needs Triton, which is not installed: .*pip install triton"
             ),
         ):
-            hybridnets.rnn._fused(on_a_gpu(), layer)
+            hybridnets.rnn._choose_kernels(on_a_gpu(), layer)
     finally:
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
     with pytest.raises(
-        ValueError, match=r"float32 or float64 on a CUDA GPU, not torch\.float16 on cuda:0: take backend=auto"
+        ValueError, match=r"float32 or float64 on a CUDA GPU, not torch\.float16 on cuda:0: use backend=auto"
     ):
-        hybridnets.rnn._fused(on_a_gpu(), layer.half())
+        hybridnets.rnn._choose_kernels(on_a_gpu(), layer.half())
 
 
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The GPU's kernels, which layers then take on a CPU."""
-    monkeypatch.setitem(hybridnets.rnn.MODULES, "cpu", "hybridnets.rnn.gpu")
-    hybridnets.rnn._load.cache_clear()
-    yield importlib.import_module("hybridnets.rnn.gpu")
-    hybridnets.rnn._load.cache_clear()
+    monkeypatch.setitem(hybridnets.rnn.KERNELS, "cpu", "hybridnets.kernels.gpu.recurrent")
+    backends._load.cache_clear()
+    yield importlib.import_module("hybridnets.kernels.gpu.recurrent")
+    backends._load.cache_clear()
 
 
 def build(layer: Any, *sizes: int, bidirectional: bool = False) -> tuple[Any, Any]:
@@ -250,7 +251,7 @@ def interpreted_autocast_changes_the_outputs_type_alone() -> None:
 @pytest.mark.usefixtures("kernels")
 def interpreted_more_units_than_fit_are_refused() -> None:
     mine, _ = build(LSTM, 1, 65)
-    with pytest.raises(ValueError, match="backend=fused takes 64 units at most on a GPU, got 65: take backend=auto"):
+    with pytest.raises(ValueError, match="backend=fused takes 64 units at most on a GPU, got 65: use backend=auto"):
         mine(torch.randn(1, 2, 1))
 
 
@@ -258,7 +259,8 @@ def compiled_for_a_gpu_that_is_not_here() -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from hybridnets.rnn import gpu
+    from hybridnets.kernels.gpu import cells
+    from hybridnets.kernels.gpu import recurrent as gpu
 
     with pytest.raises(ValueError, match="a sequence must be on a CUDA GPU, got one on cpu"):
         gpu.final(torch.zeros(1, 1, 1), [], gpu.shape_of("LSTM", 1, 1, False))
@@ -267,7 +269,10 @@ def compiled_for_a_gpu_that_is_not_here() -> None:
     for mode, hidden in (("LSTM", 32), ("GRU", 17), ("RNN_TANH", 16)):
         settings = gpu._settings(gpu.shape_of(mode, hidden, 1, False), torch.zeros(1))
         options = {name: settings.pop(name) for name in ("num_warps", "maxnreg", "enable_fp_fusion")}
-        for kernel, more in ((gpu._forward, {"KEEP": True, "STATES": True}), (gpu._backward, {"ABOVE": True})):
+        for kernel, more in (
+            (cells.forward_kernel, {"KEEP": True, "STATES": True}),
+            (cells.backward_kernel, {"ABOVE": True}),
+        ):
             constants = settings | more
             kinds = {name: "i32" if name == "steps" else "*fp32" for name in kernel.arg_names}
             signature = kinds | dict.fromkeys(constants, "constexpr")

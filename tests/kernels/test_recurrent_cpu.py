@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hybridnets.rnn
-from hybridnets.rnn import GRU, LSTM, RNN, settle
+from hybridnets.rnn import GRU, LSTM, RNN, backends
+from hybridnets.rnn.backends import settle_backends
 
 pytest.importorskip("numba")
 
@@ -302,12 +303,10 @@ def test_without_numba_torch_computes_and_says_so_once(
             raise ModuleNotFoundError("No module named 'numba'", name="numba")
         return real(name, *rest, **more)
 
-    for name in [name for name in sys.modules if name.startswith("hybridnets.rnn.")]:
+    for name in [name for name in sys.modules if name.startswith("hybridnets.kernels.cpu.")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("cpu", "kernels"):
-        monkeypatch.delattr(hybridnets.rnn, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, "hybridnets"):
             for _ in range(2):
@@ -317,7 +316,7 @@ def test_without_numba_torch_computes_and_says_so_once(
         with pytest.raises(ValueError, match=r"backend=fused needs Numba.*pip install 'hybridnets\[fast\]'"):
             build(LSTM, 1, 4)(x)
     finally:
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
 
 
 def test_importing_the_layers_does_not_import_numba() -> None:
@@ -345,18 +344,21 @@ def test_a_forked_process_computes() -> None:
 
 def test_the_first_call_may_want_no_gradients() -> None:
     for context in (torch.no_grad, torch.inference_mode):
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
         with context():
             LSTM(1, 3, backend="fused")(torch.zeros(2, 5, 1))
 
 
 def test_a_run_that_goes_on_keeps_its_kernels() -> None:
     model = torch.nn.Sequential(LSTM(1, 3), torch.nn.Linear(3, 2))
-    assert settle(copy.deepcopy(model), "cpu", None) == "fused"
-    assert settle(copy.deepcopy(model), "cpu", "torch") == "torch"
-    assert settle(copy.deepcopy(model), "cuda", None) == "torch"
-    assert settle(torch.nn.Linear(3, 2), "cpu", None) is None
-    assert settle(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None) == "fused and torch"
+    assert settle_backends(copy.deepcopy(model), "cpu", None) == "fused"
+    assert settle_backends(copy.deepcopy(model), "cpu", "torch") == "torch"
+    assert settle_backends(copy.deepcopy(model), "cuda", None) == "torch"
+    assert settle_backends(torch.nn.Linear(3, 2), "cpu", None) is None
+    assert (
+        settle_backends(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None)
+        == "fused and torch"
+    )
 
 
 def test_the_readmes_example_holds() -> None:

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import hybridnets.models
-import hybridnets.rnn
 from hybridnets.models import CNN, CRNN
 from hybridnets.models.stages import Features
-from hybridnets.rnn import LSTM, settle
+from hybridnets.rnn import LSTM, backends
+from hybridnets.rnn.backends import settle_backends
 
 pytest.importorskip("numba")
 
-from hybridnets.models.pooled import pooled
+import hybridnets.kernels.cpu.blocks
+from hybridnets.kernels.cpu.blocks import relu_norm_pool
 
 LAST = torch.channels_last
 
@@ -55,7 +55,7 @@ def everything(operation: Any, x: Tensor, norm: nn.BatchNorm2d, up: Tensor) -> l
 
 def agree(x: Tensor, norm: nn.BatchNorm2d, up: Tensor) -> None:
     exact = copy.deepcopy(norm).double()
-    mine, theirs = everything(pooled, x, norm, up), everything(layers, x.double(), exact, up.double())
+    mine, theirs = everything(relu_norm_pool, x, norm, up), everything(layers, x.double(), exact, up.double())
     for name, found, wanted in zip(["out", "dx", "dw", "db", "mean", "var"], mine, theirs, strict=True):
         off = (found.double() - wanted).abs().max() / wanted.abs().max().clamp(min=1)
         assert off < 1e-5, (name, off)
@@ -99,7 +99,7 @@ def test_statistics_of_maps_far_from_zero_are_exact() -> None:
     norm = norm_of(16)
     norm.reset_running_stats()
     exact = copy.deepcopy(norm).double()
-    pooled(x, norm)
+    relu_norm_pool(x, norm)
     layers(x.double(), exact)
     for name in ("running_mean", "running_var"):
         torch.testing.assert_close(getattr(norm, name).double(), getattr(exact, name), rtol=1e-6, atol=0)
@@ -112,17 +112,17 @@ def test_what_is_not_a_number_stays_so_where_torch_has_it() -> None:
     for training in (False, True):
         norm = norm_of(17).train(training)
         exact = copy.deepcopy(norm)
-        assert torch.equal(pooled(x, norm).isnan(), layers(x, exact).isnan())
+        assert torch.equal(relu_norm_pool(x, norm).isnan(), layers(x, exact).isnan())
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_only_what_needs_a_gradient_gets_one(which: int) -> None:
     norm = norm_of(16)
     leaves = [torch.randn(2, 16, 4, 4), norm.weight, norm.bias]
-    wanted = everything(pooled, leaves[0], copy.deepcopy(norm), torch.ones(2, 16, 2, 2))[1 + which]
+    wanted = everything(relu_norm_pool, leaves[0], copy.deepcopy(norm), torch.ones(2, 16, 2, 2))[1 + which]
     for i, leaf in enumerate(leaves):
         leaf.requires_grad_(i == which)
-    pooled(leaves[0], norm).sum().backward()  # type: ignore[no-untyped-call]  # an expanded gradient
+    relu_norm_pool(leaves[0], norm).sum().backward()  # type: ignore[no-untyped-call]  # an expanded gradient
     assert [leaf.grad is not None for leaf in leaves] == [i == which for i in range(3)]
     assert torch.equal(leaves[which].grad, wanted)  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ def test_not_a_bit_depends_on_threads_or_runs(shape: tuple[int, ...], threads: A
     first: list[Tensor] = []
     for count in (1, 2, 3, 2):
         threads(count)
-        found = everything(pooled, x, copy.deepcopy(norm), up)
+        found = everything(relu_norm_pool, x, copy.deepcopy(norm), up)
         first = first or found
         assert all(map(torch.equal, found, first))
 
@@ -153,10 +153,10 @@ def test_a_network_computes_the_same_by_either_and_its_state_is_torchs() -> None
     mine = CNN((3, 33, 32), 10)
     theirs, exact = copy.deepcopy(mine), copy.deepcopy(mine).double()
     theirs.cnn.backend = exact.cnn.backend = "torch"
-    assert mine.cnn.fast("cpu")  # probed before its calls are counted
+    assert mine.cnn.kernels_on("cpu")  # probed before its calls are counted
     for training in (False, True):
         mine, theirs, exact = (model.train(training) for model in (mine, theirs, exact))
-        with mock.patch.object(hybridnets.models.pooled, "pooled", wraps=pooled) as operation:
+        with mock.patch.object(hybridnets.kernels.cpu.blocks, "relu_norm_pool", wraps=relu_norm_pool) as operation:
             found = mine(x)
             assert operation.call_count == 4  # blocks
             torch.testing.assert_close(theirs(x), found, rtol=1e-2, atol=1e-2)  # torch's own statistics are less exact
@@ -170,9 +170,9 @@ def test_a_network_computes_the_same_by_either_and_its_state_is_torchs() -> None
 def seen(features: Features, x: Tensor) -> bool:
     """Whether the one operation computed."""
     calls: list[Any] = []
-    features.fast = lambda _: calls.append(1)  # type: ignore[method-assign, assignment]
+    features.kernels_on = lambda _: calls.append(1)  # type: ignore[method-assign, assignment]
     features(x)
-    del features.fast
+    del features.kernels_on
     return bool(calls)
 
 
@@ -217,8 +217,8 @@ def test_a_run_that_goes_on_keeps_its_blocks_kernels() -> None:
         ("cpu", "torch", "torch"),
         ("cuda", None, "torch"),
     ]:
-        assert settle(copy.deepcopy(model), device, before) == now
-    settle(model, "cpu", "torch")
+        assert settle_backends(copy.deepcopy(model), device, before) == now
+    settle_backends(model, "cpu", "torch")
     assert not seen(model[0], torch.randn(2, 3, 4, 4))  # type: ignore[arg-type]
 
 
@@ -236,25 +236,21 @@ def test_without_numba_torch_computes_and_says_so_once(
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
         return real(name, *rest, **more)
 
-    for name in ("hybridnets.models.pooled", "hybridnets.rnn.cpu", "hybridnets.rnn.kernels"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    for package, name in ((hybridnets.models, "pooled"), (hybridnets.rnn, "cpu"), (hybridnets.rnn, "kernels")):
-        monkeypatch.delattr(package, name, raising=False)
+    for name in [name for name in sys.modules if name.startswith("hybridnets.kernels.cpu.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    hybridnets.rnn._load.cache_clear()
-    hybridnets.rnn._warn.cache_clear()
+    backends._load.cache_clear()
+    backends._warn_once.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, "hybridnets"):
             for _ in range(2):
                 assert torch.equal(features(x), wanted)
-                hybridnets.rnn.LSTM(1, 2)(torch.zeros(1, 2, 1))
+                LSTM(1, 2)(torch.zeros(1, 2, 1))
         (message,) = caplog.messages
-        assert message == (
-            "layers compute by torch, as what is faster needs Numba, which is not installed: run pip install 'hybridnets[fast]'"
-        )
+        assert message == ("falling back to torch's layers: Numba is not installed: run pip install 'hybridnets[fast]'")
     finally:
-        hybridnets.rnn._load.cache_clear()
-        hybridnets.rnn._warn.cache_clear()
+        backends._load.cache_clear()
+        backends._warn_once.cache_clear()
 
 
 def test_importing_the_models_does_not_import_numba() -> None:
@@ -264,7 +260,7 @@ def test_importing_the_models_does_not_import_numba() -> None:
 
 def test_the_first_call_may_want_no_gradients() -> None:
     for context in (torch.no_grad, torch.inference_mode):
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
         with context():
             Features((3, 4, 4), (4,), "relu", 0.9)(torch.randn(2, 3, 4, 4))
 
@@ -280,7 +276,7 @@ def test_a_first_call_that_is_exported_computes_by_torch_and_the_next_by_the_ope
     for layer in (exact.cnn, exact.rnn):
         layer.backend = "torch"
     x = torch.randn(2, 3, 32, 32)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     with caplog.at_level(logging.WARNING, "hybridnets"), torch.no_grad():
         program = torch.export.export(model, (torch.zeros_like(x),)).module()
         assert seen(model.cnn, x)
@@ -291,7 +287,7 @@ def test_a_first_call_that_is_exported_computes_by_torch_and_the_next_by_the_ope
 
 def test_no_state_of_the_first_caller_decides_what_is_found_out() -> None:
     for context in (lambda: torch.device("meta"), FakeTensorMode, lambda: torch.autocast("cpu", torch.bfloat16)):
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
         features = Features((3, 4, 4), (4,), "relu", 0.9)
         with context():
-            assert features.fast("cpu") is hybridnets.models.pooled
+            assert features.kernels_on("cpu") is hybridnets.kernels.cpu.blocks
