@@ -18,7 +18,6 @@ from hybridnets.kernels.cpu.products import add_state_gradient, add_weight_gradi
 from hybridnets.kernels.cpu.tasks import (
     Kernel,
     Signature,
-    claim_memory,
     claim_task,
     flush_denormals,
     restore_denormals,
@@ -216,8 +215,7 @@ def _backward(
             for d in range(dy.shape[0]):
                 for u in range(hidden):
                     _add(dh, 0, u, dy, d, s, offset + u)
-            for u in range(units):
-                step_back(cell, z, t, h, c, tc, dh, dc, u, units)
+            step_back(cell, z, t, h, c, tc, dh, dc)
             for tile in range(w_state.shape[0]):
                 add_state_gradient(dh, w_state, tile, z, t, first, reading)
         if dx.shape[0] > 0:
@@ -305,18 +303,16 @@ def _unpack_work(real: Any) -> Callable[[Any], None]:
 def _forward_work(real: Any) -> Callable[[Any], None]:
     def work(pointer: Any) -> None:
         a, setting = _read_forward(pointer, real), flush_denormals()
-        place = claim_memory(pointer)
-        z, h, c, tc = a.z[place], a.h[place], a.c[place], a.tc[place]
         task = claim_task(pointer)
         while task < a.tasks:
             block, d = task // a.directions, task % a.directions
             _forward(
                 *(a.cell, d == 1, a.hidden, a.w[d], a.x[block], a.y[block], d * a.hidden, a.states[d, block]),
-                *(z, h, c, tc),
+                *(a.z, a.h, a.c, a.tc),
             )
             for u in range(a.hidden):
                 for lane in range(a.last.shape[3]):
-                    a.last[block, d, u, lane] = h[0, u, lane]
+                    a.last[block, d, u, lane] = a.h[0, u, lane]
             task = claim_task(pointer)
         restore_denormals(setting)
 
@@ -326,18 +322,16 @@ def _forward_work(real: Any) -> Callable[[Any], None]:
 def _backward_work(real: Any) -> Callable[[Any], None]:
     def work(pointer: Any) -> None:
         a, setting = _read_backward(pointer, real), flush_denormals()
-        place = claim_memory(pointer)
-        z, h, c, tc, dh, dc = a.z[place], a.h[place], a.c[place], a.tc[place], a.dh[place], a.dc[place]
         task = claim_task(pointer)
         while task < a.tasks:
             block, d = task // a.directions, task % a.directions
-            for u in range(dh.shape[1]):
-                for lane in range(dh.shape[2]):
-                    dh[0, u, lane] = a.up[block, d, u, lane] if u < a.hidden and a.up.shape[0] > 0 else 0
+            for u in range(a.dh.shape[1]):
+                for lane in range(a.dh.shape[2]):
+                    a.dh[0, u, lane] = a.up[block, d, u, lane] if u < a.hidden and a.up.shape[0] > 0 else 0
             _backward(
                 *(a.cell, d == 1, a.hidden, a.w[d], a.w_state[d], a.w_input[d], a.x[block], a.dy[block], d * a.hidden),
                 *(a.states[d, block], a.dx[block, d], a.dw[block, d]),
-                *(z, h, c, tc, dh, dc, a.dw_input[place], a.dw_state[place]),
+                *(a.z, a.h, a.c, a.tc, a.dh, a.dc, a.dw_input, a.dw_state),
             )
             task = claim_task(pointer)
         restore_denormals(setting)
