@@ -53,7 +53,7 @@ class Block(NamedTuple):
         return self.pool(self.norm(self.activation(maps)))  # type: ignore[no-any-return]
 
     def fits_kernels(self, maps: Tensor) -> bool:
-        """Whether one operation may stand for the three layers after the convolution."""
+        """Whether the kernels may compute what the three layers after the convolution do."""
         return _maps_fit(maps) and self._layers_fit() and not self._has_hooks()
 
     def _layers_fit(self) -> bool:
@@ -139,7 +139,7 @@ class Features(Accelerated, nn.Sequential):
         return images
 
     def kernels_on(self, device: str) -> ModuleType | None:
-        """The module of the kernels that stand for three layers of a block; None on a GPU, and where they do not work."""
+        """The module of the kernels for what follows a block's convolution; None on a GPU, and where they do not work."""
         return load_kernels("hybridnets.kernels.cpu.blocks", "convolution blocks")[0] if device == "cpu" else None
 
     def flat(self, maps: Tensor) -> Tensor:

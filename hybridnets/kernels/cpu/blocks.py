@@ -53,9 +53,11 @@ def _to_double(x: Vector) -> Vector:
 
 def _window(x: Rows, i: Any, j: Any) -> list[tuple[Any, Any]]:
     """Row and column of the four pixels of a window, row by row."""
-    builder, one, two = x.builder, x.integer(1), x.integer(2)
-    top, left = builder.mul(i, two), builder.mul(j, two)
-    return [(row, column) for row in (top, builder.add(top, one)) for column in (left, builder.add(left, one))]
+    builder = x.builder
+    rows, columns = (
+        (first, builder.add(first, x.integer(1))) for first in (builder.mul(k, x.integer(2)) for k in (i, j))
+    )
+    return [(row, column) for row in rows for column in columns]
 
 
 def _highest(ys: list[Vector], scale: Vector, shift: Vector) -> tuple[Vector, Vector, list[Any]]:

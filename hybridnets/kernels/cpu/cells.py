@@ -1,6 +1,6 @@
 """The cells: one step of a tile of units, forward and backward, in vectors whose lanes are the rows of a block.
 
-`hybridnets.kernels.steps` has the same steps as formulas. To add a cell, add its numbers to `CELLS`, its two functions, and a
+`hybridnets.kernels.steps` has the same steps as formulas. To add a cell, add it to `CELLS`, its two functions, and a
 case to `step` and to `step_back`.
 
 Arrays, which all end in the lanes:

@@ -49,21 +49,21 @@ class Vector:
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
-    def __add__(self, other: "Vector | float") -> "Vector":
+    def __add__(self, operand: "Vector | float") -> "Vector":
         """Sum."""
-        return self._apply("fadd", other)
+        return self._apply("fadd", operand)
 
-    def __sub__(self, other: "Vector | float") -> "Vector":
+    def __sub__(self, operand: "Vector | float") -> "Vector":
         """Difference."""
-        return self._apply("fsub", other)
+        return self._apply("fsub", operand)
 
-    def __rsub__(self, other: float) -> "Vector":
+    def __rsub__(self, operand: float) -> "Vector":
         """Difference from a number."""
-        return self.constant(other) - self
+        return self.constant(operand) - self
 
-    def __mul__(self, other: "Vector | float") -> "Vector":
+    def __mul__(self, operand: "Vector | float") -> "Vector":
         """Product."""
-        return self._apply("fmul", other)
+        return self._apply("fmul", operand)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -99,9 +99,9 @@ class Vector:
             result = builder.insert_element(result, value, index)
         return Vector(builder, result)
 
-    def _apply(self, operation: str, other: "Vector | float") -> "Vector":
-        other = other if isinstance(other, Vector) else self.constant(other)
-        return Vector(self.builder, getattr(self.builder, operation)(self.value, other.value, flags=("contract",)))
+    def _apply(self, operation: str, operand: "Vector | float") -> "Vector":
+        operand = operand if isinstance(operand, Vector) else self.constant(operand)
+        return Vector(self.builder, getattr(self.builder, operation)(self.value, operand.value, flags=("contract",)))
 
     def _bounded(self, beyond: str, number: float) -> "Vector":
         bound = self.constant(number).value
