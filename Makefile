@@ -20,7 +20,7 @@ loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, i
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/test_to_mlflow.py
 
 triton: $(BIN)/.ready .triton/.ready ## the tests of the GPU's kernels, in Triton's interpreter
-	PYTHONPATH=.triton $(BIN)/python -m pytest tests/rnn/test_gpu.py
+	PYTHONPATH=.triton $(BIN)/python -m pytest tests/kernels/test_recurrent_gpu.py
 
 bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the paper, a sweep (25 minutes on 2 cores)
 	mkdir -p runs/bench

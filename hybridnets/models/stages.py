@@ -1,12 +1,13 @@
 """The stages that the architectures share: convolutional features, dense encoder-decoder, sequence, head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from hybridnets.rnn import Chooses, load, traced
+from hybridnets.rnn.backends import Accelerated, is_traced, load_kernels
 
 # Defaults of the architectures, from the first paper's table 1; a test keeps conf/model equal to them.
 CHANNELS = (32, 64, 128, 256)
@@ -32,14 +33,59 @@ class Flatten(nn.Module):
         return maps.permute(0, 2, 3, 1).flatten(1)
 
 
-class Features(Chooses, nn.Sequential):
-    """Blocks of 3x3 convolution, batch normalisation and 2x2 pooling, then `Flatten`: (B, C, H, W) to (B, size).
+class Block(NamedTuple):
+    """A block of `Features`, a view of four of its layers: 3x3 convolution, activation, batch normalisation, 2x2 pooling.
 
-    On a CPU in float32 one operation does what follows a block's convolution (`hybridnets.models.pooled`), several times faster
-    than torch's layers, where Numba is installed and the activation is relu. Its numbers are theirs up to rounding.
+    The paper does not state where the activation stands. Here it belongs to the convolution, as Keras's `activation=` does, and
+    comes before the batch normalisation.
+    """
 
-    Each block halves height and width. Where the activation stands is not stated in the paper; here it belongs to the
-    convolution, as Keras's `activation=` does, and comes before the batch normalisation.
+    convolution: nn.Module
+    activation: nn.Module
+    norm: nn.Module
+    pool: nn.Module
+
+    def forward(self, images: Tensor, kernels_on: Callable[[str], ModuleType | None] | None) -> Tensor:
+        """Maps of half the height and width, (B, C, H, W) to (B, C', H // 2, W // 2).
+
+        Args:
+            images: Images, or the maps of the block before.
+            kernels_on: From a device to the kernels for what follows the convolution, if they work; None for torch's layers.
+        """
+        maps = self.convolution(images)  # (B, C', H, W)
+        if kernels_on and self.fits_kernels(maps) and (kernels := kernels_on("cpu")):
+            return kernels.relu_norm_pool(maps, self.norm)  # type: ignore[no-any-return]
+        return self.pool(self.norm(self.activation(maps)))  # type: ignore[no-any-return]
+
+    def fits_kernels(self, maps: Tensor) -> bool:
+        """Whether the kernels may compute what the three layers after the convolution do."""
+        return _maps_fit(maps) and self._layers_fit() and not self._has_hooks()
+
+    def _layers_fit(self) -> bool:
+        """Whether the kernels compute such layers: ReLU, and batch normalisation that learns and keeps statistics."""
+        norm = self.norm
+        return (
+            type(self.activation) is nn.ReLU
+            and type(norm) is nn.BatchNorm2d  # and not one that is synchronised between processes
+            and norm.momentum is not None
+            and norm.running_mean is not None
+            and norm.weight is not None
+            and norm.weight.dtype == torch.float32
+        )
+
+    def _has_hooks(self) -> bool:
+        """Whether anybody observes the layers one by one."""
+        return any(getattr(layer, hooks) for layer in (self.activation, self.norm, self.pool) for hooks in HOOKS)
+
+
+class Features(Accelerated, nn.Sequential):
+    """Convolution blocks, then `Flatten`: (B, C, H, W) to (B, size). Each block halves height and width.
+
+    On a CPU in float32 one operation (`hybridnets.kernels.cpu.blocks`) does what follows a block's convolution, several times
+    faster than torch's layers, if Numba is installed and the activation is relu. The results are equal up to rounding.
+
+    The layers of all blocks form one flat sequence, which names the parameters: `0.weight` is the first block's convolution,
+    and `4.weight` the second's.
 
     Args:
         image_shape: Channels, height and width of an image.
@@ -54,7 +100,7 @@ class Features(Chooses, nn.Sequential):
         Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder, table 1.
     """
 
-    own = "pooled"
+    kernels_name = "pooled"
 
     def __init__(
         self, image_shape: Sequence[int], channels: Sequence[int], activation: str, batch_norm_momentum: float
@@ -62,17 +108,17 @@ class Features(Chooses, nn.Sequential):
         wide, height, width = image_shape
         layers: list[nn.Module] = []
         for out in channels:
-            layers += [
+            layers += Block(
                 nn.Conv2d(wide, out, kernel_size=3, padding=1),
                 activation_of(activation),
                 nn.BatchNorm2d(out, eps=1e-3, momentum=1 - batch_norm_momentum),
                 nn.MaxPool2d(2),
-            ]
+            )
             wide, height, width = out, height // 2, width // 2
         if not height * width:
             raise ValueError(
                 f"model.channels must be at most {int(min(image_shape[1:])).bit_length() - 1} blocks for images of "
-                f"{image_shape[1]}x{image_shape[2]}, each block halves them, got {len(channels)}"
+                f"{image_shape[1]}x{image_shape[2]}, as each block halves them, got {len(channels)}"
             )
         super().__init__(*layers, Flatten())
         self.positions, self.channels = height * width, wide
@@ -80,27 +126,26 @@ class Features(Chooses, nn.Sequential):
         keras_initialisation(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks; each is a view of its layers, which may be replaced."""
+        layers = list(self)[:-1]
+        return [Block(*layers[first : first + 4]) for first in range(0, len(layers), 4)]
+
     def forward(self, images: Tensor) -> Tensor:
         """Maps of images, flattened, (B, C, H, W) to (B, size)."""
         return self.flat(self.maps(images))
 
     def maps(self, images: Tensor) -> Tensor:
         """The maps before they are flattened, (B, C, H, W) to (B, channels, H', W')."""
-        layers = list(self)[:-1]
-        for convolution, *rest in zip(*[iter(layers)] * 4, strict=True):
-            images = convolution(images)
-            if self.backend != "torch" and _one_operation(images, *rest) and (fast := self.fast("cpu")):
-                images = fast.pooled(images, rest[1])
-                continue
-            for layer in rest:
-                images = layer(images)
+        kernels_on = None if self.backend == "torch" else self.kernels_on
+        for block in self.blocks:
+            images = block.forward(images, kernels_on)
         return images
 
-    def fast(self, device: str) -> ModuleType | None:
-        """The module of the operation that stands for three layers, on a CPU; None where it does not work."""
-        if device != "cpu":
-            return None
-        return load("hybridnets.models.pooled", "convolution blocks compute by torch, as the faster operation")[0]
+    def kernels_on(self, device: str) -> ModuleType | None:
+        """The module of the kernels for what follows a block's convolution; None on a GPU, and where they do not work."""
+        return load_kernels("hybridnets.kernels.cpu.blocks", "convolution blocks")[0] if device == "cpu" else None
 
     def flat(self, maps: Tensor) -> Tensor:
         """Maps flattened, (B, channels, H', W') to (B, size)."""
@@ -208,22 +253,15 @@ class Head(nn.Linear):
         keras_initialisation(self)
 
 
-def _one_operation(x: Tensor, activation: nn.Module, norm: nn.Module, pool: nn.Module) -> bool:
-    """Whether three layers that follow a convolution are what one operation computes, and nobody looks in between."""
+def _maps_fit(maps: Tensor) -> bool:
+    """Whether the kernels can read maps: in float32 on a CPU, not empty, as high and as wide as a window, and not traced."""
     return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
+        maps.device.type == "cpu"
+        and maps.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and not traced(x)
-        and min(x.shape) > 0
-        and min(x.shape[2:]) > 1  # torch's layers refuse it
-        and type(activation) is nn.ReLU
-        and type(norm) is nn.BatchNorm2d  # none that is synchronised between processes
-        and norm.momentum is not None
-        and norm.weight is not None
-        and norm.running_mean is not None
-        and norm.weight.dtype == torch.float32
-        and not any(getattr(layer, hooks) for layer in (activation, norm, pool) for hooks in HOOKS)
+        and not is_traced(maps)
+        and min(maps.shape) > 0
+        and min(maps.shape[2:]) > 1  # torch's layers refuse less
     )
 
 

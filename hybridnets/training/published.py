@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hybridnets.models import Classifier
-from hybridnets.rnn import settle
+from hybridnets.rnn.backends import settle_backends
 from hybridnets.runs.accuracy import same_classes, same_weights
 from hybridnets.runs.store import WrongWeightsError
 from hybridnets.training.callbacks import Record
@@ -88,7 +88,7 @@ def check_loaded(
             f"{path} must be what the model can be loaded from again, and is not ({type(error).__name__}): the "
             f"model needs self.save_hyperparameters() and the same parameters and buffers from its beginning to its end"
         ) from error
-    settle(fresh, model.device.type, settle(model, model.device.type, None))
+    settle_backends(fresh, model.device.type, settle_backends(model, model.device.type, None))
     trainer.precision_plugin.convert_module(fresh)
     fresh.eval()
     for (part, published), loader in zip(predictions.items(), data.predict_dataloader(), strict=True):

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hybridnets import signals
 from hybridnets.models.summary import table
-from hybridnets.rnn import settle
+from hybridnets.rnn.backends import settle_backends
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.origin import describe_origin
 from hybridnets.runs.records.result import LayerRecord, Result
@@ -53,7 +53,7 @@ def train(run: Run, build: Build, *, command: str, configuration: str, checkpoin
         if attempt and (done := run.result()):
             return done  # somebody else's, who held the lock until just now
         device = trainer.strategy.root_device
-        kernels = settle(model, device.type, (attempt or Attempt(run)).kernels)
+        kernels = settle_backends(model, device.type, (attempt or Attempt(run)).kernels)
         if attempt:
             torch.set_num_threads(attempt.threads or torch.get_num_threads())
             attempt.record(

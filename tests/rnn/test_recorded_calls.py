@@ -12,8 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import hybridnets.rnn
-from hybridnets.rnn import LSTM, settle
-from tests.rnn.test_fused import agree, build, exact
+from hybridnets.rnn import LSTM, backends
+from hybridnets.rnn.backends import settle_backends
+from tests.kernels.test_recurrent_cpu import agree, build, exact
 
 pytest.importorskip("numba")
 
@@ -43,10 +44,12 @@ def test_a_first_call_that_is_recorded_computes_by_torch_and_the_next_by_the_ker
 ) -> None:
     """`backend` is fused after a training, whose network may be exported too."""
     module, x = build(LSTM, 1, 4, backend=backend).eval(), torch.randn(2, 5, 1)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     with caplog.at_level(logging.WARNING, "hybridnets"), torch.no_grad():
         agree(RECORDED[how](module, x), exact(module)(x.double()), 1e-5)
-        with mock.patch.object(hybridnets.rnn, "_by_kernels", wraps=hybridnets.rnn._by_kernels) as kernels:
+        with mock.patch.object(
+            hybridnets.rnn, "_compute_by_kernels", wraps=hybridnets.rnn._compute_by_kernels
+        ) as kernels:
             agree(module(x), exact(module)(x.double()), 1e-5)
     assert kernels.call_count == 1
     assert not caplog.messages
@@ -66,12 +69,12 @@ def test_no_state_of_the_first_caller_decides_what_is_found_out(caplog: pytest.L
     }
     try:
         for name, context in contexts.items():
-            hybridnets.rnn._load.cache_clear()
+            backends._load.cache_clear()
             with caplog.at_level(logging.WARNING, "hybridnets"), context():
-                assert settle(LSTM(1, 3), "cpu", None) == "fused", name
+                assert settle_backends(LSTM(1, 3), "cpu", None) == "fused", name
         torch.set_default_dtype(torch.float64)
-        hybridnets.rnn._load.cache_clear()
-        assert settle(LSTM(1, 3), "cpu", None) == "fused"
+        backends._load.cache_clear()
+        assert settle_backends(LSTM(1, 3), "cpu", None) == "fused"
     finally:
         torch.set_default_dtype(before)
     assert not caplog.messages

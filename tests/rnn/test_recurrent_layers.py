@@ -1,52 +1,19 @@
 """The layers against the textbook equations in numpy, not against torch's own."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from hybridnets.kernels.steps import states
 from hybridnets.rnn import GRU, LSTM, RNN
 
-Array = NDArray[np.float64]
 
-
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-def rnn_step(w: list[Array], x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    return np.tanh(x @ w[0].T + h @ w[1].T + w[2] + w[3]), c
-
-
-def lstm_step(w: list[Array], x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    i, f, g, o = np.split(x @ w[0].T + h @ w[1].T + w[2] + w[3], 4, axis=1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-
-
-def gru_step(w: list[Array], x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    xr, xz, xn = np.split(x @ w[0].T + w[2], 3, axis=1)
-    hr, hz, hn = np.split(h @ w[1].T + w[3], 3, axis=1)
-    r, z = sigmoid(xr + hr), sigmoid(xz + hz)
-    return (1 - z) * np.tanh(xn + r * hn) + z * h, c  # Keras's reset_after=True
-
-
-def states(step: Callable[..., tuple[Array, Array]], w: list[Array], x: Array) -> list[Array]:
-    h = c = np.zeros((len(x), w[1].shape[1]))
-    found = []
-    for t in range(x.shape[1]):
-        h, c = step(w, x[:, t], h, c)
-        found.append(h)
-    return found
-
-
-@pytest.mark.parametrize(("layer", "step"), [(RNN, rnn_step), (LSTM, lstm_step), (GRU, gru_step)])
+@pytest.mark.parametrize(("layer", "cell"), [(RNN, "RNN_TANH"), (LSTM, "LSTM"), (GRU, "GRU")])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_final_output_is_the_equations(layer: Any, step: Any, bidirectional: bool, num_layers: int) -> None:
+def test_final_output_is_the_equations(layer: Any, cell: str, bidirectional: bool, num_layers: int) -> None:
     torch.manual_seed(0)
     module = layer(input_size=3, hidden_size=5, num_layers=num_layers, bidirectional=bidirectional).double()
     for parameter in module.parameters():  # biases too, or a bias that is not added would go unseen
@@ -58,11 +25,11 @@ def test_final_output_is_the_equations(layer: Any, step: Any, bidirectional: boo
         halves = []
         for suffix in ("", "_reverse")[: 2 if bidirectional else 1]:
             w = [weights[f"{kind}_l{number}{suffix}"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-            seen = states(step, w, sequence[:, ::-1] if suffix else sequence)
+            sequence_states = states(cell, w, sequence[:, ::-1] if suffix else sequence)
             # The final output takes each half's own last state; the next layer reads both at the same position.
-            halves.append((seen[-1], np.stack(seen[::-1] if suffix else seen, axis=1)))
+            halves.append((sequence_states[-1], np.stack(sequence_states[::-1] if suffix else sequence_states, axis=1)))
         final = np.concatenate([last for last, _ in halves], axis=1)
-        sequence = np.concatenate([whole for _, whole in halves], axis=2)
+        sequence = np.concatenate([outputs for _, outputs in halves], axis=2)
     np.testing.assert_allclose(module(x).detach().numpy(), final, rtol=1e-10, atol=1e-12)
     assert module.output_size == final.shape[1]
 
@@ -91,11 +58,11 @@ def test_initialisation_is_keras() -> None:
 @pytest.mark.parametrize(("ours", "torchs"), [(RNN, torch.nn.RNN), (LSTM, torch.nn.LSTM), (GRU, torch.nn.GRU)])
 def test_loads_torch_weights(ours: Any, torchs: Any) -> None:
     theirs = torchs(2, 3, num_layers=2, batch_first=True, bidirectional=True)
-    mine = ours(2, 3, num_layers=2, bidirectional=True)
-    mine.load_state_dict(theirs.state_dict())
+    ours = ours(2, 3, num_layers=2, bidirectional=True)
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 4, 2)
     output = theirs(x)[0]
-    torch.testing.assert_close(mine(x), torch.cat([output[:, -1, :3], output[:, 0, 3:]], dim=1))
+    torch.testing.assert_close(ours(x), torch.cat([output[:, -1, :3], output[:, 0, 3:]], dim=1))
 
 
 @pytest.mark.parametrize("layer", [RNN, LSTM, GRU])

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hybridnets.rnn
-from hybridnets.rnn import GRU, LSTM, RNN, settle
+from hybridnets.rnn import GRU, LSTM, RNN, backends
+from hybridnets.rnn.backends import settle_backends
 
 pytest.importorskip("numba")
 
@@ -50,9 +51,9 @@ def gradients(module: Any, x: Tensor, up: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(module(x), [x, *module.parameters()], up))
 
 
-def agree(mine: Tensor, theirs: Tensor, relative: float) -> None:
+def agree(ours: Tensor, theirs: Tensor, relative: float) -> None:
     scale = max(theirs.abs().max().item(), 1e-6)
-    assert (mine.double() - theirs).abs().max().item() <= relative * scale
+    assert (ours.double() - theirs).abs().max().item() <= relative * scale
 
 
 @settings(max_examples=40, deadline=None)
@@ -85,9 +86,9 @@ def test_outputs_and_gradients_are_torchs(
     wanted = reference(x.double())
     agree(module(x), wanted, 1e-12 if double else 1e-5)
     up = torch.randn_like(wanted)
-    for mine, theirs in zip(gradients(module, x, up.to(x.dtype)), gradients(reference, x.double(), up), strict=True):
-        assert mine.shape == theirs.shape
-        agree(mine, theirs, 1e-10 if double else 1e-4)
+    for ours, theirs in zip(gradients(module, x, up.to(x.dtype)), gradients(reference, x.double(), up), strict=True):
+        assert ours.shape == theirs.shape
+        agree(ours, theirs, 1e-10 if double else 1e-4)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -98,8 +99,8 @@ def test_a_long_sequence(layer: Any) -> None:
     wanted = exact(module)(x.double())
     agree(module(x), wanted, 1e-5)
     up = torch.randn_like(wanted)
-    for mine, theirs in zip(gradients(module, x, up.float()), gradients(exact(module), x.double(), up), strict=True):
-        agree(mine, theirs, 1e-4)
+    for ours, theirs in zip(gradients(module, x, up.float()), gradients(exact(module), x.double(), up), strict=True):
+        agree(ours, theirs, 1e-4)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -117,15 +118,15 @@ def test_gradcheck(layer: Any) -> None:
 def test_bits_do_not_depend_on_the_run_nor_on_the_threads() -> None:
     module = build(LSTM, 1, 16, 2, bidirectional=True)
     x, up = torch.randn(100, 60, 1), torch.randn(100, 32)
-    before, found = torch.get_num_threads(), []
+    before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 1, 2, 3, 8):
             torch.set_num_threads(threads)
-            found.append([module(x), *gradients(module, x, up)])
+            results.append([module(x), *gradients(module, x, up)])
     finally:
         torch.set_num_threads(before)
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    for repeated in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], repeated, strict=True))
 
 
 def test_rows_do_not_depend_on_their_batch() -> None:
@@ -138,10 +139,10 @@ def test_two_threads_at_once() -> None:
     module = build(GRU, 1, 16, bidirectional=True)
     xs, up = [torch.randn(50, 200, 1) for _ in range(2)], torch.randn(50, 32)
     wanted = [gradients(module, x, up) for x in xs]
-    found: list[list[list[Tensor]]] = [[], []]
+    results: list[list[list[Tensor]]] = [[], []]
 
     def work(n: int) -> None:
-        found[n] = [gradients(module, xs[n], up) for _ in range(5)]
+        results[n] = [gradients(module, xs[n], up) for _ in range(5)]
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
     for thread in threads:
@@ -149,8 +150,8 @@ def test_two_threads_at_once() -> None:
     for thread in threads:
         thread.join()
     for n in range(2):
-        assert len(found[n]) == 5
-        assert all(torch.equal(a, b) for each in found[n] for a, b in zip(wanted[n], each, strict=True))
+        assert len(results[n]) == 5
+        assert all(torch.equal(a, b) for call in results[n] for a, b in zip(wanted[n], call, strict=True))
 
 
 def test_inference_keeps_no_history() -> None:
@@ -189,7 +190,7 @@ def test_memory_is_freed_and_weights_are_guarded() -> None:
         first.sum().backward()  # type: ignore[no-untyped-call]
 
 
-def test_only_what_asks_gets_a_gradient() -> None:
+def test_only_parameters_that_require_a_gradient_get_one() -> None:
     module, x = LSTM(1, 4, backend="fused"), torch.randn(3, 20, 1)  # its second bias is held at zero
     module(x).sum().backward()
     assert x.grad is None
@@ -197,7 +198,7 @@ def test_only_what_asks_gets_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("layer", [LSTM, GRU, RNN])
-def test_a_diverged_net_is_seen(layer: Any) -> None:
+def test_nan_stays_visible(layer: Any) -> None:
     module = build(layer, 1, 16)
     x = torch.randn(3, 20, 1)
     x[1, 7] = torch.nan
@@ -208,7 +209,7 @@ def test_a_diverged_net_is_seen(layer: Any) -> None:
         agree(module(x.nan_to_num(torch.inf)), exact(module)(x.double().nan_to_num(torch.inf)), 1e-5)
 
 
-def test_lanes_without_a_row_stay_out_of_it() -> None:
+def test_lanes_without_a_row_do_not_overflow() -> None:
     module = build("relu", 1, 1)
     with torch.no_grad():  # h' = relu(h - 2 x + 1000) overflows from an input of zero, and not from this one
         module.weight_hh_l0.fill_(3.0)
@@ -234,13 +235,13 @@ def test_autocast_returns_what_torchs_layer_returns(
     x = torch.randn(2, 5, 1).to(dtype)
     wanted, up = exact(module)(x.double()), torch.ones(2, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        mine = module(x)
-        found = gradients(module, x, up.to(mine.dtype))
+        ours = module(x)
+        results = gradients(module, x, up.to(ours.dtype))
     torchs_gru = x.dtype if backend == "torch" else torch.float32 if dtype == torch.float32 else dtype
-    assert mine.dtype == (torchs_gru if layer is GRU else torch.bfloat16)
-    torch.testing.assert_close(mine.double(), wanted, rtol=0.05, atol=0.05)
-    assert found[0].dtype == dtype
-    for gradient, right in zip(found, gradients(exact(module), x.double(), up.double()), strict=True):
+    assert ours.dtype == (torchs_gru if layer is GRU else torch.bfloat16)
+    torch.testing.assert_close(ours.double(), wanted, rtol=0.05, atol=0.05)
+    assert results[0].dtype == dtype
+    for gradient, right in zip(results, gradients(exact(module), x.double(), up.double()), strict=True):
         torch.testing.assert_close(gradient.double(), right, rtol=0.1, atol=0.1)
 
 
@@ -252,17 +253,17 @@ torch.manual_seed(0)
 module, x = LSTM(1, 4, backend="torch"), torch.randn(2, 5, 1)
 wanted, state = module(x), torch.get_rng_state()
 with torch.autocast("cpu", torch.bfloat16):
-    found = module(x)
+    output = module(x)
 assert torch.equal(torch.get_rng_state(), state)
-assert found.dtype == torch.bfloat16
-torch.testing.assert_close(found.float(), wanted, rtol=0, atol=0.01)
-found.sum().backward()
+assert output.dtype == torch.bfloat16
+torch.testing.assert_close(output.float(), wanted, rtol=0, atol=0.01)
+output.sum().backward()
 print(_computes_under_autocast(torch.bfloat16))
 """
     older = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    done = subprocess.run([sys.executable, "-c", code], env=older, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout in ("False\n", "True\n")  # a later torch may have that primitive
+    process = subprocess.run([sys.executable, "-c", code], env=older, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout in ("False\n", "True\n")  # a later torch may have that primitive
 
 
 @pytest.mark.parametrize("backend", ["torch", "fused", "auto"])
@@ -272,7 +273,7 @@ def test_empty_and_odd_sequences_are_refused(backend: str, shape: tuple[int, ...
         build(LSTM, 1, 4, backend=backend)(torch.zeros(shape))
 
 
-def test_what_the_kernels_cannot_do_is_said() -> None:
+def test_inputs_that_the_kernels_cannot_compute_are_refused() -> None:
     with pytest.raises(ValueError, match="backend must be one of auto, torch, fused, got 'fast'"):
         build(LSTM, 1, 4, backend="fast")
     with pytest.raises(ValueError, match="weights' type"):
@@ -283,15 +284,15 @@ def test_what_the_kernels_cannot_do_is_said() -> None:
 
 def test_state_dict_is_torchs() -> None:
     theirs = torch.nn.LSTM(2, 3, num_layers=2, batch_first=True, bidirectional=True)
-    mine = build(LSTM, 2, 3, 2, bidirectional=True)
-    assert list(mine.state_dict()) == list(theirs.state_dict())
-    mine.load_state_dict(theirs.state_dict())
+    ours = build(LSTM, 2, 3, 2, bidirectional=True)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 4, 2)
     output = theirs(x)[0]
-    torch.testing.assert_close(mine(x), torch.cat([output[:, -1, :3], output[:, 0, 3:]], dim=1))
+    torch.testing.assert_close(ours(x), torch.cat([output[:, -1, :3], output[:, 0, 3:]], dim=1))
 
 
-def test_without_numba_torch_computes_and_says_so_once(
+def test_without_numba_torch_computes_and_warns_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     x, wanted = torch.randn(2, 5, 1), build(LSTM, 1, 4, backend="torch")
@@ -302,12 +303,10 @@ def test_without_numba_torch_computes_and_says_so_once(
             raise ModuleNotFoundError("No module named 'numba'", name="numba")
         return real(name, *rest, **more)
 
-    for name in [name for name in sys.modules if name.startswith("hybridnets.rnn.")]:
+    for name in [name for name in sys.modules if name.startswith("hybridnets.kernels.cpu.")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("cpu", "kernels"):
-        monkeypatch.delattr(hybridnets.rnn, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, "hybridnets"):
             for _ in range(2):
@@ -317,7 +316,7 @@ def test_without_numba_torch_computes_and_says_so_once(
         with pytest.raises(ValueError, match=r"backend=fused needs Numba.*pip install 'hybridnets\[fast\]'"):
             build(LSTM, 1, 4)(x)
     finally:
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
 
 
 def test_importing_the_layers_does_not_import_numba() -> None:
@@ -343,20 +342,23 @@ def test_a_forked_process_computes() -> None:
         torch.set_num_threads(before)
 
 
-def test_the_first_call_may_want_no_gradients() -> None:
+def test_the_first_call_may_be_under_no_grad() -> None:
     for context in (torch.no_grad, torch.inference_mode):
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
         with context():
             LSTM(1, 3, backend="fused")(torch.zeros(2, 5, 1))
 
 
-def test_a_run_that_goes_on_keeps_its_kernels() -> None:
+def test_a_resumed_run_keeps_its_kernels() -> None:
     model = torch.nn.Sequential(LSTM(1, 3), torch.nn.Linear(3, 2))
-    assert settle(copy.deepcopy(model), "cpu", None) == "fused"
-    assert settle(copy.deepcopy(model), "cpu", "torch") == "torch"
-    assert settle(copy.deepcopy(model), "cuda", None) == "torch"
-    assert settle(torch.nn.Linear(3, 2), "cpu", None) is None
-    assert settle(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None) == "fused and torch"
+    assert settle_backends(copy.deepcopy(model), "cpu", None) == "fused"
+    assert settle_backends(copy.deepcopy(model), "cpu", "torch") == "torch"
+    assert settle_backends(copy.deepcopy(model), "cuda", None) == "torch"
+    assert settle_backends(torch.nn.Linear(3, 2), "cpu", None) is None
+    assert (
+        settle_backends(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None)
+        == "fused and torch"
+    )
 
 
 def test_the_readmes_example_holds() -> None:

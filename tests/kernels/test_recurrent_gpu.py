@@ -1,4 +1,4 @@
-"""The Triton kernels against torch's layers in float64 in Triton's interpreter, and compiled for a GPU that is not there.
+"""The Triton kernels against torch's layers in float64 in Triton's interpreter, and compiled for a GPU that is not present.
 
 Whether Triton interprets is decided when it is imported, for a whole process. So what is called `interpreted_*` or `compiled_*`
 runs in a process of its own, which a test here starts: `TRITON_INTERPRET=1 pytest -o python_functions=interpreted_* FILE`.
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 import hybridnets.rnn
-from hybridnets.rnn import GRU, LSTM, RNN, settle
+from hybridnets.rnn import GRU, LSTM, RNN, backends
+from hybridnets.rnn.backends import settle_backends
 
 LAYERS: list[Any] = [LSTM, GRU, RNN, "relu"]
 TORCHS: dict[Any, Any] = {LSTM: torch.nn.LSTM, GRU: torch.nn.GRU, RNN: torch.nn.RNN, "relu": torch.nn.RNN}
@@ -32,10 +33,10 @@ def in_a_process(prefix: str, folder: os.PathLike[str], interpret: bool) -> None
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TRITON_"))}
     environment |= {"TRITON_INTERPRET": str(int(interpret)), "TRITON_CACHE_DIR": str(folder), "OMP_NUM_THREADS": "1"}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"python_functions={prefix}_*")
-    done = subprocess.run([*command, __file__], env=environment, capture_output=True, text=True, timeout=600)
-    assert not done.returncode, done.stdout + done.stderr
-    if "skipped" in done.stdout:
-        pytest.skip(done.stdout)
+    process = subprocess.run([*command, __file__], env=environment, capture_output=True, text=True, timeout=600)
+    assert not process.returncode, process.stdout + process.stderr
+    if "skipped" in process.stdout:
+        pytest.skip(process.stdout)
 
 
 @needs_triton
@@ -52,26 +53,28 @@ def on_a_gpu() -> Any:
     return SimpleNamespace(device=torch.device("cuda", 0))
 
 
-def test_auto_on_a_gpu_is_torchs_until_somebody_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_on_a_gpu_is_torch_until_the_kernels_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large, double = LSTM(1, 64), LSTM(1, 65), LSTM(1, 64).half()
-    assert [hybridnets.rnn._fused(on_a_gpu(), layer) for layer in (small, large, double)] == [None] * 3
-    assert settle(LSTM(1, 64), "cuda", None) == "torch"
-    kernels, asked = ModuleType("kernels"), []
+    assert [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)] == [None] * 3
+    assert settle_backends(LSTM(1, 64), "cuda", None) == "torch"
+    kernels, devices = ModuleType("kernels"), []
 
-    def recurrent(device: str) -> tuple[ModuleType | None, str]:
-        asked.append(device)
+    def kernels_on(device: str) -> tuple[ModuleType | None, str]:
+        devices.append(device)
         return kernels, ""
 
-    monkeypatch.setattr(hybridnets.rnn, "_recurrent", recurrent)
+    monkeypatch.setattr(hybridnets.rnn, "_kernels_on", kernels_on)
     monkeypatch.setitem(hybridnets.rnn.FUSED_LARGEST, "cuda", 64)
-    found = [hybridnets.rnn._fused(on_a_gpu(), layer) for layer in (small, large, double)]
-    assert found == [kernels, None, None]
-    assert [settle(LSTM(1, units), "cuda", None) for units in (64, 65)] == ["fused", "torch"]
-    assert settle(LSTM(1, 64), "cuda", "torch") == "torch"
-    assert set(asked) == {"cuda"}
+    chosen = [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)]
+    assert chosen == [kernels, None, None]
+    assert [settle_backends(LSTM(1, units), "cuda", None) for units in (64, 65)] == ["fused", "torch"]
+    assert settle_backends(LSTM(1, 64), "cuda", "torch") == "torch"
+    assert set(devices) == {"cuda"}
 
 
-def test_what_is_missing_on_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gpu_without_triton_is_an_error_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     real = builtins.__import__
 
     def without(name: str, *rest: Any, **more: Any) -> Any:
@@ -81,9 +84,9 @@ def test_what_is_missing_on_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, caplo
 
     layer = LSTM(1, 4)
     layer.backend = "fused"  # its constructor asks for Numba where there is no GPU
-    monkeypatch.delitem(sys.modules, "hybridnets.rnn.gpu", raising=False)
+    monkeypatch.delitem(sys.modules, "hybridnets.kernels.gpu.recurrent", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    hybridnets.rnn._load.cache_clear()
+    backends._load.cache_clear()
     try:
         with (
             caplog.at_level(logging.WARNING, "hybridnets"),
@@ -91,22 +94,22 @@ def test_what_is_missing_on_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, caplo
                 ValueError, match=r"backend=fused needs Triton, which is not installed: .*pip install triton"
             ),
         ):
-            hybridnets.rnn._fused(on_a_gpu(), layer)
+            hybridnets.rnn._choose_kernels(on_a_gpu(), layer)
     finally:
-        hybridnets.rnn._load.cache_clear()
+        backends._load.cache_clear()
     with pytest.raises(
-        ValueError, match=r"float32 or float64 on a CUDA GPU, not torch\.float16 on cuda:0: take backend=auto"
+        ValueError, match=r"float32 or float64 on a CUDA GPU, not torch\.float16 on cuda:0: use backend=auto"
     ):
-        hybridnets.rnn._fused(on_a_gpu(), layer.half())
+        hybridnets.rnn._choose_kernels(on_a_gpu(), layer.half())
 
 
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The GPU's kernels, which layers then take on a CPU."""
-    monkeypatch.setitem(hybridnets.rnn.MODULES, "cpu", "hybridnets.rnn.gpu")
-    hybridnets.rnn._load.cache_clear()
-    yield importlib.import_module("hybridnets.rnn.gpu")
-    hybridnets.rnn._load.cache_clear()
+    monkeypatch.setitem(hybridnets.rnn.KERNELS, "cpu", "hybridnets.kernels.gpu.recurrent")
+    backends._load.cache_clear()
+    yield importlib.import_module("hybridnets.kernels.gpu.recurrent")
+    backends._load.cache_clear()
 
 
 def build(layer: Any, *sizes: int, bidirectional: bool = False) -> tuple[Any, Any]:
@@ -115,10 +118,10 @@ def build(layer: Any, *sizes: int, bidirectional: bool = False) -> tuple[Any, An
     kind: Any = RNN if layer == "relu" else layer
     more = {"nonlinearity": "relu"} if layer == "relu" else {}
     theirs = TORCHS[layer](*sizes, batch_first=True, bidirectional=bidirectional, **more)
-    mine = kind(*sizes, bidirectional=bidirectional, **more)
-    mine.load_state_dict(theirs.state_dict())
-    mine.requires_grad_().backend = "fused"
-    return mine, theirs.double()
+    ours = kind(*sizes, bidirectional=bidirectional, **more)
+    ours.load_state_dict(theirs.state_dict())
+    ours.requires_grad_().backend = "fused"
+    return ours, theirs.double()
 
 
 def final(module: Any, x: Tensor) -> Tensor:
@@ -127,9 +130,9 @@ def final(module: Any, x: Tensor) -> Tensor:
     return torch.cat((hidden[-2], hidden[-1]), dim=1) if module.bidirectional else hidden[-1]
 
 
-def agree(mine: Tensor, theirs: Tensor, relative: float) -> None:
-    assert mine.shape == theirs.shape
-    assert (mine.double() - theirs).abs().max().item() <= relative * max(theirs.abs().max().item(), 1e-6)
+def agree(ours: Tensor, theirs: Tensor, relative: float) -> None:
+    assert ours.shape == theirs.shape
+    assert (ours.double() - theirs).abs().max().item() <= relative * max(theirs.abs().max().item(), 1e-6)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -154,36 +157,36 @@ def interpreted_outputs_and_gradients_are_torchs(
     layers: int,
     bidirectional: bool,
 ) -> None:
-    mine, theirs = build(layer, features, hidden, layers, bidirectional=bidirectional)
+    ours, theirs = build(layer, features, hidden, layers, bidirectional=bidirectional)
     x = torch.randn(steps, batch, features).transpose(0, 1).requires_grad_()
     exact = x.detach().double().requires_grad_()
-    output, wanted = mine(x), final(theirs, exact)
+    output, wanted = ours(x), final(theirs, exact)
     assert output.grad_fn._forward_cls.__module__ == kernels.__name__
     agree(output, wanted, 1e-5)
     up = torch.randn_like(wanted)
-    found = torch.autograd.grad(output, [x, *mine.parameters()], up.float())
-    for a, b in zip(found, torch.autograd.grad(wanted, [exact, *theirs.parameters()], up), strict=True):
+    results = torch.autograd.grad(output, [x, *ours.parameters()], up.float())
+    for a, b in zip(results, torch.autograd.grad(wanted, [exact, *theirs.parameters()], up), strict=True):
         agree(a, b, 1e-4)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.usefixtures("kernels")
 def interpreted_gradcheck(layer: Any) -> None:
-    mine = build(layer, 1, 2, bidirectional=True)[0].double()
-    names, weights = zip(*mine.named_parameters(), strict=True)
+    ours = build(layer, 1, 2, bidirectional=True)[0].double()
+    names, weights = zip(*ours.named_parameters(), strict=True)
 
     def function(x: Tensor, *values: Tensor) -> Tensor:
-        return torch.func.functional_call(mine, dict(zip(names, values, strict=True)), x)  # type: ignore[no-any-return]
+        return torch.func.functional_call(ours, dict(zip(names, values, strict=True)), x)  # type: ignore[no-any-return]
 
     x = torch.randn(1, 3, 1, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(function, (x, *weights), fast_mode=True)
 
 
-@pytest.mark.parametrize(("layer", "numbers"), [(LSTM, 6), (GRU, 5), (RNN, 1)])
+@pytest.mark.parametrize(("layer", "values"), [(LSTM, 6), (GRU, 5), (RNN, 1)])
 @pytest.mark.usefixtures("kernels")
-def interpreted_inference_keeps_nothing_and_training_little(layer: Any, numbers: int) -> None:
-    mine, x = build(layer, 1, 4, 2)[0], torch.randn(2, 3, 1)
-    trained = mine(x)
+def interpreted_inference_keeps_nothing_and_training_little(layer: Any, values: int) -> None:
+    ours, x = build(layer, 1, 4, 2)[0], torch.randn(2, 3, 1)
+    trained = ours(x)
     saved: list[Tensor] = []
 
     def see(tensor: Tensor) -> Tensor:
@@ -192,33 +195,33 @@ def interpreted_inference_keeps_nothing_and_training_little(layer: Any, numbers:
 
     with torch.autograd.graph.saved_tensors_hooks(see, see):
         with torch.inference_mode():
-            plain = mine(x)
-        assert torch.equal(mine.requires_grad_(False)(x), plain)
+            plain = ours(x)
+        assert torch.equal(ours.requires_grad_(False)(x), plain)
         assert not saved
-        output = mine.requires_grad_()(x)
+        output = ours.requires_grad_()(x)
     assert torch.equal(output, trained)
     assert torch.equal(output, plain)
     storages = {tensor.data_ptr(): tensor.untyped_storage().nbytes() for tensor in saved if tensor.numel()}
-    weights = {parameter.data_ptr() for parameter in mine.parameters()}
+    weights = {parameter.data_ptr() for parameter in ours.parameters()}
     kept = sum(size for place, size in storages.items() if place not in weights)
     assert kept == 4 * 2 * (3 + 1) * (
-        2 * 4 * numbers + 1
-    )  # bytes * rows * (steps + 1) * (layers * units * numbers + input)
+        2 * 4 * values + 1
+    )  # bytes * rows * (steps + 1) * (layers * units * values + input)
 
 
 @pytest.mark.usefixtures("kernels")
-def interpreted_backward_leaves_what_it_reads() -> None:
-    mine, x = build(GRU, 1, 4, bidirectional=True)[0], torch.randn(2, 3, 1)  # it needs no gradient
-    output = mine(x)
-    first, again = (torch.autograd.grad(output.sum(), [*mine.parameters()], retain_graph=True) for _ in range(2))
+def interpreted_backward_does_not_change_its_inputs() -> None:
+    ours, x = build(GRU, 1, 4, bidirectional=True)[0], torch.randn(2, 3, 1)  # it needs no gradient
+    output = ours(x)
+    first, again = (torch.autograd.grad(output.sum(), [*ours.parameters()], retain_graph=True) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     with torch.no_grad():
-        mine.weight_hh_l0 += 1
+        ours.weight_hh_l0 += 1
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         output.sum().backward()
     x.requires_grad_()
     up = torch.ones(2, 8, requires_grad=True)
-    (gradient,) = torch.autograd.grad(mine(x), x, up, create_graph=True)
+    (gradient,) = torch.autograd.grad(ours(x), x, up, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()  # type: ignore[no-untyped-call]
 
@@ -226,39 +229,42 @@ def interpreted_backward_leaves_what_it_reads() -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.usefixtures("kernels")
 def interpreted_a_diverged_net_is_seen(layer: Any) -> None:
-    mine, x = build(layer, 1, 3)[0], torch.randn(3, 2, 1)
+    ours, x = build(layer, 1, 3)[0], torch.randn(3, 2, 1)
     x[1, 0] = torch.nan
-    output = mine(x)
+    output = ours(x)
     assert output.isnan().any(dim=1).tolist() == [False, True, False]
     output.sum().backward()
-    assert mine.weight_ih_l0.grad.isnan().any()
+    assert ours.weight_ih_l0.grad.isnan().any()
 
 
 @pytest.mark.usefixtures("kernels")
 def interpreted_autocast_changes_the_outputs_type_alone() -> None:
-    mine, x = build(LSTM, 1, 3)[0], torch.randn(2, 3, 1)
-    wanted = mine(x)
+    ours, x = build(LSTM, 1, 3)[0], torch.randn(2, 3, 1)
+    wanted = ours(x)
     with torch.autocast("cpu", torch.bfloat16):
-        output = mine(x)
+        output = ours(x)
         assert output.dtype == torch.bfloat16
         assert torch.equal(output, wanted.bfloat16())
-        found = torch.autograd.grad(output.float().sum(), [*mine.parameters()])  # backward knows of autocast as well
-    for a, b in zip(found, torch.autograd.grad(wanted.sum(), [*mine.parameters()]), strict=True):
+        results = torch.autograd.grad(
+            output.float().sum(), [*ours.parameters()]
+        )  # the backward pass is under autocast too
+    for a, b in zip(results, torch.autograd.grad(wanted.sum(), [*ours.parameters()]), strict=True):
         assert torch.equal(a, b)
 
 
 @pytest.mark.usefixtures("kernels")
 def interpreted_more_units_than_fit_are_refused() -> None:
-    mine, _ = build(LSTM, 1, 65)
-    with pytest.raises(ValueError, match="backend=fused takes 64 units at most on a GPU, got 65: take backend=auto"):
-        mine(torch.randn(1, 2, 1))
+    ours, _ = build(LSTM, 1, 65)
+    with pytest.raises(ValueError, match="backend=fused takes 64 units at most on a GPU, got 65: use backend=auto"):
+        ours(torch.randn(1, 2, 1))
 
 
-def compiled_for_a_gpu_that_is_not_here() -> None:
+def compiled_for_an_absent_gpu() -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from hybridnets.rnn import gpu
+    from hybridnets.kernels.gpu import cells
+    from hybridnets.kernels.gpu import recurrent as gpu
 
     with pytest.raises(ValueError, match="a sequence must be on a CUDA GPU, got one on cpu"):
         gpu.final(torch.zeros(1, 1, 1), [], gpu.shape_of("LSTM", 1, 1, False))
@@ -267,7 +273,10 @@ def compiled_for_a_gpu_that_is_not_here() -> None:
     for mode, hidden in (("LSTM", 32), ("GRU", 17), ("RNN_TANH", 16)):
         settings = gpu._settings(gpu.shape_of(mode, hidden, 1, False), torch.zeros(1))
         options = {name: settings.pop(name) for name in ("num_warps", "maxnreg", "enable_fp_fusion")}
-        for kernel, more in ((gpu._forward, {"KEEP": True, "STATES": True}), (gpu._backward, {"ABOVE": True})):
+        for kernel, more in (
+            (cells.forward_kernel, {"KEEP": True, "STATES": True}),
+            (cells.backward_kernel, {"ABOVE": True}),
+        ):
             constants = settings | more
             kinds = {name: "i32" if name == "steps" else "*fp32" for name in kernel.arg_names}
             signature = kinds | dict.fromkeys(constants, "constexpr")
@@ -277,9 +286,9 @@ def compiled_for_a_gpu_that_is_not_here() -> None:
                 if signature[name] == "*fp32" and name != "w_ptr"
             }
             source = ASTSource(kernel, signature, constants, aligned)
-            done = compile(source, GPUTarget("cuda", 90, 32), options)
-            assert done.asm["cubin"]
+            compiled = compile(source, GPUTarget("cuda", 90, 32), options)
+            assert compiled.asm["cubin"]
             # A warp for a row, whose lanes are units: if they are not, a step exchanges sums and takes ten times longer.
-            assert done.metadata.num_warps == 1
+            assert compiled.metadata.num_warps == 1
             steps = 3  # in the text: the odd one and two of a pair
-            assert done.asm["ptx"].count("shfl.sync") <= steps * 8
+            assert compiled.asm["ptx"].count("shfl.sync") <= steps * 8

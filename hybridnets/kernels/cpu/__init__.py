@@ -1,0 +1,1 @@
+"""Kernels in Numba for CPU tensors; `hybridnets.kernels` has the map."""

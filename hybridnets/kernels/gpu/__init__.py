@@ -1,0 +1,1 @@
+"""Kernels in Triton for CUDA tensors; `hybridnets.kernels` has the map."""
