@@ -8,16 +8,15 @@ from typing import Any
 
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons, check_labels, chosen, grids
 from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Missing, Variant, sections
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.tables.answer import Answer, answer
-from hybridnets.report.tables.compression import tables as compression_tables
-from hybridnets.report.tables.effects import effects
-from hybridnets.report.tables.grid import grid as grid_table
-from hybridnets.report.tables.overview import differences
-from hybridnets.report.tables.overview import variants as variants_table
+from hybridnets.report.tables.compression import compression_tables
+from hybridnets.report.tables.effects import effects_table
+from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.overview import differences_table, variants_table
 from hybridnets.report.tables.table import Table, visible
-from hybridnets.report.tables.units import unit as unit_of
 from hybridnets.runs import manifest
 from hybridnets.runs.declaration import METRICS, Contrast, Declaration, Primary, parse_declaration
 from hybridnets.runs.manifest import Manifest
@@ -225,10 +224,10 @@ def _part(
     shown = list(compression_tables(section, compressed, by_class))
     for metric in section.metrics:
         for n, contrast in enumerate(contrasts, start=1):
-            shown.append(grid_table(contrast, metric, unit, published, f"table-{n}-{metric}"))
+            shown.append(grid_table(contrast, metric, unit, published, n))
         if made:
-            shown.append(differences(made, metric, unit, f"differences-{metric}"))
-        if tested := effects(section, metric, unit):
+            shown.append(differences_table(made, metric, unit))
+        if tested := effects_table(section, metric, unit):
             shown.append(tested)
     notes += [each.left_out and f"{each.name}: {each.left_out}" for each in compared.made.values() if each.left_out]
     notes += [each.recipe for each in made if each.recipe]

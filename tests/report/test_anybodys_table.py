@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportError, RunSet, analyse
+from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.reading.scores.cell import decimal_mark, flag, number, seed, state
 from hybridnets.report.reading.scores.scores import read
 from hybridnets.report.reading.scores.sheet import sheet
-from hybridnets.report.rendering.terminal import told
-from hybridnets.report.tables.effects import effects
-from hybridnets.report.tables.units import unit
+from hybridnets.report.rendering.terminal import report_text
+from hybridnets.report.tables.effects import effects_table
 
 Command = Callable[..., int]
 SCORES = {("a", 0): 0.7, ("b", 0): 0.712, ("a", 1): 0.72, ("b", 1): 0.738, ("a", 2): 0.71, ("b", 2): 0.719}
@@ -31,11 +31,11 @@ def values(of: RunSet) -> dict[tuple[str, int], float]:
 
 
 def text(of: RunSet) -> str:
-    return " ".join(told(analyse(of, "title", "command")).split())
+    return " ".join(report_text(analyse(of, "title", "command")).split())
 
 
 def first_line(of: RunSet) -> str:
-    return told(analyse(of, "title", "command")).splitlines()[0]
+    return report_text(analyse(of, "title", "command")).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_rows_of_another_data_set_are_counted_first_and_nothing_is_concluded(col
     assert "line 8 (and 11 more rows like it): a has" in of.problems[0]
     assert len(of.problems) == 1
     assert "So b" not in text(of)
-    assert "That does not say which is better, for 12 of 18 rows are left out" in text(of)
+    assert "That does not say which is better (12 of 18 rows are left out)" in text(of)
     assert "n/a (12 of 18 rows are" in text(of)
 
 
@@ -231,7 +231,7 @@ def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) 
     assert comparison.no_star == "1 of 3 seeds has no pair of scores"
     assert first_line(of).startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
     assert "the mean of 2 seeds of 3" in text(of)
-    assert "That does not say which is better, for 1 of 3 seeds has no pair of scores" in text(of)
+    assert "That does not say which is better (1 of 3 seeds has no pair of scores)" in text(of)
     assert "failed and" not in text(of)
 
 
@@ -279,7 +279,7 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
         (part,) = analyse(found(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects(part.section, "score", unit(part.section))
+        table = effects_table(part.section, "score", unit_of(part.section))
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]

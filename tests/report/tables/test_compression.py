@@ -17,12 +17,13 @@ import pytest
 from hybridnets import stats
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.figures.compression import compression
 from hybridnets.report.figures.maps import maps
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
-from hybridnets.report.rendering.files import tables
+from hybridnets.report.rendering.files import table_files
 from hybridnets.report.tables.table import Table
 from hybridnets.runs import Run, archive, manifest
 from hybridnets.runs import identity as ids
@@ -32,7 +33,7 @@ from hybridnets.runs.published_figures import DeclarationError, parse_figures, r
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAPER = ROOT / "sweeps" / "published_compression.csv"
 MAPS = (16, 4, 4)
 LOST = {"cae": 20, "sae": 14}  # images that only the backbone gets right: of seed 0, with 4 channels
@@ -137,9 +138,9 @@ def test_before_and_after_are_paired_by_seed_and_by_image(tmp_path: Path) -> Non
     assert (
         "its question: on this data set, over splits and seeds, does the code change the accuracy?" in captions["test"]
     )
-    assert "do these trained networks on these images differ? It counts images, not trainings" in captions["test"]
+    assert "do these trained networks on these images differ? It counts images, not runs" in captions["test"]
     assert "on new data of this kind and size, does the code" in captions["val"]
-    tests = list(csv.DictReader(io.StringIO(tables(report)["tests.csv"])))
+    tests = list(csv.DictReader(io.StringIO(table_files(report)["tests.csv"])))
     (exact,) = [
         float(each["p"])
         for each in tests
@@ -156,12 +157,12 @@ def test_the_backbones_own_runs_are_not_needed(tmp_path: Path, runs: list[Run]) 
     there = analyse(read([tmp_path]), "", "")
     assert {c.baseline.label for c in there.parts[0].compressed} == {"cnn"}
     assert "by another sweep" not in there.parts[0].answers[0].declared
-    with_them = tables(there)
+    with_them = table_files(there)
     shutil.rmtree(tmp_path / "digits" / "cnn")
     alone = analyse(read([tmp_path]), "", "")
     assert {c.baseline.label for c in alone.parts[0].compressed} == {"cnn (before)"}
     assert alone.parts[0].answers[0].sentences == there.parts[0].answers[0].sentences
-    without = tables(alone)
+    without = table_files(alone)
     same = [name for name in without if "compression" in name or "classes" in name]
     assert len(same) == 4 * (3 + 8)
     for name in same:
@@ -288,7 +289,9 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
         train_images=np.zeros((1000, 3, 4, 4), np.uint8), test_images=np.zeros((200, 3, 4, 4), np.uint8)
     )
     whole = part(tmp_path)
-    curve, drawn, alone = compression(whole), maps(whole, images), maps(whole, None)
+    compressed = whole.compressed
+    curve = compression("digits", compressed, "test", unit_of(whole.section))
+    drawn, alone = maps("digits", compressed, images), maps("digits", compressed, None)
     assert curve is not None
     assert drawn is not None
     assert alone is not None
@@ -297,7 +300,7 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
         (group,) = [element for element in root.iter() if element.get("id") == f"seeds-{kind}"]
         assert sum(element.tag.endswith("}use") for element in group.iter()) == dots
     assert "93.8 % 16 87.5 % 32" in words(curve) or "87.5 % 32 93.8 % 16" in words(curve)
-    assert "numbers kept of 256" in words(curve)
+    assert "values kept of 256" in words(curve)
     assert "test image 1, class 1: " in words(drawn)
     assert "cnn+cae-4, seed 0: the 8 channels" in drawn.caption
     assert alone.svg.count("<image") == drawn.svg.count("<image") - 2
@@ -314,8 +317,11 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
     elif examples != "none":
         columns["examples_rebuilt"] = columns["examples_rebuilt"][:1]
     np.savez(path, **columns)
-    assert maps(part(tmp_path), None) is None
-    assert compression(part(tmp_path)) is None  # one size is no curve
+    found = part(tmp_path)
+    assert len(found.compressed) == 1
+    assert maps("digits", found.compressed, None) is None
+    # One size is no curve.
+    assert compression("digits", found.compressed, "test", unit_of(found.section)) is None
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:
@@ -345,9 +351,9 @@ def test_an_archive_tells_the_same_of_codes_but_keeps_no_maps(tmp_path: Path) ->
     whole = analyse(found, "title", "command")
     with opened([tmp_path / "e.npz"]) as sources:
         same = analyse(read(sources.paths), "title", "command")
-        assert tables(same) == tables(whole)
-        assert maps(same.parts[0], None) is None
-    assert maps(whole.parts[0], None) is not None
+        assert table_files(same) == table_files(whole)
+        assert maps("digits", same.parts[0].compressed, None) is None
+    assert maps("digits", whole.parts[0].compressed, None) is not None
     _, arrays = archive.read(tmp_path / "e.npz")
     columns = {name.partition("-")[2] for name in arrays}
     assert columns == {"index", "label", "class", "before", "probability"}

@@ -18,8 +18,8 @@ import pytest
 from hybridnets.report import analyse
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
-from hybridnets.report.rendering.files import tables
-from hybridnets.report.rendering.terminal import told
+from hybridnets.report.rendering.files import table_files
+from hybridnets.report.rendering.terminal import report_text
 from hybridnets.runs import Run, archive, manifest
 from hybridnets.runs.archive import ArchiveError
 from hybridnets.runs.identity import digest
@@ -28,7 +28,7 @@ from hybridnets.runs.store import DivergedError, state
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DECLARED = {"primary": {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin": 1}}
 
 
@@ -65,11 +65,11 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
         whole = analyse(read([top]), "title", "command")
         with opened([path]) as sources:
             same = analyse(read(sources.paths), "title", "command")
-            again, inside = told(same), sources.paths[0]
-        assert again == told(whole)
+            again, inside = report_text(same), sources.paths[0]
+        assert again == report_text(whole)
         assert (same.commands, same.sources) == (whole.commands, whole.sources)
         assert not inside.exists()
-    assert tables(same) == tables(whole)
+    assert table_files(same) == table_files(whole)
     assert "declared" in same.parts[0].answers[0].declared
     assert [run.state for run in same.parts[0].lost] == [run.state for run in whole.parts[0].lost]
     assert sorted(run.state for run in same.parts[0].lost) == ["failed", "failed", "pending"]
@@ -179,7 +179,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path, finished: Make, report: Rep
             assert report("--unpack", path, "-o", out) == 0
             capsys.readouterr()
         assert report("--unpack", path, "-o", out) == 0
-        said = f"{path}: 0 runs restored in {out}; left alone: 2 finished there already, 3 begun there\n"
+        said = f"{path}: 0 runs restored in {out}; left alone: 2 already finished, 3 already begun\n"
         assert capsys.readouterr().out == said
         after = files(out)
         assert {name: after[name] for name in before if "owner-" not in name} == {

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,10 +16,9 @@ from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
 from hybridnets.report.figures.accuracy import accuracy, differences
 from hybridnets.report.figures.architecture import architecture
-from hybridnets.report.figures.classes import classes
 from hybridnets.report.figures.cost import cost
 from hybridnets.report.figures.curves import curves
-from hybridnets.report.figures.gallery import _found, gallery
+from hybridnets.report.figures.gallery import _only_right, gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.scores import read as read_scores
@@ -36,6 +36,16 @@ def part(out: Path) -> DataSetReport:
     return found
 
 
+def figures_of(part: DataSetReport, images: Any = None) -> list[Picture]:
+    """All pictures of a data set."""
+    analyses = [answer.analysis for answer in part.answers]
+    return list(pictures(part.section, part.comparisons, analyses, part.compressed, lambda: images))
+
+
+def forest(part: DataSetReport) -> Picture | None:
+    return differences(part.section, part.comparisons, [answer.analysis for answer in part.answers])
+
+
 def marks(picture: Picture, gid: str) -> int:
     """How many marks the element with that id draws."""
     root = ElementTree.fromstring(picture.svg)
@@ -50,7 +60,7 @@ def words(picture: Picture) -> str:
 
 def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
-    found = list(pictures(part(tmp_path), lambda: IMAGES))
+    found = figures_of(part(tmp_path), IMAGES)
     keys = ["accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
     assert [picture.key for picture in found] == keys
     for picture in found:
@@ -70,13 +80,13 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     assert "1,792" in words(by_key["architecture"])
     for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run"):
         assert axis in words(by_key["cost"])
-    assert [picture.svg for picture in pictures(part(tmp_path), lambda: IMAGES)] == [picture.svg for picture in found]
+    assert [picture.svg for picture in figures_of(part(tmp_path), IMAGES)] == [picture.svg for picture in found]
 
 
 def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY)
     whole = part(tmp_path)
-    drawn = differences(whole)
+    drawn = forest(whole)
     assert drawn is not None
     evidence = whole.answers[0].comparison.evidence("val")
     assert evidence.plain.interval is not None
@@ -100,7 +110,8 @@ def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> No
 def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
-    drawn = curves(part(tmp_path))
+    whole = part(tmp_path)
+    drawn = curves(whole.section, whole.answers[0].comparison)
     assert drawn is not None
     assert "Where seeds stopped early" in drawn.caption
     (runs[1].folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n", encoding="utf-8")
@@ -111,13 +122,13 @@ def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Cont
 def test_what_does_not_apply_is_left_out(tmp_path: Path, finished: Callable[..., Run]) -> None:
     finished("cnn")
     alone = part(tmp_path)
-    assert differences(alone) is None
-    assert cost(alone) is None
-    assert classes(alone) is None
-    assert curves(alone) is None
-    assert [picture.key for picture in pictures(alone, lambda: None)] == ["accuracy", "architecture"]
+    assert forest(alone) is None
+    assert cost(alone.section, "test", ()) is None
+    assert curves(alone.section, None) is None
+    assert alone.comparisons == ()
+    assert [picture.key for picture in figures_of(alone)] == ["accuracy", "architecture"]
     finished("crnn", loss=float("nan"))
-    assert [picture.key for picture in pictures(part(tmp_path), lambda: IMAGES)] == ["accuracy", "architecture"]
+    assert [picture.key for picture in figures_of(part(tmp_path), IMAGES)] == ["accuracy", "architecture"]
 
 
 def test_labels_are_words_and_nothing_else(tmp_path: Path) -> None:
@@ -125,11 +136,11 @@ def test_labels_are_words_and_nothing_else(tmp_path: Path) -> None:
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
     (found,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
-    drawn = accuracy(found)
+    drawn = accuracy(found.section, "score", ())
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
-    assert [picture.key for picture in pictures(found, lambda: None)] == ["accuracy", "differences"]
+    assert [picture.key for picture in figures_of(found)] == ["accuracy", "differences"]
 
 
 def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
@@ -137,14 +148,14 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
     (found,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
-    drawn = accuracy(found)
+    drawn = accuracy(found.section, "score", ())
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
     assert "v119" in words(drawn)
     assert "v060" not in words(drawn)
-    forest = differences(found)
-    assert forest is not None
-    assert "The first 40 of 119 comparisons" in forest.caption
+    many = forest(found)
+    assert many is not None
+    assert "The first 40 of 119 comparisons" in many.caption
 
 
 def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Contrast) -> None:
@@ -152,7 +163,7 @@ def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Co
     whole = part(tmp_path)
     comparison = whole.answers[0].comparison
     for sign, (right, wrong) in ((1, (0, 1)), (-1, (1, 0))):
-        found = _found(comparison, "test", sign)
+        found = _only_right(comparison, "test", sign)
         assert len(found) == 8
         for index in found:
             sides = [
@@ -160,5 +171,9 @@ def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Co
             ]
             assert sum(sides[0]) > sum(sides[1])
             assert all(a >= b for a, b in zip(*sides, strict=True))
-    assert gallery(replace(whole, answers=(), comparisons=()), IMAGES) is None
-    assert architecture(whole) is not None
+    keys = [picture.key for picture in figures_of(replace(whole, answers=(), comparisons=()), IMAGES)]
+    assert "gallery" not in keys
+    assert "classes" not in keys
+    assert gallery(comparison, "score", IMAGES) is None
+    assert gallery(comparison, "test", IMAGES) is not None
+    assert architecture("digits", whole.section.variants) is not None

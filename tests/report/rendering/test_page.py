@@ -17,7 +17,7 @@ from hybridnets.report import Report, Request, analyse
 from hybridnets.report.figures import pictures
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.scores import read as read_scores
-from hybridnets.report.rendering.page import page
+from hybridnets.report.rendering.page import render_page
 from hybridnets.runs import Run
 
 Contrast = Callable[..., list[Run]]
@@ -42,8 +42,14 @@ class Reader(HTMLParser):
         self.words.append(data)
 
 
-def told(report: Report) -> str:
-    return page(report, {part.section.data: list(pictures(part, lambda: None)) for part in report.parts})
+def html_of(report: Report) -> str:
+    drawn = {}
+    for part in report.parts:
+        analyses = [answer.analysis for answer in part.answers]
+        drawn[part.section.data] = list(
+            pictures(part.section, part.comparisons, analyses, part.compressed, lambda: None)
+        )
+    return render_page(report, drawn)
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def whole(tmp_path: Path, grid: Contrast) -> str:
     with pytest.raises(RuntimeError), lost.claim():
         raise RuntimeError(HOSTILE)
     (runs[1].folder / "result.json").write_text("{", encoding="utf-8")
-    return told(analyse(read([tmp_path]), "a title", "python report.py runs"))
+    return html_of(analyse(read([tmp_path]), "a title", "python report.py runs"))
 
 
 def test_one_file_says_all_and_fetches_nothing(whole: str) -> None:
@@ -97,7 +103,7 @@ def _check_safety(whole: str, found: Reader) -> None:
 
 def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
-    text = " ".join(" ".join(Reader(page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
+    text = " ".join(" ".join(Reader(render_page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
     assert "No primary analysis was declared: everything below is exploratory." in text
 
 
@@ -147,7 +153,7 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
             for seed in range(3):
                 rows.writerow([variant, seed, "inf" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
     report = analyse(read_scores(path), HOSTILE, "command", Request(primary=("third", "plain"), margin=0.1))
-    (tmp_path / "page.html").write_text(told(report), encoding="utf-8")
+    (tmp_path / "page.html").write_text(html_of(report), encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
     found: dict[str, Any] = {}
     for scheme, number in (("light", 1), ("dark", 0)):

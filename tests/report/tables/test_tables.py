@@ -16,7 +16,7 @@ from hybridnets import stats
 from hybridnets.report import ReportError, Request, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.reading.results import read
-from hybridnets.report.rendering.files import all_tables, tables
+from hybridnets.report.rendering.files import all_tables, table_files
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs import Run, manifest
@@ -25,7 +25,7 @@ from hybridnets.runs.published_figures import DeclarationError, parse_figures, r
 
 Make = Callable[..., Run]
 Contrast = Callable[..., list[Run]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRIMARY = {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}
 
 
@@ -50,7 +50,7 @@ def table(found: DataSetReport, key: str) -> Table:
 def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> None:
     grid()
     found = part(tmp_path)
-    titles = [each.title for each in found.tables if each.key.startswith("table-") and each.key.endswith("-test")]
+    titles = [each.title for each in found.tables if each.kind == "grid" and each.metric == "test"]
     assert titles == [
         f"{title} (test accuracy)"
         for title in (
@@ -126,7 +126,7 @@ def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Contrast) 
         assert told[f"ecrnn - crnn, lstm  stars over {kind}"][1] == "n/a (1 diverged)"
     assert "crnn (runs diverged)" in " ".join(table(found, "effects-test").caption)
     (answer,) = found.answers
-    assert "(test, the mean of 2 seeds of 3 asked for)" in answer.sentences[0]
+    assert "(test, the mean of 2 seeds of 3 requested)" in answer.sentences[0]
 
 
 def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Contrast) -> None:
@@ -180,8 +180,8 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
         ((-0.030, -0.031, -0.029), 0, "So cnn is better than crnn-lstm-1x16."),
         ((0.030, 0.031, 0.029), 5.0, "is better than cnn, but by less than the 5.00 points that would matter."),
         ((0.030, 0.031, 0.029), 3.0, "is better than cnn; whether by the 3.00 points that matter is not settled."),
-        ((0.001, -0.001, 0.0), 1.0, "So the two are as good as equal: the whole interval lies within the 1.00 points"),
-        ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better, for 0 lies in the interval; about "),
+        ((0.001, -0.001, 0.0), 1.0, "So the two are equivalent: the whole interval lies within the 1.00 points"),
+        ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better: the interval contains 0; about "),
     ],
 )
 def test_the_answer_in_plain_words(
@@ -203,7 +203,10 @@ def test_no_number_of_seeds_can_is_said_with_what_to_change(tmp_path: Path, fini
     }
     manifest.write(tmp_path, "sweep", "command", [finished("cnn", 0), finished("crnn", 0)], asked)
     (answer,) = part(tmp_path).answers
-    assert "cannot be settled by more seeds alone (no number of seeds can on overlapping splits" in answer.sentences[1]
+    assert (
+        "more seeds alone cannot settle a difference of 0.50 points (no number of seeds can on overlapping splits"
+        in answer.sentences[1]
+    )
     power = table(part(tmp_path), "power")
     assert any(
         cells[0].text == "val" and cells[1].text == "corrected t" and cells[3].text == "n/a" for cells in power.rows
@@ -276,7 +279,7 @@ def test_the_paper_is_transcribed_whole() -> None:
 
 
 AWKWARD = Table(
-    "awkward",
+    "variants",
     r"100 % of {_$#&~^\} | <b>",
     ("variant", "a_b", "p < .05"),
     (
@@ -306,7 +309,7 @@ def test_csv_holds_the_numbers_behind_the_cells() -> None:
 def test_latex_compiles(tmp_path: Path, grid: Contrast) -> None:
     grid(2, {"primary": PRIMARY}, diverged=(("crnn", "lstm", 32, 1),))
     report = analyse(read([tmp_path]), "title", "command")
-    bodies = [text for name, text in tables(report).items() if name.endswith(".tex")]
+    bodies = [text for name, text in table_files(report).items() if name.endswith(".tex")]
     bodies.append(formats.latex(AWKWARD))
     assert len(bodies) > 10
     source = "\n".join(
@@ -328,7 +331,7 @@ def test_latex_compiles(tmp_path: Path, grid: Contrast) -> None:
 
 def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
-    files = tables(analyse(read([tmp_path]), "title", "command"))
+    files = table_files(analyse(read([tmp_path]), "title", "command"))
     assert {name.rpartition(".")[2] for name in files} == {"txt", "md", "tex", "csv"}
     tests = list(csv.DictReader(io.StringIO(files["tests.csv"])))
     assert {line["test"] for line in tests} >= {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import hybridnets.report
+import hybridnets.report.rendering
 from hybridnets.runs import Run
 
 Make = Callable[..., Run]
@@ -56,7 +56,7 @@ def test_every_value_is_there_once(store: str, finished: Make, report: Callable[
         finished("cnn", 0, "other", predictions=True),
     ]
     assert report("--mlflow", store, Path.cwd()) == 0
-    assert capsys.readouterr().out.endswith("3 imported, 0 there already\n")
+    assert capsys.readouterr().out.endswith("3 imported, 0 imported before\n")
     for run in runs:
         experiment = client().get_experiment_by_name(run.identity["data"]["name"])
         (found,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.digest}'")
@@ -83,7 +83,7 @@ def test_every_value_is_there_once(store: str, finished: Make, report: Callable[
         assert math.isnan(metrics["best/val/loss"]) == (run is runs[1])
     before = rows()
     assert report("--mlflow", store, Path.cwd(), runs[0].folder) == 0
-    assert capsys.readouterr().out.endswith("0 imported, 3 there already\n")
+    assert capsys.readouterr().out.endswith("0 imported, 3 imported before\n")
     assert rows() == before
     assert not Path("mlruns").exists()
 
@@ -103,9 +103,9 @@ def test_an_import_that_was_killed_is_repaired(
         with pytest.raises(KeyboardInterrupt):
             report("--mlflow", store, run.folder)
     assert report("--mlflow", store, run.folder) == 0
-    assert capsys.readouterr().out.endswith("1 imported, 0 there already\n")
+    assert capsys.readouterr().out.endswith("1 imported, 0 imported before\n")
     assert report("--mlflow", store, run.folder) == 0
-    assert capsys.readouterr().out.endswith("0 imported, 1 there already\n")
+    assert capsys.readouterr().out.endswith("0 imported, 1 imported before\n")
     (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
     assert found.info.status == "FINISHED"
     assert found.data.metrics["test/acc"] == (run.result() or {})["best"]["test/acc"]
@@ -130,9 +130,9 @@ def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, rep
         ("mlflow.db", "must be sqlite:///FILE, or the address of a tracking server, got mlflow.db"),
         ("file:./mlruns", "must be sqlite:///FILE, or the address"),
         ("sqlite:mlflow.db", "must name the file as in sqlite:///mlflow.db"),
-        ("sqlite:///text", "must name MLflow's SQLite file, got text, which is something else"),
+        ("sqlite:///text", "must name a SQLite file of MLflow's, got text, which is another kind of file"),
         ("sqlite:///text/mlflow.db", "must name a file that can be written to"),
-        ("sqlite:///damaged", "MLflow at sqlite:///damaged refuses: "),
+        ("sqlite:///damaged", "MLflow at sqlite:///damaged refused: "),
     ],
 )
 def test_slips_are_one_sentence(
@@ -157,8 +157,7 @@ def test_an_experiment_deleted_there_is_named(
     client().delete_experiment(client().create_experiment("digits"))
     assert report("--mlflow", store, run.folder) == 2
     assert (
-        "report.py: MLflow's experiment digits was deleted there, and its name is still taken: "
-        in capsys.readouterr().err
+        "report.py: MLflow's experiment digits was deleted, but its name is still in use: " in capsys.readouterr().err
     )
 
 
@@ -168,7 +167,7 @@ def test_without_mlflow_the_extra_is_named(
     run = finished("cnn", 0)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.delitem(sys.modules, "hybridnets.report.rendering.to_mlflow", raising=False)
-    monkeypatch.delattr(hybridnets.report, "to_mlflow", raising=False)
+    monkeypatch.delattr(hybridnets.report.rendering, "to_mlflow", raising=False)
     assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
     assert capsys.readouterr().err == (
         "report.py: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
