@@ -153,7 +153,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog="report.py",
-        description="Compare finished runs: how large are their differences, and how certain? As text, tables, figures and a page.",
+        description="Compare finished runs: how large and how certain are their differences?",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
