@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(which: str, tmp_p
 def test_what_the_published_stars_counted(report: Report, capsys: Any) -> None:
     assert report("--published", ROOT / "sweeps" / "published.csv") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "36 of 36 star labels follow from 45,000 outcomes a variant taken as independent, 22 from 15,000" in text
+    assert "36 of 36 star labels follow from 45,000 independent outcomes per variant, 22 from 15,000" in text
     assert "probably count images, not runs" in text
     assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "15000") == 0
     assert "the stars were computed in another way" in " ".join(capsys.readouterr().out.split())

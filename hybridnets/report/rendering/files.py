@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report, Request
 from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Table, visible
 from hybridnets.runs.files import read_json, replacing, write_text
+
+if TYPE_CHECKING:  # matplotlib need not be installed, and takes a second to import
+    from hybridnets.report.figures.picture import Picture
 
 FORMATS = {
     "txt": formats.text,
@@ -30,7 +32,7 @@ RECORD = "report.json"  # the request and the names of the files
 
 
 def write_files(
-    to: Path, report: Report, request: Mapping[str, Any], page: str | None, pictures: Mapping[str, Sequence[Picture]]
+    to: Path, report: Report, request: Mapping[str, Any], page: str | None, pictures: Mapping[str, Sequence["Picture"]]
 ) -> None:
     """Writes the report's folder, and deletes files of an earlier report that this one does not have.
 
