@@ -72,7 +72,7 @@ def _read(paths: list[Path]) -> RunSet:
     if files:
         raise ReportError(
             "FOLDER must be a folder of finished runs, an archive of them (.npz), or a file of scores "
-            f"({', '.join(scores.SUFFIXES)}), got {files[0]}, which is a file of another kind: save a table as an uncompressed CSV"
+            f"({', '.join(scores.SUFFIXES)}), got {files[0]}, which is another kind of file: save tables as uncompressed CSV"
         )
     return results.read(paths, progress=_progress)
 

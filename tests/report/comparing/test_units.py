@@ -1,4 +1,4 @@
-"""Numbers are printed with the digits that say something: no sentence contradicts the numbers in it."""
+"""Values are printed with their significant digits: no sentence contradicts the values in it."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def answer(of: Report) -> str:
         ),
     ],
 )
-def test_scores_are_printed_with_the_digits_that_say_something(
+def test_scores_are_printed_with_their_significant_digits(
     a: list[str], b: list[str], sentence: str, levels: list[str], tmp_path: Path
 ) -> None:
     of = report(tmp_path, a, b)
@@ -103,5 +103,5 @@ def test_scores_too_small_for_any_test_are_refused_or_have_none(tmp_path: Path) 
         ReportError, match=r"must have a score of at least 1e-10 in size, got 6e-170 at most: write them in"
     ):
         report(tmp_path, ["1e-170", "2e-170"], ["4e-170", "6e-170"])
-    found = paired_differences([4e-170, 6e-170, 5e-170], [1e-170, 2e-170, 3e-170])
-    assert (found.sd, found.interval, found.why) == (0.0, None, "all differences equal")
+    described = paired_differences([4e-170, 6e-170, 5e-170], [1e-170, 2e-170, 3e-170])
+    assert (described.sd, described.interval, described.why) == (0.0, None, "all differences equal")

@@ -1,4 +1,4 @@
-"""What a folder tells of its runs while nobody is asked."""
+"""The state of runs follows from their folder alone."""
 
 import contextlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from hybridnets.runs import Run, manifest
 Make = Callable[..., Run]
 
 
-def test_each_state_is_told_from_the_folder_alone(tmp_path: Path, asked: Make, finished: Make) -> None:
+def test_each_state_follows_from_the_folder_alone(tmp_path: Path, asked: Make, finished: Make) -> None:
     runs = [
         finished("cnn", 0, predictions=True),
         *(asked("cnn", seed) for seed in (1, 2, 3)),
