@@ -48,7 +48,7 @@ class ClassAccuracies:
 
     @property
     def ranges(self) -> list[tuple[float, float]]:
-        """The lowest and the highest difference of a seed, by class."""
+        """The lowest and the highest difference over the seeds, by class."""
         d = self.after - self.before
         return [(float(column.min()), float(column.max())) for column in d.T]
 

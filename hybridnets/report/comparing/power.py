@@ -14,7 +14,7 @@ class SeedPlan:
     Attributes:
         difference: The difference to find, in the metric's own unit.
         is_margin: Whether it is the smallest difference that matters; otherwise it is the observed one.
-        plan: The number of seeds, or why there is none.
+        plan: The number of seeds, or why no number is enough.
     """
 
     difference: float

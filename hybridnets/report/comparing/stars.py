@@ -12,7 +12,7 @@ class RecountedStars:
 
     Attributes:
         published: Its row in the file of published figures.
-        p: p of the test; None where it has none.
+        p: The test's p; None where it is undefined.
         stars: The stars that this p gives.
     """
 

@@ -7,14 +7,14 @@ from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.report.figures.accuracy import accuracy, differences
-from hybridnets.report.figures.architecture import architecture
-from hybridnets.report.figures.classes import classes
-from hybridnets.report.figures.compression import compression
-from hybridnets.report.figures.cost import cost
-from hybridnets.report.figures.curves import curves
-from hybridnets.report.figures.gallery import Images, gallery
-from hybridnets.report.figures.maps import maps
+from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
+from hybridnets.report.figures.architecture import draw_architecture
+from hybridnets.report.figures.classes import draw_classes
+from hybridnets.report.figures.compression import draw_compression
+from hybridnets.report.figures.cost import draw_cost
+from hybridnets.report.figures.curves import draw_curves
+from hybridnets.report.figures.gallery import Images, draw_gallery
+from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 
 
@@ -40,15 +40,15 @@ def pictures(
     by_focus = sorted(compressed, key=lambda c: not focus or c.variant is not focus.variant)
     images = functools.cache(load_images)
     draw: tuple[Callable[[], Picture | None], ...] = (
-        lambda: accuracy(section, metric, primary),
-        lambda: differences(section, comparisons, analyses),
-        lambda: compression(section.data, compressed, metric, unit_of(section)),
-        lambda: cost(section, metric, primary),
-        lambda: curves(section, focus),
-        lambda: classes(focus, metric) if focus else None,
-        lambda: gallery(focus, metric if analyses else "test", images()) if focus else None,
-        lambda: maps(section.data, by_focus, images()),
-        lambda: architecture(section.data, [focus.baseline, focus.variant] if focus else section.variants),
+        lambda: draw_accuracy(section, metric, primary),
+        lambda: draw_differences(section, comparisons, analyses),
+        lambda: draw_compression(section.data, compressed, metric, unit_of(section)),
+        lambda: draw_cost(section, metric, primary),
+        lambda: draw_curves(section, focus),
+        lambda: draw_classes(focus, metric) if focus else None,
+        lambda: draw_gallery(focus, metric if analyses else "test", images()) if focus else None,
+        lambda: draw_maps(section.data, by_focus, images()),
+        lambda: draw_architecture(section.data, [focus.baseline, focus.variant] if focus else section.variants),
     )
     yield from filter(None, (figure() for figure in draw))
 

@@ -21,13 +21,13 @@ from hybridnets.report.figures.style import (
     WIDTH,
     Look,
     difference_name,
+    figure_style,
     fitted,
     legend,
     level_name,
     mark,
-    picture,
+    save_picture,
     striped,
-    style,
 )
 
 MOST = 40  # rows that can still be read
@@ -36,8 +36,8 @@ REACH = 4.0  # intervals are cut at so many times the farthest dot, so that the 
 METRICS = {"test": Look(GREEN, "o", "-"), "val": Look(PURPLE, "D", "-"), "score": Look(GREEN, "o", "-")}
 
 
-@style()
-def accuracy(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
+@figure_style()
+def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
     """Accuracy by variant with every seed; None where no variant has any.
 
     Args:
@@ -77,7 +77,7 @@ def accuracy(section: DataSetVariants, metric: str, primary: Collection[Variant]
         "runs: 2/3 means that two of three requested runs are finished. A run that diverged has no dot and is in no mean.",
         excerpt,
     ]
-    return picture(figure, "accuracy", f"{section.data}: every seed of every variant", caption)
+    return save_picture(figure, "accuracy", f"{section.data}: every seed of every variant", caption)
 
 
 def _rows(variants: Sequence[Variant], metric: str, primary: Collection[Variant]) -> tuple[list[Variant | None], str]:
@@ -115,8 +115,8 @@ def _note(axes: Axes, row: float, text: str, is_header: bool = False) -> None:
     axes.text(1.015, row, text, transform=place, va="bottom" if is_header else "center", fontsize=SMALL)
 
 
-@style()
-def differences(
+@figure_style()
+def draw_differences(
     section: DataSetVariants, comparisons: Sequence[Comparison], analyses: Sequence[PrimaryAnalysis]
 ) -> Picture | None:
     """Paired differences with their intervals, a forest plot; None where nothing was compared.
@@ -163,7 +163,7 @@ def differences(
         "Bold: the primary analysis." * bool(primary),
         f"The first {MOST} of {len(drawable)} comparisons; the tables have them all." * (len(drawable) > MOST),
     ]
-    return picture(figure, "differences", f"{section.data}: paired differences and their intervals", caption)
+    return save_picture(figure, "differences", f"{section.data}: paired differences and their intervals", caption)
 
 
 def _margin_patch() -> Patch:

@@ -18,9 +18,9 @@ from hybridnets.report.figures.style import (
     SKY,
     SMALL,
     VERMILLION,
+    figure_style,
     fitted,
-    picture,
-    style,
+    save_picture,
 )
 from hybridnets.report.reading.results import Layer
 
@@ -29,8 +29,8 @@ LINE = 0.20  # inches per line of text
 COLORS = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, SKY)
 
 
-@style()
-def architecture(data: str, variants: Sequence[Variant]) -> Picture | None:
+@figure_style()
+def draw_architecture(data: str, variants: Sequence[Variant]) -> Picture | None:
     """The layers of a few variants; None where none are recorded.
 
     Args:
@@ -53,7 +53,7 @@ def architecture(data: str, variants: Sequence[Variant]) -> Picture | None:
         "One box per stage, from input to output: each layer with its output shape without the batch (maps: height, width, "
         "channels) and its parameters as Keras counts them.",
     ]
-    return picture(figure, "architecture", f"{data}: what was compared", caption)
+    return save_picture(figure, "architecture", f"{data}: what was compared", caption)
 
 
 def _stages(layers: tuple[Layer, ...]) -> list[tuple[str, list[Layer]]]:

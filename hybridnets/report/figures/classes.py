@@ -12,20 +12,20 @@ from hybridnets.report.figures.style import (
     INK,
     SMALL,
     both_labels,
+    figure_style,
     fitted,
     legend,
     mark,
-    picture,
+    save_picture,
     striped,
-    style,
 )
 from hybridnets.report.reading.results import FinishedRun
 
 MOST = 20  # classes that can still be read
 
 
-@style()
-def classes(comparison: Comparison, metric: str) -> Picture | None:
+@figure_style()
+def draw_classes(comparison: Comparison, metric: str) -> Picture | None:
     """Confusion matrices of two variants and the difference per class.
 
     Args:
@@ -59,7 +59,7 @@ def classes(comparison: Comparison, metric: str) -> Picture | None:
         f"{seeds} seed{'s' * (seeds > 1)}; darker is more, and the diagonal is correct.",
         "Right: the share of a class that is predicted correctly, first variant minus second, in percentage points.",
     ]
-    return picture(figure, "classes", f"Class by class: {both_labels(comparison)}", caption)
+    return save_picture(figure, "classes", f"Class by class: {both_labels(comparison)}", caption)
 
 
 def _counts(run: FinishedRun, metric: str, classes: int) -> NDArray[np.int64]:

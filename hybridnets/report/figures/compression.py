@@ -18,12 +18,12 @@ from hybridnets.report.figures.style import (
     LOOKS,
     WIDTH,
     Look,
+    figure_style,
     fitted,
     legend,
     level_name,
     mark,
-    picture,
-    style,
+    save_picture,
 )
 from hybridnets.runs import identity as ids
 
@@ -31,8 +31,8 @@ PANELS = 3  # backbones side by side
 TICKS = 9  # tick labels that fit into a panel of the whole width
 
 
-@style()
-def compression(data: str, compressed: Sequence[Comparison], metric: str, unit: Unit) -> Picture | None:
+@figure_style()
+def draw_compression(data: str, compressed: Sequence[Comparison], metric: str, unit: Unit) -> Picture | None:
     """Accuracy through the code against its size.
 
     Args:
@@ -73,7 +73,7 @@ def compression(data: str, compressed: Sequence[Comparison], metric: str, unit: 
         f"The first {len(LOOKS)} of {len(kinds)} kinds; the table has them all." * (len(kinds) > len(LOOKS)),
         f"The first {PANELS} of {len(panels)} backbones; the table has them all." * (len(panels) > PANELS),
     ]
-    return picture(figure, "compression", f"{data}: accuracy against compression", caption)
+    return save_picture(figure, "compression", f"{data}: accuracy against compression", caption)
 
 
 def _panels(compressed: Sequence[Comparison]) -> list[dict[str, list[Comparison]]]:

@@ -14,12 +14,12 @@ from hybridnets.report.figures.style import (
     INK,
     SMALL,
     VERMILLION,
+    figure_style,
     fitted,
     legend,
     level_name,
     mark,
-    picture,
-    style,
+    save_picture,
 )
 
 LABELLED = 8  # points whose names can still be read
@@ -29,8 +29,8 @@ COSTS: Mapping[str, Callable[[Variant], float | None]] = {
 }
 
 
-@style()
-def cost(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
+@figure_style()
+def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
     """Mean accuracy against parameters and against seconds per run.
 
     Args:
@@ -80,7 +80,7 @@ def cost(section: DataSetVariants, metric: str, primary: Collection[Variant]) ->
         "Labels: the variants of the primary analysis, and those that no other variant beats in both respects; the table has "
         "all." * (len(section.variants) > LABELLED),
     ]
-    return picture(figure, "cost", f"{section.data}: accuracy and its cost", caption)
+    return save_picture(figure, "cost", f"{section.data}: accuracy and its cost", caption)
 
 
 def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:

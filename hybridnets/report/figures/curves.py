@@ -9,14 +9,14 @@ from matplotlib.patches import Patch
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture
-from hybridnets.report.figures.style import INK, LOOKS, WIDTH, fitted, legend, mark, picture, style
+from hybridnets.report.figures.style import INK, LOOKS, WIDTH, figure_style, fitted, legend, mark, save_picture
 
 MOST = len(LOOKS)  # curves that can be distinguished
 PANELS = {"train/acc": "train accuracy (%)", "val/acc": "val accuracy (%)"}
 
 
-@style()
-def curves(section: DataSetVariants, focus: Comparison | None) -> Picture | None:
+@figure_style()
+def draw_curves(section: DataSetVariants, focus: Comparison | None) -> Picture | None:
     """Accuracy against epoch, mean and range over the seeds.
 
     Args:
@@ -58,7 +58,7 @@ def curves(section: DataSetVariants, focus: Comparison | None) -> Picture | None
         * (len(lengths) > 1),
         f"The first {MOST} of {len(logged)} variants." * (len(chosen) < len(logged) and not focus),
     ]
-    return picture(figure, "curves", f"{section.data}: learning curves", caption)
+    return save_picture(figure, "curves", f"{section.data}: learning curves", caption)
 
 
 def _band(variant: Variant, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.figures.picture import Picture
-from hybridnets.report.figures.style import INK, SMALL, both_labels, fitted, picture, style
+from hybridnets.report.figures.style import INK, SMALL, both_labels, figure_style, fitted, save_picture
 
 COLUMNS = 8
 
@@ -27,8 +27,8 @@ class Images(Protocol):
         ...
 
 
-@style()
-def gallery(comparison: Comparison, metric: str, images: Images | None) -> Picture | None:
+@figure_style()
+def draw_gallery(comparison: Comparison, metric: str, images: Images | None) -> Picture | None:
     """A row of images for each side, those first on which most seeds agree.
 
     Args:
@@ -67,7 +67,7 @@ def gallery(comparison: Comparison, metric: str, images: Images | None) -> Pictu
         "each, the true class and what the other variant predicted.",
         "These are extremes: they show what kinds of images differ, not how many.",
     ]
-    return picture(figure, "gallery", f"Where they differ: {both_labels(comparison)}", caption)
+    return save_picture(figure, "gallery", f"Where they differ: {both_labels(comparison)}", caption)
 
 
 def _only_right(comparison: Comparison, metric: str, sign: int) -> NDArray[Any]:

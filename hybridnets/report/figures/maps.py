@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.figures.gallery import Images, drawable, name_of
 from hybridnets.report.figures.picture import Picture
-from hybridnets.report.figures.style import INK, SMALL, fitted, picture, style
+from hybridnets.report.figures.style import INK, SMALL, figure_style, fitted, save_picture
 from hybridnets.report.reading.predictions import Examples, examples
 from hybridnets.report.reading.results import FinishedRun
 
@@ -21,8 +21,8 @@ CHANNELS = 8
 ROWS = ("before", "after", "difference")
 
 
-@style()
-def maps(data: str, compressed: Sequence[Comparison], images: Images | None) -> Picture | None:
+@figure_style()
+def draw_maps(data: str, compressed: Sequence[Comparison], images: Images | None) -> Picture | None:
     """The strongest channels of a few test images before and after the code.
 
     Args:
@@ -63,7 +63,7 @@ def maps(data: str, compressed: Sequence[Comparison], images: Images | None) -> 
         "white.",
         "Above each image, its class and what the backbone predicts before and after the code.",
     ]
-    return picture(figure, "maps", f"{data}: feature maps before and after the code", caption)
+    return save_picture(figure, "maps", f"{data}: feature maps before and after the code", caption)
 
 
 def _rows(stored: Examples, n: int, chosen: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -78,7 +78,7 @@ LOOKS = (
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Applies our style and nobody's matplotlibrc while a figure is drawn and saved; can be used as a decorator."""
     with matplotlib.style.context(["default", RC]), warnings.catch_warnings():
         # Letters that the font lacks become boxes in the PNG; in the SVG the reader's own fonts draw them.
@@ -86,7 +86,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Picture:
+def save_picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Picture:
     """Saves a figure as SVG, PNG and PDF; drawn again, it gives the same bytes.
 
     Args:

@@ -58,19 +58,19 @@ def level_cell(variant: Variant, metric: str, unit: Unit) -> Cell:
 
 
 def interval_text(test: stats.Test, unit: Unit) -> str:
-    """A test's interval, or why it has none."""
+    """A test's interval, or why the test has no interval."""
     return unit.interval(test.interval) if test.interval else f"n/a ({test.why})"
 
 
 def p_cell(evidence: Evidence, test: stats.Test) -> Cell:
-    """A test's p, or why it has none."""
+    """A test's p, or why the test has no p."""
     if why := evidence.comparison.no_star:
         return Cell(f"n/a ({why})")
     return Cell(f"n/a ({test.why})") if test.p is None else Cell(p_text(test.p), test.p)
 
 
 def adjusted_cell(member: FamilyMember, p: float | None) -> Cell:
-    """A p that is corrected for its family; a dash where there is none."""
+    """A p that is corrected for its family; a dash where it is None."""
     return DASH if p is None or member.evidence.comparison.no_star else Cell(p_text(p), p)
 
 

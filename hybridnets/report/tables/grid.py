@@ -64,7 +64,7 @@ class _Layout:
         return place if len(place) == len(self.across) else ()
 
     def line(self, name: str, cells: Mapping[Place, Cell]) -> tuple[Cell, ...]:
-        """A row; a cell without a column of its own goes into the first one."""
+        """A row; a cell whose place is no column goes into the first column."""
         columns = {place: n for n, place in enumerate(self.places)}
         line = [Cell("")] * len(self.places)
         for place, cell in cells.items():

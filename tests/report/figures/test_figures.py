@@ -14,11 +14,11 @@ import pytest
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
-from hybridnets.report.figures.accuracy import accuracy, differences
-from hybridnets.report.figures.architecture import architecture
-from hybridnets.report.figures.cost import cost
-from hybridnets.report.figures.curves import curves
-from hybridnets.report.figures.gallery import _only_right, gallery
+from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
+from hybridnets.report.figures.architecture import draw_architecture
+from hybridnets.report.figures.cost import draw_cost
+from hybridnets.report.figures.curves import draw_curves
+from hybridnets.report.figures.gallery import _only_right, draw_gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.scores import read as read_scores
@@ -43,7 +43,7 @@ def figures_of(part: DataSetReport, images: Any = None) -> list[Picture]:
 
 
 def forest(part: DataSetReport) -> Picture | None:
-    return differences(part.section, part.comparisons, [answer.analysis for answer in part.answers])
+    return draw_differences(part.section, part.comparisons, [answer.analysis for answer in part.answers])
 
 
 def marks(picture: Picture, gid: str) -> int:
@@ -111,7 +111,7 @@ def test_curves_continue_with_the_seeds_that_still_train(tmp_path: Path, grid: C
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
     digits = part(tmp_path)
-    drawn = curves(digits.section, digits.answers[0].comparison)
+    drawn = draw_curves(digits.section, digits.answers[0].comparison)
     assert drawn is not None
     assert "Where seeds stopped early" in drawn.caption
     (runs[1].folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n", encoding="utf-8")
@@ -123,8 +123,8 @@ def test_figures_that_do_not_apply_are_left_out(tmp_path: Path, finished: Callab
     finished("cnn")
     alone = part(tmp_path)
     assert forest(alone) is None
-    assert cost(alone.section, "test", ()) is None
-    assert curves(alone.section, None) is None
+    assert draw_cost(alone.section, "test", ()) is None
+    assert draw_curves(alone.section, None) is None
     assert alone.comparisons == ()
     assert [picture.key for picture in figures_of(alone)] == ["accuracy", "architecture"]
     finished("crnn", loss=float("nan"))
@@ -136,7 +136,7 @@ def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
-    drawn = accuracy(scores.section, "score", ())
+    drawn = draw_accuracy(scores.section, "score", ())
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
@@ -148,7 +148,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
-    drawn = accuracy(scores.section, "score", ())
+    drawn = draw_accuracy(scores.section, "score", ())
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
     assert "v119" in words(drawn)
@@ -174,6 +174,6 @@ def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Co
     keys = [picture.key for picture in figures_of(replace(digits, answers=(), comparisons=()), IMAGES)]
     assert "gallery" not in keys
     assert "classes" not in keys
-    assert gallery(comparison, "score", IMAGES) is None
-    assert gallery(comparison, "test", IMAGES) is not None
-    assert architecture("digits", digits.section.variants) is not None
+    assert draw_gallery(comparison, "score", IMAGES) is None
+    assert draw_gallery(comparison, "test", IMAGES) is not None
+    assert draw_architecture("digits", digits.section.variants) is not None

@@ -84,21 +84,16 @@ def test_the_command_gives_the_same_text_page_and_figures(
     monkeypatch.chdir(tmp_path)
     assert report("--pack", "digits", "-o", "e.npz") == 0
     output = capsys.readouterr().out
-    assert (
-        output == f"4 finished runs packed into e.npz, {Path('e.npz').stat().st_size:,} bytes; no weights, no pixels\n"
-    )
+    size = Path("e.npz").stat().st_size
+    assert output == f"4 finished runs packed into e.npz, {size:,} bytes; no weights, no pixels\n"
     assert report("digits", "--to", "a") == 0
     original = capsys.readouterr().out
     assert report("e.npz") == 0
     assert capsys.readouterr().out == original.replace("a/index.html", "e-report/index.html")
     assert "2/3" in original
     expected, written = files(Path("a")), files(Path("e-report"))
-    page = (
-        expected.pop("index.html")
-        .decode()
-        .replace("<title>digits<", "<title>e.npz<")
-        .replace("<h1>digits<", "<h1>e.npz<")
-    )
+    page = expected.pop("index.html").decode()
+    page = page.replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
     page = page.replace("out=/home/me/runs", "out=.../runs").replace("report.py digits --to a", "report.py e.npz")
     assert written.pop("index.html").decode() == page
     assert expected == written
@@ -175,9 +170,8 @@ def test_existing_runs_are_left_alone(tmp_path: Path, finished: Make, report: Re
     path, out = packed(tmp_path, tmp_path / "e.npz"), tmp_path / "out"
     done_before, interrupted, failed, trained, new = (Run(out, run.identity) for run in runs)
     shutil.copytree(runs[0].folder, done_before.folder)
-    (done_before.folder / "result.json").write_bytes(
-        (done_before.folder / "result.json").read_bytes().replace(b"0.75", b"0.5")
-    )
+    path_before = done_before.folder / "result.json"
+    path_before.write_bytes(path_before.read_bytes().replace(b"0.75", b"0.5"))
     interrupted.last_checkpoint.parent.mkdir(parents=True)
     interrupted.last_checkpoint.write_bytes(b"weights")
     fails(failed, OSError("a disk"))

@@ -18,8 +18,8 @@ from hybridnets import stats
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.units import unit_of
-from hybridnets.report.figures.compression import compression
-from hybridnets.report.figures.maps import maps
+from hybridnets.report.figures.compression import draw_compression
+from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
@@ -242,7 +242,7 @@ def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finis
     grids = {(c.grid.axis, c.grid.low, c.grid.high): c.comparisons for c in digits.contrasts}
     alone = {c.baseline.label for c in grids["model", "cnn", "cnn+autoencoder"]}
     assert alone == {"cnn"}
-    assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # it stands on no CRNN
+    assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # no CRNN is its backbone
     manifest.write(tmp_path, "s", "c", runs, {"tables": [{"vary": "kind", "from": "sae", "to": "cae"}]})
     (declared,) = part(tmp_path).contrasts
     assert {c.name for c in declared.comparisons} == {"cnn+cae-4 - cnn+sae-4", "cnn+cae-8 - cnn+sae-8"}
@@ -256,7 +256,7 @@ def test_a_single_compressed_run_is_reported_and_verified(
     backbone = finished("cnn", predictions=True)
     run = coded(backbone, "cae", 4, examples=1)
     shutil.rmtree(backbone.folder)
-    folder = tmp_path / "told"
+    folder = tmp_path / "report"
     assert report(tmp_path, "--to", folder) == 0
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines() if not line.startswith("The page: ")) <= 120
@@ -311,8 +311,8 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
     )
     digits = part(tmp_path)
     compressed = digits.compressed
-    curve = compression("digits", compressed, "test", unit_of(digits.section))
-    drawn, alone = maps("digits", compressed, images), maps("digits", compressed, None)
+    curve = draw_compression("digits", compressed, "test", unit_of(digits.section))
+    drawn, alone = draw_maps("digits", compressed, images), draw_maps("digits", compressed, None)
     assert curve is not None
     assert drawn is not None
     assert alone is not None
@@ -340,9 +340,9 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
     np.savez(path, **columns)
     digits = part(tmp_path)
     assert len(digits.compressed) == 1
-    assert maps("digits", digits.compressed, None) is None
+    assert draw_maps("digits", digits.compressed, None) is None
     # One size is no curve.
-    assert compression("digits", digits.compressed, "test", unit_of(digits.section)) is None
+    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.section)) is None
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:
@@ -373,8 +373,8 @@ def test_an_archive_gives_the_same_report_on_codes_but_keeps_no_maps(tmp_path: P
     with opened([tmp_path / "e.npz"]) as sources:
         same = analyse(read(sources.paths), "title", "command")
         assert table_files(same) == table_files(complete)
-        assert maps("digits", same.parts[0].compressed, None) is None
-    assert maps("digits", complete.parts[0].compressed, None) is not None
+        assert draw_maps("digits", same.parts[0].compressed, None) is None
+    assert draw_maps("digits", complete.parts[0].compressed, None) is not None
     _, arrays = archive.read(tmp_path / "e.npz")
     columns = {name.partition("-")[2] for name in arrays}
     assert columns == {"index", "label", "class", "before", "probability"}
