@@ -126,7 +126,7 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
 
     from hybridnets import config
 
-    runs = (run for variant in part.section.variants for run in variant.runs)
+    runs = (run for variant in part.data_set.variants for run in variant.runs)
     run = next((run for run in runs if (run.folder / "config.yaml").is_file()), None)  # an archive has none
     if run is None:
         return None
@@ -140,7 +140,7 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
         dataset = config.dataset(cfg)
     except Exception as error:  # whatever reading the data set raises, the rest of the report does not need it
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        print(f"report.py: no images of {part.section.data} are shown ({why})", file=sys.stderr)
+        print(f"report.py: no images of {part.data_set.name} are shown ({why})", file=sys.stderr)
         return None
     return dataset if dataset.sha256 == run.identity["data"].get("sha256") else None
 

@@ -53,9 +53,9 @@ def make_report(
     title = ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
     report = analyse(_read(sources.paths), title, command, request)
     report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
-    labels = {variant.label for part in report.parts for variant in part.section.variants}
+    labels = {variant.label for part in report.parts for variant in part.data_set.variants}
     print(
-        report_text(report, grids=bool(request.vary) or request.by_level(labels)), flush=True
+        report_text(report, grids=bool(request.vary) or request.baseline_is_level(labels)), flush=True
     )  # the page takes longer
     if to:
         _write(report, request, to, load_images)
@@ -96,8 +96,8 @@ def _write(report: Report, request: Request, to: Path, load_images: Callable[[Da
         for part in report.parts:
             analyses = [answer.analysis for answer in part.answers]
             images = functools.partial(load_images, part)
-            figures = pictures(part.section, part.comparisons, analyses, part.compressed, images)
-            drawn[part.section.data] = list(_progress(figures, "drawing figures", "figure"))
+            figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images)
+            drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
         page = render_page(report, drawn)
     write_files(to, report, dataclasses.asdict(request), page, drawn)
     if missing:

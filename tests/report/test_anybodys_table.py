@@ -223,12 +223,12 @@ def test_a_seed_twice_with_two_scores_is_left_out(tmp_path: Path) -> None:
 def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) -> None:
     of = found(tmp_path, *LONG[:5], f"b,2,{cell}", header="variant,seed,score")
     (part,) = analyse(of, "title", "command").parts
-    a, b = part.section.variants
-    assert (a.finished, b.finished, b.trouble) == ("3", "2/3", "")
-    assert [(run.folder.name, run.state) for run in part.lost] == [("scores of mine.csv, line 7", "missing")]
+    a, b = part.data_set.variants
+    assert (a.finished, b.finished, b.failures) == ("3", "2/3", "")
+    assert [(run.folder.name, run.state) for run in part.missing] == [("scores of mine.csv, line 7", "missing")]
     (comparison,) = part.comparisons
-    assert (len(comparison.pairs), comparison.asked) == (2, 3)
-    assert comparison.no_star == "1 of 3 seeds has no pair of scores"
+    assert (len(comparison.pairs), comparison.expected_pairs) == (2, 3)
+    assert comparison.why_no_stars == "1 of 3 seeds has no pair of scores"
     assert first_line(of).startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
     assert "the mean of 2 seeds of 3" in text(of)
     assert "That does not say which is better (1 of 3 seeds has no pair of scores)" in text(of)
@@ -241,17 +241,17 @@ def test_a_row_that_is_not_there_is_missing_too(tmp_path: Path) -> None:
     assert of.head == (told_first,)
     (part,) = analyse(of, "title", "command").parts
     (comparison,) = part.comparisons
-    assert (len(comparison.pairs), comparison.asked) == (2, 3)
-    assert comparison.no_star == "1 of 3 seeds has no pair of scores"
+    assert (len(comparison.pairs), comparison.expected_pairs) == (2, 3)
+    assert comparison.why_no_stars == "1 of 3 seeds has no pair of scores"
     rows = [f"{line},s{n if n > 4 else n // 2}" for n, line in enumerate(LONG)]  # the last pair has two splits
     (part,) = analyse(found(tmp_path, *rows, header="variant,seed,score,split"), "title", "command").parts
-    assert part.comparisons[0].no_star == "1 of 3 seeds has no pair of scores"
+    assert part.comparisons[0].why_no_stars == "1 of 3 seeds has no pair of scores"
 
 
 def test_a_variant_without_any_score_is_named(tmp_path: Path) -> None:
     of = found(tmp_path, *LONG, "c,0,NA", "c,1,NA")
     (part,) = analyse(of, "title", "command").parts
-    assert [run.reason for run in part.section.lost] == ["no score of c with seed 0", "no score of c with seed 1"]
+    assert [run.reason for run in part.data_set.missing] == ["no score of c with seed 0", "no score of c with seed 1"]
     assert B_IS_BETTER in text(of)  # a comparison that lacks nothing
 
 
@@ -261,9 +261,9 @@ def test_a_variant_without_any_score_is_named(tmp_path: Path) -> None:
 def test_a_column_says_what_failed(column: str, words: tuple[str, str], tmp_path: Path) -> None:
     rows = [f"{line},{words[line.startswith('b,2')]}" for line in LONG]
     (part,) = analyse(found(tmp_path, *rows, header=f"variant,seed,score,{column}"), "title", "command").parts
-    a, b = part.section.variants
-    assert (a.trouble, b.trouble, b.finished) == ("", "1 failed", "3")
-    assert part.comparisons[0].no_star == "1 failed"
+    a, b = part.data_set.variants
+    assert (a.failures, b.failures, b.finished) == ("", "1 failed", "3")
+    assert part.comparisons[0].why_no_stars == "1 failed"
     assert a.axes == {}
     rows = [f"{line},{'running' if line.startswith('b,2') else 'done'}" for line in LONG]
     assert len(found(tmp_path, *rows, header="variant,seed,score,status").missing) == 1
@@ -279,7 +279,7 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
         (part,) = analyse(found(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects_table(part.section, "score", unit_of(part.section))
+        table = effects_table(part.data_set, "score", unit_of(part.data_set))
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]

@@ -197,7 +197,7 @@ def test_predictions_say_what_a_score_is(tmp_path: Path, report: Report, capsys:
     (comparison,) = part.comparisons
     assert comparison.evidence("score").d == pytest.approx([0.05, 0.05])  # percent became shares
     assert comparison.evidence("score").pooled.estimate == pytest.approx(0.05)
-    (b,) = [variant for variant in part.section.variants if variant.label == "b"]
+    (b,) = [variant for variant in part.data_set.variants if variant.label == "b"]
     assert b.with_failures("score") == pytest.approx((0.8 + 0.805 + 0.25) / 3)
     assert report(written(tmp_path, *rows(1, 0.1), header=header), "--no-page") == 0
     assert "nothing is said image by image" in capsys.readouterr().out

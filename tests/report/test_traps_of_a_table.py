@@ -89,9 +89,9 @@ def test_a_failure_is_no_success_in_whatever_word(
 ) -> None:
     of = found(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
     (part,) = report(of).parts
-    assert [variant.trouble for variant in part.section.variants] == ["", trouble]
-    assert part.comparisons[0].no_star == trouble
-    assert all(variant.axes == {} for variant in part.section.variants)
+    assert [variant.failures for variant in part.data_set.variants] == ["", trouble]
+    assert part.comparisons[0].why_no_stars == trouble
+    assert all(variant.axes == {} for variant in part.data_set.variants)
     assert VERDICT not in text(of)
 
 
@@ -120,7 +120,7 @@ def test_an_unknown_word_of_state_is_said_first_and_nothing_is_concluded(tmp_pat
         "training ended (1).",
     )
     assert "line 6: state must say how the training ended (finished, failed or running, " in of.problems[0]
-    assert report(of).parts[0].section.variants[1].trouble == "1 failed"
+    assert report(of).parts[0].data_set.variants[1].failures == "1 failed"
     assert VERDICT not in text(of)
     with pytest.raises(ReportError, match=r"state must say how the training ended .* got Ohio"):
         found(tmp_path, *with_cells(*["Ohio"] * 6), header="variant,seed,score,state")

@@ -73,7 +73,7 @@ class PrimaryAnalysis:
     @property
     def verdict(self) -> Verdict:
         """What the test's interval says."""
-        if self.comparison.no_star:
+        if self.comparison.why_no_stars:
             return Verdict.INCOMPLETE
         if self.test.interval is None:
             return Verdict.NO_INTERVAL

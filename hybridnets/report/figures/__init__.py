@@ -42,13 +42,13 @@ def pictures(
     draw: tuple[Callable[[], Picture | None], ...] = (
         lambda: draw_accuracy(section, metric, primary),
         lambda: draw_differences(section, comparisons, analyses),
-        lambda: draw_compression(section.data, compressed, metric, unit_of(section)),
+        lambda: draw_compression(section.name, compressed, metric, unit_of(section)),
         lambda: draw_cost(section, metric, primary),
         lambda: draw_curves(section, focus),
         lambda: draw_classes(focus, metric) if focus else None,
         lambda: draw_gallery(focus, metric if analyses else "test", images()) if focus else None,
-        lambda: draw_maps(section.data, by_focus, images()),
-        lambda: draw_architecture(section.data, [focus.baseline, focus.variant] if focus else section.variants),
+        lambda: draw_maps(section.name, by_focus, images()),
+        lambda: draw_architecture(section.name, [focus.baseline, focus.variant] if focus else section.variants),
     )
     yield from filter(None, (figure() for figure in draw))
 

@@ -77,7 +77,7 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
         "runs: 2/3 means that two of three requested runs are finished. A run that diverged has no dot and is in no mean.",
         excerpt,
     ]
-    return save_picture(figure, "accuracy", f"{section.data}: every seed of every variant", caption)
+    return save_picture(figure, "accuracy", f"{section.name}: every seed of every variant", caption)
 
 
 def _rows(variants: Sequence[Variant], metric: str, primary: Collection[Variant]) -> tuple[list[Variant | None], str]:
@@ -95,7 +95,7 @@ def _rows(variants: Sequence[Variant], metric: str, primary: Collection[Variant]
 
 
 def _runs(variant: Variant) -> str:
-    return ", ".join(filter(None, (variant.finished, variant.trouble)))
+    return ", ".join(filter(None, (variant.finished, variant.failures)))
 
 
 def _seeds(axes: Axes, values: Sequence[float], y: float, metric: str, gid: str) -> None:
@@ -163,7 +163,7 @@ def draw_differences(
         "Bold: the primary analysis." * bool(primary),
         f"The first {MOST} of {len(drawable)} comparisons; the tables have them all." * (len(drawable) > MOST),
     ]
-    return save_picture(figure, "differences", f"{section.data}: paired differences and their intervals", caption)
+    return save_picture(figure, "differences", f"{section.name}: paired differences and their intervals", caption)
 
 
 def _margin_patch() -> Patch:

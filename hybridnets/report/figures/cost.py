@@ -80,7 +80,7 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
         "Labels: the variants of the primary analysis, and those that no other variant beats in both respects; the table has "
         "all." * (len(section.variants) > LABELLED),
     ]
-    return save_picture(figure, "cost", f"{section.data}: accuracy and its cost", caption)
+    return save_picture(figure, "cost", f"{section.name}: accuracy and its cost", caption)
 
 
 def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:

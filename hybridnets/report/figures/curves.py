@@ -58,7 +58,7 @@ def draw_curves(section: DataSetVariants, focus: Comparison | None) -> Picture |
         * (len(lengths) > 1),
         f"The first {MOST} of {len(logged)} variants." * (len(chosen) < len(logged) and not focus),
     ]
-    return save_picture(figure, "curves", f"{section.data}: learning curves", caption)
+    return save_picture(figure, "curves", f"{section.name}: learning curves", caption)
 
 
 def _band(variant: Variant, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ def table_files(report: Report) -> dict[str, str]:
     for part in report.parts:
         for table in all_tables(part):
             for suffix, form in FORMATS.items():
-                files[f"{_slug(part.section.data)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
+                files[f"{_slug(part.data_set.name)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
     files["tests.csv"] = _csv(line for part in report.parts for line in _test_lines(part))
     files["runs.csv"] = _csv(line for part in report.parts for line in _run_lines(part))
     return files
@@ -148,7 +148,7 @@ def all_tables(part: DataSetReport) -> list[Table]:
         for n, answer in enumerate(part.answers, start=1)
         for table in answer.tables
     ]
-    return [part.variants, *answers, *part.tables]
+    return [part.variants_table, *answers, *part.tables]
 
 
 def _csv(lines: Iterator[dict[str, Any]]) -> str:
@@ -163,11 +163,11 @@ def _csv(lines: Iterator[dict[str, Any]]) -> str:
 def _test_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
     """Every test of every comparison, one per row; `why` says why there is no p."""
     for comparison in part.comparisons:
-        for metric in part.section.metrics:
+        for metric in part.data_set.metrics:
             for name, test in _named_tests(comparison.evidence(metric)):
                 low, high = test.interval or (None, None)
                 yield {
-                    "data": part.section.data,
+                    "data": part.data_set.name,
                     "variant": comparison.variant.label,
                     "baseline": comparison.baseline.label,
                     "metric": metric,
@@ -178,7 +178,7 @@ def _test_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
                     "p": test.p,
                     "low": low,
                     "high": high,
-                    "why": comparison.no_star or test.why,
+                    "why": comparison.why_no_stars or test.why,
                 }
 
 
@@ -197,11 +197,11 @@ def _named_tests(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
 
 
 def _run_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
-    for variant in part.section.variants:
+    for variant in part.data_set.variants:
         for run in variant.runs:
             split, init, order = run.seeds
             yield {
-                "data": part.section.data,
+                "data": part.data_set.name,
                 "variant": variant.label,
                 "seed_split": split,
                 "seed_init": init,

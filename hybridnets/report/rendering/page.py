@@ -69,14 +69,14 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> st
     html = environment.get_template("page.html").render(
         report=report,
         chapters=[
-            _chapter(f"part-{n}", part, pictures.get(part.section.data, ())) for n, part in enumerate(report.parts, 1)
+            _chapter(f"part-{n}", part, pictures.get(part.data_set.name, ())) for n, part in enumerate(report.parts, 1)
         ],
         primary=answers[0] if answers else None,
         others=len(answers) - 1,
         lost=_lost(report),
         sources=_sources(report),
-        variants=sum(len(part.section.variants) for part in report.parts),
-        finished=sum(len(variant.runs) for part in report.parts for variant in part.section.variants),
+        variants=sum(len(part.data_set.variants) for part in report.parts),
+        finished=sum(len(variant.runs) for part in report.parts for variant in part.data_set.variants),
         SHORT=SHORT,
         LEVELS=LEVELS,
         OPTIMISTIC=OPTIMISTIC,
@@ -97,9 +97,9 @@ def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Cha
 def _lost(report: Report) -> Table | None:
     """The runs without a result, one per row; None where all have one."""
     rows = [
-        row(part.section.data, run.folder.as_posix(), run.state, run.reason or "no reason was recorded")
+        row(part.data_set.name, run.folder.as_posix(), run.state, run.reason or "no reason was recorded")
         for part in report.parts
-        for run in part.lost
+        for run in part.missing
     ]
     header = ("data set", "folder", "state", "reason")
     return Table("lost", "Requested runs without a result", header, tuple(rows), (), labels=4) if rows else None

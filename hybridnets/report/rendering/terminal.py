@@ -24,31 +24,31 @@ def report_text(report: Report, grids: bool = False) -> str:
 
 
 def _part_text(part: DataSetReport, grids: bool) -> str:
-    runs = sum(len(variant.runs) for variant in part.section.variants)
-    title = f"{part.section.data}: {_count(len(part.section.variants), 'variant')}, {_count(runs, 'run')}"
+    runs = sum(len(variant.runs) for variant in part.data_set.variants)
+    title = f"{part.data_set.name}: {_count(len(part.data_set.variants), 'variant')}, {_count(runs, 'run')}"
     blocks = [f"{title}\n{'=' * len(title)}"]
     for answer in part.answers:
         sentences = (answer.question, *answer.sentences, f"({answer.declared})")
         blocks.append("\n".join(map(wrapped, sentences)))
     if not part.answers:
         blocks.append("No primary analysis was declared: everything here is exploratory.")
-    blocks += map(text, (part.variants, *_tables(part, grids)))
+    blocks += map(text, (part.variants_table, *_tables(part, grids)))
     if part.notes:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
-    if part.lost:
-        lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.lost]
+    if part.missing:
+        lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.missing]
         blocks.append(_list("Runs without a result", lost))
     return "\n\n".join(blocks)
 
 
 def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
     """The tables of the first metric: what codes save and cost, then the comparisons."""
-    metric = next(iter(part.section.metrics), "")
+    metric = next(iter(part.data_set.metrics), "")
     tables = [table for table in part.tables if table.metric in ("", metric)]
     yield from (table for table in tables if table.kind == "compression")
     classes = [table for table in tables if table.kind == "classes"]
     yield from classes if len(classes) <= FEW else ()
-    kinds = ("grid", "differences") if part.flat else ("grid",) if grids else ("differences",)
+    kinds = ("grid", "differences") if part.comparisons_requested else ("grid",) if grids else ("differences",)
     yield from (table for table in tables if table.kind in kinds)
 
 

@@ -64,7 +64,7 @@ def answer(comparison: Comparison, primary: Primary, section: DataSetVariants, d
 def _result(analysis: PrimaryAnalysis, unit: Unit) -> str:
     """Both levels and their difference, with its interval."""
     primary, interval = analysis.primary, analysis.test.interval
-    n, requested = len(analysis.comparison.pairs), analysis.comparison.asked
+    n, requested = len(analysis.comparison.pairs), analysis.comparison.expected_pairs
     seeds = f"the mean of {n} seeds" if n > 1 else "one seed"
     if n < requested:
         is_sweep = "model" in analysis.comparison.variant.settings
@@ -89,7 +89,7 @@ def _conclusion(analysis: PrimaryAnalysis, unit: Unit) -> str:
             why = (
                 "the remaining runs are the lucky ones" if comparison.failures else "what is missing may say otherwise"
             )
-            return f"That does not say which is better ({comparison.no_star}): {why}."
+            return f"That does not say which is better ({comparison.why_no_stars}): {why}."
         case Verdict.NO_INTERVAL:
             remedy = ": train more seeds" if len(comparison.pairs) == 1 else ""
             return f"That does not say which is better ({analysis.test.why}){remedy}."

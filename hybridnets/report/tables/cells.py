@@ -37,20 +37,20 @@ def plural(n: int, noun: str) -> str:
 
 def runs_cell(variant: Variant) -> Cell:
     """How many runs are finished, and how many diverged."""
-    return Cell(", ".join(filter(None, (variant.finished, variant.trouble))), len(variant.runs))
+    return Cell(", ".join(filter(None, (variant.finished, variant.failures))), len(variant.runs))
 
 
 def pairs_cell(comparison: Comparison) -> Cell:
     """How many pairs a comparison has."""
     n = len(comparison.pairs)
-    return Cell(counted(n, comparison.asked), n)
+    return Cell(counted(n, comparison.expected_pairs), n)
 
 
 def level_cell(variant: Variant, metric: str, unit: Unit) -> Cell:
     """A variant's mean and deviation; in brackets the mean in which runs that diverged count at chance."""
     level = variant.scores(metric)
     if level is None:
-        return Cell(f"n/a ({variant.trouble})")
+        return Cell(f"n/a ({variant.failures})")
     sd = "n/a" if level.sd is None else unit.level(level.sd)
     at_chance = variant.with_failures(metric)
     brackets = f" [{unit.level(at_chance)}]" if at_chance is not None else ""
@@ -64,14 +64,14 @@ def interval_text(test: stats.Test, unit: Unit) -> str:
 
 def p_cell(evidence: Evidence, test: stats.Test) -> Cell:
     """A test's p, or why the test has no p."""
-    if why := evidence.comparison.no_star:
+    if why := evidence.comparison.why_no_stars:
         return Cell(f"n/a ({why})")
     return Cell(f"n/a ({test.why})") if test.p is None else Cell(p_text(test.p), test.p)
 
 
 def adjusted_cell(member: FamilyMember, p: float | None) -> Cell:
     """A p that is corrected for its family; a dash where it is None."""
-    return DASH if p is None or member.evidence.comparison.no_star else Cell(p_text(p), p)
+    return DASH if p is None or member.evidence.comparison.why_no_stars else Cell(p_text(p), p)
 
 
 def p_text(p: float) -> str:

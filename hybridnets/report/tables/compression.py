@@ -114,7 +114,7 @@ def _change(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
     evidence, comparison, test = member.evidence, member.evidence.comparison, member.test
     after, before = member.levels
     mean = evidence.differences.mean
-    has_stars = not comparison.no_star
+    has_stars = not comparison.why_no_stars
     counts = [f"{m.only_b}:{m.only_a}{stats.stars(m.exact) * has_stars}" for m in evidence.mcnemar]
     return row(
         *(comparison.variant.label, pairs_cell(comparison)),
@@ -135,7 +135,7 @@ def _classes(
     number: int,
 ) -> Table:
     """Accuracy by class before and after, and published figures of the same classes."""
-    n, requested = len(comparison.pairs), comparison.asked
+    n, requested = len(comparison.pairs), comparison.expected_pairs
     figures = [published.get(name) for name in accuracies.names]
     complete = [figure for figure in figures if figure]
     figures.append(_average(complete) if len(complete) == len(figures) else None)

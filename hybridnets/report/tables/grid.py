@@ -175,14 +175,14 @@ def _block(
 
 
 def _difference(evidence: Evidence, unit: Unit) -> Cell:
-    n, requested = len(evidence.pairs), evidence.comparison.asked
+    n, requested = len(evidence.pairs), evidence.comparison.expected_pairs
     missing = f" ({counted(n, requested, 'seeds')})" if n < requested else ""
     mean = float(evidence.d.mean())
     return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
 
 
 def _stars(member: FamilyMember, test: stats.Test, p: float | None) -> Cell:
-    if why := member.evidence.comparison.no_star:
+    if why := member.evidence.comparison.why_no_stars:
         return Cell(f"n/a ({why})")
     if p is None:
         return Cell(f"n/a ({test.why})")

@@ -53,7 +53,7 @@ def variants_table(section: DataSetVariants) -> Table:
         )
     costs = ("parameters", "s/epoch", "s/run", "epochs") if has_costs else ()
     header = ("variant", "runs", *(NAMES[m] for m in metrics), *costs)
-    return Table("variants", f"{section.data}: variants", header, tuple(rows), tuple(caption))
+    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption))
 
 
 def _costs(variant: Variant) -> list[Cell]:

@@ -54,7 +54,7 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[Row]:
     yield line("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
     yield line("the same, clustered by image", f"{networks}, images like these", e.clustered)
     yield line("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
-    if e.mcnemar and not e.comparison.no_star:
+    if e.mcnemar and not e.comparison.why_no_stars:
         networks = "the two networks of a seed"
         won = sum(m.only_a > m.only_b for m in e.mcnemar)
         exact, mid_p = ("; ".join(p_text(getattr(m, kind)) for m in e.mcnemar) for kind in ("exact", "mid_p"))
@@ -76,7 +76,7 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
     wins = Cell(f"{e.improvement.value:.2f}", e.improvement.value)
     yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", ""
     posterior = e.posterior(margin)
-    if why := e.comparison.no_star:
+    if why := e.comparison.why_no_stars:
         probabilities = Cell(f"n/a ({why})")
     elif posterior.better is None or posterior.equivalent is None or posterior.worse is None:
         probabilities = Cell(f"n/a ({posterior.why})")

@@ -69,7 +69,7 @@ def test_scores_are_printed_with_their_significant_digits(
 ) -> None:
     of = report(tmp_path, a, b)
     assert answer(of) == sentence
-    assert [row[2].text for row in of.parts[0].variants.rows] == levels
+    assert [row[2].text for row in of.parts[0].variants_table.rows] == levels
 
 
 def test_tables_have_the_same_digits(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ def part(out: Path) -> DataSetReport:
 def figures_of(part: DataSetReport, images: Any = None) -> list[Picture]:
     """All pictures of a data set."""
     analyses = [answer.analysis for answer in part.answers]
-    return list(pictures(part.section, part.comparisons, analyses, part.compressed, lambda: images))
+    return list(pictures(part.data_set, part.comparisons, analyses, part.compressed, lambda: images))
 
 
 def forest(part: DataSetReport) -> Picture | None:
-    return draw_differences(part.section, part.comparisons, [answer.analysis for answer in part.answers])
+    return draw_differences(part.data_set, part.comparisons, [answer.analysis for answer in part.answers])
 
 
 def marks(picture: Picture, gid: str) -> int:
@@ -69,7 +69,7 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
         assert "#123456" in picture.svg  # which the page replaces by its own colour
         assert picture.caption.endswith(".")
     by_key = dict(zip(keys, drawn, strict=True))
-    rows = [variant.label for variant in part(tmp_path).section.variants]
+    rows = [variant.label for variant in part(tmp_path).data_set.variants]
     for label, dots in (("cnn", 3), ("crnn-lstm-1x16", 2), ("crnn-lstm-1x32", 2)):
         assert marks(by_key["accuracy"], f"seeds-test-{rows.index(label)}") == dots
     assert marks(by_key["differences"], "seeds-val-0") == 3  # the primary analysis stands first
@@ -111,7 +111,7 @@ def test_curves_continue_with_the_seeds_that_still_train(tmp_path: Path, grid: C
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
     digits = part(tmp_path)
-    drawn = draw_curves(digits.section, digits.answers[0].comparison)
+    drawn = draw_curves(digits.data_set, digits.answers[0].comparison)
     assert drawn is not None
     assert "Where seeds stopped early" in drawn.caption
     (runs[1].folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n", encoding="utf-8")
@@ -123,8 +123,8 @@ def test_figures_that_do_not_apply_are_left_out(tmp_path: Path, finished: Callab
     finished("cnn")
     alone = part(tmp_path)
     assert forest(alone) is None
-    assert draw_cost(alone.section, "test", ()) is None
-    assert draw_curves(alone.section, None) is None
+    assert draw_cost(alone.data_set, "test", ()) is None
+    assert draw_curves(alone.data_set, None) is None
     assert alone.comparisons == ()
     assert [picture.key for picture in figures_of(alone)] == ["accuracy", "architecture"]
     finished("crnn", loss=float("nan"))
@@ -136,7 +136,7 @@ def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
-    drawn = draw_accuracy(scores.section, "score", ())
+    drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
@@ -148,7 +148,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
-    drawn = draw_accuracy(scores.section, "score", ())
+    drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
     assert "v119" in words(drawn)
@@ -176,4 +176,4 @@ def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Co
     assert "classes" not in keys
     assert draw_gallery(comparison, "score", IMAGES) is None
     assert draw_gallery(comparison, "test", IMAGES) is not None
-    assert draw_architecture("digits", digits.section.variants) is not None
+    assert draw_architecture("digits", digits.data_set.variants) is not None

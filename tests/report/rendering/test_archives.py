@@ -71,9 +71,9 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
         assert not inside.exists()
     assert table_files(same) == table_files(original)
     assert "declared" in same.parts[0].answers[0].declared
-    assert [run.state for run in same.parts[0].lost] == [run.state for run in original.parts[0].lost]
-    assert sorted(run.state for run in same.parts[0].lost) == ["failed", "failed", "pending"]
-    assert sum(run.diverged for run in same.parts[0].lost) == 1
+    assert [run.state for run in same.parts[0].missing] == [run.state for run in original.parts[0].missing]
+    assert sorted(run.state for run in same.parts[0].missing) == ["failed", "failed", "pending"]
+    assert sum(run.diverged for run in same.parts[0].missing) == 1
 
 
 def test_the_command_gives_the_same_text_page_and_figures(

@@ -46,8 +46,8 @@ def html_of(report: Report) -> str:
     drawn = {}
     for part in report.parts:
         analyses = [answer.analysis for answer in part.answers]
-        drawn[part.section.data] = list(
-            pictures(part.section, part.comparisons, analyses, part.compressed, lambda: None)
+        drawn[part.data_set.name] = list(
+            pictures(part.data_set, part.comparisons, analyses, part.compressed, lambda: None)
         )
     return render_page(report, drawn)
 

@@ -311,7 +311,7 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
     )
     digits = part(tmp_path)
     compressed = digits.compressed
-    curve = draw_compression("digits", compressed, "test", unit_of(digits.section))
+    curve = draw_compression("digits", compressed, "test", unit_of(digits.data_set))
     drawn, alone = draw_maps("digits", compressed, images), draw_maps("digits", compressed, None)
     assert curve is not None
     assert drawn is not None
@@ -342,7 +342,7 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
     assert len(digits.compressed) == 1
     assert draw_maps("digits", digits.compressed, None) is None
     # One size is no curve.
-    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.section)) is None
+    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.data_set)) is None
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:

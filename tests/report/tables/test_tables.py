@@ -64,7 +64,7 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
     third = table(digits, "table-3-val")
     assert third.header == ("", "1x16", "1x32")
     cells = lines(third)
-    by_label = {variant.label: variant for variant in digits.section.variants}
+    by_label = {variant.label: variant for variant in digits.data_set.variants}
     mean = by_label["crnn-lstm-1x16"].scores("val")
     assert mean is not None
     assert cells["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
@@ -99,7 +99,7 @@ def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Contra
     for side in (comparison.variant, comparison.baseline):
         means = {
             v.label: np.mean([run.scores["val"] for run in v.runs])
-            for v in digits.section.variants
+            for v in digits.data_set.variants
             if v.axes.get("rnn") == "bilstm" and v.axes["model"] == side.axes["model"]
         }
         assert side.label == max(means, key=lambda label: means[label])
@@ -115,10 +115,10 @@ def test_incomplete_and_diverged_cells_are_marked(tmp_path: Path, grid: Contrast
     cells = lines(table(digits, "table-3-test"))
     assert cells["ecrnn bilstm"][0].endswith("(2/3 runs)")
     assert cells["ecrnn - crnn, bilstm"][0].endswith("(2/3 seeds)")
-    crnn = next(v for v in digits.section.variants if v.label == "crnn-lstm-1x32")
+    crnn = next(v for v in digits.data_set.variants if v.label == "crnn-lstm-1x32")
     sound = [run.scores["test"] for run in crnn.runs if not run.diverged]
     assert len(sound) == 2
-    cell = table(digits, "variants").rows[[v.label for v in digits.section.variants].index("crnn-lstm-1x32")]
+    cell = table(digits, "variants").rows[[v.label for v in digits.data_set.variants].index("crnn-lstm-1x32")]
     assert cell[1].text == "3, 1 diverged"
     assert cell[2].text.startswith(f"{100 * np.mean(sound):.2f} ± ")
     assert cell[2].text.endswith(f"[{100 * np.mean([*sound, 0.1]):.2f}]")  # chance among ten classes
@@ -132,7 +132,7 @@ def test_incomplete_and_diverged_cells_are_marked(tmp_path: Path, grid: Contrast
 def test_effects_are_contrasts_per_seed(tmp_path: Path, grid: Contrast) -> None:
     grid()
     digits = part(tmp_path)
-    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in digits.section.variants for run in v.runs}
+    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in digits.data_set.variants for run in v.runs}
     nodes = [
         np.mean([score["crnn", r, "1", "32", s] - score["crnn", r, "1", "16", s] for r in ("lstm", "bilstm")])
         for s in "012"
