@@ -8,18 +8,17 @@ from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastCompa
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.primary import primary_comparisons
 from hybridnets.report.comparing.selection import check_labels, select
+from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
 from hybridnets.report.reading.manifests import Sweep, read_sweeps
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.request import Request
 from hybridnets.report.tables.answer import Answer, answer
-from hybridnets.report.tables.compression import tables as compression_tables
-from hybridnets.report.tables.effects import effects
-from hybridnets.report.tables.grid import grid as grid_table
-from hybridnets.report.tables.overview import differences
-from hybridnets.report.tables.overview import variants as variants_table
+from hybridnets.report.tables.compression import compression_tables
+from hybridnets.report.tables.effects import effects_table
+from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.overview import differences_table, variants_table
 from hybridnets.report.tables.table import Table
-from hybridnets.report.tables.units import unit as unit_of
 from hybridnets.report.text import visible
 from hybridnets.runs.declaration import Declaration
 from hybridnets.runs.published_figures import PublishedFigures
@@ -164,8 +163,8 @@ def _tables(
     yield from compression_tables(data_set, compressed, by_class)
     for metric in data_set.metrics:
         for number, contrast in enumerate(contrasts, start=1):
-            yield grid_table(contrast, metric, unit, published, f"table-{number}-{metric}")
+            yield grid_table(contrast, metric, unit, published, number)
         if comparisons:
-            yield differences(comparisons, metric, unit, f"differences-{metric}")
-        if table := effects(data_set, metric, unit):
+            yield differences_table(comparisons, metric, unit)
+        if table := effects_table(data_set, metric, unit):
             yield table

@@ -52,9 +52,9 @@ def _settings(seed: int | tuple[int, int, int], model: str, data: str, changes: 
         "trainer": {"max_epochs": 12},
     }
     for path, value in changes.items():
-        *above, key = path.split(".")
+        *parents, key = path.split(".")
         inner = parts
-        for step in above:
+        for step in parents:
             inner[step] = {**inner[step]}
             inner = inner[step]
         inner[key] = value

@@ -99,7 +99,7 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     file.touch()
     assert f"got {empty} without any: train some with train.py" in sentence(empty)
     assert f"got {tmp_path / 'nowhere'}, which does not exist" in sentence(tmp_path / "nowhere")
-    assert f"got {file}, which is a file" in sentence(file)
+    assert f"got {file}, which is another kind of file" in sentence(file)
     finished("cnn")
     finished("crnn")
     finished("crnn", model__dropout=0.5)

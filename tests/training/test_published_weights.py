@@ -16,7 +16,7 @@ import torch
 
 from hybridnets.models import CNN
 from hybridnets.report.reading import results
-from hybridnets.report.rendering.verification import recomputed
+from hybridnets.report.rendering.verification import recompute
 from hybridnets.runs.accuracy import same_weights
 from hybridnets.training.checkpoints import load, weights_digest
 from tests.conftest import SMALL, Said
@@ -101,7 +101,7 @@ def test_the_best_epochs_value_is_that_of_its_weights(
     )  # metrics.csv has six digits
     assert weights_digest(load(folder / "checkpoints" / "best.ckpt")["state_dict"]) == result["weights"]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir())[:2] == ["best.ckpt", "last.ckpt"]
-    assert recomputed(results.read([tmp_path / "runs"]))[1] == []
+    assert recompute(results.read([tmp_path / "runs"]))[1] == []
 
 
 @pytest.mark.parametrize(("word", "sentence"), REFUSED.items())
@@ -367,15 +367,15 @@ def test_verify_finds_a_value_that_its_weights_do_not_have(command: Callable[...
         rows = list(csv.DictReader(file))
     rows[best["epoch"]]["val/acc"] = f"{best['val/acc'] + 0.02:.6f}"
     (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
-    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    sentences = recompute(results.read([tmp_path / "runs"]))[1]
     assert any(sentence.endswith("the published weights are not that epoch's") for sentence in sentences)
     rows[best["epoch"]]["epoch"] = "77"
     (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
-    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    sentences = recompute(results.read([tmp_path / "runs"]))[1]
     assert any(sentence.endswith(f"no epoch {best['epoch']}, which the result reports") for sentence in sentences)
     (folder / "metrics.csv").unlink()
     shutil.copy(folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt")
-    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
+    sentences = recompute(results.read([tmp_path / "runs"]))[1]
     assert any("has no metrics.csv" in sentence for sentence in sentences)
     assert any(sentence.endswith("the published weights were replaced") for sentence in sentences)
 
@@ -391,8 +391,8 @@ def test_verify_compares_labels_between_runs(command: Callable[..., Said], tmp_p
     result = json.loads((folder / "result.json").read_text())
     result["best"]["test/acc"] = 1.0
     (folder / "result.json").write_text(json.dumps(result))
-    sentences = recomputed(results.read([tmp_path / "runs"]))[1]
-    assert any("of 297 images of test have another label than in the runs before it" in said for said in sentences)
+    sentences = recompute(results.read([tmp_path / "runs"]))[1]
+    assert any("of 297 images of test have other labels than in earlier runs" in said for said in sentences)
 
 
 @pytest.mark.parametrize(

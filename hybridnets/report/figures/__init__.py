@@ -1,35 +1,60 @@
-"""The report's figures: each a function of a data set's part that gives a picture, or None where it does not apply."""
+"""The report's figures: each is a function of what it draws that gives a picture, or None where it does not apply."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
-from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.figures.accuracy import accuracy, differences
-from hybridnets.report.figures.architecture import architecture
-from hybridnets.report.figures.classes import classes
-from hybridnets.report.figures.compression import compression
-from hybridnets.report.figures.cost import cost
-from hybridnets.report.figures.curves import curves
-from hybridnets.report.figures.gallery import Images, gallery
-from hybridnets.report.figures.maps import maps
+from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.units import unit_of
+from hybridnets.report.comparing.variants import DataSetVariants
+from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
+from hybridnets.report.figures.architecture import draw_architecture
+from hybridnets.report.figures.classes import draw_classes
+from hybridnets.report.figures.compression import draw_compression
+from hybridnets.report.figures.cost import draw_cost
+from hybridnets.report.figures.curves import draw_curves
+from hybridnets.report.figures.gallery import Images, draw_gallery
+from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 
-FIGURES = (accuracy, differences, compression, cost, curves, classes)
 
-
-def pictures(part: DataSetReport, dataset: Callable[[], Images | None]) -> Iterator[Picture]:
-    """All figures that apply, in the order in which they are looked at.
+def pictures(
+    section: DataSetVariants,
+    comparisons: Sequence[Comparison],
+    analyses: Sequence[PrimaryAnalysis],
+    compressed: Sequence[Comparison],
+    load_images: Callable[[], Images | None],
+) -> Iterator[Picture]:
+    """All figures of a data set that apply, in the order of the page.
 
     Args:
-        part: The data set's part of the report.
-        dataset: Gives its images; None where they are not at hand.
+        section: The variants.
+        comparisons: The comparisons that the tables report.
+        analyses: The primary analyses.
+        compressed: Each variant with a code against its backbone.
+        load_images: Gives the data set's images; None where they are not available.
     """
-    for draw in FIGURES:
-        if found := draw(part):
-            yield found
-    images = dataset()
-    if images and (found := gallery(part, images)):
-        yield found
-    if found := maps(part, images):
-        yield found
-    if found := architecture(part):
-        yield found
+    metric = next(iter((*(analysis.metric for analysis in analyses), *section.metrics)), "")
+    focus = _focus(comparisons, analyses)
+    primary = {v for a in analyses for v in (a.comparison.variant, a.comparison.baseline)}
+    by_focus = sorted(compressed, key=lambda c: not focus or c.variant is not focus.variant)
+    images = functools.cache(load_images)
+    draw: tuple[Callable[[], Picture | None], ...] = (
+        lambda: draw_accuracy(section, metric, primary),
+        lambda: draw_differences(section, comparisons, analyses),
+        lambda: draw_compression(section.name, compressed, metric, unit_of(section)),
+        lambda: draw_cost(section, metric, primary),
+        lambda: draw_curves(section, focus),
+        lambda: draw_classes(focus, metric) if focus else None,
+        lambda: draw_gallery(focus, metric if analyses else "test", images()) if focus else None,
+        lambda: draw_maps(section.name, by_focus, images()),
+        lambda: draw_architecture(section.name, [focus.baseline, focus.variant] if focus else section.variants),
+    )
+    yield from filter(None, (figure() for figure in draw))
+
+
+def _focus(comparisons: Sequence[Comparison], analyses: Sequence[PrimaryAnalysis]) -> Comparison | None:
+    """The comparison that the figures of two variants draw: the primary analysis's, otherwise the only one."""
+    if analyses:
+        return analyses[0].comparison
+    return comparisons[0] if len(comparisons) == 1 else None

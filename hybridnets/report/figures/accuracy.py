@@ -1,15 +1,16 @@
-"""Accuracy by variant, and paired differences with their intervals: every seed is a dot."""
+"""Accuracy by variant, and paired differences with their intervals, with a dot for every seed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.units import unit_of
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     GREEN,
@@ -20,75 +21,77 @@ from hybridnets.report.figures.style import (
     WIDTH,
     Look,
     difference_name,
+    figure_style,
     fitted,
+    legend,
     level_name,
-    listed,
-    main_metric,
     mark,
-    picture,
+    save_picture,
     striped,
-    style,
 )
-from hybridnets.report.tables.units import unit
 
 MOST = 40  # rows that can still be read
-BEST, WORST = 25, 10  # of more variants
-REACH = 4.0  # an interval beyond this many times the farthest dot is cut, so that the dots stay apart
+BEST, WORST = 25, 10  # rows of the best and the worst where there are more variants
+REACH = 4.0  # intervals are cut at so many times the farthest dot, so that the dots stay apart
 METRICS = {"test": Look(GREEN, "o", "-"), "val": Look(PURPLE, "D", "-"), "score": Look(GREEN, "o", "-")}
 
 
-@style()
-def accuracy(part: DataSetReport) -> Picture | None:
-    """Accuracy by variant with every seed; None where no variant has any."""
-    metrics, of = part.data_set.metrics, unit(part.data_set)
-    if not any(variant.scores(m) for variant in part.data_set.variants for m in metrics):
+@figure_style()
+def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
+    """Accuracy by variant with every seed; None where no variant has any.
+
+    Args:
+        section: The variants.
+        metric: The metric that decides which of very many variants are drawn.
+        primary: Variants that are always drawn.
+    """
+    metrics, unit = section.metrics, unit_of(section)
+    if not any(variant.scores(m) for variant in section.variants for m in metrics):
         return None
-    rows, cut = _rows(part)
+    rows, excerpt = _rows(section.variants, metric, primary)
     figure = Figure((WIDTH, 1.3 + len(rows) * (0.4 if len(metrics) > 1 else 0.3)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     striped(axes, [fitted(variant.label, 36) if variant else "⋮" for variant in rows])
     for row, variant in enumerate(rows):
         if variant:
-            for place, metric in enumerate(metrics):
+            for place, m in enumerate(metrics):
                 y = row + 0.36 * (place - (len(metrics) - 1) / 2)
-                values = [of.scale * run.scores[metric] for run in variant.sound]
-                _seeds(axes, values, y, metric, f"seeds-{metric}-{row}")
+                values = [unit.scale * run.scores[m] for run in variant.sound]
+                _seeds(axes, values, y, m, f"seeds-{m}-{row}")
                 if values:
                     axes.plot(np.mean(values), y, "|", color=INK, markersize=13, markeredgewidth=2)
             _note(axes, row, _runs(variant))
-    _note(axes, -0.5, "runs", above=True)
-    axes.set_xlabel(level_name(metrics[0], of) if len(metrics) == 1 else "accuracy (%)")
-    words = {"val": "val, one seed (optimistic: its epoch was chosen on it)"}
-    listed(
+    _note(axes, -0.5, "runs", is_header=True)
+    axes.set_xlabel(level_name(metrics[0], unit) if len(metrics) == 1 else "accuracy (%)")
+    entries = {"val": "val, one seed (optimistic: its epoch was chosen on it)"}
+    legend(
         figure,
         [
-            *(mark(*METRICS[m][:2], words.get(m, f"{m}, one seed"), filled=m != "val") for m in metrics),
+            *(mark(*METRICS[m][:2], entries.get(m, f"{m}, one seed"), filled=m != "val") for m in metrics),
             mark(INK, "|", "mean over seeds"),
         ],
     )
     caption = [
-        "Each dot is one training, each bar the mean over the seeds; the dots of a row are set apart only to be seen.",
+        "Each dot is one run, each bar the mean over the seeds; dots of a row are spread out only to be visible.",
         "test: at the epoch that was best on val. val is optimistic: its epoch was chosen on it." * ("val" in metrics),
-        "runs: 2/3 when two are finished of three asked for; a training that diverged has no dot and is in no mean.",
-        cut,
+        "runs: 2/3 means that two of three requested runs are finished. A run that diverged has no dot and is in no mean.",
+        excerpt,
     ]
-    return picture(figure, "accuracy", f"{part.data_set.name}: every seed of every variant", caption)
+    return save_picture(figure, "accuracy", f"{section.name}: every seed of every variant", caption)
 
 
-def _rows(part: DataSetReport) -> tuple[list[Variant | None], str]:
-    """The variants from top to bottom, and a sentence where not all of them are there; None stands for those left out."""
-    variants, metric = part.data_set.variants, main_metric(part)
+def _rows(variants: Sequence[Variant], metric: str, primary: Collection[Variant]) -> tuple[list[Variant | None], str]:
+    """The variants from top to bottom, with None for a gap, and a sentence on the gap where there is one."""
     if len(variants) <= MOST:
         return list(variants), ""
-    means = {variant: found.mean for variant in variants if (found := variant.scores(metric))}
+    means = {variant: level.mean for variant in variants if (level := variant.scores(metric))}
     order = sorted(means, key=lambda variant: -means[variant])
-    primary = {v for a in part.answers for v in (a.comparison.variant, a.comparison.baseline)}
     top = [v for n, v in enumerate(order) if n < BEST or (v in primary and n < len(order) - WORST)]
-    words = (
+    sentence = (
         f"Of {len(variants)} variants these are the {BEST} with the highest mean on {metric} and the {WORST} with the lowest"
         f"{', and those of the primary analysis' * (len(top) > BEST)}, in this order; the table has them all."
     )
-    return [*top, None, *order[-WORST:]], words
+    return [*top, None, *order[-WORST:]], sentence
 
 
 def _runs(variant: Variant) -> str:
@@ -96,78 +99,83 @@ def _runs(variant: Variant) -> str:
 
 
 def _seeds(axes: Axes, values: Sequence[float], y: float, metric: str, gid: str) -> None:
-    """A dot a seed, in the seeds' order from top to bottom."""
-    apart = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(len(values))
+    """A dot per seed, in the seeds' order from top to bottom."""
+    offsets = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(len(values))
     color, marker, _ = METRICS[metric]
     inside = "none" if metric == "val" else color
-    (dots,) = axes.plot(values, y + apart, marker, color=color, markerfacecolor=inside, alpha=0.9, markeredgewidth=1.1)
+    (dots,) = axes.plot(
+        values, y + offsets, marker, color=color, markerfacecolor=inside, alpha=0.9, markeredgewidth=1.1
+    )
     dots.set_gid(gid)
 
 
-def _note(axes: Axes, row: float, words: str, above: bool = False) -> None:
-    """Words at the right of a row, or above the column of such words."""
+def _note(axes: Axes, row: float, text: str, is_header: bool = False) -> None:
+    """Text to the right of a row, or the header of the column of such texts."""
     place = axes.get_yaxis_transform()
-    axes.text(1.015, row, words, transform=place, va="bottom" if above else "center", fontsize=SMALL)
+    axes.text(1.015, row, text, transform=place, va="bottom" if is_header else "center", fontsize=SMALL)
 
 
-@style()
-def differences(part: DataSetReport) -> Picture | None:
-    """Paired differences with their intervals, a forest plot; None where nothing was compared."""
-    answers = [answer.comparison for answer in part.answers]
-    found = [c for c in dict.fromkeys((*answers, *part.comparisons)) if c.pairs]
-    metrics, of = part.data_set.metrics, unit(part.data_set)
-    if not found or not metrics:
+@figure_style()
+def draw_differences(
+    section: DataSetVariants, comparisons: Sequence[Comparison], analyses: Sequence[PrimaryAnalysis]
+) -> Picture | None:
+    """Paired differences with their intervals, a forest plot; None where nothing was compared.
+
+    Args:
+        section: The variants.
+        comparisons: The comparisons.
+        analyses: The primary analyses, whose comparisons come first and in bold.
+    """
+    primary = [analysis.comparison for analysis in analyses]
+    drawable = [c for c in dict.fromkeys((*primary, *comparisons)) if c.pairs]
+    metrics, unit = section.metrics, unit_of(section)
+    if not drawable or not metrics:
         return None
-    rows = found[:MOST]
+    rows = drawable[:MOST]
     width = WIDTH if len(metrics) == 1 else 9.0
     figure = Figure((width, 1.7 + 0.42 * len(rows)), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    wanted = next(((a.metric, of.scale * a.margin) for a in part.answers if a.margin), ("", 0.0))
+    margin_metric, margin = next(((a.metric, unit.scale * a.margin) for a in analyses if a.margin), ("", 0.0))
     for axes, metric in zip(panels, metrics, strict=True):
         striped(axes, [f"{fitted(c.variant.label, 34)}\n- {fitted(c.baseline.label, 32)}" for c in rows])
-        _forest(axes, [c.evidence(metric) for c in rows], of.scale, wanted[1] if metric == wanted[0] else 0.0)
-        axes.set_xlabel(difference_name(metric, of))
+        _forest(axes, [c.evidence(metric) for c in rows], unit.scale, margin if metric == margin_metric else 0.0)
+        axes.set_xlabel(difference_name(metric, unit))
     for label, comparison in zip(panels[0].get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if comparison in answers else "normal")
+        label.set_fontweight("bold" if comparison in primary else "normal")
     for row, comparison in enumerate(rows):
         _note(panels[-1], row, str(len(comparison.pairs)))
-    _note(panels[-1], -0.5, "seeds", above=True)
+    _note(panels[-1], -0.5, "seeds", is_header=True)
     corrected = any(c.evidence(m).corrected.interval for c in rows for m in metrics)
     marks = [
         *(mark(*METRICS[m][:2], f"{m}, one seed", filled=m != "val") for m in metrics),
         mark(INK, "d", "mean and 95 % interval, plain", line="-"),
         *([(Patch(facecolor=ORANGE, alpha=0.6), "95 % interval, corrected")] if corrected else []),
-        *([(_region(), f"margin of the primary analysis, ± {wanted[1]:g}")] if wanted[1] else []),
+        *([(_margin_patch(), f"margin of the primary analysis, ± {margin:g}")] if margin else []),
     ]
-    listed(figure, marks, columns=3)
+    legend(figure, marks, columns=3)
     caption = [
-        "Each dot is one seed's difference, above 0 where the first of the two is better.",
-        "Plain: the paired t interval over seeds, on this data set.",
-        "Corrected: Nadeau and Bengio's, for overlapping splits, on new data of this kind; it applies to val alone."
+        "Each dot is the difference of one seed, to the right of 0 where the first variant is better.",
+        "Plain: the paired t interval over seeds, about this data set.",
+        "Corrected: Nadeau and Bengio's interval for overlapping splits, about new data of this kind; it applies to val only."
         * corrected,
-        "Without an interval: one seed, or no spread, or seeds that share a split in part.",
-        "An arrow ends an interval that goes on beyond the axis.",
-        "Bold: the primary analysis." * bool(answers),
-        f"The first {MOST} of {len(found)} comparisons; the tables have them all." * (len(found) > MOST),
+        "There is no interval with one seed, without any spread, or where some seeds share a split.",
+        "An arrow means that the interval continues beyond the axis.",
+        "Bold: the primary analysis." * bool(primary),
+        f"The first {MOST} of {len(drawable)} comparisons; the tables have them all." * (len(drawable) > MOST),
     ]
-    return picture(
-        figure,
-        "differences",
-        f"{part.data_set.name}: paired differences and their intervals",
-        caption,
-    )
+    return save_picture(figure, "differences", f"{section.name}: paired differences and their intervals", caption)
 
 
-def _region() -> Patch:
+def _margin_patch() -> Patch:
     return Patch(facecolor=(0.07, 0.2, 0.34, 0.0), edgecolor=INK, hatch="////", linewidth=0.0, alpha=0.5)
 
 
 def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -> None:
     """One metric's differences, row by row."""
-    farthest = max([margin, *(scale * float(np.abs(each.d).max()) for each in rows)]) or 1.0
-    ends = [end * scale for each in rows for test in (each.plain, each.corrected) for end in test.interval or ()]
-    low = max(min([-0.2 * farthest, *(scale * float(each.d.min()) for each in rows), *ends]), -REACH * farthest)
-    high = min(max([0.2 * farthest, *(scale * float(each.d.max()) for each in rows), *ends]), REACH * farthest)
+    farthest = max([margin, *(scale * float(np.abs(e.d).max()) for e in rows)]) or 1.0
+    ends = [end * scale for e in rows for test in (e.plain, e.corrected) for end in test.interval or ()]
+    low = max(min([-0.2 * farthest, *(scale * float(e.d.min()) for e in rows), *ends]), -REACH * farthest)
+    high = min(max([0.2 * farthest, *(scale * float(e.d.max()) for e in rows), *ends]), REACH * farthest)
     low, high = min(low, -margin), max(high, margin)
     pad = 0.05 * (high - low)
     axes.set_xlim(low - pad, high + pad)
@@ -175,19 +183,19 @@ def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -
         band = axes.axvspan(-margin, margin, facecolor="none", edgecolor=INK, hatch="////", linewidth=0, alpha=0.3)
         band.set_gid("margin")
     axes.axvline(0, color=INK, linewidth=1.2)
-    for row, each in enumerate(rows):
-        for test, color, width, what in ((each.corrected, ORANGE, 8, "corrected"), (each.plain, INK, 1.6, "plain")):
+    for row, e in enumerate(rows):
+        for test, color, width, name in ((e.corrected, ORANGE, 8, "corrected"), (e.plain, INK, 1.6, "plain")):
             if test.interval:
-                left, right = (scale * end for end in test.interval)
-                inside = [max(left, low), min(right, high)]
-                alpha = 1.0 if what == "plain" else 0.6
+                start, end = (scale * end for end in test.interval)
+                inside = [max(start, low), min(end, high)]
+                alpha = 1.0 if name == "plain" else 0.6
                 (line,) = axes.plot(
                     inside, [row, row], color=color, linewidth=width, alpha=alpha, solid_capstyle="butt"
                 )
-                line.set_gid(f"{what}-{each.metric}-{row}")
-                tips = [("<", low, left < low), (">", high, right > high)]
+                line.set_gid(f"{name}-{e.metric}-{row}")
+                tips = [("<", low, start < low), (">", high, end > high)]
                 for marker, x, beyond in tips:
                     if beyond:
                         axes.plot(x, row, marker, color=INK, markersize=6)
-        axes.plot(scale * each.d.mean(), row, "d", color=INK, markersize=7)
-        _seeds(axes, list(scale * each.d), row - 0.27, each.metric, f"seeds-{each.metric}-{row}")
+        axes.plot(scale * e.d.mean(), row, "d", color=INK, markersize=7)
+        _seeds(axes, list(scale * e.d), row - 0.27, e.metric, f"seeds-{e.metric}-{row}")

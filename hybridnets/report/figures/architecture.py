@@ -1,12 +1,13 @@
 """The architecture of a variant: a column of stages with their layers, shapes and parameter counts."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     BLUE,
@@ -17,24 +18,26 @@ from hybridnets.report.figures.style import (
     SKY,
     SMALL,
     VERMILLION,
+    figure_style,
     fitted,
-    focus,
-    picture,
-    style,
+    save_picture,
 )
 from hybridnets.runs.records import LayerRecord
 
 MOST = 3  # variants side by side
-LINE = 0.20  # inches a line of text takes
+LINE = 0.20  # inches per line of text
 COLORS = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, SKY)
 
 
-@style()
-def architecture(part: DataSetReport) -> Picture | None:
-    """The layers of the variants of the primary analysis, else of the first ones; None where none are recorded."""
-    wanted = focus(part)
-    chosen = [wanted.baseline, wanted.variant] if wanted else part.data_set.variants
-    drawn = [(v, next((run.layers for run in v.runs if run.layers), ())) for v in chosen]
+@figure_style()
+def draw_architecture(data: str, variants: Sequence[Variant]) -> Picture | None:
+    """The layers of a few variants; None where none are recorded.
+
+    Args:
+        data: The data set's name.
+        variants: The variants, of which the first ones with layers are drawn.
+    """
+    drawn = [(v, next((run.layers for run in v.runs if run.layers), ())) for v in variants]
     drawn = [(v, layers) for v, layers in drawn if layers][:MOST]
     if not drawn:
         return None
@@ -47,10 +50,10 @@ def architecture(part: DataSetReport) -> Picture | None:
         total = sum(count for *_, count in layers)
         axes.set_title(f"{fitted(variant.label, 36)}\n{total:,} parameters", fontweight="bold", loc="center")
     caption = [
-        "From top to bottom, a box a stage: layer, output shape without the batch (maps: height, width, channels), and "
-        "parameters as Keras counts them.",
+        "One box per stage, from input to output: each layer with its output shape without the batch (maps: height, width, "
+        "channels) and its parameters as Keras counts them.",
     ]
-    return picture(figure, "architecture", f"{part.data_set.name}: what was compared", caption)
+    return save_picture(figure, "architecture", f"{data}: what was compared", caption)
 
 
 def _stages(layers: tuple[LayerRecord, ...]) -> list[tuple[str, list[LayerRecord]]]:
@@ -87,8 +90,8 @@ def _column(axes: Axes, layers: tuple[LayerRecord, ...], color: dict[str, str], 
         for n, (_, name, shape, count) in enumerate(lines):
             y = top + 0.06 + LINE * (n + 1.65)
             cells = ((0.07, fitted(name, 30, 1), "left"), (0.74, " x ".join(map(str, shape)), "right"))
-            for x, words, side in (*cells, (0.94, f"{count:,}" if count else "", "right")):
-                axes.text(x, y, words, va="center", ha=side, fontsize=SMALL - 1)
+            for x, text, side in (*cells, (0.94, f"{count:,}" if count else "", "right")):
+                axes.text(x, y, text, va="center", ha=side, fontsize=SMALL - 1)
         top += tall + 0.16
 
 

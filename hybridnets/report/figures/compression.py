@@ -1,4 +1,4 @@
-"""Accuracy against compression: a line a kind of autoencoder, every seed a dot, and the backbone without any code."""
+"""Accuracy against compression: a line per kind of autoencoder, a dot per seed, and the backbone without a code."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.codes import code_of
 from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
@@ -17,91 +18,110 @@ from hybridnets.report.figures.style import (
     LOOKS,
     WIDTH,
     Look,
+    figure_style,
     fitted,
+    legend,
     level_name,
-    listed,
-    main_metric,
     mark,
-    picture,
-    style,
+    save_picture,
 )
-from hybridnets.report.tables.compression import code_of
-from hybridnets.report.tables.units import unit
 from hybridnets.runs import identity as ids
 
 PANELS = 3  # backbones side by side
-TICKS = 9  # that can be labelled in a panel of the whole width
+TICKS = 9  # tick labels that fit into a panel of the whole width
 
 
-@style()
-def compression(part: DataSetReport) -> Picture | None:
-    """Accuracy through the code against its size; None where no two codes of one kind differ in it."""
-    metric, of = main_metric(part), unit(part.data_set)
-    panels: dict[str, dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
-    for each in part.compressed:
-        panels[ids.digest(each.variant.backbone)][_kind(each.variant)].append(each)
-    panels = {
-        backbone: lines
-        for backbone, lines in panels.items()
-        if any(len({code_of(each).numbers for each in line}) > 1 for line in lines.values())
-    }
+@figure_style()
+def draw_compression(data: str, compressed: Sequence[Comparison], metric: str, unit: Unit) -> Picture | None:
+    """Accuracy through the code against its size.
+
+    Args:
+        data: The data set's name.
+        compressed: Each variant with a code against its backbone.
+        metric: The metric.
+        unit: How the metric is printed.
+
+    Returns:
+        The picture; None where no two codes of one kind differ in size.
+    """
+    panels = _panels(compressed)
     if not panels:
         return None
-    kinds = dict.fromkeys(kind for lines in panels.values() for kind in lines)
-    looks = dict(zip(kinds, LOOKS, strict=False))
+    kinds = dict.fromkeys(kind for lines in panels for kind in lines)
+    markings = dict(zip(kinds, LOOKS, strict=False))
     figure = Figure((WIDTH, 4.2), dpi=150, layout="constrained")
-    drawn = list(panels.values())[:PANELS]
-    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
-    for one, lines in zip(axes, drawn, strict=True):
-        _backbone(one, [each for line in lines.values() for each in line], metric, of.scale)
-        for kind, look in looks.items():
+    drawn = panels[:PANELS]
+    all_axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for axes, lines in zip(all_axes, drawn, strict=True):
+        _draw_backbone(axes, [c for line in lines.values() for c in line], metric, unit.scale)
+        for kind, marking in markings.items():
             if kind in lines:
-                _line(one, sorted(lines[kind], key=lambda each: code_of(each).numbers), metric, of.scale, look, kind)
-        _sizes(one, [each for line in lines.values() for each in line], TICKS // len(drawn))
+                _draw_line(axes, lines[kind], metric, unit.scale, marking, kind)
+        _label_sizes(axes, [c for line in lines.values() for c in line], TICKS // len(drawn))
         if len(drawn) > 1:
-            one.set_title(fitted(next(iter(lines.values()))[0].baseline.name, 30, 1))
-    axes[0].set_ylabel(level_name(metric, of))
-    marks = [mark(look.color, look.marker, fitted(kind, 30, 1), line=look.line) for kind, look in looks.items()]
-    band = mark(INK, "", "backbone, before the code", line="-")
-    listed(figure, [*marks, mark(INK, "o", "one seed", filled=False), band])
-    caption = [
-        f"{level_name(metric, of).capitalize()} through the code against how much smaller it is than the feature maps: to the "
-        "right it saves more. Each small dot is one seed, the line joins the means over the seeds.",
-        "Horizontal: the backbone itself on the same images, mean and range over its seeds.",
-        f"The first {len(LOOKS)} of {len(kinds)} kinds; the table has all." * (len(kinds) > len(LOOKS)),
-        f"The first {PANELS} of {len(panels)} backbones; the table has all." * (len(panels) > PANELS),
+            axes.set_title(fitted(next(iter(lines.values()))[0].baseline.name, 30, 1))
+    all_axes[0].set_ylabel(level_name(metric, unit))
+    marks = [
+        mark(color, marker, fitted(kind, 30, 1), line=dashes) for kind, (color, marker, dashes) in markings.items()
     ]
-    return picture(figure, "compression", f"{part.data_set.name}: accuracy against compression", caption)
+    band = mark(INK, "", "backbone, before the code", line="-")
+    legend(figure, [*marks, mark(INK, "o", "one seed", filled=False), band])
+    caption = [
+        f"{level_name(metric, unit).capitalize()} through the code against the share of the feature maps' values that it "
+        "saves, which grows to the right. Each small dot is one seed; the line joins the means over the seeds.",
+        "Horizontal line and band: the backbone itself on the same images, mean and range over its seeds.",
+        f"The first {len(LOOKS)} of {len(kinds)} kinds; the table has them all." * (len(kinds) > len(LOOKS)),
+        f"The first {PANELS} of {len(panels)} backbones; the table has them all." * (len(panels) > PANELS),
+    ]
+    return save_picture(figure, "compression", f"{data}: accuracy against compression", caption)
+
+
+def _panels(compressed: Sequence[Comparison]) -> list[dict[str, list[Comparison]]]:
+    """By backbone, and then by kind of autoencoder, the comparisons from the smallest code to the largest."""
+    panels: dict[str, dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
+    for comparison in compressed:
+        panels[ids.digest(comparison.variant.backbone)][_kind(comparison.variant)].append(comparison)
+
+    def is_curve(line: Sequence[Comparison]) -> bool:
+        return len({code_of(comparison).numbers for comparison in line}) > 1
+
+    return [
+        {kind: sorted(line, key=lambda c: code_of(c).numbers) for kind, line in lines.items()}
+        for lines in panels.values()
+        if any(map(is_curve, lines.values()))
+    ]
 
 
 def _kind(variant: Variant) -> str:
-    """What tells a line from the others: its axes but for backbone and size."""
-    words = {axis: level for axis, level in variant.axes.items() if axis not in ("model", "channels")}
-    kind = words.pop("kind", variant.name)
-    return " ".join([kind, *(f"{axis}={level}" for axis, level in words.items())])
+    """What distinguishes one line from the others: the variant's axes without backbone and size."""
+    levels = {axis: level for axis, level in variant.axes.items() if axis not in ("model", "channels")}
+    kind = levels.pop("kind", variant.name)
+    return " ".join([kind, *(f"{axis}={level}" for axis, level in levels.items())])
 
 
-def _line(axes: Axes, line: Sequence[Comparison], metric: str, scale: float, look: Look, kind: str) -> None:
-    numbers = [code_of(each).numbers for each in line]
-    scores = [[scale * run.scores[metric] for run, _ in each.pairs] for each in line]
-    means = [float(np.mean(found)) for found in scores]
-    axes.plot(numbers, means, color=look.color, linestyle=look.line, marker=look.marker, markersize=6, linewidth=1.8)
-    x = [n for n, found in zip(numbers, scores, strict=True) for _ in found]
+def _draw_line(axes: Axes, line: Sequence[Comparison], metric: str, scale: float, marking: Look, kind: str) -> None:
+    sizes = [code_of(comparison).numbers for comparison in line]
+    scores = [[scale * run.scores[metric] for run, _ in comparison.pairs] for comparison in line]
+    means = [float(np.mean(values)) for values in scores]
+    axes.plot(
+        sizes, means, color=marking.color, linestyle=marking.line, marker=marking.marker, markersize=6, linewidth=1.8
+    )
+    x = [size for size, values in zip(sizes, scores, strict=True) for _ in values]
     (dots,) = axes.plot(
-        x, np.concatenate(scores), "o", color=look.color, markerfacecolor="none", markersize=4, alpha=0.8
+        x, np.concatenate(scores), "o", color=marking.color, markerfacecolor="none", markersize=4, alpha=0.8
     )
     dots.set_gid(f"seeds-{kind}")
 
 
-def _backbone(axes: Axes, found: Sequence[Comparison], metric: str, scale: float) -> None:
-    scores = {run.hash: scale * run.scores[metric] for each in found for _, run in each.pairs}
+def _draw_backbone(axes: Axes, comparisons: Sequence[Comparison], metric: str, scale: float) -> None:
+    scores = {run.hash: scale * run.scores[metric] for comparison in comparisons for _, run in comparison.pairs}
     axes.axhspan(min(scores.values()), max(scores.values()), color=INK, alpha=0.12, linewidth=0)
     axes.axhline(float(np.mean(list(scores.values()))), color=INK, linewidth=1.4).set_gid("backbone")
 
 
-def _sizes(axes: Axes, found: Sequence[Comparison], most: int) -> None:
-    """The sizes that were tried, the largest at the left, each with the share that it saves."""
-    codes = {code.numbers: code for each in found if (code := code_of(each))}
+def _label_sizes(axes: Axes, comparisons: Sequence[Comparison], most: int) -> None:
+    """Labels the sizes of the codes, the largest at the left, each with the share that it saves."""
+    codes = {code.numbers: code for comparison in comparisons if (code := code_of(comparison))}
     axes.set_xscale("log", base=2)
     axes.invert_xaxis()
     order = sorted(codes)
@@ -111,4 +131,4 @@ def _sizes(axes: Axes, found: Sequence[Comparison], most: int) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08)
     maps = " or ".join(dict.fromkeys(f"{int(np.prod(code.maps)):,}" for code in codes.values()))
-    axes.set_xlabel(f"compression, and the numbers kept of {maps}")
+    axes.set_xlabel(f"share saved, and values kept of {maps}")

@@ -1,84 +1,86 @@
 """What accuracy costs: against parameters, and against training time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.comparing.units import unit_of
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     BLUE,
     INK,
     SMALL,
     VERMILLION,
+    figure_style,
     fitted,
+    legend,
     level_name,
-    listed,
-    main_metric,
     mark,
-    picture,
-    style,
+    save_picture,
 )
-from hybridnets.report.tables.units import unit
 
 LABELLED = 8  # points whose names can still be read
+COSTS: Mapping[str, Callable[[Variant], float | None]] = {
+    "parameters (Keras's count)": lambda variant: variant.parameters,
+    "training time of a run": lambda variant: variant.run_seconds,
+}
 
 
-@style()
-def cost(part: DataSetReport) -> Picture | None:
-    """Mean accuracy against parameters and against seconds a run; None where neither is known of two variants."""
-    metric, of = main_metric(part), unit(part.data_set)
-    costs = (("parameters (Keras's count)", "parameters"), ("training time of a run", "run_seconds"))
-    known = [
-        (
-            name,
-            [
-                (getattr(v, what), s.mean, v)
-                for v in part.data_set.variants
-                if getattr(v, what) and (s := v.scores(metric))
-            ],
-        )
-        for name, what in costs
-    ]
-    known = [(name, points) for name, points in known if len(points) > 1]
-    if not known:
+@figure_style()
+def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
+    """Mean accuracy against parameters and against seconds per run.
+
+    Args:
+        section: The variants.
+        metric: The metric.
+        primary: The variants of the primary analyses.
+
+    Returns:
+        The picture; None where neither cost is known for two variants.
+    """
+    unit = unit_of(section)
+    drawn = []
+    for name, cost_of in COSTS.items():
+        points = [(x, level.mean, v) for v in section.variants if (x := cost_of(v)) and (level := v.scores(metric))]
+        if len(points) > 1:
+            drawn.append((name, points))
+    if not drawn:
         return None
     figure = Figure((9.0, 4.2), dpi=150, layout="constrained")
-    panels = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
-    primary = {v for a in part.answers for v in (a.comparison.variant, a.comparison.baseline)}
-    for axes, (name, points) in zip(panels, known, strict=True):
+    panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for axes, (name, points) in zip(panels, drawn, strict=True):
         sizes = [size for size, _, _ in points]
         if max(sizes) > 10 * min(sizes):
             axes.set_xscale("log")
         for size, mean, variant in points:
-            scores = [of.scale * run.scores[metric] for run in variant.sound]
+            scores = [unit.scale * run.scores[metric] for run in variant.sound]
             axes.plot([size, size], [min(scores), max(scores)], color=INK, linewidth=0.8, alpha=0.5)
-            own = variant in primary
-            axes.plot(size, of.scale * mean, "D" if own else "o", color=VERMILLION if own else BLUE, markersize=6)
+            marker, color = ("D", VERMILLION) if variant in primary else ("o", BLUE)
+            axes.plot(size, unit.scale * mean, marker, color=color, markersize=6)
         named = points
         if len(points) > LABELLED:
             named = [(size, mean, v) for size, mean, v in points if v in primary or _undominated(size, mean, points)]
-        _name(figure, axes, [(size, of.scale * mean, variant.label) for size, mean, variant in named])
+        _name(figure, axes, [(size, unit.scale * mean, variant.label) for size, mean, variant in named])
         axes.set_xlabel(name)
         axes.xaxis.set_major_formatter(
             EngFormatter(unit="s" if "time" in name else "", sep=" " if "time" in name else "")
         )
         axes.margins(x=0.18, y=0.1)
-    panels[0].set_ylabel(level_name(metric, of))
+    panels[0].set_ylabel(level_name(metric, unit))
     marks = [mark(BLUE, "o", "mean of a variant"), mark(INK, "", "lowest to highest seed", line="-")]
     if primary:
-        marks.insert(1, mark(VERMILLION, "D", "of the primary analysis"))
-    listed(figure, marks)
+        marks.insert(1, mark(VERMILLION, "D", "variant of the primary analysis"))
+    legend(figure, marks)
     caption = [
         "Up and to the left is better: more accurate, and cheaper.",
-        "Training time: the epochs of a run together, mean over the runs; seconds of different hardware do not compare.",
-        "Named are those of the primary analysis, and those that no other variant beats in both; the table has all."
-        * (len(part.data_set.variants) > LABELLED),
+        "Training time: the sum over a run's epochs, mean over the runs; seconds on different hardware cannot be compared.",
+        "Labels: the variants of the primary analysis, and those that no other variant beats in both respects; the table has "
+        "all." * (len(section.variants) > LABELLED),
     ]
-    return picture(figure, "cost", f"{part.data_set.name}: accuracy and its cost", caption)
+    return save_picture(figure, "cost", f"{section.name}: accuracy and its cost", caption)
 
 
 def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:
@@ -87,16 +89,16 @@ def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, 
 
 
 def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names beside their points, pushed apart from below where they would overlap."""
+    """Writes names next to their points, from the lowest to the highest, and moves one up where it would overlap."""
     figure.draw_without_rendering()
     place = axes.transData
     taken: list[tuple[float, float]] = []
     for x, y, label in sorted(points, key=lambda point: point[1]):
-        left, bottom = place.transform((x, y))
-        while any(abs(bottom - b) < 14 and abs(left - a) < 170 for a, b in taken):
-            bottom += 3
-        taken.append((left, bottom))
-        offset = (bottom - place.transform((x, y))[1]) * 72 / figure.dpi
+        x_pixel, y_pixel = place.transform((x, y))
+        while any(abs(y_pixel - b) < 14 and abs(x_pixel - a) < 170 for a, b in taken):
+            y_pixel += 3
+        taken.append((x_pixel, y_pixel))
+        offset = (y_pixel - place.transform((x, y))[1]) * 72 / figure.dpi
         axes.annotate(
             fitted(label, 26, 1),
             (x, y),

@@ -1,4 +1,4 @@
-"""Learning curves: how train and val accuracy went, with the band of the seeds."""
+"""Learning curves: train and val accuracy by epoch, with the range of the seeds."""
 
 import itertools
 
@@ -6,51 +6,59 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.comparing.variants import Variant
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture
-from hybridnets.report.figures.style import INK, LOOKS, WIDTH, fitted, focus, listed, mark, picture, style
+from hybridnets.report.figures.style import INK, LOOKS, WIDTH, figure_style, fitted, legend, mark, save_picture
 
-MOST = len(LOOKS)  # curves that can be told apart
+MOST = len(LOOKS)  # curves that can be distinguished
 PANELS = {"train/acc": "train accuracy (%)", "val/acc": "val accuracy (%)"}
 
 
-@style()
-def curves(part: DataSetReport) -> Picture | None:
-    """Accuracy against epoch, mean and range over the seeds; None where nothing was logged."""
-    logged = [v for v in part.data_set.variants if any(name in run.curves for run in v.sound for name in PANELS)]
-    wanted = focus(part)
-    chosen = [v for v in (wanted.variant, wanted.baseline) if v in logged] if wanted else logged[:MOST]
+@figure_style()
+def draw_curves(section: DataSetVariants, focus: Comparison | None) -> Picture | None:
+    """Accuracy against epoch, mean and range over the seeds.
+
+    Args:
+        section: The variants.
+        focus: The comparison whose two variants are drawn; None for the first variants.
+
+    Returns:
+        The picture; None where nothing was logged.
+    """
+    logged = [v for v in section.variants if any(name in run.curves for run in v.sound for name in PANELS)]
+    chosen = [v for v in (focus.variant, focus.baseline) if v in logged] if focus else logged[:MOST]
     names = [name for name in PANELS if any(name in run.curves for v in chosen for run in v.sound)]
     if not names:
         return None
     figure = Figure((WIDTH, 3.4), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
-        for look, variant in zip(LOOKS, chosen, strict=False):
+        for (color, marker, dashes), variant in zip(LOOKS, chosen, strict=False):
             low, mean, high = _band(variant, name)
             epochs = np.arange(1, len(mean) + 1)
-            axes.fill_between(epochs, low, high, color=look.color, alpha=0.2, linewidth=0)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
             every = max(1, len(mean) // 8)
             (line,) = axes.plot(
-                epochs, mean, color=look.color, linestyle=look.line, marker=look.marker, markevery=every, linewidth=1.8
+                epochs, mean, color=color, linestyle=dashes, marker=marker, markevery=every, linewidth=1.8
             )
             line.set_gid(f"curve-{name.partition('/')[0]}-{chosen.index(variant)}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(PANELS[name])
         axes.xaxis.get_major_locator().set_params(integer=True)
     marks = [
-        mark(look.color, look.marker, fitted(v.label, 40, 1), line=look.line)
-        for look, v in zip(LOOKS, chosen, strict=False)
+        mark(color, marker, fitted(v.label, 40, 1), line=dashes)
+        for (color, marker, dashes), v in zip(LOOKS, chosen, strict=False)
     ]
-    listed(figure, [*marks, (Patch(facecolor=INK, alpha=0.2), "lowest to highest seed")], columns=3)
+    legend(figure, [*marks, (Patch(facecolor=INK, alpha=0.2), "lowest to highest seed")], columns=3)
     lengths = {len(run.curves[name]) for v in chosen for run in v.sound for name in names if name in run.curves}
     caption = [
-        "Mean over the seeds, and the band from the lowest seed to the highest.",
-        "Where seeds stopped early, mean and band go on with those that still train." * (len(lengths) > 1),
-        f"The first {MOST} of {len(logged)} variants." * (len(chosen) < len(logged) and not wanted),
+        "Line: mean over the seeds. Band: from the lowest seed to the highest.",
+        "Where seeds stopped early, line and band continue with the seeds that were still training."
+        * (len(lengths) > 1),
+        f"The first {MOST} of {len(logged)} variants." * (len(chosen) < len(logged) and not focus),
     ]
-    return picture(figure, "curves", f"{part.data_set.name}: learning curves", caption)
+    return save_picture(figure, "curves", f"{section.name}: learning curves", caption)
 
 
 def _band(variant: Variant, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,17 +1,17 @@
-"""A figure as it is handed on: drawn once, as vectors and as pixels."""
+"""A drawn figure, as vectors and as pixels."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure.
+    """A figure with its text.
 
     Attributes:
-        key: Its files' name.
+        key: The name of its files.
         title: What it shows, in a few words.
-        caption: What the marks are, which n, what to look at; also the text for who cannot see it.
-        svg: The figure as SVG; its text and axes are drawn in #123456, for which a page may put its own colour.
+        caption: What the marks mean, n, and what to look at; also the text for readers who cannot see the figure.
+        svg: The figure as SVG; its text and axes are drawn in #123456, which a page may replace by its own colour.
         png: The same as PNG on white.
         pdf: The same as PDF.
     """

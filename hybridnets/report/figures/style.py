@@ -1,4 +1,4 @@
-"""What all figures share: one look for print, screen and grey, and the three files of a picture."""
+"""What all figures share: one style for print, screen and greyscale, and the three files of a picture."""
 
 import io
 import textwrap
@@ -13,16 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.units import Unit
 from hybridnets.report.figures.picture import Picture
-from hybridnets.report.tables.units import Unit
 
-INK = "#123456"  # all text and axes; a page puts its own colour for it
+INK = "#123456"  # of all text and axes; the page replaces it by its own text colour
 WIDTH = 8.0  # inches; at 700 pixels the small text is still 10 pixels high
 SMALL = 8.0  # points
 
-# Told apart by everybody, on white and on black. Source: Okabe and Ito 2008, Color universal design.
+# Distinguishable for everybody, on white and on black. Source: Okabe and Ito 2008, Color universal design.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 
 RC = {
@@ -61,7 +60,7 @@ RC = {
 
 
 class Look(NamedTuple):
-    """How a variant is told from others, in colour and without."""
+    """What distinguishes a variant, in colour and without."""
 
     color: str
     marker: str
@@ -79,16 +78,16 @@ LOOKS = (
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Our look and nobody's matplotlibrc, for as long as a figure is drawn and saved; also a decorator."""
+def figure_style() -> Iterator[None]:
+    """Applies our style and nobody's matplotlibrc while a figure is drawn and saved; can be used as a decorator."""
     with matplotlib.style.context(["default", RC]), warnings.catch_warnings():
-        # A label's letters that the font lacks are boxes in the PNG; in the SVG the reader's own fonts show them.
+        # Letters that the font lacks become boxes in the PNG; in the SVG the reader's own fonts draw them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
-def picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Picture:
-    """Saves a figure three times, the same bytes each time it is drawn.
+def save_picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Picture:
+    """Saves a figure as SVG, PNG and PDF; drawn again, it gives the same bytes.
 
     Args:
         figure: The figure.
@@ -98,7 +97,7 @@ def picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Pic
     """
     if figure.get_layout_engine():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, so that the three agree
+        figure.set_layout_engine("none")  # laid out once, so that the three files agree
     files = {kind: io.BytesIO() for kind in ("svg", "png", "pdf")}
     no = {"svg": ("Creator", "Date", "Format", "Type"), "png": ("Software",), "pdf": ("CreationDate",)}
     for kind, file in files.items():
@@ -114,15 +113,15 @@ def picture(figure: Figure, key: str, title: str, caption: Sequence[str]) -> Pic
     )
 
 
-def fitted(words: str, width: int, lines: int = 2) -> str:
-    """Words in a few lines; what is too long loses its middle, because labels differ at their ends.
+def fitted(text: str, width: int, lines: int = 2) -> str:
+    """Wraps text into a few lines; text that is too long loses its middle, because labels differ at their ends.
 
     Args:
-        words: Anything, also what cannot be printed.
-        width: Characters a line, 4 at least.
-        lines: The most lines.
+        text: Any text, with or without unprintable characters.
+        width: Characters per line, 4 at least.
+        lines: The largest number of lines.
     """
-    clean = "".join(c if c.isprintable() else " " for c in words).strip() or "?"
+    clean = "".join(c if c.isprintable() else " " for c in text).strip() or "?"
     room = min(len(clean), width * lines)
     while True:
         end = (room - 1) // 2
@@ -133,10 +132,10 @@ def fitted(words: str, width: int, lines: int = 2) -> str:
         room -= 1
 
 
-def listed(figure: Figure, marks: Sequence[tuple[Artist, str]], columns: int = 4) -> None:
-    """A legend below the figure; none of its words is hidden, as matplotlib hides those that begin with _."""
-    words = [f" {label}" if label.startswith("_") else label for _, label in marks]
-    figure.legend([mark for mark, _ in marks], words, loc="outside lower center", ncols=columns)
+def legend(figure: Figure, marks: Sequence[tuple[Artist, str]], columns: int = 4) -> None:
+    """Draws a legend below the figure, with a space before labels that begin with _, which matplotlib would hide."""
+    labels = [f" {label}" if label.startswith("_") else label for _, label in marks]
+    figure.legend([mark for mark, _ in marks], labels, loc="outside lower center", ncols=columns)
 
 
 def mark(color: str, marker: str, label: str, filled: bool = True, line: Any = "none") -> tuple[Line2D, str]:
@@ -146,7 +145,7 @@ def mark(color: str, marker: str, label: str, filled: bool = True, line: Any = "
 
 
 def striped(axes: Axes, labels: Sequence[str]) -> None:
-    """Rows from top to bottom, every other one shaded, so that the eye stays in its row."""
+    """Lays out rows from top to bottom and shades every other one, so that the eye stays in its row."""
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -157,29 +156,17 @@ def striped(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def level_name(metric: str, unit: Unit) -> str:
-    """An axis of accuracies, with its unit."""
-    words = {"test": "test accuracy", "val": "val accuracy"}.get(metric, metric)
-    return f"{words} (%)" if unit.scale == 100 else f"{words} (its own unit)"
+    """The name of an axis of levels, with its unit."""
+    name = {"test": "test accuracy", "val": "val accuracy"}.get(metric, metric)
+    return f"{name} (%)" if unit.scale == 100 else f"{name} (its own unit)"
 
 
 def difference_name(metric: str, unit: Unit) -> str:
-    """An axis of differences, with its unit."""
-    words = {"test": "difference in test accuracy", "val": "difference in val accuracy"}.get(metric, "difference")
-    return f"{words} (percentage points)" if unit.scale == 100 else f"{words} (the {metric}'s own unit)"
+    """The name of an axis of differences, with its unit."""
+    name = {"test": "difference in test accuracy", "val": "difference in val accuracy"}.get(metric, "difference")
+    return f"{name} (percentage points)" if unit.scale == 100 else f"{name} (the {metric}'s own unit)"
 
 
-def main_metric(part: DataSetReport) -> str:
-    """The metric that a figure of one metric shows: the primary analysis's, else test before val; empty without any."""
-    return next((m for m in (*(a.metric for a in part.answers), *part.data_set.metrics) if m), "")
-
-
-def focus(part: DataSetReport) -> Comparison | None:
-    """The comparison that a figure of two variants shows: the primary analysis's, else the only one."""
-    if part.answers:
-        return part.answers[0].comparison
-    return part.comparisons[0] if len(part.comparisons) == 1 else None
-
-
-def shown(comparison: Comparison) -> str:
-    """Two variants in a title."""
+def both_labels(comparison: Comparison) -> str:
+    """The labels of two variants, for a title."""
     return f"{fitted(comparison.variant.label, 60, 1)} and {fitted(comparison.baseline.label, 60, 1)}"

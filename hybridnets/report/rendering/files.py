@@ -1,4 +1,4 @@
-"""The report as files: the page, the tables in four formats, the figures in three, and what was tested and measured."""
+"""The report as files: the page, the tables in four formats, the figures in three, and all tests and runs as CSV."""
 
 import contextlib
 import csv
@@ -7,18 +7,22 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.request import Request
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
 from hybridnets.runs.files import read_json, replacing, write_text
+
+if TYPE_CHECKING:  # matplotlib need not be installed, and takes a second to import
+    from hybridnets.report.figures.picture import Picture
 
 FORMATS = {
     "txt": formats.text,
@@ -26,49 +30,44 @@ FORMATS = {
     "tex": formats.latex,
     "csv": formats.comma_separated,
 }
-RECORD = "report.json"  # what was asked for and which files were written
+RECORD = "report.json"  # the request and the names of the files
 
 
-def export(
-    to: Path, report: Report, asked: Mapping[str, Any], page: str | None, pictures: Mapping[str, Sequence[Picture]]
+def write_files(
+    to: Path, report: Report, request: Mapping[str, Any], page: str | None, pictures: Mapping[str, Sequence["Picture"]]
 ) -> None:
-    """Writes the report's folder; files of an earlier report there that this one does not have go.
+    """Writes the report's folder, and deletes files of an earlier report that this one does not have.
 
     Args:
-        to: Where to; made if it is not there.
+        to: The folder; created if it does not exist.
         report: The report.
-        asked: What was asked for, to make the same report again.
+        request: The values of the request, from which the same report can be made again.
         page: The page; None where it cannot be made.
         pictures: The figures by data set.
 
     Raises:
-        ReportError: If the folder cannot be made or written to, or holds something else.
+        ReportError: If the folder cannot be created or written to, or holds something else.
     """
-    files: dict[str, str | bytes] = {f"tables/{name}": text for name, text in tables(report).items()}
-    for data, drawn in pictures.items():
-        for picture in drawn:
+    files: dict[str, str | bytes] = {f"tables/{name}": text for name, text in table_files(report).items()}
+    for data, figures in pictures.items():
+        for picture in figures:
             for suffix, content in (("svg", picture.svg), ("png", picture.png), ("pdf", picture.pdf)):
                 files[f"figures/{_slug(data)}-{picture.key}.{suffix}"] = content
     if page is not None:
         files["index.html"] = page
     try:
-        before = _before(to)
+        earlier = _recorded_files(to)
         to.mkdir(parents=True, exist_ok=True)
-        # First what may come to be there: a report that is cut short leaves nothing that the next one does not know.
-        _record(to, asked, before | files.keys(), whole=False)
+        # Recorded before they are written, so that the next report can delete them even if this one is interrupted.
+        _write_record(to, request, earlier | files.keys(), complete=False)
         for name, content in files.items():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
-            with replacing(to / name) as beside:
-                beside.write_bytes(content.encode() if isinstance(content, str) else content)
-        for name in before - files.keys():
+            with replacing(to / name) as temporary:
+                temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        for name in earlier - files.keys():
             (to / name).unlink(missing_ok=True)
-        for left in (each for part in ("tables", "figures", ".") for each in (to / part).glob(".*.*")):
-            if found := re.fullmatch(r"\..+\.([0-9]+)", left.name):
-                with contextlib.suppress(ProcessLookupError, OverflowError):
-                    os.kill(int(found[1]), 0)  # another report is being written just now
-                    continue
-                left.unlink(missing_ok=True)
-        _record(to, asked, set(files), whole=True)
+        _delete_temporary_files(to)
+        _write_record(to, request, set(files), complete=True)
     except OSError as error:
         raise ReportError(
             f"--to must be a folder that can be written to, got {to} ({error.strerror}): give another, or --no-page to "
@@ -76,12 +75,41 @@ def export(
         ) from None
 
 
-def _record(to: Path, asked: Mapping[str, Any], files: set[str], whole: bool) -> None:
-    write_text(to / RECORD, json.dumps({"asked": asked, "whole": whole, "files": sorted(files)}, indent=2) + "\n")
+def _delete_temporary_files(to: Path) -> None:
+    """Deletes what interrupted reports left behind; a process that is still writing keeps its files."""
+    for path in (path for folder in ("tables", "figures", ".") for path in (to / folder).glob(".*.*")):
+        if process := re.fullmatch(r"\..+\.([0-9]+)", path.name):
+            with contextlib.suppress(ProcessLookupError, OverflowError):
+                os.kill(int(process[1]), 0)
+                continue
+            path.unlink(missing_ok=True)
 
 
-def _before(to: Path) -> set[str]:
-    """The files of an earlier report, as it recorded them."""
+def _write_record(to: Path, request: Mapping[str, Any], files: set[str], complete: bool) -> None:
+    record = {"asked": request, "whole": complete, "files": sorted(files)}
+    write_text(to / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def read_record(to: Path) -> tuple[Request, bool]:
+    """The request that a folder's report was made for, and whether the report was written completely.
+
+    Args:
+        to: The report's folder, which has a record.
+
+    Raises:
+        ReportError: If the record is damaged.
+    """
+    try:
+        record = json.loads((to / RECORD).read_text(encoding="utf-8"))
+        return Request.of(record["asked"]), bool(record["whole"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ReportError(
+            f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"
+        ) from None
+
+
+def _recorded_files(to: Path) -> set[str]:
+    """The files of an earlier report in the same folder."""
     try:
         record = read_json(to / RECORD)
         names = {str(name) for name in record["files"]} if record else set()
@@ -91,12 +119,12 @@ def _before(to: Path) -> set[str]:
 
 
 def _slug(name: str) -> str:
-    """A name that files may have."""
+    """A name that can be a file's."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 
-def tables(report: Report) -> dict[str, str]:
-    """Every table as text by its file's name; the CSVs hold fractions in full precision.
+def table_files(report: Report) -> dict[str, str]:
+    """Every table in each format, by the name of its file; the CSVs hold fractions in full precision.
 
     Args:
         report: The report.
@@ -106,15 +134,19 @@ def tables(report: Report) -> dict[str, str]:
         for table in all_tables(part):
             for suffix, form in FORMATS.items():
                 files[f"{_slug(part.data_set.name)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
-    files["tests.csv"] = _csv(line for part in report.parts for line in _tests(part))
-    files["runs.csv"] = _csv(line for part in report.parts for line in _runs(part))
+    files["tests.csv"] = _csv(line for part in report.parts for line in _test_lines(part))
+    files["runs.csv"] = _csv(line for part in report.parts for line in _run_lines(part))
     return files
 
 
 def all_tables(part: DataSetReport) -> list[Table]:
-    """The tables of a data set; those of a second answer get a number."""
+    """The tables of a data set; from the second answer on, its tables are numbered.
+
+    Args:
+        part: The data set's part of the report.
+    """
     answers = [
-        Table(**{**vars(table), "key": f"{table.key}-{n}" if n > 1 else table.key})
+        replace(table, number=n if n > 1 else 0)
         for n, answer in enumerate(part.answers, start=1)
         for table in answer.tables
     ]
@@ -130,11 +162,11 @@ def _csv(lines: Iterator[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
-def _tests(part: DataSetReport) -> Iterator[dict[str, Any]]:
-    """Every test of every comparison, a row each, as numbers; `why` where there is no p."""
+def _test_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
+    """Every test of every comparison, one per row; `why` says why there is no p."""
     for comparison in part.comparisons:
         for metric in part.data_set.metrics:
-            for name, test in _each(comparison.evidence(metric)):
+            for name, test in _named_tests(comparison.evidence(metric)):
                 low, high = test.interval or (None, None)
                 yield {
                     "data": part.data_set.name,
@@ -152,7 +184,7 @@ def _tests(part: DataSetReport) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _each(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
+def _named_tests(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
     yield "paired t over seeds", e.plain
     yield "corrected resampled t over seeds", e.corrected
     yield "Wilcoxon over seeds", e.wilcoxon
@@ -160,13 +192,13 @@ def _each(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
     yield "paired t over images", e.pooled
     yield "paired t over images, clustered", e.clustered
     yield "bootstrap over seeds and images", e.bootstrap
-    for (one, _), found in zip(e.pairs, e.mcnemar, strict=False):
-        discordant = found.only_a + found.only_b
-        yield f"McNemar exact, seed {one.seed}", stats.Test(None, None, found.exact, None, discordant)
-        yield f"McNemar mid-p, seed {one.seed}", stats.Test(None, None, found.mid_p, None, discordant)
+    for (run, _), mcnemar in zip(e.pairs, e.mcnemar, strict=False):
+        discordant = mcnemar.only_a + mcnemar.only_b
+        yield f"McNemar exact, seed {run.seed}", stats.Test(None, None, mcnemar.exact, None, discordant)
+        yield f"McNemar mid-p, seed {run.seed}", stats.Test(None, None, mcnemar.mid_p, None, discordant)
 
 
-def _runs(part: DataSetReport) -> Iterator[dict[str, Any]]:
+def _run_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
     for variant in part.data_set.variants:
         for run in variant.runs:
             split, init, order = run.seeds

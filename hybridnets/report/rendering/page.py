@@ -10,21 +10,21 @@ from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.tables.table import Cell, Table, row
-from hybridnets.report.tables.units import LEVELS, OPTIMISTIC
+from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC
+from hybridnets.report.tables.table import Cell, Kind, Table, row
 from hybridnets.report.text import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-# Tables whose rows stand alone, by how their keys begin; a grid's row belongs to the one above it.
-SORTABLE = ("variants", "compression", "differences", "sensitivity", "power", "effects", "lost")
+# Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
+SORTABLE = {"variants", "compression", "differences", "sensitivity", "power", "effects", "lost"}
 SHORT = 20  # characters of a cell that stay on one line
-INK = "#123456"  # what a picture draws its text and axes in
+INK = "#123456"  # the colour of a picture's text and axes
 
 
 class Figure(NamedTuple):
-    """A picture to stand in the page: its SVG as markup, and how wide it was drawn, as a CSS length."""
+    """A picture in the page: its SVG as markup, and the width at which it was drawn, as a CSS length."""
 
     picture: Picture
     name: str
@@ -33,23 +33,19 @@ class Figure(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """A data set's share of the page, in the order in which it stands there."""
+    """A data set's part of the page: its figures, and its tables by their kind."""
 
     part: DataSetReport
     figures: list[Figure]
-    grids: list[Table]
-    effects: list[Table]
-    differences: list[Table]
-    compression: list[Table]
-    classes: list[Table]
+    tables: Mapping[Kind, list[Table]]
 
 
-def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
-    """The page's HTML: answer, tables, figures, what is missing, where it came from, and how to repeat it.
+def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
+    """Lays out the page: answer, tables, figures, missing runs, provenance, and the commands that repeat it.
 
     Args:
-        report: What is told.
-        pictures: The figures by data set's name; a data set without any needs no entry.
+        report: The report.
+        pictures: The figures by the data set's name; a data set without figures needs no entry.
 
     Raises:
         ReportError: If Jinja2 is not installed.
@@ -69,7 +65,7 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
         extensions=["jinja2.ext.do"],
     )
     environment.filters["digest"] = _digest
-    environment.tests["sortable"] = _sortable
+    environment.tests["sortable"] = lambda table: table.kind in SORTABLE
     answers = [answer for part in report.parts for answer in part.answers]
     html = environment.get_template("page.html").render(
         report=report,
@@ -92,36 +88,29 @@ def page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
 
 
 def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Chapter:
-    kinds: dict[str, list[Table]] = {"effects": [], "differences": [], "compression": [], "classes": [], "": []}
+    tables: dict[Kind, list[Table]] = {"compression": [], "classes": [], "grid": [], "effects": [], "differences": []}
     for table in part.tables:
-        kinds[next(kind for kind in kinds if table.key.startswith(kind))].append(table)
+        tables[table.kind].append(table)
     figures = [_figure(picture, f"{name}-figure-{n}") for n, picture in enumerate(pictures, 1)]
-    grids = kinds.pop("")
-    return Chapter(part, figures, grids, **kinds)
+    return Chapter(part, figures, tables)
 
 
 def _lost(report: Report) -> Table | None:
-    """The runs without a result, a row each; None where there is none."""
+    """The runs without a result, one per row; None where all have one."""
     rows = [
         row(part.data_set.name, run.folder.as_posix(), run.state, run.reason or "no reason was recorded")
         for part in report.parts
         for run in part.missing
     ]
     header = ("data set", "folder", "state", "reason")
-    return (
-        Table("lost", "Runs that were asked for and have no result", header, tuple(rows), (), left=4) if rows else None
-    )
+    return Table("lost", "Requested runs without a result", header, tuple(rows), (), labels=4) if rows else None
 
 
 def _sources(report: Report) -> Table | None:
-    """What the runs were made with; None where that is not known of any."""
+    """The code that made the runs; None where no run recorded it."""
     rows = [row(source or "unknown", Cell(str(runs), runs)) for source, runs in report.sources]
     caption = ("Commit and versions of each run's last attempt.",)
-    return Table("sources", "What the runs were made with", ("source", "runs"), tuple(rows), caption) if rows else None
-
-
-def _sortable(table: Table) -> bool:
-    return table.key.startswith(SORTABLE)
+    return Table("sources", "The code that made the runs", ("source", "runs"), tuple(rows), caption) if rows else None
 
 
 def _digest(script: str) -> str:
@@ -130,16 +119,16 @@ def _digest(script: str) -> str:
 
 
 def _figure(picture: Picture, name: str) -> Figure:
-    """The SVG as part of the page: without namespaces, its ids its own, its ink and its width the page's."""
+    """Prepares the SVG for the page: no namespaces, ids that are unique in the page, the page's text colour and width."""
     from markupsafe import Markup
 
     root = ElementTree.fromstring(printable(picture.svg))
-    for found in root.findall("{*}metadata"):
-        root.remove(found)
+    for metadata in root.findall("{*}metadata"):
+        root.remove(metadata)
     for element in root.iter():
         element.tag = _local(element.tag)
         element.attrib = dict(_attributes(element, name))
-        if element.tag == "style":  # of this picture alone: a rule of one SVG holds for the whole page
+        if element.tag == "style":  # for this picture alone: a rule in one SVG applies to the whole page
             element.text = f"#{name} {{ {(element.text or '').replace(INK, 'currentColor')} }}"
     width = root.attrib.pop("width", "100%")
     root.attrib.pop("height", None)
@@ -149,7 +138,7 @@ def _figure(picture: Picture, name: str) -> Figure:
         "aria-labelledby": f"{name}-title",
         "aria-describedby": f"{name}-caption",
     }
-    # ElementTree escapes all text and all values, so this is markup and not words.
+    # ElementTree has escaped all text and all values, so this is safe as markup.
     return Figure(picture, name, Markup(ElementTree.tostring(root, encoding="unicode")), width)
 
 

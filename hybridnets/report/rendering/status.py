@@ -1,4 +1,4 @@
-"""How far the runs of a folder are, by what the folder alone tells; also while they run."""
+"""How far the runs of a folder are, from the folder alone, so that it also works while they run."""
 
 import time
 from collections import Counter
@@ -11,31 +11,24 @@ from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.store import owner, reason, state
 
 
-def told(folders: list[Path]) -> str:
-    """A table of the runs at or below some folders: those that were begun, and those that sweeps asked for.
+def status_text(folders: list[Path]) -> str:
+    """A table of the runs at or below some folders: those that began, and those that sweeps requested.
 
     Args:
         folders: Folders of runs.
 
     Raises:
-        ReportError: If one of them is no folder, or if there is no run in any.
+        ReportError: If one of them is not a folder, or if no folder holds a run.
     """
     runs: dict[Path, str] = {}
     problems: list[str] = []
     for folder in folders:
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise ReportError(f"FOLDER must be a folder of runs, got {folder}, which {what}: give train.py's out")
-        top = folder.resolve()
-        for out in (top, *top.parents[:3]):  # the folder of all runs, a data set's, a variant's, or a run's own
-            found, broken = manifest.read(out)
-            problems += broken
-            for sweep in found:
-                for relative in sweep.runs.values():
-                    if (out / relative).is_relative_to(top):
-                        runs[out / relative] = relative.as_posix()
-        for found_in in (*top.rglob("checkpoints"), *top.rglob("result.json")):  # restored runs have no checkpoints
-            runs.setdefault(found_in.parent, "/".join(found_in.parent.parts[-3:]))
+            problem = "is a file" if folder.exists() else "does not exist"
+            raise ReportError(f"FOLDER must be a folder of runs, got {folder}, which {problem}: give train.py's out")
+        names, broken = _runs_below(folder.resolve())
+        runs |= names
+        problems += broken
     if not runs:
         raise ReportError(
             f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some with train.py, or give the "
@@ -49,25 +42,43 @@ def told(folders: list[Path]) -> str:
     for folder, name in sorted(runs.items()):
         now = state(folder)
         counts[now] += 1
-        by = f"by {owner(folder)}" + silent.get(folder, "")
-        words = {"running": by, "failed": reason(folder) or "its process died"}.get(now, "")
-        lines.append(f"{name:{width}}  {now:8}  {_epochs(folder):>6}  {words}".rstrip())
+        notes = {
+            "running": f"by {owner(folder)}{silent.get(folder, '')}",
+            "failed": reason(folder) or "its process died",
+        }
+        lines.append(f"{name:{width}}  {now:8}  {_epochs(folder):>6}  {notes.get(now, '')}".rstrip())
     total = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) > 1)}: {total}", *map(wrapped, problems)])
 
 
+def _runs_below(top: Path) -> tuple[dict[Path, str], list[str]]:
+    """The runs at or below a folder with their names, and sentences on manifests that cannot be read."""
+    runs: dict[Path, str] = {}
+    problems: list[str] = []
+    for out in (top, *top.parents[:3]):  # `top` may be the folder of all runs, a data set's, a variant's, or a run's
+        manifests, broken = manifest.read(out)
+        problems += broken
+        for sweep in manifests:
+            for relative in sweep.runs.values():
+                if (out / relative).is_relative_to(top):
+                    runs[out / relative] = relative.as_posix()
+    for path in (*top.rglob("checkpoints"), *top.rglob("result.json")):  # restored runs have no checkpoints
+        runs.setdefault(path.parent, "/".join(path.parent.parts[-3:]))
+    return runs, problems
+
+
 def _silent(folders: list[Path]) -> dict[Path, str]:
-    """What to add to runs on other hosts whose heartbeat does not move while it is watched for a beat and a half."""
+    """A note on each run on another host whose heartbeat does not change during one and a half beats."""
     watches = [watch for watch in map(Watch, folders) if watch.look() == "silent"]
     if not watches:
         return {}
     time.sleep(1.5 * BEAT_SECONDS)
-    words = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead, if that goes on"
-    return {watch.folder: words for watch in watches if watch.look() == "silent"}
+    note = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead if this continues"
+    return {watch.folder: note for watch in watches if watch.look() == "silent"}
 
 
 def _epochs(folder: Path) -> str:
-    """How many epochs are written down."""
+    """How many epochs are recorded."""
     try:
         return str(max(0, len((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()) - 1))
     except (OSError, ValueError):

@@ -1,41 +1,39 @@
 """The report for a terminal of 120 columns: the answer, all variants, and how they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.tables.table import Table, text, wrapped
 from hybridnets.report.text import visible
 
-FEW = 2  # tables of classes that a terminal shows
-MANY = 20  # items of a list that it shows
+FEW = 2  # tables of classes that are printed; where there are more, none is
+MANY = 20  # items of a list that are printed
 
 
-def told(report: Report, grids: bool = False) -> str:
-    """What stands in the terminal: the rest is on the page and in the files.
+def report_text(report: Report, grids: bool = False) -> str:
+    """The part of a report that is printed; the page and the files hold the rest.
 
     Args:
         report: The report.
-        grids: Whether the grids' tables are shown in the place of the differences.
+        grids: Whether to print the grids' tables instead of the differences.
     """
     parts = ["\n".join(map(wrapped, report.head))] if report.head else []
-    parts += [_part(part, grids) for part in report.parts]
+    parts += [_part_text(part, grids) for part in report.parts]
     if report.problems:
         parts.append(_list("Left out", report.problems))
     return "\n\n".join(parts)
 
 
-def _part(part: DataSetReport, grids: bool) -> str:
+def _part_text(part: DataSetReport, grids: bool) -> str:
     runs = sum(len(variant.runs) for variant in part.data_set.variants)
-    title = f"{part.data_set.name}: {_number(len(part.data_set.variants), 'variant')}, {_number(runs, 'run')}"
+    title = f"{part.data_set.name}: {_count(len(part.data_set.variants), 'variant')}, {_count(runs, 'run')}"
     blocks = [f"{title}\n{'=' * len(title)}"]
     for answer in part.answers:
-        blocks.append("\n".join([*map(wrapped, (answer.question, *answer.sentences)), wrapped(f"({answer.declared})")]))
+        sentences = (answer.question, *answer.sentences, f"({answer.declared})")
+        blocks.append("\n".join(map(wrapped, sentences)))
     if not part.answers:
         blocks.append("No primary analysis was declared: everything here is exploratory.")
-    first = part.data_set.metrics[:1]
-    wanted = ("table-", "differences-") if part.comparisons_requested else "table-" if grids else "differences-"
-    shown = [table for table in part.tables if table.key.startswith(wanted) and table.key.endswith(first)]
-    blocks += [text(table) for table in (part.variants_table, *_compression(part, first), *shown)]
+    blocks += map(text, (part.variants_table, *_tables(part, grids)))
     if part.notes:
         blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
     if part.missing:
@@ -44,21 +42,26 @@ def _part(part: DataSetReport, grids: bool) -> str:
     return "\n\n".join(blocks)
 
 
-def _compression(part: DataSetReport, metric: tuple[str, ...]) -> list[Table]:
-    """What is told of codes; class by class only of a few."""
-    about = [table for table in part.tables if table.key.endswith(("compression", *metric))]
-    classes = [table for table in about if table.key.startswith("classes-")]
-    return [*(t for t in about if t.key.startswith("compression")), *(classes if len(classes) <= FEW else [])]
+def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
+    """The tables of the first metric: what codes save and cost, then the comparisons."""
+    metric = next(iter(part.data_set.metrics), "")
+    tables = [table for table in part.tables if table.metric in ("", metric)]
+    yield from (table for table in tables if table.kind == "compression")
+    classes = [table for table in tables if table.kind == "classes"]
+    yield from classes if len(classes) <= FEW else ()
+    kinds = ("grid", "differences") if part.comparisons_requested else ("grid",) if grids else ("differences",)
+    yield from (table for table in tables if table.kind in kinds)
 
 
 def _list(title: str, sentences: Sequence[str]) -> str:
-    more = [f"- and {len(sentences) - MANY:,} more: the page has them all"] if len(sentences) > MANY + 1 else []
-    shown = sentences[:MANY] if more else sentences
-    return "\n".join([f"{title} ({len(sentences)})", *map(_item, shown), *more])
+    rest = len(sentences) - MANY if len(sentences) > MANY + 1 else 0
+    items = sentences[:MANY] if rest else sentences
+    more = [f"- and {rest:,} more: the page has them all"] if rest else []
+    return "\n".join([f"{title} ({len(sentences)})", *map(_item, items), *more])
 
 
-def _number(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _item(sentence: str) -> str:

@@ -1,4 +1,4 @@
-"""Finished runs into MLflow, each once: many jobs that log at the same time would race for a SQLite file."""
+"""Copies finished runs to MLflow, each once; jobs that logged at the same time would compete for the SQLite file."""
 
 import hashlib
 import itertools
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
 from hybridnets.runs.files import read_json
 
-# MLflow otherwise tells its makers which of its functions are used; who wants that can say so.
+# MLflow reports its use to its makers unless this is set; a user who wants that can set it to false.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 try:
     from mlflow import MlflowClient
@@ -32,52 +32,52 @@ try:
 except ImportError as error:
     raise ReportError("--mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'") from error
 
-for announces in ("mlflow", "alembic"):  # each step of making a new database
+for announces in ("mlflow", "alembic"):  # they log each step of creating a database
     logging.getLogger(announces).setLevel(logging.ERROR)
 
 MAGIC = b"SQLite format 3\0"
 
 
-def into(
+def copy_runs(
     uri: str,
-    found: RunSet,
+    run_set: RunSet,
     progress: Callable[[Iterable[FinishedRun]], Iterable[FinishedRun]] = iter,
     named: Callable[[str], str] = str,
 ) -> tuple[int, int]:
-    """Writes finished runs to MLflow: an experiment a data set, a run a training. One that is there is left alone.
+    """Writes finished runs to MLflow, with one experiment per data set. A run that has been imported is left alone.
 
     Identity and name become parameters and name, metrics.csv metrics at step = epoch, and the reported epoch's metrics
-    best/... and test/acc at that epoch. Tags hold the hash, by which a run is found again, and the folder; nothing is
-    copied. A run that an import began and did not finish is deleted in MLflow and imported again. One import at a time.
+    best/... and test/acc at that epoch. Tags hold the hash, by which an imported run is recognised, and the folder; no file is
+    copied. A run whose import was interrupted is deleted in MLflow and imported again. Only one import may run at a time.
 
     Args:
         uri: sqlite:///FILE, or the address of a tracking server.
-        found: The runs.
-        progress: Shows how many were looked at.
-        named: Turns a folder that was read into what to call it.
+        run_set: The runs.
+        progress: Shows progress.
+        named: Replaces temporary paths in a text by the names that the user gave.
 
     Returns:
-        How many were imported, and how many were there already.
+        How many were imported now, and how many had been imported before.
 
     Raises:
         ReportError: If MLflow cannot be written to, or refuses a run.
     """
     _check(uri)
-    new = there = 0
+    new = earlier = 0
     try:
         client = MlflowClient(uri)
-        for run in progress(found.runs):
+        for run in progress(run_set.runs):
             if _import(client, run, named):
                 new += 1
             else:
-                there += 1
+                earlier += 1
     except (MlflowException, SQLAlchemyError) as error:
-        raise ReportError(f"MLflow at {uri} refuses: {' '.join(str(error).split())[:500]}") from error
-    return new, there
+        raise ReportError(f"MLflow at {uri} refused: {' '.join(str(error).split())[:500]}") from error
+    return new, earlier
 
 
 def _check(uri: str) -> None:
-    """What MLflow would only find out after minutes of trying, or would understand as something else."""
+    """Refuses URIs that MLflow would misunderstand, or would try for minutes before it fails."""
     if not uri.startswith("sqlite:"):
         if not uri.startswith(("http://", "https://", "databricks", "postgresql", "mysql", "mssql")):
             raise ReportError(f"--mlflow must be sqlite:///FILE, or the address of a tracking server, got {uri}")
@@ -85,32 +85,34 @@ def _check(uri: str) -> None:
     path = Path(urlsplit(uri).path.removeprefix("/"))
     if not uri.startswith("sqlite:///") or path == Path():
         raise ReportError(f"--mlflow must name the file as in sqlite:///mlflow.db, got {uri}")
-    above = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not above.is_dir() or not os.access(path if path.exists() else above, os.W_OK):
+    ancestor = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not ancestor.is_dir() or not os.access(path if path.exists() else ancestor, os.W_OK):
         raise ReportError(f"--mlflow must name a file that can be written to, got {path}")
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise ReportError(f"--mlflow must name MLflow's SQLite file, got {path}, which is something else")
+                raise ReportError(
+                    f"--mlflow must name a SQLite file of MLflow's, got {path}, which is another kind of file"
+                )
 
 
 def _import(client: Any, run: FinishedRun, named: Callable[[str], str]) -> bool:
-    """Imports one run, unless it is there."""
+    """Imports one run; False where it has been imported before."""
     experiment = client.get_experiment_by_name(run.data)
     if experiment is not None and experiment.lifecycle_stage != "active":
         raise ReportError(
-            f"MLflow's experiment {run.data} was deleted there, and its name is still taken: restore it with mlflow "
-            f"experiments restore --experiment-id {experiment.experiment_id}, or remove it for good with mlflow gc"
+            f"MLflow's experiment {run.data} was deleted, but its name is still in use: restore it with mlflow "
+            f"experiments restore --experiment-id {experiment.experiment_id}, or remove it permanently with mlflow gc"
         )
     place = experiment.experiment_id if experiment is not None else client.create_experiment(run.data)
     tags = {"hybridnets.hash": run.hash, "hybridnets.by": "import"}
-    asked = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    earlier = client.search_runs([place], asked)
-    # The last thing an import does is to say that the run is finished.
-    if any(one.info.status == "FINISHED" for one in earlier):
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    earlier = client.search_runs([place], query)
+    # An import marks the run as finished in its last step.
+    if any(copy.info.status == "FINISHED" for copy in earlier):
         return False
-    for one in earlier:
-        client.delete_run(one.info.run_id)
+    for copy in earlier:
+        client.delete_run(copy.info.run_id)
     params = [Param(_key(path), _value(value)) for path, value in _flat(run.identity)]
     started = round((run.started.timestamp() if run.started else time.time() - (run.seconds or 0)) * 1000)
     metrics = list(_metrics(run, started))
@@ -127,7 +129,7 @@ def _import(client: Any, run: FinishedRun, named: Callable[[str], str]) -> bool:
 
 
 def _metrics(run: FinishedRun, started: int) -> Iterator[Any]:
-    """Every epoch's metrics when it ended, and the reported epoch's."""
+    """Each epoch's metrics at the time when it ended, and those of the reported epoch."""
     ends = [started + round(1000 * seconds) for seconds in itertools.accumulate(run.epoch_seconds)]
     last = ends[-1] if ends else started
     for name, values in run.curves.items():
@@ -140,17 +142,17 @@ def _metrics(run: FinishedRun, started: int) -> Iterator[Any]:
         yield Metric(_key(name if name.startswith("test/") else f"best/{name}"), number, last, run.best_epoch)
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings by their dotted path."""
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings with their dotted paths."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{prefix}{key}", value
 
 
 def _key(name: str) -> str:
-    """A name that MLflow takes; what had to be changed keeps a hash of what it was, so that no two become one."""
+    """A name that MLflow accepts; a name that had to be changed gets a hash of the original, so that names stay different."""
     legal = re.sub(r"[^A-Za-z0-9_. :/-]", "_", name)
     if legal == name and len(name) <= MAX_ENTITY_KEY_LENGTH:
         return name
@@ -158,6 +160,6 @@ def _key(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """Text as it is, everything else as JSON; cut where it is too long."""
+    """Text as it is and everything else as JSON, cut to the length that MLflow accepts."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MAX_PARAM_VAL_LENGTH else f"{text[: MAX_PARAM_VAL_LENGTH - 4]} ..."

@@ -1,4 +1,4 @@
-"""Everything that was told, computed again from the stored predictions."""
+"""Everything that a report states, computed again from the stored predictions."""
 
 import csv
 import io
@@ -16,45 +16,45 @@ from hybridnets.runs.accuracy import is_comparable, same_weights
 from hybridnets.runs.files import sha256
 from hybridnets.runs.records import RecordError, provenance
 
-SAME = 1e-9  # between two ways to one number
+TOLERANCE = 1e-9  # between two ways of computing the same value
 
 
-def recomputed(found: RunSet) -> tuple[RunSet, list[str]]:
-    """The runs with the accuracies that their stored predictions give, and a sentence on what does not agree.
+def recompute(run_set: RunSet) -> tuple[RunSet, list[str]]:
+    """The runs with the accuracies that their stored predictions give, and a sentence on each that does not agree.
 
-    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. Of a file of scores that
-    names no predictions nothing can be computed again.
+    Accuracy at the last epoch, of which no predictions are stored, is compared with metrics.csv. A file of scores that names
+    no predictions is returned as it is.
 
     Args:
-        found: The runs as their results tell them.
+        run_set: The runs with their recorded accuracies.
     """
-    if not found.predictions:
-        return found, []
-    said = list(found.problems)
+    if not run_set.predictions:
+        return run_set, []
+    problems = list(run_set.problems)
     runs = []
-    for run in found.runs:
+    for run in run_set.runs:
         scores = {part: outcomes.accuracy for part, outcomes in run.outcomes.items()}
         if not scores:
             which = f": {run.name} with seed {run.seed}" if "model" not in run.identity else ""
-            said.append(f"{run.folder}{which} has no predictions: nothing of it can be verified")
+            problems.append(f"{run.folder}{which} has no predictions: it cannot be verified")
         for part, accuracy in scores.items():
-            if abs(accuracy - run.scores[part]) > SAME:
-                said.append(
+            if abs(accuracy - run.scores[part]) > TOLERANCE:
+                problems.append(
                     f"{run.folder}: predictions give {part} {accuracy:.6f}, the result says {run.scores[part]:.6f}"
                 )
         before = {part: outcomes.before.accuracy for part, outcomes in run.outcomes.items() if outcomes.before}
         for part, accuracy in before.items():
-            if run.code and abs(accuracy - run.code.before[part]) > SAME:
-                said.append(
+            if run.code and abs(accuracy - run.code.before[part]) > TOLERANCE:
+                problems.append(
                     f"{run.folder}: predictions give {part} {accuracy:.6f} before, the result says {run.code.before[part]:.6f}"
                 )
-        said += _last(run)
-        said += _best(run)
-        said += _weights(run)
+        problems += _last(run)
+        problems += _best(run)
+        problems += _weights(run)
         code = run.code and replace(run.code, before={**run.code.before, **before})
         runs.append(replace(run, scores={**run.scores, **scores}, code=code))
-    said += _labels(found.runs)
-    return replace(found, runs=tuple(runs)), said
+    problems += _labels(run_set.runs)
+    return replace(run_set, runs=tuple(runs)), problems
 
 
 def _last(run: FinishedRun) -> Iterator[str]:
@@ -64,10 +64,10 @@ def _last(run: FinishedRun) -> Iterator[str]:
 
 
 def _best(run: FinishedRun) -> Iterator[str]:
-    """The reported epoch's accuracy on val as it was measured then, against that of the weights that are published for it."""
+    """Compares the val accuracy that was logged at the reported epoch with that of the published weights."""
     if not run.outcomes or "val" not in run.outcomes or "val/acc" not in run.curves:
         if run.outcomes and not run.curves:
-            yield f"{run.folder} has no metrics.csv: what was measured at the reported epoch cannot be verified"
+            yield f"{run.folder} has no metrics.csv: its accuracy at the reported epoch cannot be verified"
         return
     if run.best_epoch not in run.curves.get("epoch", ()):
         yield f"{run.folder}: metrics.csv has no epoch {run.best_epoch}, which the result reports"
@@ -82,47 +82,47 @@ def _best(run: FinishedRun) -> Iterator[str]:
 
 
 def _weights(run: FinishedRun) -> Iterator[str]:
-    """The file of the published weights against what it was when the result was written, where both are known."""
+    """Compares the file of the published weights with the hash recorded with the result, where both exist."""
     path = run.folder / "checkpoints" / "best.ckpt"
     try:
         attempts = provenance.read(run.folder)
-        expected = attempts and attempts.best_checkpoint_sha256  # which runs of the first versions lack
-        replaced = expected and path.exists() and sha256(path) != expected
+        recorded = attempts and attempts.best_checkpoint_sha256  # runs of the first versions have none
+        replaced = recorded and path.exists() and sha256(path) != recorded
     except (OSError, RecordError):
         return  # the run's reader reports that its provenance is damaged
     if replaced:
-        yield f"{path} is another file than when the result was written: the published weights were replaced"
+        yield f"{path} has changed since the result was written: the published weights were replaced"
 
 
 def _labels(runs: Iterable[FinishedRun]) -> Iterator[str]:
-    """The classes of the same images in runs on the same data, which are no matter of training."""
-    known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[Any]]] = {}  # images, ascending, and their labels
+    """Compares the labels of the same images in all runs on the same data; they do not depend on training."""
+    labels: dict[tuple[str, str], tuple[NDArray[Any], NDArray[Any]]] = {}  # images, ascending, and their labels
     for run in runs:
-        data = str((run.identity.get("data") or {}).get("sha256", run.data))  # of scores nothing but a name is known
+        data = str((run.identity.get("data") or {}).get("sha256", run.data))  # a file of scores knows only the name
         for part, outcomes in run.outcomes.items():
-            pool = (data, "test" if part == "test" else "train")  # train and val are the same images
-            index, label = known.setdefault(pool, (outcomes.index, outcomes.label))
-            _, before, here = np.intersect1d(index, outcomes.index, assume_unique=True, return_indices=True)
-            if other := int((label[before] != outcomes.label[here]).sum()):
-                yield f"{run.folder}: {other} of {len(here)} images of {part} have another label than in the runs before it"
+            pool = (data, "test" if part == "test" else "train")  # val images are part of the training images
+            index, label = labels.setdefault(pool, (outcomes.index, outcomes.label))
+            _, earlier, here = np.intersect1d(index, outcomes.index, assume_unique=True, return_indices=True)
+            if changed := int((label[earlier] != outcomes.label[here]).sum()):
+                yield f"{run.folder}: {changed} of {len(here)} images of {part} have other labels than in earlier runs"
             new = np.setdiff1d(np.arange(len(outcomes.index)), here, assume_unique=True)
             index, label = np.append(index, outcomes.index[new]), np.append(label, outcomes.label[new])
             order = np.argsort(index)
-            known[pool] = index[order], label[order]
+            labels[pool] = index[order], label[order]
 
 
-def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> Iterator[str]:
-    """A sentence on every cell of the written tables that the recomputed ones do not have.
+def compare_tables(tables: Mapping[str, str], folder: Path, source: str = "predictions") -> Iterator[str]:
+    """A sentence on every cell of the written tables that differs from the recomputed ones.
 
     Args:
-        now: The tables computed again, by file name.
-        folder: Where the written ones lie.
-        source: What they were computed from.
+        tables: The recomputed tables, by file name.
+        folder: The folder of the written tables.
+        source: What the tables were computed from.
     """
-    for name, text in now.items():
+    for name, text in tables.items():
         path = folder / name
         if not name.endswith(".csv"):
-            yield from _text(path, text)
+            yield from _compare_lines(path, text)
             continue
         try:
             written = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
@@ -131,7 +131,7 @@ def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> 
             continue
         expected = list(csv.reader(io.StringIO(text)))
         if [len(line) for line in written] != [len(line) for line in expected]:
-            yield f"{path} has other rows or columns than the runs give now: make the report again"
+            yield f"{path} has other rows or columns than the runs now give: make the report again"
             continue
         header = expected[0] if expected else []
         for number, (lines, wanted) in enumerate(zip(written, expected, strict=True), start=1):
@@ -141,8 +141,8 @@ def cells(now: Mapping[str, str], folder: Path, source: str = "predictions") -> 
                     yield f"{where}: {got} is written, {want} follows from the {source}"
 
 
-def _text(path: Path, text: str) -> Iterator[str]:
-    """A sentence on the first line of a written table that is another now."""
+def _compare_lines(path: Path, text: str) -> Iterator[str]:
+    """A sentence on the first line of a written table that differs from the recomputed one."""
     try:
         written = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -155,8 +155,8 @@ def _text(path: Path, text: str) -> Iterator[str]:
             return
 
 
-def _same(one: str, other: str) -> bool:
+def _same(got: str, want: str) -> bool:
     try:
-        return one == other or abs(float(one) - float(other)) <= SAME * max(1.0, abs(float(other)))
+        return got == want or abs(float(got) - float(want)) <= TOLERANCE * max(1.0, abs(float(want)))
     except ValueError:
         return False

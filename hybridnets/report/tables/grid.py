@@ -1,196 +1,227 @@
-"""The paper's tables: one axis at two levels, all others being equal, with differences, stars and published figures."""
+"""The paper's tables: one axis at two levels, all other axes being equal, with differences, stars and published figures."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hybridnets import stats
 from hybridnets.report.comparing.contrasts import ContrastComparisons, numeric_axes
 from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.families import NO_QUESTION, FamilyMember, family
+from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant, natural
-from hybridnets.report.tables.overview import level
+from hybridnets.report.tables.cells import LEVELS, counted, level_cell, metric_name, optimistic, plural
 from hybridnets.report.tables.table import Cell, Table, row
-from hybridnets.report.tables.units import LEVELS, OPTIMISTIC, Unit, adjusted, metric_name
 from hybridnets.runs.published_figures import PublishedFigures
 
+PAPER = ["layers", "nodes"]  # the axes across the paper's tables
 IMAGES = (
-    "over images: paired t on right or wrong, all images of all seeds pooled as if independent, uncorrected; this is the "
-    "paper's way, and says that these trained networks differ, not that an architecture is better"
+    "over images: paired t on right or wrong, all images of all seeds pooled as if independent, uncorrected; this is how the "
+    "paper tests. Such stars say that these trained networks differ, not that an architecture is better"
 )
+Place = tuple[str, ...]  # the levels of the axes across, which choose a column
 
 
-def grid(contrast: ContrastComparisons, metric: str, unit: Unit, published: PublishedFigures, key: str) -> Table:
+def grid_table(
+    contrast: ContrastComparisons, metric: str, unit: Unit, published: PublishedFigures, number: int
+) -> Table:
     """One of the paper's tables: accuracies of both levels, differences with stars, best against best.
 
     Args:
         contrast: The comparisons.
         metric: test, val or score.
-        unit: How it is printed.
-        published: Figures to stand beside the cells; they are about val.
-        key: The table's file name.
+        unit: How the metric is printed.
+        published: Val accuracies and stars to print below ours.
+        number: The table's number among the grids.
     """
-    axis = contrast.levels.axis
-    sides = [_unique(c.baseline for c in contrast.comparisons), _unique(c.variant for c in contrast.comparisons)]
-    across = numeric_axes([*sides[0], *sides[1]], axis)
-    places = sorted(
-        {place for side in sides for v in side if (place := _place(v, across))}, key=lambda p: [float(x) for x in p]
-    ) or [()]
-    wide = {place: n for n, place in enumerate(places)}
-
-    def line(words: str, cells: Mapping[tuple[str, ...], Cell]) -> tuple[Cell, ...]:
-        found = [Cell("")] * len(places)
-        for place, cell in cells.items():
-            found[wide.get(place, 0)] = cell  # what has no place of its own, as CNN, stands in the first
-        return row(words, *found)
-
-    rows = []
-    for side in sides:
-        for words, cells in _lines(side, axis, across):
-            rows.append(line(words, {place: _cell(v, metric, unit) for place, v in cells.items()}))
-            if any(v.label in published.accuracies for v in cells.values()):
-                rows.append(line("  published", {p: _published(published, v, unit) for p, v in cells.items()}))
-    family = _unique([*contrast.comparisons, *contrast.best])
-    evidence = {c: c.evidence(metric) for c in family}
-    corrected = any(e.ratio for e in evidence.values())
-    plain_p = dict(zip(family, adjusted([e.plain for e in evidence.values()]), strict=True))
-    seeds_p = dict(zip(family, adjusted([e.corrected for e in evidence.values()]), strict=True))
-
-    def differences(words: str, cells: Mapping[tuple[str, ...], Comparison]) -> Iterator[tuple[Cell, ...]]:
-        yield line(words, {place: _difference(evidence[c], unit) for place, c in cells.items()})
-        yield line(
-            "  stars over images",
-            {place: _stars(c, evidence[c].pooled, evidence[c].pooled.p) for place, c in cells.items()},
-        )
-        yield line(
-            "  stars over seeds", {place: _stars(c, evidence[c].plain, plain_p[c]) for place, c in cells.items()}
-        )
-        if corrected:
-            yield line(
-                "  stars over seeds, corrected",
-                {place: _stars(c, evidence[c].corrected, seeds_p[c]) for place, c in cells.items()},
-            )
-        known = {p: published.stars.get((c.variant.label, c.baseline.label)) for p, c in cells.items()}
-        if any(known.values()):
-            yield line(
-                "  published", {p: Cell(f"{found[0]:+.2f} {found[1]}".strip()) for p, found in known.items() if found}
-            )
-
-    what = f"{contrast.levels.high} - {contrast.levels.low}"
-    for words, cells in _lines([c.variant for c in contrast.comparisons], axis, across):
-        by_place = {place: [c for c in contrast.comparisons if c.variant is v] for place, v in cells.items()}
-        for n in range(max(map(len, by_place.values()))):  # several, where the level that is subtracted has more axes
-            here = {place: found[n] for place, found in by_place.items() if n < len(found)}
-            beside = (
-                f", {next(iter(here.values())).baseline.label}" if any(len(f) > 1 for f in by_place.values()) else ""
-            )
-            rest = words.removeprefix(contrast.levels.high).strip()
-            rows += differences(", ".join(filter(None, [what, rest])) + beside, here)
-    for c in contrast.best:
-        rows += differences(f"best: {c.variant.label} - {c.baseline.label}", {places[0]: c})
-    title = contrast.levels.title or f"{axis}: {contrast.levels.low} and {contrast.levels.high}"
-    header = [
-        "",
-        *(
-            "x".join(p)
-            if across == ["layers", "nodes"]
-            else " ".join(f"{a} {x}" for a, x in zip(across, p, strict=False)) or metric
-            for p in places
-        ),
+    layout = _Layout(contrast.levels.axis, [variant for side in _sides(contrast) for variant in side])
+    members = family([*contrast.comparisons, *contrast.best], metric)
+    rows = [
+        *_level_rows(contrast, layout, metric, unit, published),
+        *_difference_rows(contrast, layout, members, unit, published),
     ]
-    caption = _grid_caption(
-        contrast, metric, unit, list(evidence.values()), corrected, bool(published.accuracies), across
-    )
-    return Table(key, f"{title} ({metric_name(metric)})", tuple(header), tuple(rows), tuple(caption))
+    title = contrast.levels.title or f"{contrast.levels.axis}: {contrast.levels.low} and {contrast.levels.high}"
+    header = ("", *(_column_name(layout.across, place, metric) for place in layout.places))
+    caption = tuple(_caption(contrast, metric, unit, members, published, layout))
+    return Table("grid", f"{title} ({metric_name(metric)})", header, tuple(rows), caption, metric, number)
 
 
-def _grid_caption(
+class _Layout:
+    """The columns of a grid.
+
+    Args:
+        axis: The axis that the table compares.
+        variants: All of its variants.
+    """
+
+    def __init__(self, axis: str, variants: list[Variant]) -> None:
+        self.axis = axis
+        self.across = numeric_axes(variants, axis)  # the axes that run across the table
+        places = {place for variant in variants if (place := self.place(variant))}
+        self.places = sorted(places, key=lambda place: [float(level) for level in place]) or [()]
+
+    def place(self, variant: Variant) -> Place:
+        """The column of a variant; empty where it lacks an axis across, as CNN does."""
+        place = tuple(variant.axes[axis] for axis in self.across if axis in variant.axes)
+        return place if len(place) == len(self.across) else ()
+
+    def line(self, name: str, cells: Mapping[Place, Cell]) -> tuple[Cell, ...]:
+        """A row; a cell whose place is no column goes into the first column."""
+        columns = {place: n for n, place in enumerate(self.places)}
+        line = [Cell("")] * len(self.places)
+        for place, cell in cells.items():
+            line[columns.get(place, 0)] = cell
+        return row(name, *line)
+
+    def lines(self, variants: Sequence[Variant]) -> list[tuple[str, dict[Place, Variant]]]:
+        """The variants of one level by the row and the column where they go, the smallest first."""
+        lines: dict[str, dict[Place, Variant]] = {}
+        for variant in variants:
+            words = [variant.axes[self.axis]] if self.axis in variant.axes else []
+            words += [
+                level if axis in ("model", "rnn") else f"{axis}={level}"
+                for axis, level in variant.axes.items()
+                if axis not in (self.axis, *self.across)
+            ]
+            lines.setdefault(" ".join(words), {})[self.place(variant)] = variant
+
+        def size(line: tuple[str, dict[Place, Variant]]) -> tuple[int, list[tuple[float, str]]]:
+            return min(variant.parameters or 0 for variant in line[1].values()), natural(line[0])
+
+        return sorted(lines.items(), key=size)
+
+
+def _sides(contrast: ContrastComparisons) -> list[list[Variant]]:
+    """The variants at the level that is subtracted, and those at the other."""
+    sides = ([c.baseline for c in contrast.comparisons], [c.variant for c in contrast.comparisons])
+    return [list(dict.fromkeys(side)) for side in sides]
+
+
+def _column_name(across: list[str], place: Place, metric: str) -> str:
+    if across == PAPER:
+        return "x".join(place)
+    return " ".join(f"{axis} {level}" for axis, level in zip(across, place, strict=False)) or metric
+
+
+def _level_rows(
+    contrast: ContrastComparisons, layout: _Layout, metric: str, unit: Unit, published: PublishedFigures
+) -> Iterator[tuple[Cell, ...]]:
+    """Each variant's level, and below it the published one."""
+    for side in _sides(contrast):
+        for name, variants in layout.lines(side):
+            yield layout.line(name, {place: _level(v, metric, unit) for place, v in variants.items()})
+            if any(v.label in published.accuracies for v in variants.values()):
+                levels = {place: published.accuracies.get(v.label) for place, v in variants.items()}
+                cells = {place: Cell(unit.level(x), x) for place, x in levels.items() if x is not None}
+                yield layout.line("  published", cells)
+
+
+def _level(variant: Variant, metric: str, unit: Unit) -> Cell:
+    cell = level_cell(variant, metric, unit)
+    missing = f" ({variant.finished} runs)" if variant.missing else ""
+    return Cell(cell.text.replace(" ± n/a", "") + missing, cell.value)
+
+
+def _difference_rows(
+    contrast: ContrastComparisons,
+    layout: _Layout,
+    members: list[FamilyMember],
+    unit: Unit,
+    published: PublishedFigures,
+) -> Iterator[tuple[Cell, ...]]:
+    """The differences with their stars, a block of rows for each row of the higher level, then best against best."""
+    by_comparison = {member.evidence.comparison: member for member in members}
+    corrected = any(member.evidence.ratio for member in members)
+
+    def block(name: str, comparisons: Mapping[Place, Comparison]) -> Iterator[tuple[Cell, ...]]:
+        cells = {place: by_comparison[c] for place, c in comparisons.items()}
+        return _block(name, layout, cells, corrected, unit, published)
+
+    subtraction = f"{contrast.levels.high} - {contrast.levels.low}"
+    for name, variants in layout.lines([c.variant for c in contrast.comparisons]):
+        by_place = {place: [c for c in contrast.comparisons if c.variant is v] for place, v in variants.items()}
+        # One variant has several comparisons where the level that is subtracted has more axes.
+        most = max(map(len, by_place.values()))
+        for n in range(most):
+            comparisons = {place: several[n] for place, several in by_place.items() if n < len(several)}
+            rest = name.removeprefix(contrast.levels.high).strip()
+            baseline = next(iter(comparisons.values())).baseline.label if most > 1 else ""
+            yield from block(", ".join(filter(None, [subtraction, rest, baseline])), comparisons)
+    for c in contrast.best:
+        yield from block(f"best: {c.variant.label} - {c.baseline.label}", {layout.places[0]: c})
+
+
+def _block(
+    name: str,
+    layout: _Layout,
+    members: Mapping[Place, FamilyMember],
+    corrected: bool,
+    unit: Unit,
+    published: PublishedFigures,
+) -> Iterator[tuple[Cell, ...]]:
+    """A row of differences, its rows of stars, and the published difference."""
+
+    def line(row_name: str, cell: Callable[[FamilyMember], Cell]) -> tuple[Cell, ...]:
+        return layout.line(row_name, {place: cell(member) for place, member in members.items()})
+
+    yield line(name, lambda m: _difference(m.evidence, unit))
+    yield line("  stars over images", lambda m: _stars(m, m.evidence.pooled, m.evidence.pooled.p))
+    yield line("  stars over seeds", lambda m: _stars(m, m.evidence.plain, m.holm_plain))
+    if corrected:
+        yield line("  stars over seeds, corrected", lambda m: _stars(m, m.evidence.corrected, m.holm_corrected))
+    comparisons = {place: member.evidence.comparison for place, member in members.items()}
+    figures = {place: published.stars.get((c.variant.label, c.baseline.label)) for place, c in comparisons.items()}
+    if any(figures.values()):
+        texts = {place: f"{figure[0]:+.2f} {figure[1]}".strip() for place, figure in figures.items() if figure}
+        yield layout.line("  published", {place: Cell(text) for place, text in texts.items()})
+
+
+def _difference(evidence: Evidence, unit: Unit) -> Cell:
+    n, requested = len(evidence.pairs), evidence.comparison.expected_pairs
+    missing = f" ({counted(n, requested, 'seeds')})" if n < requested else ""
+    mean = float(evidence.d.mean())
+    return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
+
+
+def _stars(member: FamilyMember, test: stats.Test, p: float | None) -> Cell:
+    if why := member.evidence.comparison.why_no_stars:
+        return Cell(f"n/a ({why})")
+    if p is None:
+        return Cell(f"n/a ({test.why})")
+    return Cell(stats.stars(p) or "-")
+
+
+def _caption(
     contrast: ContrastComparisons,
     metric: str,
     unit: Unit,
-    evidence: list[Evidence],
-    corrected: bool,
-    published: bool,
-    across: list[str],
+    members: list[FamilyMember],
+    published: PublishedFigures,
+    layout: _Layout,
 ) -> Iterator[str]:
-    seeds = sorted({len(e.pairs) for e in evidence})
+    seeds = sorted({len(member.evidence.pairs) for member in members})
     n = f"n = {seeds[0]}" if len(seeds) == 1 else f"n = {seeds[0]} to {seeds[-1]}"
-    if across == ["layers", "nodes"]:
+    if layout.across == PAPER:
         yield "Columns: layers x nodes of the recurrent part."
     yield (
         f"{metric_name(metric)} in {unit.name}, mean over the runs; differences in {unit.differences}, mean over {n} pairs of "
         "runs with equal seed, split, data and protocol."
     )
-    if metric == "val":
-        yield f"* {OPTIMISTIC}"
+    yield from optimistic([metric])
     yield f"Stars {IMAGES}."
-    questions = sorted({e.question or "nothing, for some seeds share a split" for e in evidence})
+    questions = sorted({member.evidence.question or NO_QUESTION for member in members})
     yield (
-        f"Stars over seeds: plain paired t; its question: {'; '.join(questions)}; Holm over the {len(evidence)} comparisons "
-        "of this table."
+        f"Stars over seeds: plain paired t; its question: {'; '.join(questions)}; Holm over the "
+        f"{plural(len(members), 'comparison')} of this table."
     )
-    if corrected:
-        yield f"Corrected: the corrected resampled t (Nadeau and Bengio 2003); its question: {NEW}; Holm likewise."
+    if any(member.evidence.ratio for member in members):
+        yield f"Corrected: the corrected resampled t (Nadeau and Bengio 2003); its question: {NEW}; Holm over the same family."
     yield LEVELS
     if contrast.best:
-        sound = metric == "test"
         chosen = "val" if metric in ("test", "val") else "these scores"
-        yield (
-            "best: the best variant of a row at each level, chosen by its mean on "
-            + chosen
-            + (
-                " and compared here on test."
-                if sound
-                else ": chosen on the data that it is compared on, so its stars are too many."
-            )
+        consequence = (
+            " and compared here on test."
+            if metric == "test"
+            else ": chosen on the data that it is compared on, so it gets too many stars."
         )
-    if published:
+        yield f"best: the best variant of a row at each level, chosen by its mean on {chosen}{consequence}"
+    if published.accuracies:
         yield "published: the paper's val accuracies, means of three runs, with its stars."
-
-
-def _unique(things: Any) -> list[Any]:
-    return list(dict.fromkeys(things))
-
-
-def _place(variant: Variant, across: list[str]) -> tuple[str, ...]:
-    found = tuple(variant.axes[axis] for axis in across if axis in variant.axes)
-    return found if len(found) == len(across) else ()
-
-
-def _lines(side: list[Variant], axis: str, across: list[str]) -> list[tuple[str, dict[tuple[str, ...], Variant]]]:
-    """The variants of one level, a line for each combination of the axes that do not run across."""
-    lines: dict[str, dict[tuple[str, ...], Variant]] = {}
-    for variant in side:
-        words = [variant.axes[axis]] if axis in variant.axes else []
-        words += [
-            level if name in ("model", "rnn") else f"{name}={level}"
-            for name, level in variant.axes.items()
-            if name not in (axis, *across)
-        ]
-        lines.setdefault(" ".join(words), {})[_place(variant, across)] = variant
-    # the plainest first
-    return sorted(lines.items(), key=lambda line: (min(v.parameters or 0 for v in line[1].values()), natural(line[0])))
-
-
-def _cell(variant: Variant, metric: str, unit: Unit) -> Cell:
-    cell = level(variant, metric, unit)
-    missing = f" ({variant.finished} runs)" if variant.missing else ""
-    return Cell(cell.text.replace(" ± n/a", "") + missing, cell.value)
-
-
-def _published(published: PublishedFigures, variant: Variant, unit: Unit) -> Cell:
-    value = published.accuracies.get(variant.label)
-    return Cell("") if value is None else Cell(unit.level(value), value)
-
-
-def _difference(evidence: Evidence, unit: Unit) -> Cell:
-    n, asked = len(evidence.pairs), evidence.comparison.expected_pairs
-    missing = f" ({n}/{asked} seeds)" if n < asked else ""
-    mean = float(evidence.d.mean())
-    return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
-
-
-def _stars(comparison: Comparison, test: stats.Test, p: float | None) -> Cell:
-    if why := comparison.why_no_stars:
-        return Cell(f"n/a ({why})")
-    if p is None:
-        return Cell(f"n/a ({test.why})")
-    return Cell(stats.stars(p) or "-")

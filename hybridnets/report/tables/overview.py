@@ -1,75 +1,71 @@
-"""Every variant with what it reached and what it costs, and any comparisons, a row each."""
+"""All variants with their accuracies and costs, and any comparisons, one per row."""
 
 from collections.abc import Sequence
 
-from hybridnets import stats
-from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.families import FamilyMember, family, questions
+from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
+from hybridnets.report.tables.cells import (
+    OPTIMISTIC,
+    adjusted_cell,
+    interval_text,
+    level_cell,
+    metric_name,
+    optimistic,
+    p_cell,
+    pairs_cell,
+    plural,
+    runs_cell,
+    test_names,
+)
 from hybridnets.report.tables.table import Cell, Table, row
-from hybridnets.report.tables.units import NONE, OPTIMISTIC, Unit, adjusted, metric_name, p_value, probability
-from hybridnets.report.tables.units import unit as unit_of
+
+NAMES = {"test": "test", "val": "val at best *", "val_last": "val at last", "score": "score"}
 
 
-def variants(section: DataSetVariants) -> Table:
-    """Every variant with its accuracies over the runs, and what it costs."""
-    names = {"test": "test", "val": "val at best *", "val_last": "val at last", "score": "score"}
-    metrics = [m for m in names if all(m in run.scores for v in section.variants for run in v.runs)]
-    costs = any(v.parameters is not None or v.epoch_seconds is not None for v in section.variants)
+def variants_table(section: DataSetVariants) -> Table:
+    """Every variant with its accuracies over the runs, and its costs."""
+    unit = unit_of(section)
+    metrics = [m for m in NAMES if all(m in run.scores for v in section.variants for run in v.runs)]
+    has_costs = any(v.parameters is not None or v.epoch_seconds is not None for v in section.variants)
     rows = []
     for variant in section.variants:
-        runs = ", ".join(filter(None, (variant.finished, variant.failures)))
-        cells = [Cell(variant.label), Cell(runs, len(variant.runs))]
-        cells += [level(variant, metric, unit_of(section)) for metric in metrics]
-        if costs:
-            epochs = [run.epochs for run in variant.runs]
-            cells += [
-                Cell(f"{variant.parameters:,}" if variant.parameters is not None else "n/a", variant.parameters),
-                _seconds(variant.epoch_seconds),
-                _seconds(variant.run_seconds),
-                Cell(
-                    (str(epochs[0]) if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}")
-                    if any(epochs)
-                    else "n/a"
-                ),
-            ]
-        rows.append(tuple(cells))
+        levels = (level_cell(variant, metric, unit) for metric in metrics)
+        rows.append(row(variant.label, runs_cell(variant), *levels, *(_costs(variant) if has_costs else ())))
     caption = [
-        f"In {unit_of(section).name}, mean ± standard deviation over the runs (n - 1). runs: 2/3 when two are finished of "
-        "three asked for."
+        f"In {unit.name}, mean ± standard deviation over the runs (n - 1). runs: 2/3 means that two of three requested runs "
+        "are finished."
     ]
     if any(variant.diverged for variant in section.variants):
         caption.append(
-            "Runs that diverged or failed are left out of mean and deviation; in brackets the mean with them at chance."
+            "Mean and deviation leave out runs that diverged or failed; in brackets, the mean in which these count at chance."
         )
     if "val" in metrics:
         caption.append(f"test: at the epoch that was best on val. * {OPTIMISTIC}")
-    if costs:
+    if has_costs:
         hardware = sorted({run.hardware for variant in section.variants for run in variant.runs} - {""})
-        where = f" on {'; '.join(hardware)}" if hardware else ""
-        mixed = " (several: seconds of different hardware do not compare)" if len(hardware) > 1 else ""
+        where = f"; measured on {'; '.join(hardware)}" if hardware else ""
+        mixed = " (seconds on different hardware cannot be compared)" if len(hardware) > 1 else ""
         caption.append(
-            "parameters: as Keras counts. s/epoch: median over epochs and runs; s/run: mean over runs of all their "
-            f"epochs{where}{mixed}."
+            "parameters: as Keras counts them. s/epoch: median over epochs and runs. s/run: the sum over a run's epochs, mean "
+            f"over runs{where}{mixed}."
         )
-    header = [
-        "variant",
-        "runs",
-        *(names[m] for m in metrics),
-        *(["parameters", "s/epoch", "s/run", "epochs"] if costs else []),
+    costs = ("parameters", "s/epoch", "s/run", "epochs") if has_costs else ()
+    header = ("variant", "runs", *(NAMES[m] for m in metrics), *costs)
+    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption))
+
+
+def _costs(variant: Variant) -> list[Cell]:
+    """Parameters, seconds per epoch, seconds per run, and epochs."""
+    epochs = [run.epochs for run in variant.runs]
+    least, most = min(epochs), max(epochs)
+    return [
+        Cell("n/a" if variant.parameters is None else f"{variant.parameters:,}", variant.parameters),
+        _seconds(variant.epoch_seconds),
+        _seconds(variant.run_seconds),
+        Cell((str(most) if least == most else f"{least} to {most}") if any(epochs) else "n/a"),
     ]
-    return Table("variants", f"{section.name}: variants", tuple(header), tuple(rows), tuple(caption))
-
-
-def level(variant: Variant, metric: str, unit: Unit) -> Cell:
-    """A variant's mean and deviation; in brackets the mean with runs that diverged at chance."""
-    found = variant.scores(metric)
-    if found is None:
-        return Cell(f"n/a ({variant.failures})")
-    sd = "n/a" if found.sd is None else unit.level(found.sd)
-    failures = variant.with_failures(metric)
-    return Cell(
-        f"{unit.level(found.mean)} ± {sd}{f' [{unit.level(failures)}]' if failures is not None else ''}", found.mean
-    )
 
 
 def _seconds(seconds: float | None) -> Cell:
@@ -78,46 +74,45 @@ def _seconds(seconds: float | None) -> Cell:
     return Cell(f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}", seconds)
 
 
-def differences(comparisons: Sequence[Comparison], metric: str, unit: Unit, key: str) -> Table:
-    """Any comparisons, a row each: the mean difference with its interval, and p-values alone and as a family."""
-    evidence = [c.evidence(metric) for c in comparisons]
-    found = [over_seeds(e) for e in evidence]
-    holm, bh = adjusted(found), adjusted(found, stats.benjamini_hochberg)
-    rows = []
-    for e, test, h, b in zip(evidence, found, holm, bh, strict=True):
-        d = e.differences
-        fine = unit.at(test.interval, d.mean)
-        rows.append(
-            row(
-                *(e.comparison.variant.label, e.comparison.baseline.label),
-                Cell(f"{d.n}/{e.comparison.expected_pairs}" if d.n < e.comparison.expected_pairs else str(d.n), d.n),
-                Cell(fine.difference(d.mean), d.mean),
-                Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
-                Cell(fine.interval(test.interval) if test.interval else f"n/a ({test.why})"),
-                probability(e, test, test.p),
-                *(NONE if p is None or e.comparison.why_no_stars else Cell(p_value(p), p) for p in (h, b)),
-                Cell(f"{d.positive} : {d.negative}"),
-            )
-        )
-    questions = sorted({(NEW if e.ratio else e.question) or "nothing, for some seeds share a split" for e in evidence})
-    kinds = {"corrected resampled t (Nadeau and Bengio 2003)" if e.ratio else "plain paired t" for e in evidence}
-    known = all(run.split for e in evidence for pair in e.pairs for run in pair)
+def differences_table(comparisons: Sequence[Comparison], metric: str, unit: Unit) -> Table:
+    """Any comparisons, one per row: the mean difference with its interval, and p alone and corrected for the family.
+
+    Args:
+        comparisons: The comparisons.
+        metric: test, val or score.
+        unit: How the metric is printed.
+    """
+    members = family(comparisons, metric)
+    splits_known = all(run.split for comparison in comparisons for pair in comparison.pairs for run in pair)
     same = (
         ": both runs of a pair saw the same split of the same data"
-        if known
-        else ", for all that is known of their splits"
+        if splits_known
+        else ", as far as their splits are known"
     )
     caption = (
         f"{metric_name(metric)}: differences in {unit.differences}, variant minus baseline, paired by seed{same}. "
         "n: pairs. won: pairs that favour the variant : the baseline.",
-        *([f"* {OPTIMISTIC}"] if metric == "val" else []),
-        f"95 % interval and p: {' or '.join(sorted(kinds))}; its question: {'; or '.join(questions)}. "
-        f"Holm and BH (Benjamini-Hochberg): p over the family of these {len(rows)}.",
+        *optimistic([metric]),
+        f"95 % interval and p: {test_names(members)}; its question: {'; or '.join(questions(members))}. "
+        f"Holm and BH (Benjamini-Hochberg): p corrected for the {plural(len(members), 'comparison')} of this table.",
     )
     header = ("variant", "baseline", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
-    return Table(key, f"Differences on {metric_name(metric)}", header, tuple(rows), caption, left=2)
+    title = f"Differences on {metric_name(metric)}"
+    rows = tuple(_difference_row(member, unit) for member in members)
+    return Table("differences", title, header, rows, caption, metric, labels=2)
 
 
-def over_seeds(evidence: Evidence) -> stats.Test:
-    """The test over seeds whose stars a table carries: corrected where that applies, else plain."""
-    return evidence.corrected if evidence.ratio else evidence.plain
+def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
+    evidence, test = member.evidence, member.test
+    comparison, d = evidence.comparison, evidence.differences
+    fine = unit.at(test.interval, d.mean)
+    return row(
+        *(comparison.variant.label, comparison.baseline.label, pairs_cell(comparison)),
+        Cell(fine.difference(d.mean), d.mean),
+        Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
+        interval_text(test, fine),
+        p_cell(evidence, test),
+        adjusted_cell(member, member.holm),
+        adjusted_cell(member, member.benjamini_hochberg),
+        f"{d.positive} : {d.negative}",
+    )

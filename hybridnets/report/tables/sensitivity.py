@@ -4,118 +4,123 @@ from collections.abc import Iterator, Sequence
 
 from hybridnets import stats
 from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.power import SeedPlan, seed_plans
+from hybridnets.report.comparing.units import Unit
+from hybridnets.report.tables.cells import optimistic, p_cell, p_text
 from hybridnets.report.tables.table import Cell, Table, row
-from hybridnets.report.tables.units import OPTIMISTIC, Unit, p_value, probability
+
+Row = tuple[Cell | str, ...]
 
 
-def sensitivity(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:
-    """Every test of one comparison beside the primary one."""
-    rows = []
-    for metric in metrics:
-        rows += [row(metric, *cells) for cells in _tests(comparison.evidence(metric), margin, unit)]
+def sensitivity_table(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:
+    """Every test of one comparison.
+
+    Args:
+        comparison: The comparison.
+        margin: The smallest difference that matters, in the metric's own unit.
+        metrics: The metrics to test.
+        unit: How they are printed.
+    """
+    rows = [row(metric, *cells) for metric in metrics for cells in _tests(comparison.evidence(metric), margin, unit)]
     caption = (
-        f"{comparison.name}, in {unit.differences}; n = {len(comparison.pairs)} pairs of runs. Nothing here is corrected for "
-        "being one of many: the primary analysis answers, this table says how much the answer hangs on the test.",
-        *([f"* {OPTIMISTIC}"] if "val" in metrics else []),
-        "Probability of improvement: how often the first wins on a seed (Bouthillier et al. 2021), with Clopper and Pearson's "
-        "interval; their bootstrap has no width where one side always wins.",
-        "Over seeds: how the architectures differ over trainings. Over images: the trained networks are held fixed.",
+        f"{comparison.name}, in {unit.differences}; n = {len(comparison.pairs)} pairs of runs. No p is corrected for the "
+        "number of tests: the primary analysis gives the answer, and this table shows how much that depends on the test.",
+        *optimistic(metrics),
+        "Probability of improvement: how often the variant wins with the same seed (Bouthillier et al. 2021), with Clopper and "
+        "Pearson's interval, because the bootstrap interval has no width where one side always wins.",
+        "Over seeds: how the architectures differ from run to run. Over images: the trained networks are held fixed.",
     )
     header = ("metric", "test", "about", "estimate", "95 % interval", "p")
-    return Table("sensitivity", "The same comparison by every other test", header, tuple(rows), caption, left=3)
+    title = "The same comparison by every other test"
+    return Table("sensitivity", title, header, tuple(rows), caption, labels=3)
 
 
-def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[tuple[Cell | str, ...]]:
+def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[Row]:
     mean = Cell(unit.difference(float(e.d.mean())), float(e.d.mean()))
     about = e.question or "nothing: some seeds share a split"
 
-    def one(name: str, what: str, test: stats.Test) -> tuple[Cell | str, ...]:
+    def line(name: str, question: str, test: stats.Test) -> Row:
         fine = unit.at(test.interval)
         estimate = mean if test.estimate is None else Cell(fine.difference(test.estimate), test.estimate)
-        return name, what, estimate, fine.interval(test.interval), probability(e, test, test.p)
+        return name, question, estimate, fine.interval(test.interval), p_cell(e, test)
 
-    yield one("paired t", about, e.plain)
-    yield one("corrected resampled t", NEW, e.corrected)
-    yield one("Wilcoxon signed rank", about, e.wilcoxon)
-    yield one("sign flip", about, e.sign_flip)
+    yield line("paired t", about, e.plain)
+    yield line("corrected resampled t", NEW, e.corrected)
+    yield line("Wilcoxon signed rank", about, e.wilcoxon)
+    yield line("sign flip", about, e.sign_flip)
     if e.question is not None:
         yield from _sizes(e, about, margin, unit)
     networks = "these trained networks"
-    yield one("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
-    yield one("the same, clustered by image", f"{networks}, images like these", e.clustered)
-    yield one("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
-    if (found := e.mcnemar) and not e.comparison.why_no_stars:
-        exact, mid = ([getattr(m, kind) for m in found] for kind in ("exact", "mid_p"))
-        won = sum(m.only_a > m.only_b for m in found)
-        yield (
-            *(
-                "McNemar, seed by seed: exact",
-                f"the two networks of a seed; {won} of {len(found)} favour the first",
-                mean,
-                "n/a",
-            ),
-            "; ".join(map(p_value, exact)),
-        )
-        yield "McNemar, seed by seed: mid-p", "the two networks of a seed", mean, "n/a", "; ".join(map(p_value, mid))
+    yield line("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
+    yield line("the same, clustered by image", f"{networks}, images like these", e.clustered)
+    yield line("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
+    if e.mcnemar and not e.comparison.why_no_stars:
+        networks = "the two networks of a seed"
+        won = sum(m.only_a > m.only_b for m in e.mcnemar)
+        exact, mid_p = ("; ".join(p_text(getattr(m, kind)) for m in e.mcnemar) for kind in ("exact", "mid_p"))
+        favour = f"{won} of {len(e.mcnemar)} favour the first"
+        yield "McNemar, seed by seed: exact", f"{networks}; {favour}", mean, "n/a", exact
+        yield "McNemar, seed by seed: mid-p", networks, mean, "n/a", mid_p
 
 
-def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[tuple[Cell | str, ...]]:
-    """How large the difference is beside its spread, how often it is there, and how probably it matters."""
+def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
+    """How large the difference is compared with its spread, how often the variant wins, and how probably it matters."""
     effect = e.effect
     if effect.g is None:
         yield "effect size g", about, f"n/a ({effect.why})", "n/a", ""
     else:
         low, high = effect.interval or (float("nan"),) * 2
-        yield (
-            "effect size g (in standard deviations)",
-            about,
-            Cell(f"{effect.g:+.2f}", effect.g),
-            f"{low:+.2f} to {high:+.2f}",
-            "",
-        )
-    wins = e.improvement
-    yield (
-        *("probability of improvement", about, Cell(f"{wins.value:.2f}", wins.value)),
-        *(f"{wins.interval[0]:.2f} to {wins.interval[1]:.2f}", ""),
-    )
+        size = Cell(f"{effect.g:+.2f}", effect.g)
+        yield "effect size g (in standard deviations)", about, size, f"{low:+.2f} to {high:+.2f}", ""
+    low, high = e.improvement.interval
+    wins = Cell(f"{e.improvement.value:.2f}", e.improvement.value)
+    yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", ""
     posterior = e.posterior(margin)
     if why := e.comparison.why_no_stars:
-        said: Cell | str = f"n/a ({why})"
+        probabilities = Cell(f"n/a ({why})")
     elif posterior.better is None or posterior.equivalent is None or posterior.worse is None:
-        said = f"n/a ({posterior.why})"
+        probabilities = Cell(f"n/a ({posterior.why})")
     else:
-        said = Cell(f"{posterior.better:.2f} / {posterior.equivalent:.2f} / {posterior.worse:.2f}", posterior.better)
+        text = f"{posterior.better:.2f} / {posterior.equivalent:.2f} / {posterior.worse:.2f}"
+        probabilities = Cell(text, posterior.better)
     zone = f"better / within ±{unit.margin(margin)} / worse"
-    yield f"Bayesian t: P({zone})", NEW if e.ratio else about, said, unit.interval(posterior.interval), ""
+    interval = unit.interval(posterior.interval)
+    yield f"Bayesian t: P({zone})", NEW if e.ratio else about, probabilities, interval, ""
 
 
-def power(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:
-    """How many seeds a claim needs, by each test: for the difference that was found, and for the one that matters."""
+def power_table(comparison: Comparison, margin: float, metrics: Sequence[str], unit: Unit) -> Table:
+    """How many seeds a claim needs by each test, for the difference that matters and for the observed one.
+
+    Args:
+        comparison: The comparison.
+        margin: The smallest difference that matters, in the metric's own unit; 0 where any does.
+        metrics: The metrics to plan for.
+        unit: How they are printed.
+    """
     rows = []
     reasons: dict[str, None] = {}
     for metric in metrics:
-        e = comparison.evidence(metric)
-        found = abs(float(e.d.mean()))
-        for difference, what in dict.fromkeys([(margin, "that matters"), (found, "found here")]):
-            if difference > 0:
-                size = unit.margin(difference) if difference == margin else unit.level(difference)
-                for plan in stats.plan(unit.scale * e.d, unit.scale * difference, e.ratio):
-                    rows.append(
-                        row(
-                            *(metric, plan.test, f"{size}, {what}"),
-                            Cell("n/a" if plan.seeds is None else f"{plan.seeds:,}", plan.seeds),
-                            " to ".join("no number" if end is None else f"{end:,}" for end in plan.interval),
-                            " ".join(filter(None, ["rough" if plan.rough else "", "see below" if plan.why else ""]))
-                            or "-",
-                        )
-                    )
-                    if plan.why:
-                        reasons[f"{plan.test}, {metric}, {size}: {plan.why}."] = None
+        for needed in seed_plans(comparison.evidence(metric), margin, unit.scale):
+            size = unit.margin(margin) if needed.difference == margin else unit.level(needed.difference)
+            rows.append(row(metric, *_plan(needed, size)))
+            if needed.plan.why:
+                reasons[f"{needed.plan.test}, {metric}, {size}: {needed.plan.why}."] = None
     caption = (
-        f"Seeds that find a true difference of that size (in {unit.differences}) with a power of 80 % at p < .05, two-sided, "
-        f"from the spread of {len(comparison.pairs)} pairs; the range is that of the spread's own 95 % interval. rough: under "
-        "5 pairs. A difference that was found is a poor guess of the true one: plan with the one that matters.",
+        f"The seeds needed to find a true difference of that size (in {unit.differences}) with a power of 80 % at p < .05, "
+        f"two-sided, from the spread of {len(comparison.pairs)} pairs; the range follows from that spread's 95 % interval. "
+        "rough: fewer than 5 pairs. An observed difference is a poor guess of the true one: plan with the one that matters.",
         *reasons,
     )
     header = ("metric", "test", "difference", "seeds", "range", "note")
-    return Table("power", "How many seeds a claim needs", header, tuple(rows), caption, left=3)
+    return Table("power", "How many seeds a claim needs", header, tuple(rows), caption, labels=3)
+
+
+def _plan(needed: SeedPlan, size: str) -> Row:
+    plan = needed.plan
+    notes = " ".join(filter(None, ("rough" * plan.rough, "see below" * bool(plan.why))))
+    return (
+        *(plan.test, f"{size}, {'that matters' if needed.is_margin else 'found here'}"),
+        Cell("n/a" if plan.seeds is None else f"{plan.seeds:,}", plan.seeds),
+        " to ".join("no number" if end is None else f"{end:,}" for end in plan.interval),
+        notes or "-",
+    )

@@ -6,10 +6,25 @@ import itertools
 import re
 import textwrap
 from dataclasses import dataclass
+from typing import Literal
 
 WIDTH = 120  # columns of a terminal
-LABEL = 34  # columns of a row's first words, which go on below where they are longer
-CELL = 26  # columns of any other cell, likewise
+LABEL = 34  # columns of a row's first cell; longer text is wrapped
+CELL = 26  # columns of any other cell; longer text is wrapped
+
+Kind = Literal[
+    "variants",  # every variant with its levels and costs
+    "grid",  # two levels of an axis, as in the paper's tables
+    "effects",  # what each setting does
+    "differences",  # comparisons, one per row
+    "sensitivity",  # one comparison by every test
+    "power",  # how many seeds a claim needs
+    "compression",  # what codes save and cost
+    "classes",  # accuracy by class, before and after a code
+    "lost",  # runs without a result
+    "sources",  # commits and versions
+    "published",  # a paper's stars, recounted
+]
 
 MARKDOWN = re.compile(r"([\\|*`_\[\]])")
 LATEX = str.maketrans(
@@ -36,9 +51,8 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: What is shown.
-        value: The number behind it, in full precision and in the unit of the data (a fraction for an accuracy); None
-            where there is none.
+        text: What is printed.
+        value: Its value in full precision and in the unit of the data (a fraction for an accuracy); None for words.
     """
 
     text: str
@@ -50,29 +64,39 @@ class Table:
     """A table.
 
     Attributes:
-        key: Its file's name.
-        title: What stands above it.
+        kind: What it is about.
+        title: The line above it.
         header: The columns' names.
         rows: Its cells, row by row.
-        caption: Sentences below it: what the numbers are and how they were made.
-        left: How many columns are words, and so aligned to the left.
+        caption: Sentences below it: what the values are and how they were computed.
+        metric: test, val or score; empty where it is not about one metric.
+        number: Its number among several of its kind and metric, from 1; 0 where there is only one.
+        labels: How many of the first columns are labels, which are aligned to the left.
     """
 
-    key: str
+    kind: Kind
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: tuple[str, ...]
-    left: int = 1
+    metric: str = ""
+    number: int = 0
+    labels: int = 1
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        name = "table" if self.kind == "grid" else self.kind
+        return "-".join(filter(None, (name, str(self.number or ""), self.metric)))
 
 
 def row(*cells: Cell | str) -> tuple[Cell, ...]:
-    """A row of cells and plain words."""
+    """A row of cells; a text becomes a cell without a value."""
     return tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
 
 
 def text(table: Table) -> str:
-    """For a terminal of 120 columns: title, columns under a rule, caption."""
+    """Formats a table for a terminal of 120 columns: title, header, a rule, rows, caption."""
     grid = [
         [_lines(cell.text, CELL if column else LABEL) for column, cell in enumerate(cells)]
         for cells in (row(*table.header), *table.rows)
@@ -82,7 +106,8 @@ def text(table: Table) -> str:
     for cells in grid:
         for parts in itertools.zip_longest(*cells, fillvalue=""):
             padded = [
-                p.ljust(w) if i < table.left else p.rjust(w) for i, (p, w) in enumerate(zip(parts, widths, strict=True))
+                p.ljust(w) if i < table.labels else p.rjust(w)
+                for i, (p, w) in enumerate(zip(parts, widths, strict=True))
             ]
             lines.append("  ".join(padded).rstrip())
     rule = "-" * max(map(len, lines))
@@ -91,25 +116,25 @@ def text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A pipe table, as GitHub and pandoc read it."""
+    """Formats a table as a pipe table, as GitHub and pandoc read it."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(MARKDOWN.sub(r"\\\1", cell).replace("<", "&lt;") for cell in cells) + " |"
 
-    rule = "|" + "|".join(" --- " if i < table.left else " ---: " for i in range(len(table.header))) + "|"
+    rule = "|" + "|".join(" --- " if i < table.labels else " ---: " for i in range(len(table.header))) + "|"
     body = [line([cell.text for cell in cells]) for cells in table.rows]
     return "\n".join([f"**{table.title}**", "", line(list(table.header)), rule, *body, "", *table.caption])
 
 
 def latex(table: Table) -> str:
-    """A table environment with booktabs; needs no other package."""
+    """Formats a table as a LaTeX table environment, which needs booktabs and no other package."""
 
     def line(cells: list[str]) -> str:
         first, *rest = (cell.translate(LATEX) for cell in cells)
-        # The end of the row before would take a bracket or a star for its own.
+        # Without the braces, LaTeX would read a bracket or a star as an argument of the \\ before it.
         return " & ".join([f"{{}}{first}" if first.startswith(("[", "*")) else first, *rest]) + r" \\"
 
-    columns = "l" * table.left + "r" * (len(table.header) - table.left)
+    columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
     body = [line([cell.text for cell in cells]) for cells in table.rows]
     return "\n".join(
         [
@@ -125,7 +150,7 @@ def latex(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """The numbers behind the cells, in full precision; words where there is no number."""
+    """The cells' values in full precision; the text of cells without one."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table.header)
@@ -134,7 +159,7 @@ def comma_separated(table: Table) -> str:
 
 
 def wrapped(sentence: str, indent: str = "") -> str:
-    """In lines that never cut a word: a path is there to be copied."""
+    """Wraps a sentence without ever breaking a word, so that a path can be copied."""
     return textwrap.fill(sentence, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

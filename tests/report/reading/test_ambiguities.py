@@ -72,7 +72,7 @@ def test_only_what_has_predictions_is_verified(tmp_path: Path, report: Command, 
     path = write_scores(tmp_path, "A,0,.75,a.npz", "B,0,.5,", header="variant,seed,score,predictions")
     assert report("--verify", path) == 1
     out = capsys.readouterr().out
-    assert f"- {path.resolve()}: B with seed 0 has no predictions: nothing of it can be verified" in out.replace(
+    assert f"- {path.resolve()}: B with seed 0 has no predictions: it cannot be verified" in out.replace(
         str(path), str(path.resolve())
     )
     assert "\n1 run verified from their predictions; there are no tables" in out

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportError, RunSet, analyse
+from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.reading.scores.cell_values import (
     find_decimal_mark,
     parse_flag,
@@ -16,9 +17,8 @@ from hybridnets.report.reading.scores.cell_values import (
 )
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.reading.scores.text_table import parse_table
-from hybridnets.report.rendering.terminal import told
-from hybridnets.report.tables.effects import effects
-from hybridnets.report.tables.units import unit
+from hybridnets.report.rendering.terminal import report_text
+from hybridnets.report.tables.effects import effects_table
 
 Command = Callable[..., int]
 SCORES = {("a", 0): 0.7, ("b", 0): 0.712, ("a", 1): 0.72, ("b", 1): 0.738, ("a", 2): 0.71, ("b", 2): 0.719}
@@ -37,11 +37,11 @@ def values(runs: RunSet) -> dict[tuple[str, int], float]:
 
 
 def text(runs: RunSet) -> str:
-    return " ".join(told(analyse(runs, "title", "command")).split())
+    return " ".join(report_text(analyse(runs, "title", "command")).split())
 
 
 def first_line(runs: RunSet) -> str:
-    return told(analyse(runs, "title", "command")).splitlines()[0]
+    return report_text(analyse(runs, "title", "command")).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_rows_of_another_data_set_are_counted_first_and_nothing_is_concluded(col
     assert "line 8 (and 11 more rows like it): a has" in runs.problems[0]
     assert len(runs.problems) == 1
     assert "So b" not in text(runs)
-    assert "That does not say which is better, for 12 of 18 rows are left out" in text(runs)
+    assert "That does not say which is better (12 of 18 rows are left out)" in text(runs)
     assert "n/a (12 of 18 rows are" in text(runs)
 
 
@@ -244,7 +244,7 @@ def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) 
     assert comparison.why_no_stars == "1 of 3 seeds has no pair of scores"
     assert first_line(runs).startswith("1 of 6 rows has no score, so no comparison that needs it is decided")
     assert "the mean of 2 seeds of 3" in text(runs)
-    assert "That does not say which is better, for 1 of 3 seeds has no pair of scores" in text(runs)
+    assert "That does not say which is better (1 of 3 seeds has no pair of scores)" in text(runs)
     assert "failed and" not in text(runs)
 
 
@@ -292,7 +292,7 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
         (part,) = analyse(read_rows(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects(part.data_set, "score", unit(part.data_set))
+        table = effects_table(part.data_set, "score", unit_of(part.data_set))
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]

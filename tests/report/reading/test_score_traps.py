@@ -8,7 +8,7 @@ from hybridnets.report import Report, ReportError, RunSet, analyse
 from hybridnets.report.comparing.evidence import ONE_SPLIT, UNKNOWN
 from hybridnets.report.reading.scores.cell_values import parse_flag, parse_state
 from hybridnets.report.reading.scores.reader import read_scores
-from hybridnets.report.rendering.terminal import told
+from hybridnets.report.rendering.terminal import report_text
 
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
 VERDICT = "So B is better than A."
@@ -25,7 +25,7 @@ def report(runs: RunSet) -> Report:
 
 
 def text(runs: RunSet) -> str:
-    return " ".join(told(report(runs)).split())
+    return " ".join(report_text(report(runs)).split())
 
 
 def with_cells(*cells: str) -> list[str]:

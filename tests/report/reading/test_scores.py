@@ -78,7 +78,7 @@ def test_a_run_with_an_infinite_score_failed(tmp_path: Path, report: Report, cap
     text = " ".join(capsys.readouterr().out.split())
     assert "a 3, 1 failed 70.00 ± 0.00" in text
     assert "n/a (1 failed and 1" in text
-    assert "That does not say which is better, for 1 failed and 1 failed" in text
+    assert "That does not say which is better (1 failed and 1 failed)" in text
 
 
 def test_wrong_lines_are_left_out_and_the_others_count(tmp_path: Path, report: Report, capsys: Any) -> None:

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[3]
 def test_what_the_published_stars_counted(report: Report, capsys: Any) -> None:
     assert report("--published", ROOT / "sweeps" / "published.csv") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "36 of 36 star labels follow from 45,000 outcomes a variant taken as independent, 22 from 15,000" in text
-    assert "probably count images, not trainings" in text
+    assert "36 of 36 star labels follow from 45,000 independent outcomes per variant, 22 from 15,000" in text
+    assert "probably count images, not runs" in text
     assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "15000") == 0
-    assert "this is not how the stars came about" in " ".join(capsys.readouterr().out.split())
+    assert "the stars were computed in another way" in " ".join(capsys.readouterr().out.split())
     assert report("--published", "nowhere.csv") == 2
     assert report("--published", ROOT / "sweeps" / "published.csv", "-n", "0") == 2
     assert "-n must be" in capsys.readouterr().err
@@ -50,4 +50,4 @@ def test_published_files_are_refused_in_one_sentence(
 def test_stars_that_every_count_gives_decide_nothing(tmp_path: Path, report: Report, capsys: Any) -> None:
     (tmp_path / "p.csv").write_text(PUBLISHED + "2,a,b,50,50,0,\n", encoding="utf-8")
     assert report("--published", tmp_path / "p.csv") == 0
-    assert "these labels do not tell what the stars counted" in " ".join(capsys.readouterr().out.split())
+    assert "do not reveal what the stars counted" in " ".join(capsys.readouterr().out.split())

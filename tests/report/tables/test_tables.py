@@ -1,4 +1,4 @@
-"""What stands in the tables, which runs it rests on, and what is said where it does not hold."""
+"""The cells of the tables, the runs that they are computed from, and what is printed where a test does not apply."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from hybridnets import stats
 from hybridnets.report import ReportError, Request, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.reading.results import read
-from hybridnets.report.rendering.files import all_tables, tables
+from hybridnets.report.rendering.files import all_tables, table_files
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs import Run, manifest
@@ -25,32 +25,32 @@ from hybridnets.runs.published_figures import DeclarationError, parse_figures, r
 
 Make = Callable[..., Run]
 Contrast = Callable[..., list[Run]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRIMARY = {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}
 
 
-def part(out: Path, **asked: Any) -> DataSetReport:
-    (found,) = analyse(read([out]), "title", "command", Request(**asked)).parts
-    return found
+def part(out: Path, **request: Any) -> DataSetReport:
+    (report_part,) = analyse(read([out]), "title", "command", Request(**request)).parts
+    return report_part
 
 
-def lines(found: Table) -> dict[str, list[str]]:
+def lines(printed: Table) -> dict[str, list[str]]:
     """Cells by a row's first words; rows below a line are under its words and theirs."""
-    result, above = {}, ""
-    for first, *rest in found.rows:
-        above = first.text if not first.text.startswith(" ") else above
-        result[first.text if first.text == above else above + first.text] = [cell.text for cell in rest]
+    result, line = {}, ""
+    for first, *rest in printed.rows:
+        line = first.text if not first.text.startswith(" ") else line
+        result[first.text if first.text == line else line + first.text] = [cell.text for cell in rest]
     return result
 
 
-def table(found: DataSetReport, key: str) -> Table:
-    return next(each for each in all_tables(found) if each.key == key)
+def table(report_part: DataSetReport, key: str) -> Table:
+    return next(candidate for candidate in all_tables(report_part) if candidate.key == key)
 
 
 def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> None:
     grid()
-    found = part(tmp_path)
-    titles = [each.title for each in found.tables if each.key.startswith("table-") and each.key.endswith("-test")]
+    digits = part(tmp_path)
+    titles = [candidate.title for candidate in digits.tables if candidate.kind == "grid" and candidate.metric == "test"]
     assert titles == [
         f"{title} (test accuracy)"
         for title in (
@@ -61,37 +61,37 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
             "nodes: 16 and 32",
         )
     ]
-    third = table(found, "table-3-val")
+    third = table(digits, "table-3-val")
     assert third.header == ("", "1x16", "1x32")
-    told = lines(third)
-    by_label = {variant.label: variant for variant in found.data_set.variants}
+    cells = lines(third)
+    by_label = {variant.label: variant for variant in digits.data_set.variants}
     mean = by_label["crnn-lstm-1x16"].scores("val")
     assert mean is not None
-    assert told["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
+    assert cells["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
     d = [
         100 * (a.scores["val"] - b.scores["val"])
         for a, b in zip(by_label["ecrnn-bilstm-1x32"].runs, by_label["crnn-bilstm-1x32"].runs, strict=True)
     ]
-    assert told["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f}"
+    assert cells["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f}"
     # The three kinds of stars, each from its own test; over seeds they are corrected for the table's size.
-    contrast = found.contrasts[2]
+    contrast = digits.contrasts[2]
     family = [*contrast.comparisons, *contrast.best]
     evidence = {c.name: c.evidence("val") for c in family}
     name = "ecrnn-bilstm-1x32 - crnn-bilstm-1x32"
     place = list(evidence).index(name)
-    assert told["ecrnn - crnn, bilstm  stars over images"][1] == (stats.stars(evidence[name].pooled.p) or "-")
+    assert cells["ecrnn - crnn, bilstm  stars over images"][1] == (stats.stars(evidence[name].pooled.p) or "-")
     for words, test in (("", "plain"), (", corrected", "corrected")):
         p = stats.holm([getattr(e, test).p for e in evidence.values()])[place]
-        assert told[f"ecrnn - crnn, bilstm  stars over seeds{words}"][1] == (stats.stars(p) or "-")
+        assert cells[f"ecrnn - crnn, bilstm  stars over seeds{words}"][1] == (stats.stars(p) or "-")
     assert any(f"Holm over the {len(evidence)} comparisons" in sentence for sentence in third.caption)
-    assert "corrected" not in " ".join(lines(table(found, "table-3-test")))  # r is about val
-    assert [c.name for c in found.contrasts[0].best] == []  # one CNN is no choice
+    assert "corrected" not in " ".join(lines(table(digits, "table-3-test")))  # r is about val
+    assert [c.name for c in digits.contrasts[0].best] == []  # one CNN is no choice
 
 
 def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, lost=(("ecrnn", "lstm", 32, 1),))
-    found = part(tmp_path)
-    best = found.contrasts[2].best
+    digits = part(tmp_path)
+    best = digits.contrasts[2].best
     assert [c.variant.axes["rnn"] for c in best] == [
         "bilstm"
     ]  # among lstm one cell is not complete: nobody knows its best
@@ -99,53 +99,53 @@ def test_best_is_chosen_on_val_and_compared_on_test(tmp_path: Path, grid: Contra
     for side in (comparison.variant, comparison.baseline):
         means = {
             v.label: np.mean([run.scores["val"] for run in v.runs])
-            for v in found.data_set.variants
+            for v in digits.data_set.variants
             if v.axes.get("rnn") == "bilstm" and v.axes["model"] == side.axes["model"]
         }
         assert side.label == max(means, key=lambda label: means[label])
-    captions = {key: " ".join(table(found, f"table-3-{key}").caption) for key in ("test", "val")}
+    captions = {key: " ".join(table(digits, f"table-3-{key}").caption) for key in ("test", "val")}
     assert "chosen by its mean on val and compared here on test" in captions["test"]
     assert "chosen on the data that it is compared on" in captions["val"]
     assert len(runs) == 18
 
 
-def test_incomplete_and_diverged_cells_are_said(tmp_path: Path, grid: Contrast) -> None:
+def test_incomplete_and_diverged_cells_are_marked(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY and {"primary": PRIMARY}, lost=(("ecrnn", "bilstm", 16, 1),), diverged=(("crnn", "lstm", 32, 2),))
-    found = part(tmp_path)
-    told = lines(table(found, "table-3-test"))
-    assert told["ecrnn bilstm"][0].endswith("(2/3 runs)")
-    assert told["ecrnn - crnn, bilstm"][0].endswith("(2/3 seeds)")
-    crnn = next(v for v in found.data_set.variants if v.label == "crnn-lstm-1x32")
+    digits = part(tmp_path)
+    cells = lines(table(digits, "table-3-test"))
+    assert cells["ecrnn bilstm"][0].endswith("(2/3 runs)")
+    assert cells["ecrnn - crnn, bilstm"][0].endswith("(2/3 seeds)")
+    crnn = next(v for v in digits.data_set.variants if v.label == "crnn-lstm-1x32")
     sound = [run.scores["test"] for run in crnn.runs if not run.diverged]
     assert len(sound) == 2
-    cell = table(found, "variants").rows[[v.label for v in found.data_set.variants].index("crnn-lstm-1x32")]
+    cell = table(digits, "variants").rows[[v.label for v in digits.data_set.variants].index("crnn-lstm-1x32")]
     assert cell[1].text == "3, 1 diverged"
     assert cell[2].text.startswith(f"{100 * np.mean(sound):.2f} ± ")
     assert cell[2].text.endswith(f"[{100 * np.mean([*sound, 0.1]):.2f}]")  # chance among ten classes
     for kind in ("images", "seeds"):
-        assert told[f"ecrnn - crnn, lstm  stars over {kind}"][1] == "n/a (1 diverged)"
-    assert "crnn (runs diverged)" in " ".join(table(found, "effects-test").caption)
-    (answer,) = found.answers
-    assert "(test, the mean of 2 seeds of 3 asked for)" in answer.sentences[0]
+        assert cells[f"ecrnn - crnn, lstm  stars over {kind}"][1] == "n/a (1 diverged)"
+    assert "crnn (runs diverged)" in " ".join(table(digits, "effects-test").caption)
+    (answer,) = digits.answers
+    assert "(test, the mean of 2 seeds of 3 requested)" in answer.sentences[0]
 
 
-def test_effects_are_contrasts_a_seed(tmp_path: Path, grid: Contrast) -> None:
+def test_effects_are_contrasts_per_seed(tmp_path: Path, grid: Contrast) -> None:
     grid()
-    found = part(tmp_path)
-    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in found.data_set.variants for run in v.runs}
+    digits = part(tmp_path)
+    score = {(*v.axes.values(), run.seed): run.scores["val"] for v in digits.data_set.variants for run in v.runs}
     nodes = [
         np.mean([score["crnn", r, "1", "32", s] - score["crnn", r, "1", "16", s] for r in ("lstm", "bilstm")])
         for s in "012"
     ]
     (line,) = [
         cells
-        for cells in table(found, "effects-val").rows
+        for cells in table(digits, "effects-val").rows
         if cells[0].text == "crnn" and cells[1].text == "nodes 16 to 32"
     ]
     assert line[3].value == pytest.approx(np.mean(nodes))
     assert line[5].value == pytest.approx(stats.paired_t(nodes).p)
     assert line[6].value == pytest.approx(stats.paired_t(nodes, ratio=3 / 7).p)
-    both = [cells for cells in table(found, "effects-val").rows if cells[1].text == "rnn x nodes"]
+    both = [cells for cells in table(digits, "effects-val").rows if cells[1].text == "rnn x nodes"]
     assert [cells[0].text for cells in both] == ["crnn", "ecrnn"]
 
 
@@ -180,8 +180,8 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
         ((-0.030, -0.031, -0.029), 0, "So cnn is better than crnn-lstm-1x16."),
         ((0.030, 0.031, 0.029), 5.0, "is better than cnn, but by less than the 5.00 points that would matter."),
         ((0.030, 0.031, 0.029), 3.0, "is better than cnn; whether by the 3.00 points that matter is not settled."),
-        ((0.001, -0.001, 0.0), 1.0, "So the two are as good as equal: the whole interval lies within the 1.00 points"),
-        ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better, for 0 lies in the interval; about "),
+        ((0.001, -0.001, 0.0), 1.0, "So the two are equivalent: the whole interval lies within the 1.00 points"),
+        ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better: the interval contains 0; about "),
     ],
 )
 def test_the_answer_in_plain_words(
@@ -194,16 +194,19 @@ def test_the_answer_in_plain_words(
     assert verdict in answer.sentences[1]
 
 
-def test_no_number_of_seeds_can_is_said_with_what_to_change(tmp_path: Path, finished: Make) -> None:
+def test_a_plan_without_a_number_of_seeds_names_a_remedy(tmp_path: Path, finished: Make) -> None:
     for seed, difference in enumerate((0.02, -0.01, 0.0)):
         finished("cnn", seed, val=0.7)
         finished("crnn", seed, val=0.7 + difference)
-    asked = {
+    declared = {
         "primary": {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val", "test": "corrected", "margin": 0.5}
     }
-    manifest.write(tmp_path, "sweep", "command", [finished("cnn", 0), finished("crnn", 0)], asked)
+    manifest.write(tmp_path, "sweep", "command", [finished("cnn", 0), finished("crnn", 0)], declared)
     (answer,) = part(tmp_path).answers
-    assert "cannot be settled by more seeds alone (no number of seeds can on overlapping splits" in answer.sentences[1]
+    assert (
+        "more seeds alone cannot settle a difference of 0.50 points (no number of seeds can on overlapping splits"
+        in answer.sentences[1]
+    )
     power = table(part(tmp_path), "power")
     assert any(
         cells[0].text == "val" and cells[1].text == "corrected t" and cells[3].text == "n/a" for cells in power.rows
@@ -228,12 +231,12 @@ def test_tables_by_the_variants_own_axes(tmp_path: Path, grid: Contrast) -> None
     assert {c.baseline.label for c in part(tmp_path, baseline="crnn-lstm-1x16").comparisons} == {"crnn-lstm-1x16"}
 
 
-def test_published_figures_stand_beside_ours(tmp_path: Path, grid: Contrast) -> None:
+def test_published_figures_are_printed_below_ours(tmp_path: Path, grid: Contrast) -> None:
     grid(2, {"published": read_figures(ROOT / "sweeps" / "published.csv")})
-    told = lines(table(part(tmp_path), "table-2-val"))
-    assert told["ecrnn bilstm  published"] == ["77.08", "75.95"]
-    assert told["cnn  published"][0] == "73.25"
-    assert told["ecrnn - cnn, bilstm  published"] == ["+3.83 ***", "+2.70 ***"]
+    cells = lines(table(part(tmp_path), "table-2-val"))
+    assert cells["ecrnn bilstm  published"] == ["77.08", "75.95"]
+    assert cells["cnn  published"][0] == "73.25"
+    assert cells["ecrnn - cnn, bilstm  published"] == ["+3.83 ***", "+2.70 ***"]
 
 
 SECTIONS: dict[str, tuple[Any, str]] = {
@@ -268,15 +271,17 @@ def test_a_report_section_is_refused_in_one_sentence(which: str) -> None:
 
 
 def test_the_paper_is_transcribed_whole() -> None:
-    found = parse_figures(read_figures(ROOT / "sweeps" / "published.csv"))
-    assert len(found.accuracies) == 17
-    assert len(found.stars) == 34  # of 36 labels two comparisons stand twice
-    for (candidate, baseline), (difference, _) in found.stars.items():
-        assert 100 * (found.accuracies[candidate] - found.accuracies[baseline]) == pytest.approx(difference, abs=0.011)
+    figures = parse_figures(read_figures(ROOT / "sweeps" / "published.csv"))
+    assert len(figures.accuracies) == 17
+    assert len(figures.stars) == 34  # of 36 labels two comparisons stand twice
+    for (candidate, baseline), (difference, _) in figures.stars.items():
+        assert 100 * (figures.accuracies[candidate] - figures.accuracies[baseline]) == pytest.approx(
+            difference, abs=0.011
+        )
 
 
 AWKWARD = Table(
-    "awkward",
+    "variants",
     r"100 % of {_$#&~^\} | <b>",
     ("variant", "a_b", "p < .05"),
     (
@@ -287,6 +292,16 @@ AWKWARD = Table(
     ),
     ("* optimistic; 50 %.", "p < .05"),
 )
+
+
+def test_a_tables_files_are_named_by_kind_number_and_metric() -> None:
+    def key(kind: Any, metric: str = "", number: int = 0) -> str:
+        return Table(kind, "", (), (), (), metric, number).key
+
+    assert [key("grid", "val", 2), key("classes", "test", 1)] == ["table-2-val", "classes-1-test"]
+    assert [key("differences", "test"), key("effects", "score")] == ["differences-test", "effects-score"]
+    assert [key("compression"), key("compression", "val")] == ["compression", "compression-val"]
+    assert [key("sensitivity"), key("power", number=2)] == ["sensitivity", "power-2"]
 
 
 def test_markdown_escapes_what_would_be_markup() -> None:
@@ -306,7 +321,7 @@ def test_csv_holds_the_numbers_behind_the_cells() -> None:
 def test_latex_compiles(tmp_path: Path, grid: Contrast) -> None:
     grid(2, {"primary": PRIMARY}, diverged=(("crnn", "lstm", 32, 1),))
     report = analyse(read([tmp_path]), "title", "command")
-    bodies = [text for name, text in tables(report).items() if name.endswith(".tex")]
+    bodies = [text for name, text in table_files(report).items() if name.endswith(".tex")]
     bodies.append(formats.latex(AWKWARD))
     assert len(bodies) > 10
     source = "\n".join(
@@ -317,18 +332,18 @@ def test_latex_compiles(tmp_path: Path, grid: Contrast) -> None:
         ]
     )
     (tmp_path / "all.tex").write_text(source, encoding="utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
         cwd=tmp_path,
         capture_output=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert process.returncode == 0, process.stdout.decode(errors="replace")[-2000:]
 
 
-def test_nothing_is_lost_in_translation(tmp_path: Path, grid: Contrast) -> None:
+def test_every_test_is_written_as_csv(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
-    files = tables(analyse(read([tmp_path]), "title", "command"))
+    files = table_files(analyse(read([tmp_path]), "title", "command"))
     assert {name.rpartition(".")[2] for name in files} == {"txt", "md", "tex", "csv"}
     tests = list(csv.DictReader(io.StringIO(files["tests.csv"])))
     assert {line["test"] for line in tests} >= {

@@ -1,4 +1,4 @@
-"""What is told of codes: before and after on the same images, by class, by size, and where a file does not hold."""
+"""Reports on codes: before and after on the same images, by class, by size, and files that are refused."""
 
 import csv
 import dataclasses
@@ -18,12 +18,13 @@ import pytest
 from hybridnets import stats
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.figures.compression import compression
-from hybridnets.report.figures.maps import maps
+from hybridnets.report.comparing.units import unit_of
+from hybridnets.report.figures.compression import draw_compression
+from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
-from hybridnets.report.rendering.files import tables
+from hybridnets.report.rendering.files import table_files
 from hybridnets.report.tables.table import Table
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
@@ -34,27 +35,27 @@ from hybridnets.runs.published_figures import DeclarationError, parse_figures, r
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAPER = ROOT / "sweeps" / "published_compression.csv"
 MAPS = (16, 4, 4)
 LOST = {"cae": 20, "sae": 14}  # images that only the backbone gets right: of seed 0, with 4 channels
 
 
-def asked(below: Run, kind: str, channels: int) -> Run:
-    """A run on a finished one, of which nothing exists yet."""
-    seeds = below.identity["seeds"]
-    parts = {key: value for key, value in below.identity.items() if key not in ("protocol", "seeds", "model")}
+def requested(backbone: Run, kind: str, channels: int) -> Run:
+    """A run that uses a finished run as its backbone, and of which nothing exists yet."""
+    seeds = backbone.identity["seeds"]
+    parts = {key: value for key, value in backbone.identity.items() if key not in ("protocol", "seeds", "model")}
     model = {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": kind, "channels": channels}
     parts["trainer"] = {"max_epochs": 3}
-    return Run(below.out, ids.identity(seeds, **parts, model=model, backbone=ids.as_input(below.identity, seeds)))
+    return Run(backbone.out, ids.identity(seeds, **parts, model=model, backbone=ids.as_input(backbone.identity, seeds)))
 
 
-def coded(below: Run, kind: str, channels: int, examples: int = 0) -> Run:
+def coded(backbone: Run, kind: str, channels: int, examples: int = 0) -> Run:
     """The same run once it is finished: it loses some of the images that the backbone gets right, and wins two others."""
-    run, seed = asked(below, kind, channels), below.identity["seeds"]["split"]
-    theirs = below.result()
+    run, seed = requested(backbone, kind, channels), backbone.identity["seeds"]["split"]
+    theirs = backbone.result()
     assert theirs is not None
-    with np.load(below.folder / "predictions.npz") as arrays:
+    with np.load(backbone.folder / "predictions.npz") as arrays:
         columns: dict[str, Any] = dict(arrays)
     for part in ("val", "test"):
         label, before = columns[f"{part}_label"], columns[f"{part}_class"]
@@ -100,21 +101,21 @@ def runs(finished: Make) -> list[Run]:
     """Two kinds and sizes on three seeds of CNN; the last one is missing."""
     backbones = [finished("cnn", seed, test=0.7 + seed / 100, predictions=True) for seed in range(3)]
     wanted = list(itertools.product(backbones, ("cae", "sae"), (4, 8)))
-    return [*backbones, *(coded(*each, examples=3) for each in wanted[:-1]), asked(*wanted[-1])]
+    return [*backbones, *(coded(*arguments, examples=3) for arguments in wanted[:-1]), requested(*wanted[-1])]
 
 
 def part(out: Path, **words: Any) -> DataSetReport:
-    (found,) = analyse(read([out]), "title", "command", Request(**words)).parts
-    return found
+    (report_part,) = analyse(read([out]), "title", "command", Request(**words)).parts
+    return report_part
 
 
-def table(found: DataSetReport, key: str) -> Table:
-    (one,) = [each for each in found.tables if each.key == key]
-    return one
+def table(report_part: DataSetReport, key: str) -> Table:
+    (table,) = [candidate for candidate in report_part.tables if candidate.key == key]
+    return table
 
 
-def cells(found: Table) -> dict[str, list[str]]:
-    return {first.text: [cell.text for cell in rest] for first, *rest in found.rows}
+def cells(printed: Table) -> dict[str, list[str]]:
+    return {first.text: [cell.text for cell in rest] for first, *rest in printed.rows}
 
 
 def words(picture: Picture) -> str:
@@ -125,9 +126,19 @@ def words(picture: Picture) -> str:
 @pytest.mark.usefixtures("runs")
 def test_before_and_after_are_paired_by_seed_and_by_image(tmp_path: Path) -> None:
     report = analyse(read([tmp_path]), "title", "command")
-    told = table(report.parts[0], "compression-test")
-    assert told.header == ("variant", "n", "before", "after", "difference", "95 % interval", "p", "p Holm", "lost:won")
-    line = cells(told)["cnn+cae-4"]
+    changes = table(report.parts[0], "compression-test")
+    assert changes.header == (
+        "variant",
+        "n",
+        "before",
+        "after",
+        "difference",
+        "95 % interval",
+        "p",
+        "p Holm",
+        "lost:won",
+    )
+    line = cells(changes)["cnn+cae-4"]
     d = [(2 - lost) / 200 for lost in (20, 21, 22)]
     test = stats.paired_t(d)
     assert test.interval is not None
@@ -136,37 +147,37 @@ def test_before_and_after_are_paired_by_seed_and_by_image(tmp_path: Path) -> Non
     assert line[:5] == ["3", "71.00", "61.50", "-9.50", f"{low:+.2f} to {high:+.2f}"]
     assert line[7] == "20:2**, 21:2***, 22:2***"
     assert stats.mcnemar(2, 20).exact < 0.005
-    found = [np.nan if row[6].value is None else row[6].value for row in told.rows]
-    assert [row[7].value for row in told.rows] == pytest.approx(list(stats.holm(found)))
+    p_values = [np.nan if row[6].value is None else row[6].value for row in changes.rows]
+    assert [row[7].value for row in changes.rows] == pytest.approx(list(stats.holm(p_values)))
     captions = {metric: " ".join(table(report.parts[0], f"compression-{metric}").caption) for metric in ("test", "val")}
     assert (
         "its question: on this data set, over splits and seeds, does the code change the accuracy?" in captions["test"]
     )
-    assert "do these trained networks on these images differ? It counts images, not trainings" in captions["test"]
+    assert "do these trained networks on these images differ? It counts images, not runs" in captions["test"]
     assert "on new data of this kind and size, does the code" in captions["val"]
-    tests = list(csv.DictReader(io.StringIO(tables(report)["tests.csv"])))
+    tests = list(csv.DictReader(io.StringIO(table_files(report)["tests.csv"])))
     (exact,) = [
-        float(each["p"])
-        for each in tests
-        if (each["variant"], each["baseline"], each["metric"]) == ("cnn+cae-4", "cnn", "test")
-        and each["test"] == "McNemar exact, seed 1"
+        float(test["p"])
+        for test in tests
+        if (test["variant"], test["baseline"], test["metric"]) == ("cnn+cae-4", "cnn", "test")
+        and test["test"] == "McNemar exact, seed 1"
     ]
     assert exact == stats.mcnemar(2, 21).exact
-    # What trains the one is nothing that the other could have had.
+    # The recipe of an autoencoder is not compared with that of its backbone.
     assert not any("differ in more than the model" in note for note in report.parts[0].notes)
 
 
 def test_the_backbones_own_runs_are_not_needed(tmp_path: Path, runs: list[Run]) -> None:
     manifest.write(tmp_path, "s", "c", runs[3:], {"primary": {"variant": "cnn+cae-4", "baseline": "cnn", "margin": 1}})
-    there = analyse(read([tmp_path]), "", "")
-    assert {c.baseline.label for c in there.parts[0].compressed} == {"cnn"}
-    assert "by another sweep" not in there.parts[0].answers[0].declared
-    with_them = tables(there)
+    complete = analyse(read([tmp_path]), "", "")
+    assert {c.baseline.label for c in complete.parts[0].compressed} == {"cnn"}
+    assert "by another sweep" not in complete.parts[0].answers[0].declared
+    with_them = table_files(complete)
     shutil.rmtree(tmp_path / "digits" / "cnn")
     alone = analyse(read([tmp_path]), "", "")
     assert {c.baseline.label for c in alone.parts[0].compressed} == {"cnn (before)"}
-    assert alone.parts[0].answers[0].sentences == there.parts[0].answers[0].sentences
-    without = tables(alone)
+    assert alone.parts[0].answers[0].sentences == complete.parts[0].answers[0].sentences
+    without = table_files(alone)
     same = [name for name in without if "compression" in name or "classes" in name]
     assert len(same) == 4 * (3 + 8)
     for name in same:
@@ -174,21 +185,26 @@ def test_the_backbones_own_runs_are_not_needed(tmp_path: Path, runs: list[Run]) 
     assert part(tmp_path, primary=("cnn+sae-4", "cnn")).answers
 
 
-def test_other_runs_than_those_it_stands_on_are_no_before(tmp_path: Path, runs: list[Run]) -> None:
+def test_before_is_measured_on_the_runs_own_backbones_only(tmp_path: Path, runs: list[Run]) -> None:
     shutil.rmtree(runs[0].folder)
-    found = part(tmp_path)
-    for each in found.compressed:  # with the three seeds that it recorded, and not with two of its backbone's
-        assert (each.baseline.label, len(each.pairs)) == ("cnn (before)", 2 if each.variant.label == "cnn+sae-8" else 3)
+    digits = part(tmp_path)
+    for (
+        comparison
+    ) in digits.compressed:  # with the three seeds that it recorded, not the two that remain of its backbone
+        assert (comparison.baseline.label, len(comparison.pairs)) == (
+            "cnn (before)",
+            2 if comparison.variant.label == "cnn+sae-8" else 3,
+        )
 
 
-def test_by_class_beside_the_papers_figures(tmp_path: Path, runs: list[Run]) -> None:
-    figures = {f"class {n}": each for n, each in enumerate(parse_figures(read_figures(PAPER)).classes.values())}
-    theirs = [{"class": name, "before": 100 * one, "after": 100 * other} for name, (one, other) in figures.items()]
-    manifest.write(tmp_path, "sweep", "command", runs[3:], {"published": theirs})
-    found = part(tmp_path)
-    told = table(found, "classes-4-test")
-    assert told.title == "cnn+sae-8 (2/3 runs): accuracy by class, before and after (test accuracy)"
-    assert "mean over 2/3 runs" in told.caption[0]
+def test_accuracies_by_class_next_to_the_papers(tmp_path: Path, runs: list[Run]) -> None:
+    figures = {f"class {n}": figure for n, figure in enumerate(parse_figures(read_figures(PAPER)).classes.values())}
+    rows = [{"class": name, "before": 100 * before, "after": 100 * after} for name, (before, after) in figures.items()]
+    manifest.write(tmp_path, "sweep", "command", runs[3:], {"published": rows})
+    digits = part(tmp_path)
+    classes = table(digits, "classes-4-test")
+    assert classes.title == "cnn+sae-8 (2/3 runs): accuracy by class, before and after (test accuracy)"
+    assert "mean over 2/3 runs" in classes.caption[0]
     by_class = []
     for run in runs[3:]:
         if run.identity["model"] == {**run.identity["model"], "kind": "sae", "channels": 8} and run.result():
@@ -197,15 +213,15 @@ def test_by_class_beside_the_papers_figures(tmp_path: Path, runs: list[Run]) -> 
                 columns = [arrays[f"test_{name}"] == label for name in ("before", "class")]
                 by_class.append([[right[label == k].mean() for k in range(10)] for right in columns])
     before, after = np.mean(by_class, axis=0)  # (10,) each
-    lines = cells(told)
+    lines = cells(classes)
     assert list(lines) == [*(f"class {k}" for k in range(10)), "average"]
     for k in (0, 7):
         expected = [f"{100 * before[k]:.2f}", f"{100 * after[k]:.2f}", f"{100 * (after[k] - before[k]):+.2f}"]
         assert lines[f"class {k}"][:3] == expected
     assert lines["class 2"][4:] == ["75.00", "69.00", "-6.00"]
-    assert told.rows[-1][1].value == pytest.approx(before.mean())
+    assert classes.rows[-1][1].value == pytest.approx(before.mean())
     assert lines["average"][4:] == ["82.40", "79.80", "-2.60"]  # the paper's own averages
-    assert len(table(found, "classes-4-val").header) == 5  # which are about test
+    assert len(table(digits, "classes-4-val").header) == 5  # which are about test
 
 
 def test_the_curve_as_a_table(tmp_path: Path, runs: list[Run]) -> None:
@@ -223,11 +239,11 @@ def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finis
     (contrast,) = part(tmp_path, vary=("kind",)).contrasts
     names = {c.name for c in contrast.comparisons}
     assert names == {"cnn+sae-4 - cnn+cae-4", "cnn+sae-8 - cnn+cae-8"}
-    found = part(tmp_path)
-    grids = {(c.levels.axis, c.levels.low, c.levels.high): c.comparisons for c in found.contrasts}
+    digits = part(tmp_path)
+    grids = {(c.levels.axis, c.levels.low, c.levels.high): c.comparisons for c in digits.contrasts}
     alone = {c.baseline.label for c in grids["model", "cnn", "cnn+autoencoder"]}
     assert alone == {"cnn"}
-    assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # it stands on no CRNN
+    assert not any("crnn" in key[1:] and "cnn+autoencoder" in key for key in grids)  # no CRNN is its backbone
     manifest.write(tmp_path, "s", "c", runs, {"tables": [{"vary": "kind", "from": "sae", "to": "cae"}]})
     (declared,) = part(tmp_path).contrasts
     assert {c.name for c in declared.comparisons} == {"cnn+cae-4 - cnn+sae-4", "cnn+cae-8 - cnn+sae-8"}
@@ -235,12 +251,14 @@ def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finis
     assert lines["cae - sae, cnn+autoencoder"] == ["-3.00", "-1.50 (2/3 seeds)"]
 
 
-def test_one_alone_is_told_and_verified(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
-    below = finished("cnn", predictions=True)
-    run = coded(below, "cae", 4, examples=1)
-    shutil.rmtree(below.folder)
-    told = tmp_path / "told"
-    assert report(tmp_path, "--to", told) == 0
+def test_a_single_compressed_run_is_reported_and_verified(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    backbone = finished("cnn", predictions=True)
+    run = coded(backbone, "cae", 4, examples=1)
+    shutil.rmtree(backbone.folder)
+    folder = tmp_path / "report"
+    assert report(tmp_path, "--to", folder) == 0
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines() if not line.startswith("The page: ")) <= 120
     for sentence in (
@@ -251,40 +269,40 @@ def test_one_alone_is_told_and_verified(tmp_path: Path, finished: Make, report: 
     ):
         assert sentence in text, sentence
     assert "nothing to compare it with" not in text
-    html = (told / "index.html").read_text(encoding="utf-8")
+    html = (folder / "index.html").read_text(encoding="utf-8")
     assert "Before and after compression" in html
     assert "feature maps before and after the code" in html
-    assert report("--verify", tmp_path, "--to", told) == 0
+    assert report("--verify", tmp_path, "--to", folder) == 0
     path = run.folder / "result.json"
-    held = json.loads(path.read_text(encoding="utf-8"))
-    held["before"]["test/acc"] += 1e-7  # less than rounding
-    path.write_text(json.dumps(held), encoding="utf-8")
-    assert report("--verify", tmp_path, "--to", told) == 1
+    result = json.loads(path.read_text(encoding="utf-8"))
+    result["before"]["test/acc"] += 1e-7  # less than rounding
+    path.write_text(json.dumps(result), encoding="utf-8")
+    assert report("--verify", tmp_path, "--to", folder) == 1
     assert "predictions give test 0.750000 before, the result says 0.750000" in capsys.readouterr().out
 
 
 ALTERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "before": (
-        lambda held: held["before"].update({"test/acc": 0.5}),
+        lambda result: result["before"].update({"test/acc": 0.5}),
         "gives test/acc 0.750000 before, and result.json",
     ),
-    "shape": (lambda held: held["code"].update(shape=[9, 2, 2]), "which the shapes of code and maps do not give"),
-    "compression": (lambda held: held["code"].update(compression=0.99), "and the shapes give 0.937500"),
-    "no backbone": (lambda held: held.pop("backbone"), "lacks 'backbone'"),
-    "no maps": (lambda held: held["maps"].update(shape=None), "does not have the shape of a result"),
+    "shape": (lambda result: result["code"].update(shape=[9, 2, 2]), "which the shapes of code and maps do not give"),
+    "compression": (lambda result: result["code"].update(compression=0.99), "and the shapes give 0.937500"),
+    "no backbone": (lambda result: result.pop("backbone"), "lacks 'backbone'"),
+    "no maps": (lambda result: result["maps"].update(shape=None), "does not have the shape of a result"),
 }
 
 
 @pytest.mark.parametrize("how", ALTERED)
 def test_what_was_altered_is_left_out(how: str, tmp_path: Path, finished: Make) -> None:
     path = coded(finished("cnn", predictions=True), "cae", 4).folder / "result.json"
-    held = json.loads(path.read_text(encoding="utf-8"))
+    result = json.loads(path.read_text(encoding="utf-8"))
     alter, sentence = ALTERED[how]
-    alter(held)
-    path.write_text(json.dumps(held), encoding="utf-8")
-    found = read([tmp_path])
-    assert [run.name for run in found.runs] == ["cnn"]
-    assert sentence in found.problems[0]
+    alter(result)
+    path.write_text(json.dumps(result), encoding="utf-8")
+    run_set = read([tmp_path])
+    assert [run.name for run in run_set.runs] == ["cnn"]
+    assert sentence in run_set.problems[0]
 
 
 @pytest.mark.usefixtures("runs")
@@ -292,8 +310,10 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
     images = SimpleNamespace(
         train_images=np.zeros((1000, 3, 4, 4), np.uint8), test_images=np.zeros((200, 3, 4, 4), np.uint8)
     )
-    whole = part(tmp_path)
-    curve, drawn, alone = compression(whole), maps(whole, images), maps(whole, None)
+    digits = part(tmp_path)
+    compressed = digits.compressed
+    curve = draw_compression("digits", compressed, "test", unit_of(digits.data_set))
+    drawn, alone = draw_maps("digits", compressed, images), draw_maps("digits", compressed, None)
     assert curve is not None
     assert drawn is not None
     assert alone is not None
@@ -302,7 +322,7 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
         (group,) = [element for element in root.iter() if element.get("id") == f"seeds-{kind}"]
         assert sum(element.tag.endswith("}use") for element in group.iter()) == dots
     assert "93.8 % 16 87.5 % 32" in words(curve) or "87.5 % 32 93.8 % 16" in words(curve)
-    assert "numbers kept of 256" in words(curve)
+    assert "values kept of 256" in words(curve)
     assert "test image 1, class 1: " in words(drawn)
     assert "cnn+cae-4, seed 0: the 8 channels" in drawn.caption
     assert alone.svg.count("<image") == drawn.svg.count("<image") - 2
@@ -319,14 +339,17 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
     elif examples != "none":
         columns["examples_rebuilt"] = columns["examples_rebuilt"][:1]
     np.savez(path, **columns)
-    assert maps(part(tmp_path), None) is None
-    assert compression(part(tmp_path)) is None  # one size is no curve
+    digits = part(tmp_path)
+    assert len(digits.compressed) == 1
+    assert draw_maps("digits", digits.compressed, None) is None
+    # One size is no curve.
+    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.data_set)) is None
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:
-    found = parse_figures(read_figures(PAPER))
-    assert not found.accuracies
-    before, after = (100 * np.mean(side) for side in zip(*found.classes.values(), strict=True))
+    figures = parse_figures(read_figures(PAPER))
+    assert not figures.accuracies
+    before, after = (100 * np.mean(side) for side in zip(*figures.classes.values(), strict=True))
     assert (before, after) == (pytest.approx(82.4), pytest.approx(79.8))  # as the paper says
     assert parse_declaration({"published": read_figures(PAPER)}).published.classes["truck"] == (0.87, 0.82)
     assert report("--published", PAPER) == 2
@@ -344,15 +367,15 @@ def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Re
 
 
 @pytest.mark.usefixtures("runs")
-def test_an_archive_tells_the_same_of_codes_but_keeps_no_maps(tmp_path: Path) -> None:
-    found = read([tmp_path])
-    pack([run.folder for run in found.runs], [tmp_path], tmp_path / "e.npz")
-    whole = analyse(found, "title", "command")
+def test_an_archive_gives_the_same_report_on_codes_but_keeps_no_maps(tmp_path: Path) -> None:
+    run_set = read([tmp_path])
+    pack([run.folder for run in run_set.runs], [tmp_path], tmp_path / "e.npz")
+    complete = analyse(run_set, "title", "command")
     with opened([tmp_path / "e.npz"]) as sources:
         same = analyse(read(sources.paths), "title", "command")
-        assert tables(same) == tables(whole)
-        assert maps(same.parts[0], None) is None
-    assert maps(whole.parts[0], None) is not None
+        assert table_files(same) == table_files(complete)
+        assert draw_maps("digits", same.parts[0].compressed, None) is None
+    assert draw_maps("digits", complete.parts[0].compressed, None) is not None
     _, arrays = archive.read(tmp_path / "e.npz")
     columns = {name.partition("-")[2] for name in arrays}
     assert columns == {"index", "label", "class", "before", "probability"}

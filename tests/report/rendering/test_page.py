@@ -1,4 +1,4 @@
-"""The page: whole in one file, escaped, and used in a real browser."""
+"""The page is one complete file, is escaped, and works in a real browser."""
 
 import csv
 import html
@@ -17,7 +17,7 @@ from hybridnets.report import Report, Request, analyse
 from hybridnets.report.figures import pictures
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
-from hybridnets.report.rendering.page import page
+from hybridnets.report.rendering.page import render_page
 from hybridnets.runs import Run
 
 Contrast = Callable[..., list[Run]]
@@ -42,24 +42,30 @@ class Reader(HTMLParser):
         self.words.append(data)
 
 
-def told(report: Report) -> str:
-    return page(report, {part.data_set.name: list(pictures(part, lambda: None)) for part in report.parts})
+def html_of(report: Report) -> str:
+    drawn = {}
+    for part in report.parts:
+        analyses = [answer.analysis for answer in part.answers]
+        drawn[part.data_set.name] = list(
+            pictures(part.data_set, part.comparisons, analyses, part.compressed, lambda: None)
+        )
+    return render_page(report, drawn)
 
 
 @pytest.fixture
-def whole(tmp_path: Path, grid: Contrast) -> str:
+def page(tmp_path: Path, grid: Contrast) -> str:
     """The page of a grid with a run that failed, one that was not started, and one that is damaged."""
     runs = grid(2, PRIMARY, lost=(("crnn", "lstm", 16, 1), ("ecrnn", "lstm", 32, 0)))
     lost = next(run for run in runs if not (run.folder / "result.json").exists())
     with pytest.raises(RuntimeError), lost.claim():
         raise RuntimeError(HOSTILE)
     (runs[1].folder / "result.json").write_text("{", encoding="utf-8")
-    return told(analyse(read([tmp_path]), "a title", "python report.py runs"))
+    return html_of(analyse(read([tmp_path]), "a title", "python report.py runs"))
 
 
-def test_one_file_says_all_and_fetches_nothing(whole: str) -> None:
-    found = Reader(whole)
-    text = " ".join(" ".join(found.words).split())
+def test_the_page_is_complete_and_fetches_nothing(page: str) -> None:
+    reader = Reader(page)
+    text = " ".join(" ".join(reader.words).split())
     for words in (
         "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on this data set, over splits and seeds?",
         "declared 20",
@@ -74,64 +80,64 @@ def test_one_file_says_all_and_fetches_nothing(whole: str) -> None:
         "python report.py runs",
     ):
         assert words in text, words
-    assert sum(tag == "svg" for tag, _ in found.tags) == 6
-    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert sum(tag == "svg" for tag, _ in reader.tags) == 6
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = {a["href"][1:] for _, a in found.tags if (a.get("href") or "").startswith("#")}  # type: ignore[index]
+    targets = {a["href"][1:] for _, a in reader.tags if (a.get("href") or "").startswith("#")}  # type: ignore[index]
     assert targets <= set(ids)
-    _check_safety(whole, found)
+    _check_safety(page, reader)
 
 
-def _check_safety(whole: str, found: Reader) -> None:
+def _check_safety(page: str, reader: Reader) -> None:
     """Nothing is fetched, and nothing of a run is markup."""
-    for tag, attributes in found.tags:
+    for tag, attributes in reader.tags:
         for name in ("src", "href", "action", "data", "srcset", "poster"):
             assert not re.match(r"(?!#|data:)", attributes.get(name) or "#"), (tag, attributes)
-    assert not re.search(r"url\((?!#)|@import", whole)
-    (policy,) = [a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert not re.search(r"url\((?!#)|@import", page)
+    (policy,) = [a["content"] for tag, a in reader.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert str(policy).startswith("default-src 'none'")
-    assert [tag for tag, _ in found.tags].count("script") == 1
-    assert "\u202e" not in whole  # it would turn round the words after it
-    assert "[U+202E]gnp" in whole
+    assert [tag for tag, _ in reader.tags].count("script") == 1
+    assert "\u202e" not in page  # it would reverse the text after it
+    assert "[U+202E]gnp" in page
 
 
 def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
-    text = " ".join(" ".join(Reader(page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
+    text = " ".join(" ".join(Reader(render_page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
     assert "No primary analysis was declared: everything below is exploratory." in text
 
 
 PROBE = """
-<pre id="found"></pre><script>
-const said = {errors: [], ran: document.title};
-addEventListener("error", (event) => said.errors.push(String(event.message)));
+<pre id="result"></pre><script>
+const result = {errors: [], ran: document.title};
+addEventListener("error", (event) => result.errors.push(String(event.message)));
 addEventListener("load", async () => {
   const frames = [360, 800, 1600].map((width) => {
     const frame = document.createElement("iframe");
     frame.style = `width:${width}px;height:900px;border:0`;
     frame.src = "page.html";
     document.body.append(frame);
-    return new Promise((done) => frame.addEventListener("load", () => done([width, frame])));
+    return new Promise((resolve) => frame.addEventListener("load", () => resolve([width, frame])));
   });
-  said.widths = {};
+  result.widths = {};
   for (const [width, frame] of await Promise.all(frames)) {
     const page = frame.contentDocument;
     for (const detail of page.querySelectorAll("details")) detail.open = true;
-    said.widths[width] = page.documentElement.scrollWidth;
-    said.title = page.title;
+    result.widths[width] = page.documentElement.scrollWidth;
+    result.title = page.title;
     const table = page.querySelector("table[data-sortable]");
     const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.startsWith("score"));
     const column = () => [...table.tBodies[0].rows].map((row) => row.cells[head].textContent.trim());
     const button = table.tHead.rows[0].cells[head].querySelector("button");
-    said.sorts = [];
+    result.sorts = [];
     for (let click = 0; click < 3; click += 1) {
       button.click();
-      said.sorts.push([table.tHead.rows[0].cells[head].getAttribute("aria-sort"), column()]);
+      result.sorts.push([table.tHead.rows[0].cells[head].getAttribute("aria-sort"), column()]);
     }
-    said.color = getComputedStyle(page.body).backgroundColor;
-    said.ink = getComputedStyle(page.querySelector("svg text")).fill;
+    result.color = getComputedStyle(page.body).backgroundColor;
+    result.ink = getComputedStyle(page.querySelector("svg text")).fill;
   }
-  document.getElementById("found").textContent = JSON.stringify(said);
+  document.getElementById("result").textContent = JSON.stringify(result);
 });
 </script>
 """
@@ -147,11 +153,11 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
             for seed in range(3):
                 rows.writerow([variant, seed, "inf" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
     report = analyse(read_scores(path), HOSTILE, "command", Request(primary=("third", "plain"), margin=0.1))
-    (tmp_path / "page.html").write_text(told(report), encoding="utf-8")
+    (tmp_path / "page.html").write_text(html_of(report), encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for scheme, number in (("light", 1), ("dark", 0)):
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
                 *(f"--user-data-dir={tmp_path / scheme}", f"--blink-settings=preferredColorScheme={number}"),
@@ -162,10 +168,10 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
             timeout=60,
             check=False,
         )
-        told_by_it = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.S)
-        assert told_by_it, done.stderr[-2000:]
-        found[scheme] = json.loads(html.unescape(told_by_it[1]))
-    light, dark = found["light"], found["dark"]
+        output = re.search(r'<pre id="result">(.+?)</pre>', process.stdout, re.S)
+        assert output, process.stderr[-2000:]
+        results[scheme] = json.loads(html.unescape(output[1]))
+    light, dark = results["light"], results["dark"]
     assert light["errors"] == dark["errors"] == []
     assert {int(width): wide for width, wide in light["widths"].items() if wide > int(width)} == {}
     assert light["title"] != "ran"

@@ -1,4 +1,4 @@
-"""Finished runs in a real MLflow's SQLite store: every value, once, also when an import was killed."""
+"""Finished runs in a real SQLite store of MLflow: every value once, also after an import was killed."""
 
 import math
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import hybridnets.report
+import hybridnets.report.rendering
 from hybridnets.runs import Run
 
 Make = Callable[..., Run]
@@ -49,21 +49,21 @@ def rows() -> dict[str, list[Any]]:
         }
 
 
-def test_every_value_is_there_once(store: str, finished: Make, report: Callable[..., int], capsys: Any) -> None:
+def test_every_value_is_imported_once(store: str, finished: Make, report: Callable[..., int], capsys: Any) -> None:
     runs = [
         finished("cnn", 0, test=0.7, val=0.8, predictions=True),
         finished("crnn", (1, 2, 3), test=0.6, val=0.7, loss=math.nan, predictions=True),
         finished("cnn", 0, "other", predictions=True),
     ]
     assert report("--mlflow", store, Path.cwd()) == 0
-    assert capsys.readouterr().out.endswith("3 imported, 0 there already\n")
+    assert capsys.readouterr().out.endswith("3 imported, 0 imported before\n")
     for run in runs:
         experiment = client().get_experiment_by_name(run.identity["data"]["name"])
-        (found,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.digest}'")
-        assert (found.info.status, found.info.run_name) == ("FINISHED", run.name)
-        assert found.info.end_time - found.info.start_time == 15_000
-        assert Path(found.data.tags["hybridnets.folder"]) == run.folder.resolve()
-        params, result = found.data.params, run.result()
+        (imported,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.digest}'")
+        assert (imported.info.status, imported.info.run_name) == ("FINISHED", run.name)
+        assert imported.info.end_time - imported.info.start_time == 15_000
+        assert Path(imported.data.tags["hybridnets.folder"]) == run.folder.resolve()
+        params, result = imported.data.params, run.result()
         assert result is not None
         assert params["model._target_"] == run.identity["model"]["_target_"]
         assert params["optimizer.lr"] == "0.001"
@@ -71,20 +71,20 @@ def test_every_value_is_there_once(store: str, finished: Make, report: Callable[
             str(seed) for seed in run.identity["seeds"].values()
         ]
         for key in ("train/acc", "val/acc"):
-            history = client().get_metric_history(found.info.run_id, key)
+            history = client().get_metric_history(imported.info.run_id, key)
             assert [(point.step, point.value) for point in history] == [
                 (row["epoch"], row[key]) for row in run.history()
             ]
-            seconds = [(point.timestamp - found.info.start_time) / 1000 for point in history]
+            seconds = [(point.timestamp - imported.info.start_time) / 1000 for point in history]
             assert seconds == [9, 11, 15]
-        metrics = found.data.metrics
+        metrics = imported.data.metrics
         assert metrics["test/acc"] == result.best["test/acc"]
         assert metrics["best/val/acc"] == result.best["val/acc"]
         assert metrics["best/epoch"] == 1
         assert math.isnan(metrics["best/val/loss"]) == (run is runs[1])
     before = rows()
     assert report("--mlflow", store, Path.cwd(), runs[0].folder) == 0
-    assert capsys.readouterr().out.endswith("0 imported, 3 there already\n")
+    assert capsys.readouterr().out.endswith("0 imported, 3 imported before\n")
     assert rows() == before
     assert not Path("mlruns").exists()
 
@@ -104,22 +104,22 @@ def test_an_import_that_was_killed_is_repaired(
         with pytest.raises(KeyboardInterrupt):
             report("--mlflow", store, run.folder)
     assert report("--mlflow", store, run.folder) == 0
-    assert capsys.readouterr().out.endswith("1 imported, 0 there already\n")
+    assert capsys.readouterr().out.endswith("1 imported, 0 imported before\n")
     assert report("--mlflow", store, run.folder) == 0
-    assert capsys.readouterr().out.endswith("0 imported, 1 there already\n")
-    (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
-    assert found.info.status == "FINISHED"
+    assert capsys.readouterr().out.endswith("0 imported, 1 imported before\n")
+    (imported,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
+    assert imported.info.status == "FINISHED"
     result = run.result()
     assert result is not None
-    assert found.data.metrics["test/acc"] == result.best["test/acc"]
+    assert imported.data.metrics["test/acc"] == result.best["test/acc"]
 
 
 def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, report: Callable[..., int]) -> None:
     odd = {"model.odd@key": "x" * 9000, "model.odd?key": [1, {"a": None}], f"model.{'k' * 400}": {}}
     run = finished("cnn", 0, **odd, **{f"model.many{n}": n for n in range(250)})
     assert report("--mlflow", store, run.folder) == 0
-    (found,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
-    params = found.data.params
+    (imported,) = client().search_runs([client().get_experiment_by_name("digits").experiment_id])
+    params = imported.data.params
     assert len(params["model.many0"]) == 1
     assert sum(key.startswith("model.many") for key in params) == 250
     long = {value for key, value in params.items() if key.startswith("model.odd_key-")}
@@ -133,9 +133,9 @@ def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, rep
         ("mlflow.db", "must be sqlite:///FILE, or the address of a tracking server, got mlflow.db"),
         ("file:./mlruns", "must be sqlite:///FILE, or the address"),
         ("sqlite:mlflow.db", "must name the file as in sqlite:///mlflow.db"),
-        ("sqlite:///text", "must name MLflow's SQLite file, got text, which is something else"),
+        ("sqlite:///text", "must name a SQLite file of MLflow's, got text, which is another kind of file"),
         ("sqlite:///text/mlflow.db", "must name a file that can be written to"),
-        ("sqlite:///damaged", "MLflow at sqlite:///damaged refuses: "),
+        ("sqlite:///damaged", "MLflow at sqlite:///damaged refused: "),
     ],
 )
 def test_slips_are_one_sentence(
@@ -143,13 +143,13 @@ def test_slips_are_one_sentence(
 ) -> None:
     finished("cnn", 0)
     Path("text").write_text("text")
-    whole = Path("mlflow.db").read_bytes()
-    Path("damaged").write_bytes(whole[:4096] + b"\0" * (len(whole) - 4096))
+    database = Path("mlflow.db").read_bytes()
+    Path("damaged").write_bytes(database[:4096] + b"\0" * (len(database) - 4096))
     assert report("--mlflow", uri, Path.cwd()) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("report.py: ")
-    assert sentence in said
-    assert len(said.splitlines()) == 1, said
+    error = capsys.readouterr().err
+    assert error.startswith("report.py: ")
+    assert sentence in error
+    assert len(error.splitlines()) == 1, error
     assert store
 
 
@@ -160,8 +160,7 @@ def test_an_experiment_deleted_there_is_named(
     client().delete_experiment(client().create_experiment("digits"))
     assert report("--mlflow", store, run.folder) == 2
     assert (
-        "report.py: MLflow's experiment digits was deleted there, and its name is still taken: "
-        in capsys.readouterr().err
+        "report.py: MLflow's experiment digits was deleted, but its name is still in use: " in capsys.readouterr().err
     )
 
 
@@ -171,7 +170,7 @@ def test_without_mlflow_the_extra_is_named(
     run = finished("cnn", 0)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.delitem(sys.modules, "hybridnets.report.rendering.to_mlflow", raising=False)
-    monkeypatch.delattr(hybridnets.report, "to_mlflow", raising=False)
+    monkeypatch.delattr(hybridnets.report.rendering, "to_mlflow", raising=False)
     assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
     assert capsys.readouterr().err == (
         "report.py: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
@@ -182,8 +181,8 @@ def test_runs_of_an_archive_name_it(store: str, finished: Make, report: Callable
     run = finished("cnn", predictions=True)
     assert report("--pack", Path.cwd(), "-o", "e.npz") == 0
     assert report("--mlflow", store, "e.npz") == 0
-    (experiment,) = [each for each in client().search_experiments() if each.name == "digits"]
-    (there,) = client().search_runs([experiment.experiment_id])
-    assert there.data.tags["hybridnets.folder"] == f"e.npz/{run.folder.relative_to(Path.cwd())}"
+    (experiment,) = [candidate for candidate in client().search_experiments() if candidate.name == "digits"]
+    (imported,) = client().search_runs([experiment.experiment_id])
+    assert imported.data.tags["hybridnets.folder"] == f"e.npz/{run.folder.relative_to(Path.cwd())}"
     assert report("--mlflow", store, "digits") == 0
     assert len(client().search_runs([experiment.experiment_id])) == 1

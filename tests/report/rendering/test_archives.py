@@ -1,4 +1,4 @@
-"""Runs in an archive and back: the same report, the same runs again, nothing of the machine, and nobody's run overwritten."""
+"""Runs in an archive and back: the same report, the same runs, nothing about the machine, and no run overwritten."""
 
 import json
 import os
@@ -18,8 +18,8 @@ import pytest
 from hybridnets.report import analyse
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
-from hybridnets.report.rendering.files import tables
-from hybridnets.report.rendering.terminal import told
+from hybridnets.report.rendering.files import table_files
+from hybridnets.report.rendering.terminal import report_text
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.archive import Archive, ArchiveError, pack
 from hybridnets.runs.archive import container as archive
@@ -28,7 +28,7 @@ from hybridnets.runs.store import DivergedError, state
 
 Make = Callable[..., Run]
 Report = Callable[..., int]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DECLARED = {"primary": {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin": 1}}
 
 
@@ -62,16 +62,16 @@ def incomplete(grid: Callable[..., list[Run]]) -> list[Run]:
 def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
     for top in (tmp_path / "digits" / "crnn-lstm-1x32", tmp_path, tmp_path / "digits"):
         path = packed(top, tmp_path / "e.npz")
-        whole = analyse(read([top]), "title", "command")
+        original = analyse(read([top]), "title", "command")
         with opened([path]) as sources:
             same = analyse(read(sources.paths), "title", "command")
-            again, inside = told(same), sources.paths[0]
-        assert again == told(whole)
-        assert (same.commands, same.sources) == (whole.commands, whole.sources)
+            again, inside = report_text(same), sources.paths[0]
+        assert again == report_text(original)
+        assert (same.commands, same.sources) == (original.commands, original.sources)
         assert not inside.exists()
-    assert tables(same) == tables(whole)
+    assert table_files(same) == table_files(original)
     assert "declared" in same.parts[0].answers[0].declared
-    assert [run.state for run in same.parts[0].missing] == [run.state for run in whole.parts[0].missing]
+    assert [run.state for run in same.parts[0].missing] == [run.state for run in original.parts[0].missing]
     assert sorted(run.state for run in same.parts[0].missing) == ["failed", "failed", "pending"]
     assert sum(run.diverged for run in same.parts[0].missing) == 1
 
@@ -83,21 +83,21 @@ def test_the_command_gives_the_same_text_page_and_figures(
     manifest.write(tmp_path, "s", "python train.py -cn s out=/home/me/runs", [*runs, asked("crnn", 2)], None)
     monkeypatch.chdir(tmp_path)
     assert report("--pack", "digits", "-o", "e.npz") == 0
-    said = capsys.readouterr().out
-    assert said == f"4 finished runs packed into e.npz, {Path('e.npz').stat().st_size:,} bytes; no weights, no pixels\n"
+    output = capsys.readouterr().out
+    size = Path("e.npz").stat().st_size
+    assert output == f"4 finished runs packed into e.npz, {size:,} bytes; no weights, no pixels\n"
     assert report("digits", "--to", "a") == 0
-    whole = capsys.readouterr().out
+    original = capsys.readouterr().out
     assert report("e.npz") == 0
-    assert capsys.readouterr().out == whole.replace("a/index.html", "e-report/index.html")
-    assert "2/3" in whole
-    one, other = files(Path("a")), files(Path("e-report"))
-    page = (
-        one.pop("index.html").decode().replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
-    )
+    assert capsys.readouterr().out == original.replace("a/index.html", "e-report/index.html")
+    assert "2/3" in original
+    expected, written = files(Path("a")), files(Path("e-report"))
+    page = expected.pop("index.html").decode()
+    page = page.replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
     page = page.replace("out=/home/me/runs", "out=.../runs").replace("report.py digits --to a", "report.py e.npz")
-    assert other.pop("index.html").decode() == page
-    assert one == other
-    assert any(name.startswith("figures/") for name in one)
+    assert written.pop("index.html").decode() == page
+    assert expected == written
+    assert any(name.startswith("figures/") for name in expected)
 
     assert report("--verify", "e.npz") == 0
     assert "4 runs verified from their predictions, and every cell of the" in capsys.readouterr().out
@@ -117,34 +117,37 @@ def test_unpacked_runs_are_the_same_and_pack_to_the_same_bytes(tmp_path: Path, i
         path = packed(tmp_path, tmp_path / f"{every}.npz", all_probabilities=every)
         assert path.read_bytes() == packed(tmp_path, tmp_path / "again.npz", all_probabilities=every).read_bytes()
         out = tmp_path / "elsewhere" / str(every)
-        done = Archive(path).unpack(out)
+        restored = Archive(path).unpack(out)
         finished = [run for run in incomplete if run.result()]
-        assert (done.new, done.finished, done.started) == (len(finished), 0, 0)
+        assert (restored.new, restored.finished, restored.started) == (len(finished), 0, 0)
         assert path.read_bytes() == packed(out, tmp_path / "again.npz", all_probabilities=every).read_bytes()
         for run in finished:
-            there = Run(out, run.identity)
-            assert files(there.folder).keys() == {"result.json", "metrics.csv", "predictions.npz", "provenance.json"}
+            copy = Run(out, run.identity)
+            assert files(copy.folder).keys() == {"result.json", "metrics.csv", "predictions.npz", "provenance.json"}
             for name in ("result.json", "metrics.csv"):
-                assert (there.folder / name).read_bytes() == (run.folder / name).read_bytes()
-            with np.load(run.folder / "predictions.npz") as one, np.load(there.folder / "predictions.npz") as other:
+                assert (copy.folder / name).read_bytes() == (run.folder / name).read_bytes()
+            with (
+                np.load(run.folder / "predictions.npz") as original,
+                np.load(copy.folder / "predictions.npz") as unpacked,
+            ):
                 for name in ("val_index", "val_label", "val_class", "test_index", "test_label", "test_class"):
-                    assert np.array_equal(one[name], other[name])
-                assert ("val_probabilities" in other, "val_probability" in other) == (every, not every)
-                label = one["val_label"]
-                right = one["val_probabilities"][np.arange(len(label)), label]
-                assert every or np.array_equal(other["val_probability"], right)  # 0 and 1 are exact
+                    assert np.array_equal(original[name], unpacked[name])
+                assert ("val_probabilities" in unpacked, "val_probability" in unpacked) == (every, not every)
+                label = original["val_label"]
+                right = original["val_probabilities"][np.arange(len(label)), label]
+                assert every or np.array_equal(unpacked["val_probability"], right)  # 0 and 1 are exact
         shutil.rmtree(out.parent)
 
 
-def test_nothing_tells_of_the_machine(tmp_path: Path, finished: Make, asked: Make) -> None:
+def test_an_archive_names_nothing_of_the_machine(tmp_path: Path, finished: Make, asked: Make) -> None:
     run, failed = finished("cnn", predictions=True), asked("crnn")
-    told = json.loads((run.folder / "provenance.json").read_text())
-    host = told["attempts"][0]["host"]
-    told["attempts"][0] |= {
+    provenance = json.loads((run.folder / "provenance.json").read_text())
+    host = provenance["attempts"][0]["host"]
+    provenance["attempts"][0] |= {
         "command": f"python train.py 'out={tmp_path}/my runs'",
         "error": f"by {host} in {tmp_path}/x",
     }
-    (run.folder / "provenance.json").write_text(json.dumps(told))
+    (run.folder / "provenance.json").write_text(json.dumps(provenance))
     fails(failed, ValueError(f"{tmp_path}/y is damaged on {host}\nand more"))
     manifest.write(tmp_path, None, f"{sys.executable} train.py -m out={tmp_path}", [run, failed], None)
     header, _ = archive.read(packed(tmp_path, tmp_path / "e.npz"))
@@ -157,21 +160,20 @@ def test_nothing_tells_of_the_machine(tmp_path: Path, finished: Make, asked: Mak
     assert attempt["error"] == "by ... in .../x"
     assert (attempt["threads"], attempt["versions"], attempt["git_commit"]) == (1, {"torch": "2.13.0"}, "c0ffee")
     assert header["runs"][0]["provenance"]["epoch_seconds"] == {"0": 9.0, "1": 2.0, "2": 4.0}
-    assert [each["attempts"] for each in header["lost"].values()] == [
-        [{"error": "ValueError: .../y is damaged on ..."}]
-    ]
+    assert [run["attempts"] for run in header["lost"].values()] == [[{"error": "ValueError: .../y is damaged on ..."}]]
     assert "host" not in attempt
     assert host == socket.gethostname()
 
 
-def test_what_is_there_is_left_alone(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+def test_existing_runs_are_left_alone(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
     runs = [finished("cnn", seed, predictions=True) for seed in range(5)]
     path, out = packed(tmp_path, tmp_path / "e.npz"), tmp_path / "out"
-    there, begun, failed, trained, new = (Run(out, run.identity) for run in runs)
-    shutil.copytree(runs[0].folder, there.folder)
-    (there.folder / "result.json").write_bytes((there.folder / "result.json").read_bytes().replace(b"0.75", b"0.5"))
-    begun.last_checkpoint.parent.mkdir(parents=True)
-    begun.last_checkpoint.write_bytes(b"weights")
+    done_before, interrupted, failed, trained, new = (Run(out, run.identity) for run in runs)
+    shutil.copytree(runs[0].folder, done_before.folder)
+    path_before = done_before.folder / "result.json"
+    path_before.write_bytes(path_before.read_bytes().replace(b"0.75", b"0.5"))
+    interrupted.last_checkpoint.parent.mkdir(parents=True)
+    interrupted.last_checkpoint.write_bytes(b"weights")
     fails(failed, OSError("a disk"))
     with trained.claim():
         before = files(out)
@@ -179,8 +181,8 @@ def test_what_is_there_is_left_alone(tmp_path: Path, finished: Make, report: Rep
             assert report("--unpack", path, "-o", out) == 0
             capsys.readouterr()
         assert report("--unpack", path, "-o", out) == 0
-        said = f"{path}: 0 runs restored in {out}; left alone: 2 finished there already, 3 started there\n"
-        assert capsys.readouterr().out == said
+        summary = f"{path}: 0 runs restored in {out}; left alone: 2 already finished, 3 already started\n"
+        assert capsys.readouterr().out == summary
         after = files(out)
         assert {name: after[name] for name in before if "owner-" not in name} == {
             name: text for name, text in before.items() if "owner-" not in name
@@ -204,60 +206,62 @@ def test_an_unpacking_that_is_killed_leaves_no_run_that_looks_finished(tmp_path:
         "pathlib.Path.replace = dies\n"
         "Archive(pathlib.Path(sys.argv[1])).unpack(pathlib.Path(sys.argv[2]))\n"
     )
-    whole = tmp_path / "whole"
-    Archive(path).unpack(whole)
+    complete = tmp_path / "whole"
+    Archive(path).unpack(complete)
     for files_written in range(1, 9):
-        done = subprocess.run([sys.executable, "-c", script, path, out, str(files_written)], cwd=ROOT, check=False)
-        assert done.returncode == 9
+        process = subprocess.run([sys.executable, "-c", script, path, out, str(files_written)], cwd=ROOT, check=False)
+        assert process.returncode == 9
         for result in out.rglob("result.json"):
             assert files(result.parent).keys() >= {"metrics.csv", "predictions.npz", "provenance.json"}
         assert len(list(out.rglob("result.json"))) == (files_written - 1) // 4
         Archive(path).unpack(out)
-        assert {name: text for name, text in files(out).items() if "/." not in name} == files(whole)
+        assert {name: text for name, text in files(out).items() if "/." not in name} == files(complete)
         shutil.rmtree(out)
 
 
-def test_a_later_archive_adds_what_an_earlier_one_told_had_failed(tmp_path: Path, finished: Make, asked: Make) -> None:
+def test_a_later_archive_adds_runs_that_had_failed_in_an_earlier_one(
+    tmp_path: Path, finished: Make, asked: Make
+) -> None:
     runs = [finished("cnn", 0, predictions=True), asked("cnn", 1)]
     manifest.write(tmp_path, "s", "python", runs, None)
     fails(runs[1], DivergedError("loss"))
     out = tmp_path / "out"
     Archive(packed(tmp_path, tmp_path / "early.npz")).unpack(out)
-    there = Run(out, runs[1].identity)
-    assert state(there.folder) == "failed"
+    restored = Run(out, runs[1].identity)
+    assert state(restored.folder) == "failed"
     finished("cnn", 1, predictions=True)
     late = packed(tmp_path / "digits", tmp_path / "late.npz")
     assert Archive(late).unpack(out).new == 1
-    assert there.result() == runs[1].result()
+    assert restored.result() == runs[1].result()
     assert packed(out / "digits", tmp_path / "again.npz").read_bytes() == late.read_bytes()
 
 
-def test_a_sweep_keeps_its_first_date_whichever_machine_it_is_told_by(tmp_path: Path, finished: Make) -> None:
+def test_a_sweep_keeps_its_first_date_on_every_machine(tmp_path: Path, finished: Make) -> None:
     run = finished("cnn", predictions=True)
     path = manifest.write(tmp_path, "s", "python train.py -cn s", [run], DECLARED)
-    held = json.loads(path.read_text())
-    without_seeds = [{"hash": requested["hash"], "folder": requested["folder"]} for requested in held["runs"]]
+    recorded = json.loads(path.read_text())
+    without_seeds = [{"hash": requested["hash"], "folder": requested["folder"]} for requested in recorded["runs"]]
     archived = packed(tmp_path, tmp_path / "e.npz")
     for name, date, runs, expected in (
-        ("later", "2999-01-01T00:00:00+0000", held["runs"], {"s.json": held["declared"]}),
-        ("earlier", "1999-01-01T00:00:00+0000", held["runs"], {"s.json": "1999-01-01T00:00:00+0000"}),
+        ("later", "2999-01-01T00:00:00+0000", recorded["runs"], {"s.json": recorded["declared"]}),
+        ("earlier", "1999-01-01T00:00:00+0000", recorded["runs"], {"s.json": "1999-01-01T00:00:00+0000"}),
         (
             *("another", "1999-01-01T00:00:00+0000", []),
             {
                 "s.json": "1999-01-01T00:00:00+0000",
-                f"s-{digest({'runs': without_seeds, 'report': held['report']})[:6]}.json": held["declared"],
+                f"s-{digest({'runs': without_seeds, 'report': recorded['report']})[:6]}.json": recorded["declared"],
             },
         ),
     ):
         out = tmp_path / name
         (out / "sweeps").mkdir(parents=True)
-        (out / "sweeps" / "s.json").write_text(json.dumps({**held, "declared": date, "runs": runs}))
+        (out / "sweeps" / "s.json").write_text(json.dumps({**recorded, "declared": date, "runs": runs}))
         Archive(archived).unpack(out)
-        found = {path.name: json.loads(path.read_text())["declared"] for path in (out / "sweeps").iterdir()}
-        assert found == expected
+        dates = {path.name: json.loads(path.read_text())["declared"] for path in (out / "sweeps").iterdir()}
+        assert dates == expected
     both = tmp_path / "both.npz"
     pack([run.folder], [tmp_path, tmp_path / "later"], both)
-    assert archive.read(both)[0]["sweeps"]["s.json"] == held
+    assert archive.read(both)[0]["sweeps"]["s.json"] == recorded
 
 
 def forged(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -325,9 +329,7 @@ FORGERIES: Mapping[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_what_was_put_into_an_archive_is_refused(
-    name: str, tmp_path: Path, finished: Make, report: Report, capsys: Any
-) -> None:
+def test_forged_archives_are_refused(name: str, tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
     runs = [finished("cnn", seed, predictions=True) for seed in range(2)]
     manifest.write(tmp_path, "s", "python", runs, None)
     change, sentence = FORGERIES[name]
@@ -336,10 +338,10 @@ def test_what_was_put_into_an_archive_is_refused(
     deep = tmp_path / "a" / "b" / "c" / "out"  # so that what is above it is still this test's
     for words in ((path,), ("--unpack", path, "-o", deep), ("--pack", path, "-o", tmp_path / "new.npz")):
         assert report(*words) == 2
-        said = capsys.readouterr()
-        assert (said.out, len(said.err.splitlines())) == ("", 1)
-        assert said.err.startswith(f"report.py: {path} ")
-        assert sentence in said.err
+        captured = capsys.readouterr()
+        assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+        assert captured.err.startswith(f"report.py: {path} ")
+        assert sentence in captured.err
     assert files(tmp_path) == before
 
 
@@ -350,11 +352,11 @@ def test_predictions_that_do_not_give_the_result_are_refused(
     header, arrays = archive.read(packed(tmp_path, tmp_path / "e.npz"))
     archive.write(tmp_path / "e.npz", header, {**arrays, "0-class": (arrays["0-class"] + 1) % 10})
     assert report(tmp_path / "e.npz", "--no-page") == 2
-    said = capsys.readouterr().err
-    assert re.search(r"e\.npz/digits/cnn/seed=0-\w+/predictions\.npz gives val/acc .*: one was altered", said)
+    error = capsys.readouterr().err
+    assert re.search(r"e\.npz/digits/cnn/seed=0-\w+/predictions\.npz gives val/acc .*: one was altered", error)
 
 
-def test_slips_are_told_in_a_sentence(
+def test_slips_are_one_sentence(
     tmp_path: Path, finished: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -380,9 +382,9 @@ def test_slips_are_told_in_a_sentence(
         (("--pack", "--unpack", "e.npz", "-o", "out"), "--pack and --unpack"),
     ):
         assert report(*words) == 2
-        said = capsys.readouterr()
-        assert sentence in said.err
-        assert (said.out, len(said.err.splitlines())) == ("", 1), words
+        captured = capsys.readouterr()
+        assert sentence in captured.err
+        assert (captured.out, len(captured.err.splitlines())) == ("", 1), words
     Path("out/sweeps").mkdir(exist_ok=True)
     Path("out/sweeps/s.json").write_text("{")
     assert report("--unpack", "e.npz", "-o", "out") == 2

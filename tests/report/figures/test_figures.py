@@ -1,10 +1,11 @@
-"""The figures: what is drawn is what was measured, and what cannot be drawn is left out."""
+"""The figures draw what was measured, and leave out what cannot be drawn."""
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,12 +14,11 @@ import pytest
 from hybridnets.report import Request, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
-from hybridnets.report.figures.accuracy import accuracy, differences
-from hybridnets.report.figures.architecture import architecture
-from hybridnets.report.figures.classes import classes
-from hybridnets.report.figures.cost import cost
-from hybridnets.report.figures.curves import curves
-from hybridnets.report.figures.gallery import _found, gallery
+from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
+from hybridnets.report.figures.architecture import draw_architecture
+from hybridnets.report.figures.cost import draw_cost
+from hybridnets.report.figures.curves import draw_curves
+from hybridnets.report.figures.gallery import _only_right, draw_gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
@@ -32,8 +32,18 @@ IMAGES = SimpleNamespace(
 
 
 def part(out: Path) -> DataSetReport:
-    (found,) = analyse(read([out]), "title", "command").parts
-    return found
+    (report_part,) = analyse(read([out]), "title", "command").parts
+    return report_part
+
+
+def figures_of(part: DataSetReport, images: Any = None) -> list[Picture]:
+    """All pictures of a data set."""
+    analyses = [answer.analysis for answer in part.answers]
+    return list(pictures(part.data_set, part.comparisons, analyses, part.compressed, lambda: images))
+
+
+def forest(part: DataSetReport) -> Picture | None:
+    return draw_differences(part.data_set, part.comparisons, [answer.analysis for answer in part.answers])
 
 
 def marks(picture: Picture, gid: str) -> int:
@@ -50,15 +60,15 @@ def words(picture: Picture) -> str:
 
 def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
-    found = list(pictures(part(tmp_path), lambda: IMAGES))
+    drawn = figures_of(part(tmp_path), IMAGES)
     keys = ["accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
-    assert [picture.key for picture in found] == keys
-    for picture in found:
+    assert [picture.key for picture in drawn] == keys
+    for picture in drawn:
         assert picture.png.startswith(b"\x89PNG")
         assert picture.pdf.startswith(b"%PDF")
-        assert "#123456" in picture.svg  # what a page puts its own colour for
+        assert "#123456" in picture.svg  # which the page replaces by its own colour
         assert picture.caption.endswith(".")
-    by_key = dict(zip(keys, found, strict=True))
+    by_key = dict(zip(keys, drawn, strict=True))
     rows = [variant.label for variant in part(tmp_path).data_set.variants]
     for label, dots in (("cnn", 3), ("crnn-lstm-1x16", 2), ("crnn-lstm-1x32", 2)):
         assert marks(by_key["accuracy"], f"seeds-test-{rows.index(label)}") == dots
@@ -70,15 +80,15 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     assert "1,792" in words(by_key["architecture"])
     for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run"):
         assert axis in words(by_key["cost"])
-    assert [picture.svg for picture in pictures(part(tmp_path), lambda: IMAGES)] == [picture.svg for picture in found]
+    assert [picture.svg for picture in figures_of(part(tmp_path), IMAGES)] == [picture.svg for picture in drawn]
 
 
 def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY)
-    whole = part(tmp_path)
-    drawn = differences(whole)
+    digits = part(tmp_path)
+    drawn = forest(digits)
     assert drawn is not None
-    evidence = whole.answers[0].comparison.evidence("val")
+    evidence = digits.answers[0].comparison.evidence("val")
     assert evidence.plain.interval is not None
     assert evidence.corrected.interval is not None
 
@@ -97,10 +107,11 @@ def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> No
     assert sum(corrected) == pytest.approx(sum(plain), rel=1e-3)
 
 
-def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Contrast) -> None:
+def test_curves_continue_with_the_seeds_that_still_train(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
-    drawn = curves(part(tmp_path))
+    digits = part(tmp_path)
+    drawn = draw_curves(digits.data_set, digits.answers[0].comparison)
     assert drawn is not None
     assert "Where seeds stopped early" in drawn.caption
     (runs[1].folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n", encoding="utf-8")
@@ -108,57 +119,61 @@ def test_curves_go_on_with_the_seeds_that_still_train(tmp_path: Path, grid: Cont
     assert any("its learning curve is missing" in problem for problem in report.problems)
 
 
-def test_what_does_not_apply_is_left_out(tmp_path: Path, finished: Callable[..., Run]) -> None:
+def test_figures_that_do_not_apply_are_left_out(tmp_path: Path, finished: Callable[..., Run]) -> None:
     finished("cnn")
     alone = part(tmp_path)
-    assert differences(alone) is None
-    assert cost(alone) is None
-    assert classes(alone) is None
-    assert curves(alone) is None
-    assert [picture.key for picture in pictures(alone, lambda: None)] == ["accuracy", "architecture"]
+    assert forest(alone) is None
+    assert draw_cost(alone.data_set, "test", ()) is None
+    assert draw_curves(alone.data_set, None) is None
+    assert alone.comparisons == ()
+    assert [picture.key for picture in figures_of(alone)] == ["accuracy", "architecture"]
     finished("crnn", loss=float("nan"))
-    assert [picture.key for picture in pictures(part(tmp_path), lambda: IMAGES)] == ["accuracy", "architecture"]
+    assert [picture.key for picture in figures_of(part(tmp_path), IMAGES)] == ["accuracy", "architecture"]
 
 
-def test_labels_are_words_and_nothing_else(tmp_path: Path) -> None:
+def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
-    (found,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
-    drawn = accuracy(found)
+    (scores,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
+    drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
-    assert [picture.key for picture in pictures(found, lambda: None)] == ["accuracy", "differences"]
+    assert [picture.key for picture in figures_of(scores)] == ["accuracy", "differences"]
 
 
 def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
-    (found,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
-    drawn = accuracy(found)
+    (scores,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
+    drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
     assert "v119" in words(drawn)
     assert "v060" not in words(drawn)
-    forest = differences(found)
-    assert forest is not None
-    assert "The first 40 of 119 comparisons" in forest.caption
+    differences_drawn = forest(scores)
+    assert differences_drawn is not None
+    assert "The first 40 of 119 comparisons" in differences_drawn.caption
 
 
 def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Contrast) -> None:
     grid(2, PRIMARY)
-    whole = part(tmp_path)
-    comparison = whole.answers[0].comparison
+    digits = part(tmp_path)
+    comparison = digits.answers[0].comparison
     for sign, (right, wrong) in ((1, (0, 1)), (-1, (1, 0))):
-        found = _found(comparison, "test", sign)
-        assert len(found) == 8
-        for index in found:
+        chosen = _only_right(comparison, "test", sign)
+        assert len(chosen) == 8
+        for index in chosen:
             sides = [
                 [bool(pair[side].outcomes["test"].right[index]) for pair in comparison.pairs] for side in (right, wrong)
             ]
             assert sum(sides[0]) > sum(sides[1])
             assert all(a >= b for a, b in zip(*sides, strict=True))
-    assert gallery(replace(whole, answers=(), comparisons=()), IMAGES) is None
-    assert architecture(whole) is not None
+    keys = [picture.key for picture in figures_of(replace(digits, answers=(), comparisons=()), IMAGES)]
+    assert "gallery" not in keys
+    assert "classes" not in keys
+    assert draw_gallery(comparison, "score", IMAGES) is None
+    assert draw_gallery(comparison, "test", IMAGES) is not None
+    assert draw_architecture("digits", digits.data_set.variants) is not None

@@ -1,13 +1,13 @@
-"""Numbers are printed with the digits that say something: no sentence contradicts the numbers in it."""
+"""Values are printed with their significant digits: no sentence contradicts the values in it."""
 
 from pathlib import Path
 
 import pytest
 
 from hybridnets.report import Report, ReportError, Request, analyse
-from hybridnets.report.reading.scores.reader import read_scores
-from hybridnets.report.rendering.terminal import told
-from hybridnets.report.tables.units import Unit
+from hybridnets.report.comparing.units import Unit
+from hybridnets.report.reading.scores.reader import read_scores as read
+from hybridnets.report.rendering.terminal import report_text
 from hybridnets.stats import paired_differences
 
 PERCENT, OWN = Unit(100, "percent", "points"), Unit(1, "its own unit", "its own unit")
@@ -17,7 +17,7 @@ def report(folder: Path, a: list[str], b: list[str], margin: float | None = None
     path = folder / "scores.csv"
     rows = [f"{name},{seed},{score}" for name, scores in (("A", a), ("B", b)) for seed, score in enumerate(scores)]
     path.write_text("\n".join(["variant,seed,score", *rows]) + "\n", encoding="utf-8")
-    return analyse(read_scores(path), "title", "command", Request(margin=margin))
+    return analyse(read(path), "title", "command", Request(margin=margin))
 
 
 def answer(of: Report) -> str:
@@ -64,7 +64,7 @@ def answer(of: Report) -> str:
         ),
     ],
 )
-def test_scores_are_printed_with_the_digits_that_say_something(
+def test_scores_are_printed_with_their_significant_digits(
     a: list[str], b: list[str], sentence: str, levels: list[str], tmp_path: Path
 ) -> None:
     of = report(tmp_path, a, b)
@@ -74,7 +74,7 @@ def test_scores_are_printed_with_the_digits_that_say_something(
 
 def test_tables_have_the_same_digits(tmp_path: Path) -> None:
     (part,) = report(tmp_path, [".00010", ".00012", ".00011"], [".00013", ".000152", ".000141"]).parts
-    (differences,) = (table for table in part.tables if table.key == "differences-score")
+    (differences,) = (table for table in part.tables if table.kind == "differences" and table.metric == "score")
     assert [cell.text for cell in differences.rows[0][3:6]] == ["+0.00310", "0.00010", "+0.00285 to +0.00335"]
     sensitivity, power = part.answers[0].tables
     assert [cell.text for cell in sensitivity.rows[0][3:5]] == ["+0.00310", "+0.00285 to +0.00335"]
@@ -91,7 +91,7 @@ def test_no_end_of_an_interval_is_rounded_to_0() -> None:
 @pytest.mark.parametrize(("margin", "words"), [(1e-300, "1e-300"), (0.125, "0.125"), (0.5, "0.50"), (0.004, "0.004")])
 def test_a_margin_is_printed_as_it_was_given(margin: float, words: str, tmp_path: Path) -> None:
     of = report(tmp_path, [".700", ".720", ".710"], [".712", ".738", ".719"], margin)
-    text = " ".join(told(of).split())
+    text = " ".join(report_text(of).split())
     assert f"the {words} points that matter" in text
     sensitivity, power = of.parts[0].answers[0].tables
     assert any(f"within ±{words} / worse" in row[1].text for row in sensitivity.rows)
@@ -103,5 +103,5 @@ def test_scores_too_small_for_any_test_are_refused_or_have_none(tmp_path: Path) 
         ReportError, match=r"must have a score of at least 1e-10 in size, got 6e-170 at most: write them in"
     ):
         report(tmp_path, ["1e-170", "2e-170"], ["4e-170", "6e-170"])
-    found = paired_differences([4e-170, 6e-170, 5e-170], [1e-170, 2e-170, 3e-170])
-    assert (found.sd, found.interval, found.why) == (0.0, None, "all differences equal")
+    described = paired_differences([4e-170, 6e-170, 5e-170], [1e-170, 2e-170, 3e-170])
+    assert (described.sd, described.interval, described.why) == (0.0, None, "all differences equal")
