@@ -12,6 +12,8 @@ import torch
 
 pytest.importorskip("numba")
 
+from numba.core.registry import cpu_target
+
 from hybridnets.kernels.cpu import tasks
 from hybridnets.kernels.cpu.tasks import Kernel, Signature, claim_task
 from hybridnets.kernels.cpu.threads import run_tasks
@@ -57,7 +59,7 @@ def test_arrays_with_other_axes_are_refused() -> None:
 
 def test_compiled_code_is_forgotten_when_any_source_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     def key() -> Any:
-        return tasks._Cache(multiply)._index_key(None, tasks.CFunc._targetdescr.target_context.codegen())
+        return tasks._Cache(multiply)._index_key(None, cpu_target.target_context.codegen())  # type: ignore[no-untyped-call]
 
     before = key()
     assert key() == before

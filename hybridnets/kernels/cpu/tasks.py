@@ -148,14 +148,16 @@ def _add_one(builder: Any, pointer: Any, place: int) -> Any:
     return builder.atomic_rmw("add", _word(builder, pointer, place), ir.Constant(_WORD, 1), "monotonic")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def claim_task(_: Any, pointer: Any) -> Any:
+def _claim(_: Any, pointer: Any) -> Any:
     """The number of a task that no other thread has; at least the number of tasks if none is left."""
 
     def codegen(_: Any, builder: Any, __: Any, values: Any) -> Any:
         return _add_one(builder, values[0], 0)
 
     return types.int64(pointer), codegen
+
+
+claim_task: Any = intrinsic(_claim)
 
 
 def _control_register(write: bool) -> Any:
