@@ -162,7 +162,7 @@ def _dataset(part: "Part") -> "ImageDataset | None":
             return None  # a report runs no code that a run's file names
         if "mirrors" in cfg.data.dataset:
             cfg.data.dataset.mirrors = []
-        found = config.dataset(cfg)
+        found = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
     except Exception as error:  # whatever a data set of anybody's raises, the report is about something else
         why = " ".join(str(error).split())[:200] or type(error).__name__
         print(f"report.py: no images of {part.section.data} are shown ({why})", file=sys.stderr)

@@ -24,7 +24,9 @@ def test_every_variant_reads_90_percent_of_the_digits(tmp_path: Path) -> None:
 
 def test_all_variants_of_the_demo_have_one_recipe(composed: Callable[..., DictConfig]) -> None:
     words = ("data=digits", "rnn=bilstm", "nodes=32")
-    identities = [check(composed(*words, f"model={m}", name="demo")).identity for m in ("cnn", "ecnn", "crnn", "ecrnn")]
+    identities = [
+        check(composed(*words, f"model={m}", name="demo")).run.identity for m in ("cnn", "ecnn", "crnn", "ecrnn")
+    ]
     for identity in identities:
         assert {**identity, "model": None} == {**identities[0], "model": None}
         assert identity["model"]["channels"] == [32, 64, 128]

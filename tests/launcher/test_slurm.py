@@ -108,7 +108,7 @@ def test_one_that_is_preempted_in_mid_epoch_ends_with_the_result_it_would_have_h
     out = process.communicate(timeout=300)[0]
     assert process.returncode == 0, out
     attempts = json.loads((there / "provenance.json").read_text())["attempts"]
-    assert attempts[0]["error"].startswith("StoppedError: asked to end, after epoch")
+    assert attempts[0]["error"].startswith("StoppedError: stopped on request after epoch")
     assert len(attempts) == 2
     for file in ("result.json", "metrics.csv", "predictions.npz"):
         assert (there / file).read_bytes() == (alone.parent / file).read_bytes()

@@ -211,13 +211,13 @@ def test_a_run_begins_with_a_file_and_is_loaded_without_it(command: Callable[...
 
 def test_weights_are_part_of_a_run_by_their_content(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
     def digest(*words: str) -> str:
-        return check(composed("data=digits", "model=vgg16", *words)).digest
+        return check(composed("data=digits", "model=vgg16", *words)).run.digest
 
     for name, content in (("one", b"1"), ("same", b"1"), ("other", b"2")):
         (tmp_path / name).write_bytes(content)
     one, same, other = (digest(f"model.weights={tmp_path / name}") for name in ("one", "same", "other"))
     assert one == same
     assert len({one, other, digest()}) == 3
-    assert "weights" not in check(composed("data=digits", "model=vgg16")).identity["model"]
+    assert "weights" not in check(composed("data=digits", "model=vgg16")).run.identity["model"]
     (tmp_path / "one").write_bytes(b"2")  # in the same process: seen
     assert digest(f"model.weights={tmp_path / 'one'}") == other

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,11 +24,12 @@ from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import rank_zero_only
 
 from hybridnets.config import check
-from hybridnets.config.build import build
+from hybridnets.config.parts import build, build_data, build_model
 from hybridnets.training import assemble
-from hybridnets.training.assemble import synchronizes
+from hybridnets.training.callbacks import Record
 from hybridnets.training.checkpoints import load
 from hybridnets.training.environment import environment
+from hybridnets.training.parts import synchronizes
 from hybridnets.training.predictions import accuracy, predict
 from tests.conftest import ROOT, SMALL, Said
 
@@ -104,12 +105,12 @@ def started(top: Path) -> Iterator[Started]:
 
 def processes(word: str) -> dict[int, str]:
     """The command lines of processes that have a word in it."""
-    found = {}
+    commands = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if word in (command := (folder / "cmdline").read_text()):
-                found[int(folder.name)] = command
-    return found
+                commands[int(folder.name)] = command
+    return commands
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -159,26 +160,25 @@ def test_two_nodes_train_what_one_does(started: Started, pair: Path, top: Path) 
 def test_equal_weights_give_one_devices_figures(
     pair: Path, composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    cfg = composed(*WORDS, f"out={tmp_path}")
-    parts = assemble(check(cfg), build(cfg))
+    parts = build(check(composed(*WORDS, f"out={tmp_path}")))
     trainer, model, data = parts.trainer, parts.model, parts.data
     assert trainer.world_size == 1
     model.load_state_dict(load(pair / "checkpoints" / "best.ckpt")["state_dict"])
     measured = {**trainer.validate(model, data, verbose=False)[0], **trainer.test(model, data, verbose=False)[0]}
-    found = predict(trainer, model, data)
+    predictions = predict(trainer, model, data)
 
     best = json.loads((pair / "result.json").read_text())["best"]
     assert best["val/loss"] == pytest.approx(measured["val/loss"], rel=1e-6)
     for key in ("val/acc", "test/acc"):
         # Lightning's are float32
-        assert np.float32(best[key]) == np.float32(measured[key]) == np.float32(accuracy(found[key[:-4]]))
+        assert np.float32(best[key]) == np.float32(measured[key]) == np.float32(accuracy(predictions[key[:-4]]))
     with np.load(pair / "predictions.npz") as theirs:
         for part, images in (("val", data.split.val), ("test", np.arange(297))):
             assert len(images) % 2 == 1
             np.testing.assert_array_equal(theirs[f"{part}_index"], np.sort(images))  # each exactly once
             for name in ("index", "label", "class"):
-                np.testing.assert_array_equal(theirs[f"{part}_{name}"], found[part][name])
-            np.testing.assert_allclose(theirs[f"{part}_probabilities"], found[part]["probabilities"], atol=1e-6)
+                np.testing.assert_array_equal(theirs[f"{part}_{name}"], predictions[part][name])
+            np.testing.assert_allclose(theirs[f"{part}_probabilities"], predictions[part]["probabilities"], atol=1e-6)
 
 
 def test_the_attempt_says_how_it_was_trained(pair: Path) -> None:
@@ -188,7 +188,7 @@ def test_the_attempt_says_how_it_was_trained(pair: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "devices", "kind", "synchronized"),
+    ("requested", "devices", "kind", "synchronized"),
     [
         (None, 1, "cpu", False),
         (None, 1, "cuda", False),
@@ -200,24 +200,26 @@ def test_the_attempt_says_how_it_was_trained(pair: Path) -> None:
     ],
 )
 def test_batch_statistics_are_synchronized_where_they_can_be(
-    asked: bool | None, devices: int, kind: str, synchronized: bool
+    requested: bool | None, devices: int, kind: str, synchronized: bool
 ) -> None:
-    assert synchronizes(asked, devices, kind) == synchronized
+    assert synchronizes(requested, devices, kind) == synchronized
 
 
 def test_a_model_with_synchronized_statistics_has_the_same_weights(
     composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    cfg = composed(*WORDS, "trainer.devices=2", f"out={tmp_path}")
-    plain = build(cfg)
-    two_gpus = SimpleNamespace(world_size=2, num_devices=2, num_nodes=1, limit_train_batches=1.0, limit_val_batches=1.0)
+    request = check(composed(*WORDS, "trainer.devices=2", f"out={tmp_path}"))
+    two_gpus: Any = SimpleNamespace(
+        world_size=2, num_devices=2, num_nodes=1, limit_train_batches=1.0, limit_val_batches=1.0
+    )
     two_gpus.precision_plugin = Precision()
     two_gpus.strategy = SimpleNamespace(root_device=torch.device("cuda"))
-    parts = assemble(check(cfg), plain.__class__(**{**vars(plain), "trainer": lambda **_: two_gpus}))
+    model = build_model(request, (3, 32, 32), 10)
+    parts = assemble(build_data(request), model, two_gpus, Record(request.run))
     kinds = [type(layer).__name__ for layer in parts.model.modules()]
     assert kinds.count("SyncBatchNorm") == 4
     assert "BatchNorm2d" not in kinds
-    alone = plain.model(image_shape=(3, 32, 32), num_classes=10)
+    alone = build_model(request, (3, 32, 32), 10)
     assert alone.state_dict().keys() == parts.model.state_dict().keys()
 
 
@@ -231,7 +233,7 @@ def test_a_model_with_synchronized_statistics_has_the_same_weights(
         (("trainer.devices=2", "data.batch_size=3"), "data.batch_size must be at least 4, two images for each of 2"),
         (
             ("trainer.devices=2", "trainer.strategy=ddp_fork"),
-            "trainer.strategy must be one that starts its processes anew",
+            "trainer.strategy must be one that starts new processes",
         ),
     ],
 )
@@ -291,6 +293,5 @@ def test_a_users_environment_stands(
 ) -> None:
     numbered(**SECOND)
     theirs = "trainer.plugins=[{_target_: pytorch_lightning.plugins.environments.LightningEnvironment}]"
-    cfg = composed(*WORDS, theirs, f"out={tmp_path}")
-    trainer = assemble(check(cfg), build(cfg)).trainer
+    trainer = build(check(composed(*WORDS, theirs, f"out={tmp_path}"))).trainer
     assert type(trainer._accelerator_connector.cluster_environment) is LightningEnvironment

@@ -218,7 +218,7 @@ def test_what_does_not_fit_its_backbone_is_refused(
 
 
 def test_an_autoencoder_is_no_backbone(command: Callable[..., Said], own: Path) -> None:
-    assert "stands on no other itself, got one of crnn-bigru-1x3+cae-2" in command(*OWN, f"backbone={own}").err
+    assert "must be a run without a backbone itself, got crnn-bigru-1x3+cae-2" in command(*OWN, f"backbone={own}").err
 
 
 def test_other_batches_and_augmentation_than_the_backbones_will_do(
@@ -226,22 +226,22 @@ def test_other_batches_and_augmentation_than_the_backbones_will_do(
 ) -> None:
     cfg = composed(*OWN, "data.batch_size=4", "data.augment.flip=true")
     cfg.backbone = str(below)
-    assert check(cfg).name == "crnn-bigru-1x3+cae-2 seed=0"
+    assert check(cfg).run.name == "crnn-bigru-1x3+cae-2 seed=0"
 
 
 def test_a_variant_is_one_over_the_seeds_that_it_shares_with_its_backbone(composed: Callable[..., DictConfig]) -> None:
     def on(seed: int, *below: str) -> ids.Identity:
         cfg = composed(*OWN, f"seed={seed}")
         cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *below)
-        return check(cfg).identity
+        return check(cfg).run.identity
 
     assert ids.variant(on(0)) == ids.variant(on(1))
     assert ids.digest(on(0)) != ids.digest(on(1))
     assert ids.variant(on(0, "seeds.init=7")) != ids.variant(on(0))
     assert ids.variant(on(0, "optimizer.lr=1")) != ids.variant(on(0))
     cfg = composed("data=digits", "model=cnn", "seed=3")
-    assert ids.backbone(on(3)) == check(cfg).identity
-    assert ids.backbone(check(cfg).identity) is None
+    assert ids.backbone(on(3)) == check(cfg).run.identity
+    assert ids.backbone(check(cfg).run.identity) is None
 
 
 def test_a_sweep_asks_for_the_backbones_that_are_missing(
@@ -264,7 +264,7 @@ def test_a_sweep_asks_for_the_backbones_that_are_missing(
         assert list(overrides) == [
             *("data=digits", f"seed={seed}", "trainer.accelerator=cpu", "model=ecnn", "trainer.max_epochs=1")
         ]
-        assert need.run.digest == check(composed(*overrides)).digest
+        assert need.run.digest == check(composed(*overrides)).run.digest
         assert need.needs() == []
         assert job.replaces() == {"backbone": str(need.run.folder)}
 
@@ -281,7 +281,7 @@ def test_a_configuration_file_may_name_the_backbone(command: Callable[..., Said]
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
     said = command("-cd", str(tmp_path), "-cn", "mine", "data=digits")
     assert (
-        "cnn seed=0 is not: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
+        "cnn seed=0 is not finished: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
         in said.err
     )
 
@@ -342,7 +342,7 @@ def test_a_backbone_with_weights_of_another_run_is_refused(
     torch.save(checkpoint, swapped / "checkpoints" / "best.ckpt")
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert "backbone must be a whole run" in said.err
+    assert "backbone must be a complete run" in said.err
     assert "weights that its result was measured with, and holds others; remove that folder to train it" in said.err
     (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
     said = command(*OWN, f"backbone={swapped}", "out=new")
@@ -363,7 +363,9 @@ def test_a_backbone_without_its_weights_is_refused_once_something_is_trained_on_
         assert "is finished already" in said.out
         said = command(*OWN, *STOPS, backbone, f"out={out}", "model.channels=3")
         assert (said.code, len(said.err.splitlines())) == (2, 1), backbone
-        assert f"backbone must be a whole run: the weights of {there} are not here, as an archive of runs" in said.err
+        assert (
+            f"backbone must be a complete run: the weights of {there} are not here, as an archive of runs" in said.err
+        )
 
 
 def test_a_damaged_backbone_of_one_seed_stops_no_other(

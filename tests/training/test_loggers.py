@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hybridnets.config.loggers import Settings
+from hybridnets.config.loggers import LogIdentity
 from tests.conftest import ROOT, SMALL, Said
 
 CNN = (*SMALL, "model=cnn")
@@ -23,8 +23,8 @@ CNN = (*SMALL, "model=cnn")
 def stopped(monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said], *words: str) -> None:
     """A run that is asked to end in its first epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr(Settings, "on_train_epoch_start", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
-        assert "asked to end, after epoch" in command(*words).err
+        patch.setattr(LogIdentity, "on_train_epoch_start", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+        assert "stopped on request after epoch" in command(*words).err
 
 
 def measured(folder: Path, key: str) -> list[float]:

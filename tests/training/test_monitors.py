@@ -44,8 +44,8 @@ def test_a_model_that_watches_nan_has_diverged(command: Callable[..., Said], tmp
 
 
 def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) -> None:
-    assert math.isnan(config.value({"monitor": "val/score", "best": {"val/score": None}}))
-    assert config.value({"monitor": "val/loss", "best": {"val/loss": 0}}) == 0
+    assert math.isnan(config.objective({"monitor": "val/score", "best": {"val/score": None}}))
+    assert config.objective({"monitor": "val/loss", "best": {"val/loss": 0}}) == 0
     # As an older version wrote it: such a run is finished, alone and in a sweep.
     assert command(*WORDS, "model=cnn").code == 0
     (path,) = tmp_path.rglob("result.json")

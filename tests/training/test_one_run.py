@@ -1,7 +1,6 @@
 """One run on the digits, as the command line makes it: its files, its resumption bit for bit, and Lightning's own ways."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +20,7 @@ from omegaconf import DictConfig
 
 import hybridnets
 from hybridnets.config import check
-from hybridnets.config.build import build
+from hybridnets.config.parts import build, build_data, build_model
 from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN
@@ -111,12 +109,12 @@ def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
             break
     rest = process.communicate()[1]
     folder = only_run(tmp_path)
-    if number == signal.SIGUSR2:  # asked to end at the next safe point
+    if number == signal.SIGUSR2:  # stops at the next safe point
         assert process.returncode == 2
-        assert "train.py: asked to end, after epoch 1: the same command goes on from there" in rest
+        assert "train.py: stopped on request after epoch 1: the same command continues from there" in rest
     assert not (folder / "result.json").exists()
     again = start(tmp_path, *STATEFUL)
-    assert "goes on after epoch" in again.communicate()[1]
+    assert "continuing after epoch" in again.communicate()[1]
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
     for name, tensor in weights(finished).items():
@@ -128,9 +126,9 @@ def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
 @pytest.mark.parametrize(
     ("damaged", "sentence"),
     [
-        (("last",), "last.ckpt is set aside as last.ckpt.damaged: the run goes on from the one before"),
-        (("last", "previous"), "previous.ckpt is set aside as previous.ckpt.damaged: the run begins anew"),
-        (("best",), "last.ckpt is set aside as last.ckpt.damaged: the best weights are lost, and the run begins anew"),
+        (("last",), "last.ckpt is set aside as last.ckpt.damaged: the run continues from the one before"),
+        (("last", "previous"), "previous.ckpt is set aside as previous.ckpt.damaged: the run starts again"),
+        (("best",), "last.ckpt is set aside as last.ckpt.damaged: the best weights are lost, and the run starts again"),
     ],
 )
 def test_a_damaged_checkpoint_is_set_aside_and_costs_no_result(
@@ -161,7 +159,7 @@ def test_a_disk_that_is_full_or_read_only_is_named_and_harms_nothing(finished: P
         said = start(small, *STATEFUL)
         sentence = said.communicate()[1].splitlines()[-1]
         assert said.returncode == 2
-        assert sentence.startswith("train.py: out must be a folder with room to write in, and is not (")
+        assert sentence.startswith("train.py: out must be a folder with free space, got ")
         assert "No space left on device" in sentence
         subprocess.run(["mount", "-o", "remount,ro,size=9m", small], check=True)
         said = start(small, *STATEFUL)
@@ -226,9 +224,9 @@ def test_load_from_checkpoint_needs_nothing_else(finished: Path) -> None:
 def test_lightnings_own_fit_goes_on_from_a_checkpoint(
     finished: Path, composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    built = build(composed(*STATEFUL))
-    data = built.data()
-    model = built.model(image_shape=data.image_shape, num_classes=data.num_classes)
+    request = check(composed(*STATEFUL))
+    data = build_data(request)
+    model = build_model(request, data.image_shape, data.num_classes)
     epochs = json.loads((finished / "result.json").read_text())["epochs"]
     settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     trainer = pl.Trainer(max_epochs=epochs + 1, default_root_dir=tmp_path, accelerator="cpu", **settings)
@@ -277,33 +275,38 @@ def test_an_epoch_cut_short_leaves_nothing_to_the_next(tmp_path: Path) -> None:
         trainer.fit(model, data)
         return dict(trainer.callback_metrics)
 
-    whole = fit()
+    uninterrupted = fit()
     with pytest.raises(KeyError):
         fit(CutShort())
-    assert fit() == whole
-    assert len(whole) == 4
+    assert fit() == uninterrupted
+    assert len(uninterrupted) == 4
 
 
 class Silent(CNN):
-    """With hooks of its own that do not call super's, which in Lightning are empty."""
+    """A model whose hooks do not call super's, which are empty in Lightning's classes."""
 
-    seen: ClassVar[list[set[str]]] = []
+    metrics: ClassVar[list[set[str]]] = []
 
     def on_validation_epoch_end(self) -> None:
-        self.seen.append({*self.trainer.callback_metrics})
+        self.metrics.append({*self.trainer.callback_metrics})
 
     def on_train_epoch_end(self) -> None:
-        self.seen.append({*self.trainer.callback_metrics})
+        self.metrics.append({*self.trainer.callback_metrics})
 
 
 def test_hooks_see_their_own_epochs_metrics(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
-    cfg = composed(*SMALL, "model=cnn", "trainer.max_epochs=1", "trainer.num_sanity_val_steps=0", f"out={tmp_path}")
-    silent = dataclasses.replace(build(cfg), model=partial(Silent, channels=[4]))
-    result = train(check(cfg), silent, command="", configuration="")
+    overrides = (
+        "model=cnn",
+        "trainer.max_epochs=1",
+        "trainer.num_sanity_val_steps=0",
+        f"model._target_={__name__}.Silent",
+    )
+    parts = build(check(composed(*SMALL, *overrides, f"out={tmp_path}")))
+    result = train(parts, command="", configuration="")
     keys = {"train/loss", "train/acc", "val/loss", "val/acc"}
     assert keys < result["best"].keys()
-    assert Silent.seen[-1] == keys
-    assert {"val/loss", "val/acc"} <= Silent.seen[0]
+    assert Silent.metrics[-1] == keys
+    assert {"val/loss", "val/acc"} <= Silent.metrics[0]
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
@@ -315,8 +318,8 @@ def test_a_validation_may_come_before_a_fit(tmp_path: Path) -> None:
     trainer = pl.Trainer(max_epochs=1, **settings)
     trainer.validate(model, data, verbose=False)  # in inference mode, whose tensors do not change outside of it
     trainer.fit(model, data)
-    (found,) = pl.Trainer(inference_mode=False, **settings).validate(model, data, verbose=False)
-    assert found["val/loss"] == trainer.callback_metrics["val/loss"]
+    (metrics,) = pl.Trainer(inference_mode=False, **settings).validate(model, data, verbose=False)
+    assert metrics["val/loss"] == trainer.callback_metrics["val/loss"]
 
 
 def test_losses_are_added_up_in_float32_whatever_the_model_is_in() -> None:
@@ -349,9 +352,9 @@ def test_a_damaged_result_is_named_and_left_as_it_is(command: Callable[..., Said
     assert result.read_bytes() == damaged
     result.unlink()
     assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
-    whole = json.loads(result.read_text())
-    assert whole["epochs"] == 1
-    result.write_text(json.dumps(whole | {"schema": 2}))  # a later version's
+    content = json.loads(result.read_text())
+    assert content["epochs"] == 1
+    result.write_text(json.dumps(content | {"schema": 2}))  # a later version's
     said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
     assert said.code == 2
     assert "must have schema 1, which this version reads, and has 2: use the version that wrote it" in said.err
@@ -371,11 +374,11 @@ def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_pa
 def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
     composed: Callable[..., DictConfig], finished: Path, tmp_path: Path
 ) -> None:
-    cfg = composed(*STATEFUL, f"out={tmp_path}")
-    run = check(cfg)
+    request = check(composed(*STATEFUL, f"out={tmp_path}"))
+    run = request.run
     shutil.copytree(finished, run.folder)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
-    result = train(run, build(cfg), command="", configuration="")
+    result = train(build(request), command="", configuration="")
     assert result == json.loads((finished / "result.json").read_text())
     before.pop(run.folder / "log.txt")
     assert {path: path.read_bytes() for path in before} == before  # nothing was written, no attempt noted

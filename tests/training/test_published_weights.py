@@ -59,23 +59,23 @@ REFUSED = {
     "trainer.limit_train_batches=0.01": "trainer.limit_train_batches must leave at least one of 33 batches, got 0.01",
     "trainer.limit_val_batches=0.1": "trainer.limit_val_batches must leave at least one of 5 batches, got 0.1",
     "trainer.limit_test_batches=3": "trainer.limit_test_batches must be null: all test images are predicted",
-    "trainer.max_time=00:00:00:00": "trainer.max_time must be null, or a duration above zero such as 00:12:00:00",
+    "trainer.max_time=00:00:00:00": "trainer.max_time must be null or a duration above zero such as 00:12:00:00",
     "trainer={max_steps:40,min_epochs:2}": "trainer.min_epochs must be null where trainer.max_steps ends the run",
     "trainer.max_steps=0": "trainer.max_steps must be null, -1 or a whole number of at least 1",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches must be null or a whole number of at least 1",
     "trainer.barebones=true": "trainer.barebones must be null or false",
     "trainer.enable_checkpointing=false": "trainer.enable_checkpointing must be null or true",
     "+logger={_target_:pytorch_lightning.loggers.CSVLogger,_partial_:true,name:'',version:''}": (
-        "logger must write elsewhere than over the run's own metrics.csv"
+        "logger must not overwrite the run's own metrics.csv"
     ),
     f"+callbacks.a={{_target_:{LIGHTNING}.StochasticWeightAveraging,swa_lrs:0.01}}": (
-        "callbacks must hold no StochasticWeightAveraging, for the average that it makes after the last epoch"
+        "callbacks must not include StochasticWeightAveraging: the average that it computes after the last epoch"
     ),
     f"+callbacks.a={{_target_:{LIGHTNING}.ModelPruning,pruning_fn:l1_unstructured,amount:0.5}}": (
-        "callbacks must hold no ModelPruning, for it changes weights after they were measured"
+        "callbacks must not include ModelPruning: it changes weights after they were measured"
     ),
-    f"+callbacks.a={{_target_:{LIGHTNING}.LearningRateFinder}}": "callbacks must hold no LearningRateFinder",
-    f"+callbacks.a={{_target_:{LIGHTNING}.BatchSizeFinder}}": "callbacks must hold no BatchSizeFinder",
+    f"+callbacks.a={{_target_:{LIGHTNING}.LearningRateFinder}}": "callbacks must not include LearningRateFinder",
+    f"+callbacks.a={{_target_:{LIGHTNING}.BatchSizeFinder}}": "callbacks must not include BatchSizeFinder",
 }
 
 
@@ -285,7 +285,7 @@ def test_a_part_of_val_is_compared_with_itself(command: Callable[..., Said], tmp
     torch.save(checkpoint, last)
     said = command(*WORDS, "trainer.limit_val_batches=2")
     assert said.code == 2
-    assert " was measured; remove " in said.err
+    assert " was measured; delete " in said.err
 
 
 def test_lightnings_variables_of_the_environment_are_refused(
@@ -295,8 +295,8 @@ def test_lightnings_variables_of_the_environment_are_refused(
     said = command(*WORDS)
     assert said.code == 2
     assert said.err == (
-        "train.py: PL_TRAINER_FAST_DEV_RUN must not be set, as the configuration alone says how a run is trained, got 1: unset "
-        "it, and give trainer.fast_dev_run=1\n"
+        "train.py: PL_TRAINER_FAST_DEV_RUN must not be set, because the configuration alone determines how a run is trained, "
+        "got 1: unset it, and give trainer.fast_dev_run=1\n"
     )
 
 
@@ -312,7 +312,7 @@ def test_a_run_that_lost_its_checkpoints_says_that_it_begins_anew(
     said = command(*words)
     assert said.code == 0
     log = (only_run(tmp_path / "runs") / "log.txt").read_text()
-    assert "has metrics of earlier epochs but no checkpoint to go on from: the run begins anew" in log
+    assert "has metrics of earlier epochs but no checkpoint: the run starts again" in log
 
 
 def test_a_run_that_an_older_version_began_is_finished(command: Callable[..., Said], tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[...,
 def test_nothing_else_is_saved_among_the_runs_own_checkpoints(command: Callable[..., Said]) -> None:
     said = command(*WORDS, f"+callbacks.a._target_={__name__}.SavesAmongOurs")
     assert said.code == 2
-    assert "callbacks must keep their checkpoints elsewhere than among the run's own, got " in said.err
+    assert "callbacks must not save among the run's own checkpoints, got " in said.err
 
 
 def test_verify_finds_a_value_that_its_weights_do_not_have(command: Callable[..., Said], tmp_path: Path) -> None:
@@ -392,7 +392,9 @@ def test_verify_compares_labels_between_runs(command: Callable[..., Said], tmp_p
     result["best"]["test/acc"] = 1.0
     (folder / "result.json").write_text(json.dumps(result))
     sentences = recomputed(results.read([tmp_path / "runs"]))[1]
-    assert any("of 297 images of test have another label than in the runs before it" in said for said in sentences)
+    assert any(
+        "of 297 images of test have another label than in the runs before it" in sentence for sentence in sentences
+    )
 
 
 @pytest.mark.parametrize(
@@ -410,7 +412,7 @@ def test_a_state_that_could_not_be_loaded_again_is_refused_at_its_first_save(
     said = command(*WORDS, f"+callbacks.a._target_={__name__}.KeepsNumpy")
     assert said.code == 2
     assert "the state of callback KeepsNumpy must hold tensors and plain types only" in said.err
-    assert "its best.score is of type numpy.float64: turn it into one, such as float(...)" in said.err
+    assert "but best.score is of type numpy.float64: convert it, as by float(...)" in said.err
     assert not list(tmp_path.rglob("last.ckpt"))
     # One that an older version saved is whole: it is neither called damaged nor begun anew.
     words = (*WORDS, f"+callbacks.a._target_={__name__}.Harmless", "out=other")
@@ -425,6 +427,6 @@ def test_a_state_that_could_not_be_loaded_again_is_refused_at_its_first_save(
     said = command(*words)
     assert said.code == 2
     assert "last.ckpt must hold tensors and plain types only" in said.err
-    assert "it is whole, but no run can go on from it" in said.err
+    assert "it is complete, but no run can continue from it" in said.err
     assert last.read_bytes() == before
     assert not list(folder.rglob("*.damaged"))

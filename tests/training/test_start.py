@@ -38,15 +38,16 @@ REFUSED = {
     "scheduler.factor=0.5": "scheduler.factor must be 0.3, which the run takes over from ckpt_path={path}, got 0.5",
     "scheduler.patience=0": "scheduler.patience must be 1, which the run takes over from",
     "+scheduler.min_lr=1e-5": "scheduler.min_lr must be [0], which the run takes over from ckpt_path={path}, got [1e-05]",
-    "scheduler=null": "scheduler must be a section as the checkpoint's run had it",
+    "scheduler=null": "scheduler must be a section as in the checkpoint's run",
     "scheduler={_target_:torch.optim.lr_scheduler.StepLR,step_size:1}": (
         "scheduler must be of another class, one without gamma, which the run takes over from ckpt_path={path}, got StepLR"
     ),
     "callbacks.early_stopping.patience=1": (
         "EarlyStopping.patience must be 4, which the run takes over from ckpt_path={path}, got 1"
     ),
-    "trainer.max_steps=8": "trainer.max_steps must be above the 8 steps behind {path}, got 8",
-    "seed=1": "ckpt_path must be a checkpoint of this run's split, for what is val here was trained on there, got {path}: set",
+    "trainer.max_steps=8": "trainer.max_steps must be above the 8 steps of {path}, got 8",
+    "seed=1": "ckpt_path must be a checkpoint of this run's split, because with another one it was trained on images of this run's val, got "
+    "{path}: set",
     "data.train_fraction=0.6": "ckpt_path must be a checkpoint of this run's split",
 }
 
@@ -95,8 +96,8 @@ def test_an_older_checkpoint_is_known_by_the_run_that_it_lies_in(
     caplog.clear()
     assert command(*start, f"ckpt_path={alone}", "seed=1").code == 0
     assert caplog.messages == [
-        "alone.ckpt does not say which images it was trained on: some of them may be val here",
-        "alone.ckpt does not say which optimizer.lr it began with: it goes on at 0.001",
+        "alone.ckpt does not say which images it was trained on: some of them may be in val",
+        "alone.ckpt does not say which optimizer.lr it started with: it continues at 0.001",
     ]
     # A network of another project's, without a schedule, takes the configured one.
     old["lr_schedulers"] = []
@@ -127,9 +128,9 @@ def test_another_runs_checkpoint_is_not_taken_for_this_ones(command: Callable[..
     before = {each: each.read_bytes() for each in path.parent.iterdir()}
     said = command(*WORDS, "seed=1", "out=runs")
     assert said.code == 2
-    whose = result_of(Path("first"))["hash"]
+    owner = result_of(Path("first"))["hash"]
     assert (
-        f"last.ckpt must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere" in said.err
+        f"last.ckpt must be this run's own, but belongs to the run with the hash {owner}: move it elsewhere" in said.err
     )
     assert {each: each.read_bytes() for each in path.parent.iterdir()} == before
     # Out of the way, the run goes on from its checkpoint before that, or begins.
