@@ -167,8 +167,8 @@ def test_too_long_folder_name_is_refused(composed: Callable[..., DictConfig]) ->
 def test_dangling_link_is_named(command: Callable[..., Said], tmp_path: Path) -> None:
     (tmp_path / "runs").symlink_to("nowhere")
     for arguments in (["dry_run=true"], [], ["-m", "seed=0,1"]):
-        said = command("data=digits", "model=cnn", *arguments)
-        assert (said.code, said.err) == (
+        answer = command("data=digits", "model=cnn", *arguments)
+        assert (answer.code, answer.err) == (
             2,
             "train.py: out must be a folder that can be written to, got runs: "
             f"{tmp_path}/runs is a link to nowhere, which does not exist\n",
@@ -200,9 +200,9 @@ def test_lock_of_another_user_is_named() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_impossible_folder_is_refused_in_one_sentence(command: Callable[..., Said]) -> None:
     for arguments in ([], ["-m", "seed=0,1"]):
-        said = command("data=digits", "model=cnn", "out=/proc/nothing", *arguments)
-        assert said.code == 2
-        assert said.err.startswith(
+        answer = command("data=digits", "model=cnn", "out=/proc/nothing", *arguments)
+        assert answer.code == 2
+        assert answer.err.startswith(
             "train.py: out must be a folder that can be made, and /proc/nothing cannot be (No such"
         )
 
@@ -222,13 +222,13 @@ def test_hydras_info_is_printed(command: Callable[..., Said], monkeypatch: pytes
     root = logging.getLogger()  # Hydra adds a handler to it, and lowers its level
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
-    said = command("data=digits", "--info", *([topic] if topic else []))
-    assert (said.code, said.err) == (0, "")
-    assert INFO.get(topic, "digits") in said.out
+    answer = command("data=digits", "--info", *([topic] if topic else []))
+    assert (answer.code, answer.err) == (0, "")
+    assert INFO.get(topic, "digits") in answer.out
 
 
 def test_hydras_own_configuration_is_printed_resolved(command: Callable[..., Said]) -> None:
-    said = command("--cfg", "hydra", "--resolve")
-    assert said.code == 0
-    assert "plan: hybridnets.config.plan" in said.out
-    assert not said.err
+    answer = command("--cfg", "hydra", "--resolve")
+    assert answer.code == 0
+    assert "plan: hybridnets.config.plan" in answer.out
+    assert not answer.err

@@ -197,13 +197,13 @@ def test_a_folder_names_the_run_that_its_overrides_name(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["seed=1"], "on what is val here, but seeds.split is 0 there and 1 here"),
-        (["data.train_fraction=0.6"], "but data.train_fraction is 0.7 there and 0.6 here"),
+        (["seed=1"], "on this run's val, but its seeds.split is 0 and this run's is 1"),
+        (["data.train_fraction=0.6"], "but its data.train_fraction is 0.7 and this run's is 0.6"),
         (
             ["data.standardize.over=train"],
-            "but data.standardize is {'statistics': 'scalar', 'over': 'all'} there and {",
+            "but its data.standardize is {'statistics': 'scalar', 'over': 'all'} and this run's is {",
         ),
-        (["data.name=figures"], "but data.name is digits there and figures here"),
+        (["data.name=figures"], "but its data.name is digits and this run's is figures"),
         (["model.channels=50"], "model.channels must give a code of no more numbers than the 8 x 8 x 8 maps have, 512"),
     ],
 )
@@ -343,7 +343,7 @@ def test_a_backbone_with_weights_of_another_run_is_refused(
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
     assert "backbone must be a complete run" in said.err
-    assert "weights that its result was measured with, and holds others; remove that folder to train it" in said.err
+    assert "weights that its result was measured with, and holds others; delete that folder to train it" in said.err
     (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
     said = command(*OWN, f"backbone={swapped}", "out=new")
     assert (said.code, len(said.err.splitlines())) == (2, 1)

@@ -1,4 +1,4 @@
-"""A published value is that of the published weights, whatever flags and callbacks a run is given; or they are refused."""
+"""A published value is that of the published weights with any flags and callbacks, or these are refused."""
 
 import csv
 import json
@@ -89,8 +89,8 @@ def only_run(out: Path) -> Path:
 def test_the_best_epochs_value_is_that_of_its_weights(
     command: Callable[..., Said], tmp_path: Path, words: list[str]
 ) -> None:
-    said = command(*WORDS, *words)
-    assert said.code == 0, said.err
+    answer = command(*WORDS, *words)
+    assert answer.code == 0, answer.err
     folder = only_run(tmp_path / "runs")
     result = json.loads((folder / "result.json").read_text())
     with (folder / "metrics.csv").open() as file:
@@ -105,33 +105,33 @@ def test_the_best_epochs_value_is_that_of_its_weights(
 
 
 @pytest.mark.parametrize(("word", "sentence"), REFUSED.items())
-def test_what_would_part_value_and_weights_is_refused(
+def test_flags_that_separate_value_and_weights_are_refused(
     command: Callable[..., Said], tmp_path: Path, word: str, sentence: str
 ) -> None:
-    said = command(*WORDS, word)
-    assert said.code == 2
-    assert sentence in said.err
-    assert len(said.err.splitlines()) == 1, said.err
+    answer = command(*WORDS, word)
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert len(answer.err.splitlines()) == 1, answer.err
     assert not list(tmp_path.iterdir())
 
 
-def test_early_stopping_watches_what_it_is_told(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_early_stopping_watches_the_configured_metric(command: Callable[..., Said], tmp_path: Path) -> None:
     # A loss that must sink by more than it can stops after the second epoch; val/acc would not.
-    said = command(*WORDS, "trainer.max_epochs=5", "+callbacks.early_stopping.monitor=train/loss",
+    answer = command(*WORDS, "trainer.max_epochs=5", "+callbacks.early_stopping.monitor=train/loss",
                    "+callbacks.early_stopping.min_delta=100", "callbacks.early_stopping.patience=1")  # fmt: skip
-    assert said.code == 0, said.err
+    assert answer.code == 0, answer.err
     assert json.loads((only_run(tmp_path / "runs") / "result.json").read_text())["epochs"] == 2
-    said = command(*WORDS, "+callbacks.early_stopping.monitor=no/such", "out=other")
-    assert said.code == 2
+    answer = command(*WORDS, "+callbacks.early_stopping.monitor=no/such", "out=other")
+    assert answer.code == 2
     sentence = (
         "EarlyStopping.monitor must be a metric that is logged, train/acc, train/loss, val/acc, val/loss, got no/such"
     )
-    assert sentence in said.err
-    assert "Traceback" not in said.err
+    assert sentence in answer.err
+    assert "Traceback" not in answer.err
 
 
 class Overwrites(pl.Callback):
-    """Another's weights in the place of the best ones, as a program beside the run could put them there."""
+    """Replaces the best weights, as another program might do."""
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         path = only_run(Path("runs")) / "checkpoints" / "best.ckpt"
@@ -161,12 +161,12 @@ class Dies(pl.Callback):
             raise KeyError("as if it had been killed")
 
 
-def test_a_resumed_run_keeps_its_average_and_that_it_was_to_stop(
+def test_resumed_run_keeps_its_average_and_its_pending_stop(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (
         *(*WORDS, "trainer.max_epochs=6", "trainer.min_epochs=4", "callbacks.early_stopping.patience=1"),
-        # after every epoch it asks to stop, which the run does as soon as it may
+        # early stopping requests the end after every epoch, and the run stops as soon as it may
         *("+callbacks.early_stopping.min_delta=1", f"+callbacks.dies._target_={__name__}.Dies"),
         *(f"+callbacks.a._target_={LIGHTNING}.EMAWeightAveraging", "+callbacks.a.decay=0.9"),
     )
@@ -187,7 +187,7 @@ def test_a_resumed_run_keeps_its_average_and_that_it_was_to_stop(
 
 
 class DrawsAtRandom(pl.Callback):
-    """As augmentations written by hand do: by torch at an epoch's start, by numpy and Python at each step."""
+    """Draws like hand-written augmentations: by torch at the start of an epoch, by NumPy and Python at each step."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         self.brightness = float(torch.rand(()))
@@ -207,7 +207,7 @@ class DrawsAtRandom(pl.Callback):
     ],
     ids=" ".join,
 )
-def test_a_resumed_run_is_the_same(
+def test_resumed_run_is_the_same(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     words = [*WORDS, "trainer.max_epochs=3", f"+callbacks.dies._target_={__name__}.Dies", *words]
@@ -217,8 +217,8 @@ def test_a_resumed_run_is_the_same(
     with pytest.raises(KeyError):
         command(*words)
     monkeypatch.delenv("DIES")
-    said = command(*words)
-    assert said.code == 0, said.err
+    answer = command(*words)
+    assert answer.code == 0, answer.err
     folder = only_run(tmp_path / "runs")
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
@@ -227,7 +227,7 @@ def test_a_resumed_run_is_the_same(
 
 
 class Gains(CNN):
-    """With a state of its own outside of its parameters and buffers."""
+    """Has a state outside of its parameters and buffers."""
 
     gain = 1.0
 
@@ -237,7 +237,7 @@ class Gains(CNN):
 
 
 class Unnoticed(CNN):
-    """With a buffer that no checkpoint keeps."""
+    """Has a buffer that no checkpoint keeps."""
 
     noise: torch.Tensor
 
@@ -265,17 +265,17 @@ class ChangesAtTest(pl.Callback):
         f"+callbacks.a._target_={__name__}.ChangesAtTest",
     ],
 )
-def test_what_a_loaded_model_does_not_predict_is_not_published(
+def test_result_is_not_published_if_a_loaded_model_predicts_otherwise(
     command: Callable[..., Said], tmp_path: Path, word: str
 ) -> None:
-    said = command(*WORDS, word, "trainer.limit_train_batches=12")
-    assert said.code == 2
-    assert "best.ckpt must be the weights of epoch" in said.err
-    assert "a model that is loaded from it predicts another class for" in said.err
+    answer = command(*WORDS, word, "trainer.limit_train_batches=12")
+    assert answer.code == 2
+    assert "best.ckpt must be the weights of epoch" in answer.err
+    assert "a model that is loaded from it predicts another class for" in answer.err
     assert not (only_run(tmp_path / "runs") / "result.json").exists()
 
 
-def test_a_part_of_val_is_compared_with_itself(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_share_of_val_is_compared_with_itself(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*WORDS, "trainer.limit_val_batches=2").code == 0
     folder = only_run(tmp_path / "runs")
     (folder / "result.json").unlink()
@@ -283,24 +283,24 @@ def test_a_part_of_val_is_compared_with_itself(command: Callable[..., Said], tmp
     checkpoint = torch.load(last, weights_only=True)
     checkpoint["callbacks"]["Record"]["best"]["val/acc"] += 0.05
     torch.save(checkpoint, last)
-    said = command(*WORDS, "trainer.limit_val_batches=2")
-    assert said.code == 2
-    assert " was measured; delete " in said.err
+    answer = command(*WORDS, "trainer.limit_val_batches=2")
+    assert answer.code == 2
+    assert " was measured; delete " in answer.err
 
 
-def test_lightnings_variables_of_the_environment_are_refused(
+def test_lightnings_environment_variables_are_refused(
     command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PL_TRAINER_FAST_DEV_RUN", "1")
-    said = command(*WORDS)
-    assert said.code == 2
-    assert said.err == (
+    answer = command(*WORDS)
+    assert answer.code == 2
+    assert answer.err == (
         "train.py: PL_TRAINER_FAST_DEV_RUN must not be set, because the configuration alone determines how a run is trained, "
         "got 1: unset it, and give trainer.fast_dev_run=1\n"
     )
 
 
-def test_a_run_that_lost_its_checkpoints_says_that_it_begins_anew(
+def test_run_without_its_checkpoints_logs_that_it_starts_again(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*WORDS, f"+callbacks.dies._target_={__name__}.Dies")
@@ -309,13 +309,13 @@ def test_a_run_that_lost_its_checkpoints_says_that_it_begins_anew(
         command(*words)
     monkeypatch.delenv("DIES")
     (only_run(tmp_path / "runs") / "checkpoints" / "last.ckpt").unlink()
-    said = command(*words)
-    assert said.code == 0
+    answer = command(*words)
+    assert answer.code == 0
     log = (only_run(tmp_path / "runs") / "log.txt").read_text()
     assert "has metrics of earlier epochs but no checkpoint: the run starts again" in log
 
 
-def test_a_run_that_an_older_version_began_is_finished(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_run_of_an_older_version_is_finished(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*WORDS).code == 0
     folder = only_run(tmp_path / "runs")
     before = (folder / "result.json").read_bytes()
@@ -323,16 +323,16 @@ def test_a_run_that_an_older_version_began_is_finished(command: Callable[..., Sa
     for name in ("best", "last"):
         path = folder / "checkpoints" / f"{name}.ckpt"
         checkpoint = torch.load(path, weights_only=True)
-        del checkpoint["ImageDataModule"]["split"]  # which checkpoints have not always held
+        del checkpoint["ImageDataModule"]["split"]  # missing in old checkpoints
         if name == "last":
             del checkpoint["callbacks"]["Record"]["best_weights"], checkpoint["callbacks"]["Record"]["stopping"]
         torch.save(checkpoint, path)
-    said = command(*WORDS)
-    assert said.code == 0, said.err
+    answer = command(*WORDS)
+    assert answer.code == 0, answer.err
     assert (folder / "result.json").read_bytes() == before
 
 
-def test_another_mean_in_best_ckpt_is_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_different_mean_in_best_ckpt_is_refused(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*WORDS).code == 0
     folder = only_run(tmp_path / "runs")
     (folder / "result.json").unlink()
@@ -340,26 +340,26 @@ def test_another_mean_in_best_ckpt_is_noticed(command: Callable[..., Said], tmp_
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["ImageDataModule"]["mean"] += 50
     torch.save(checkpoint, path)
-    said = command(*WORDS)
-    assert said.code == 2
-    assert "and does not hold the run's data: the checkpoint was trained on data with these classes, mean" in said.err
+    answer = command(*WORDS)
+    assert answer.code == 2
+    assert "and does not hold the run's data: the checkpoint was trained on data with these classes, mean" in answer.err
 
 
-def test_other_weights_in_the_best_ones_place_are_noticed(command: Callable[..., Said], tmp_path: Path) -> None:
-    said = command(*WORDS, f"+callbacks.a._target_={__name__}.Overwrites")
-    assert said.code == 2
-    assert "best.ckpt must be the weights of epoch" in said.err
-    assert "and holds other weights than those that were measured" in said.err
+def test_replaced_best_weights_are_refused(command: Callable[..., Said], tmp_path: Path) -> None:
+    answer = command(*WORDS, f"+callbacks.a._target_={__name__}.Overwrites")
+    assert answer.code == 2
+    assert "best.ckpt must be the weights of epoch" in answer.err
+    assert "and holds other weights than those that were measured" in answer.err
     assert not (only_run(tmp_path / "runs") / "result.json").exists()
 
 
-def test_nothing_else_is_saved_among_the_runs_own_checkpoints(command: Callable[..., Said]) -> None:
-    said = command(*WORDS, f"+callbacks.a._target_={__name__}.SavesAmongOurs")
-    assert said.code == 2
-    assert "callbacks must not save among the run's own checkpoints, got " in said.err
+def test_callbacks_cannot_save_among_the_runs_own_checkpoints(command: Callable[..., Said]) -> None:
+    answer = command(*WORDS, f"+callbacks.a._target_={__name__}.SavesAmongOurs")
+    assert answer.code == 2
+    assert "callbacks must not save among the run's own checkpoints, got " in answer.err
 
 
-def test_verify_finds_a_value_that_its_weights_do_not_have(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_verify_reports_a_value_that_its_weights_do_not_reach(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*WORDS).code == 0
     folder = only_run(tmp_path / "runs")
     best = json.loads((folder / "result.json").read_text())["best"]
@@ -406,15 +406,15 @@ def test_rounding_moves_few_images(recorded: float, predicted: float, images: in
     assert same_weights(recorded, predicted, images) == same
 
 
-def test_a_state_that_could_not_be_loaded_again_is_refused_at_its_first_save(
+def test_callback_state_that_cannot_be_loaded_is_refused_at_its_first_save(
     command: Callable[..., Said], tmp_path: Path
 ) -> None:
-    said = command(*WORDS, f"+callbacks.a._target_={__name__}.KeepsNumpy")
-    assert said.code == 2
-    assert "the state of callback KeepsNumpy must hold tensors and plain types only" in said.err
-    assert "but best.score is of type numpy.float64: convert it, as by float(...)" in said.err
+    answer = command(*WORDS, f"+callbacks.a._target_={__name__}.KeepsNumpy")
+    assert answer.code == 2
+    assert "the state of callback KeepsNumpy must hold tensors and plain types only" in answer.err
+    assert "but best.score is of type numpy.float64: convert it, as by float(...)" in answer.err
     assert not list(tmp_path.rglob("last.ckpt"))
-    # One that an older version saved is whole: it is neither called damaged nor begun anew.
+    # A complete checkpoint of an older version is neither called damaged nor replaced.
     words = (*WORDS, f"+callbacks.a._target_={__name__}.Harmless", "out=other")
     assert command(*words).code == 0
     folder = only_run(tmp_path / "other")
@@ -424,9 +424,9 @@ def test_a_state_that_could_not_be_loaded_again_is_refused_at_its_first_save(
     checkpoint["callbacks"]["Harmless"] = KeepsNumpy().state_dict()
     torch.save(checkpoint, last)
     before = last.read_bytes()
-    said = command(*words)
-    assert said.code == 2
-    assert "last.ckpt must hold tensors and plain types only" in said.err
-    assert "it is complete, but no run can continue from it" in said.err
+    answer = command(*words)
+    assert answer.code == 2
+    assert "last.ckpt must hold tensors and plain types only" in answer.err
+    assert "it is complete, but no run can continue from it" in answer.err
     assert last.read_bytes() == before
     assert not list(folder.rglob("*.damaged"))
