@@ -37,12 +37,11 @@ def build(request: Request, *, data: Any = None, is_rehearsal: bool = False) -> 
 
     Args:
         request: The checked configuration.
-        data: The data module, where it is built already.
+        data: The data module, if it is built already.
         is_rehearsal: Whether nothing will be trained, so that a backbone need not be trained either.
 
     Raises:
-        ValueError: With one sentence, if a part cannot be built, if the parts do not fit together, or if the run cannot start
-            from ckpt_path.
+        ValueError: With one sentence, if a part cannot be built or does not fit, or if the run cannot start from ckpt_path.
     """
     # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. This comes first
     # because a thread inherits the setting from the thread that starts it.
@@ -64,11 +63,8 @@ def build(request: Request, *, data: Any = None, is_rehearsal: bool = False) -> 
 
 def build_data(request: Request) -> Any:
     """The data module of a run, with its seeds."""
-    settings = {
-        key: value for key, value in request.settings["data"].items() if key not in ("name", *NOT_IDENTITY["data"])
-    }
-    seeds = request.settings["seeds"]
-    make = _factory("data", settings)
+    section, seeds = request.settings["data"], request.settings["seeds"]
+    make = _factory("data", {key: section[key] for key in section if key not in ("name", *NOT_IDENTITY["data"])})
     with building("data"):
         return make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
 
@@ -76,14 +72,7 @@ def build_data(request: Request) -> Any:
 def build_model(
     request: Request, image_shape: Sequence[int], num_classes: int, *, is_rehearsal: bool = False
 ) -> Classifier:
-    """The model of a run, with its backbone, if it uses one, its optimizer and its scheduler.
-
-    Args:
-        request: The checked configuration.
-        image_shape: Channels, height and width of an image.
-        num_classes: Classes.
-        is_rehearsal: Whether an untrained backbone will do.
-    """
+    """The model of a run with its optimizer, its scheduler and its backbone, which may be untrained in a rehearsal."""
     sections = request.settings
     make = _factory("model", {key: value for key, value in sections["model"].items() if key != "backbone"})
     optimizer = _factory("optimizer", sections["optimizer"])
@@ -117,13 +106,7 @@ def _backbone(request: Request, image_shape: Sequence[int], num_classes: int, is
 
 
 def build_callbacks(settings: Mapping[str, Any], model: Classifier, has_logger: bool) -> list[Callback]:
-    """The configured callbacks, completed with what the model watches.
-
-    Args:
-        settings: The whole configuration.
-        model: The model.
-        has_logger: Whether the run has a logger of Lightning's.
-    """
+    """The configured callbacks, completed with the metric that the model watches."""
     callbacks: list[Callback] = []
     for key, section in settings["callbacks"].items():
         if not section:
@@ -154,13 +137,7 @@ def build_loggers(settings: Mapping[str, Any]) -> list[Any]:
 
 
 def build_trainer(request: Request, callbacks: list[Callback], incomplete_loggers: list[Any]) -> pl.Trainer:
-    """The trainer of a run.
-
-    Args:
-        request: The checked configuration.
-        callbacks: All callbacks but those of the loggers.
-        incomplete_loggers: What `build_loggers` returns.
-    """
+    """The trainer of a run, with these callbacks, and with the loggers of `build_loggers`, which it completes."""
     # A callback of ours keeps max_steps.
     flags = {key: flag for key, flag in request.settings["trainer"].items() if flag is not None and key != "max_steps"}
     # A sweep's jobs have no terminal. Where the flag is set, Lightning decides.

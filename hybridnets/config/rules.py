@@ -18,35 +18,30 @@ from hybridnets.config.schema import Config
 Rule = tuple[str, Callable[[Any], Any]]  # a legal value in words, and whether a value is legal
 
 
-def is_whole(value: Any, least: int, most: float = math.inf) -> bool:
-    """Whether a value is a whole number in a range; true and false are not."""
-    return type(value) is int and least <= value <= most
+def _is_whole(value: Any, least: int, most: float = math.inf) -> bool:
+    return type(value) is int and least <= value <= most  # true and false are not whole numbers
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
+def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def whole(least: int, most: int) -> Rule:
-    """The rule of a whole number in a range."""
-    return f"a whole number from {least} to {most:,}", lambda v: is_whole(v, least, most)
+def _from(least: int, most: int) -> Rule:
+    return f"a whole number from {least} to {most:,}", lambda v: _is_whole(v, least, most)
 
 
-def at_least(least: int) -> Rule:
-    """The rule of a whole number that is not too small."""
-    return f"a whole number of at least {least}", lambda v: is_whole(v, least)
+def _at_least(least: int) -> Rule:
+    return f"a whole number of at least {least}", lambda v: _is_whole(v, least)
 
 
-def null_or(rule: Rule) -> Rule:
-    """The rule of a value that may be missing."""
+def _null_or(rule: Rule) -> Rule:
     text, is_legal = rule
     return f"null or {text}", lambda v: v is None or is_legal(v)
 
 
 def _is_limit(value: Any) -> bool:
     """Whether some batches remain: a whole number of batches from 1, or a share of them above 0."""
-    return value is None or is_whole(value, 1) or (type(value) is float and 0 < value <= 1)
+    return value is None or _is_whole(value, 1) or (type(value) is float and 0 < value <= 1)
 
 
 def _is_duration(value: Any) -> bool:
@@ -61,13 +56,13 @@ def _is_backbone(value: Any) -> bool:
     return bool(value) and (isinstance(value, str) or all(isinstance(override, str) for override in value))
 
 
-SEED = whole(0, 2**32 - 1)
+SEED = _from(0, 2**32 - 1)
 SECTION: Rule = ("a section of keys", lambda v: isinstance(v, Mapping))
-SHARE: Rule = ("a number from 0 up to, but not including, 1", lambda v: is_number(v) and 0 <= v < 1)
+SHARE: Rule = ("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
 FILE: Rule = ("the path of a file", lambda v: isinstance(v, str) and v)
 WIDTHS: Rule = (
     "a list of whole numbers from 1",
-    lambda v: isinstance(v, Sequence) and len(v) > 0 and all(is_whole(width, 1) for width in v),
+    lambda v: isinstance(v, Sequence) and len(v) > 0 and all(_is_whole(width, 1) for width in v),
 )
 LIMIT = "null, a whole number of batches from 1, or a share of them above 0.0 and up to 1.0"
 MEASURED = "so that each epoch's value is that of the weights it ends with"
@@ -75,18 +70,18 @@ MEASURED = "so that each epoch's value is that of the weights it ends with"
 # The best epoch's weights are published with the value that the epoch reached on val, so every epoch's value must be that of
 # the weights that the epoch ended with. Flags of Lightning's Trainer that would break this are refused.
 TRAINER_RULES: Mapping[str, Rule] = {
-    "trainer.max_epochs": at_least(1),
-    "trainer.min_epochs": null_or(at_least(0)),
-    "trainer.min_steps": null_or(at_least(0)),
+    "trainer.max_epochs": _at_least(1),
+    "trainer.min_epochs": _null_or(_at_least(0)),
+    "trainer.min_steps": _null_or(_at_least(0)),
     "trainer.max_steps": (
         "null, -1 or a whole number of at least 1: a run takes a step",
-        lambda v: v in (None, -1) or is_whole(v, 1),
+        lambda v: v in (None, -1) or _is_whole(v, 1),
     ),
-    "trainer.max_time": null_or(
+    "trainer.max_time": _null_or(
         ("a duration above zero such as 00:12:00:00 (days:hours:minutes:seconds)", _is_duration)
     ),
-    "trainer.gradient_clip_val": null_or(("a number of at least 0", lambda v: is_number(v) and v >= 0)),
-    "trainer.accumulate_grad_batches": null_or(at_least(1)),
+    "trainer.gradient_clip_val": _null_or(("a number of at least 0", lambda v: _is_number(v) and v >= 0)),
+    "trainer.accumulate_grad_batches": _null_or(_at_least(1)),
     "trainer.limit_train_batches": (f"{LIMIT}: a run needs something to train on", _is_limit),
     "trainer.limit_val_batches": (f"{LIMIT}: every epoch is measured on val", _is_limit),
     "trainer.limit_test_batches": ("null: all test images are predicted", lambda v: v is None),
@@ -94,7 +89,7 @@ TRAINER_RULES: Mapping[str, Rule] = {
     "trainer.overfit_batches": (
         "null or 0: the batches of each epoch are different, so no fixed batches exist to overfit "
         "(trainer.limit_train_batches makes an epoch shorter)",
-        lambda v: v is None or (is_number(v) and v == 0),
+        lambda v: v is None or (_is_number(v) and v == 0),
     ),
     "trainer.val_check_interval": (
         f"null or 1.0: val is measured once an epoch, after its last step, {MEASURED}",
@@ -102,7 +97,7 @@ TRAINER_RULES: Mapping[str, Rule] = {
     ),
     "trainer.check_val_every_n_epoch": (
         f"null or 1: every epoch is measured on val, {MEASURED}",
-        lambda v: v is None or (is_whole(v, 1) and v == 1),
+        lambda v: v is None or (_is_whole(v, 1) and v == 1),
     ),
     "trainer.barebones": (
         "null or false: it switches off the validation and the checkpoints that a run consists of",
@@ -122,30 +117,30 @@ TRAINER_RULES: Mapping[str, Rule] = {
 
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("model", "data", "seeds", "optimizer", "callbacks", "trainer"), SECTION),
-    "scheduler": null_or(SECTION),
-    "layers": whole(1, 1024),
-    "nodes": whole(1, 1024),
+    "scheduler": _null_or(SECTION),
+    "layers": _from(1, 1024),
+    "nodes": _from(1, 1024),
     **dict.fromkeys(("seed", "seeds.split", "seeds.init", "seeds.order", "model.order_seed"), SEED),
     "model.batch_norm_momentum": SHARE,
     "model.channels": WIDTHS,
     "model.dense": WIDTHS,
     "model.dropout": SHARE,
-    "model.image_size": null_or(whole(32, 1024)),
-    "model.weights": null_or(FILE),
-    "optimizer.lr": ("a number above 0", lambda v: is_number(v) and v > 0),
-    "callbacks.early_stopping.patience": at_least(1),
+    "model.image_size": _null_or(_from(32, 1024)),
+    "model.weights": _null_or(FILE),
+    "optimizer.lr": ("a number above 0", lambda v: _is_number(v) and v > 0),
+    "callbacks.early_stopping.patience": _at_least(1),
     **TRAINER_RULES,
     "data.name": (
         "a plain name, because it names a folder",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
     ),
     "backbone": ("null, the folder of a finished run, or a list of overrides such as [model=cnn]", _is_backbone),
-    "ckpt_path": null_or(FILE),
+    "ckpt_path": _null_or(FILE),
     "out": ("the path of a folder", bool),
 }
 # For a model with a backbone, in addition to the others or instead of them.
 RULES_WITH_BACKBONE: Mapping[str, Rule] = {
-    "model.channels": ("a whole number from 1, the code's channels", lambda v: is_whole(v, 1)),
+    "model.channels": ("a whole number from 1, the code's channels", lambda v: _is_whole(v, 1)),
     "model.hidden": ("a list of whole numbers from 1, or []", lambda v: len(v) == 0 or WIDTHS[1](v)),
 }
 

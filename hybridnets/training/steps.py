@@ -89,15 +89,10 @@ def measure(parts: Parts) -> Measured:
 
 def finish(parts: Parts, writer: RunWriter, measured: Measured) -> dict[str, Any]:
     """Verifies what was measured, and writes and returns the result, which makes the run a finished one."""
-    return writer.finish(result_of(parts, measured), measured)
-
-
-def result_of(parts: Parts, measured: Measured) -> dict[str, Any]:
-    """The measured values of a run, as result.json has them."""
     record, model, data, predictions = parts.record, parts.model, parts.data, measured.predictions
     accuracies = {f"{part}/acc": accuracy(columns) for part, columns in predictions.items()}
     counts = {part: len(columns["index"]) for part, columns in predictions.items()}
-    return {
+    result = {
         "monitor": model.monitor,
         "best": {**record.best, **accuracies},  # the epoch chosen on val: optimistic there
         "last": record.history[-1],
@@ -110,6 +105,7 @@ def result_of(parts: Parts, measured: Measured) -> dict[str, Any]:
         "layers": [[layer.stage, layer.name, list(layer.shape), layer.keras] for layer in parts.layers],
         **model.facts(predictions),
     }
+    return writer.finish(result, measured)
 
 
 @contextlib.contextmanager

@@ -46,13 +46,7 @@ class RunWriter:
         self.run = parts.run
 
     def begin(self, kernels: str | None, command: str, configuration: str) -> None:
-        """Takes the thread count of the first attempt, and writes provenance.json and config.yaml.
-
-        Args:
-            kernels: What computes the layers.
-            command: The command that repeats the run.
-            configuration: The resolved configuration as YAML.
-        """
+        """Sets the thread count of the first attempt, and writes provenance.json and config.yaml."""
         torch.set_num_threads(self.attempt.threads or torch.get_num_threads())
         self.attempt.record(
             threads=torch.get_num_threads(),
@@ -70,13 +64,7 @@ class RunWriter:
         log.info("continuing after epoch %d", epoch)
 
     def write_epoch(self, history: Sequence[dict[str, float]], seconds: float, is_best: bool) -> None:
-        """Writes metrics.csv, and how long the last epoch took.
-
-        Args:
-            history: The number and the metrics of each epoch so far.
-            seconds: Duration of the last epoch, training and validation.
-            is_best: Whether the last epoch is the best so far.
-        """
+        """Writes metrics.csv, and how long the last epoch took; logs it."""
         self._write_metrics(history)
         epoch = int(history[-1]["epoch"])
         self.attempt.epoch(epoch, seconds)
@@ -84,11 +72,7 @@ class RunWriter:
         log.info("epoch %d: %s  %.1f s%s", epoch, metrics, seconds, "  best" if is_best else "")
 
     def finish(self, result: dict[str, Any], measured: Measured) -> dict[str, Any]:
-        """Writes predictions.npz and result.json, and returns what result.json holds.
-
-        Raises:
-            WrongWeightsError: If the best weights are not those that were measured during training.
-        """
+        """Writes predictions.npz and result.json, after verifying them, and returns what result.json holds."""
         check_published(self.parts, measured)
         self._write_metrics(self.parts.record.history)
         kept = {**measured.predictions, "examples": examples(self.parts.model, self.parts.data)}
