@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import EncoderDecoder, Features, Head
+from hybridnets.models.stages import Activation, EncoderDecoder, Features, Head
 
 
 class ECNN(Classifier):
@@ -28,8 +28,8 @@ class ECNN(Classifier):
         num_classes: int,
         channels: Sequence[int] = (32, 64, 128, 256),
         dense: Sequence[int] = (512, 256, 512),
-        activation: str = "relu",
-        dense_activation: str = "relu",
+        activation: Activation = "relu",
+        dense_activation: Activation = "relu",
         batch_norm_momentum: float = 0.99,
         dropout: float = 0.0,
     ) -> None:

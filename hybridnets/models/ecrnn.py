@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier, factory
-from hybridnets.models.stages import AsSequence, EncoderDecoder, Features, Head
+from hybridnets.models.stages import Activation, AsSequence, EncoderDecoder, Features, Head
 
 
 class ECRNN(Classifier):
@@ -41,8 +41,8 @@ class ECRNN(Classifier):
         num_layers: int = 1,
         channels: Sequence[int] = (32, 64, 128, 256),
         dense: Sequence[int] = (512, 256, 512),
-        activation: str = "relu",
-        dense_activation: str = "relu",
+        activation: Activation = "relu",
+        dense_activation: Activation = "relu",
         batch_norm_momentum: float = 0.99,
         dropout: float = 0.0,
         sequence: str = "scalars",

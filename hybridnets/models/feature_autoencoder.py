@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Batch, Classifier, factory, plain
-from hybridnets.models.stages import EncoderDecoder, Flatten, activation_of, keras_initialisation
+from hybridnets.models.stages import Activation, EncoderDecoder, Flatten, activation_of, keras_initialisation
 
 BYTES = 4  # of a number, float32
 MEMORY = 2**30  # bytes at most for maps that are kept over all epochs: 50,000 of the own CNN take a fifth of it
@@ -168,9 +168,9 @@ class FeatureAutoencoder(Classifier):
         kind: str = "cae",
         channels: int = 32,
         hidden: Sequence[int] = (),
-        activation: str = "relu",
-        code_activation: str = "none",
-        output_activation: str = "none",
+        activation: Activation = "relu",
+        code_activation: Activation = "none",
+        output_activation: Activation = "none",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(ignore="backbone")

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hybridnets.rnn import Chooses, load, traced
 
+Activation = Literal["relu", "elu", "gelu", "tanh", "none"]  # the keys of ACTIVATIONS
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "elu": nn.ELU,

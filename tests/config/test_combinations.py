@@ -1,5 +1,6 @@
 """Every model with every recurrent layer, as the configuration builds them; a new one needs no change here."""
 
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,12 @@ from omegaconf import DictConfig
 
 from hybridnets.config import check
 from hybridnets.config.parts import build_model
+from hybridnets.models.stages import ACTIVATIONS, Activation
 from tests.conftest import ROOT
+
+
+def test_types_of_arguments_list_all_activations() -> None:
+    assert typing.get_args(Activation) == tuple(ACTIVATIONS)
 
 
 def options(group: str) -> list[str]:
