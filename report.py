@@ -137,7 +137,7 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
             return None  # a report never runs code that is named in a run's file
         if "mirrors" in cfg.data.dataset:
             cfg.data.dataset.mirrors = []
-        dataset = config.dataset(cfg)
+        dataset = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
     except Exception as error:  # whatever reading the data set raises, the rest of the report does not need it
         why = " ".join(str(error).split())[:200] or type(error).__name__
         print(f"report.py: no images of {part.data_set.name} are shown ({why})", file=sys.stderr)

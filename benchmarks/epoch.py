@@ -40,7 +40,9 @@ from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import CNN, ECRNN, Classifier
 from hybridnets.runs import Run
 from hybridnets.runs.identity import identity
-from hybridnets.training import Build, train
+from hybridnets.training import assemble, run_callbacks, train
+from hybridnets.training.callbacks import Record
+from hybridnets.training.checkpoints import DurableCheckpointIO
 
 MODELS: dict[str, tuple[int, int] | None] = {"CNN": None, "ECRNN BiLSTM 1x16": (1, 16), "ECRNN BiLSTM 2x32": (2, 32)}
 GOALS = {"32-true": (1.5, 2.5, 3.5), "bf16-mixed": (2.2, 3.5, 4.0)}
@@ -146,26 +148,24 @@ def hybridnets_model(recurrent: tuple[int, int] | None) -> Classifier:
 def time_hybridnets(module: ImageDataModule, build_model: Callable[[], Classifier], precision: Any) -> float:
     """Seconds per epoch of `hybridnets.training.train`."""
     clock = Clock()
-    parts = {"model": {"_target_": "x.Model"}, "data": {"name": "cifar10"}, "trainer": {"max_epochs": 2}}
+    settings = {"model": {"_target_": "x.Model"}, "data": {"name": "cifar10"}, "trainer": {"max_epochs": 2}}
+    torch.set_flush_denormal(True)
+    model = build_model()
+    model.optimizer = partial(torch.optim.Adam, lr=1e-3, eps=1e-7, fused=True)
     with tempfile.TemporaryDirectory() as out:
-        build = Build(
-            data=lambda: module,
-            model=lambda **_: build_model(),
-            optimizer=partial(torch.optim.Adam, lr=1e-3, eps=1e-7, fused=True),
-            scheduler=None,
-            callbacks=lambda **_: [clock],
-            trainer=partial(
-                pl.Trainer,
-                max_epochs=2,
-                accelerator="cpu",
-                logger=False,
-                precision=precision,
-                **QUIET,
-                num_sanity_val_steps=0,
-            ),
+        record = Record(Run(Path(out), identity({"split": 0, "init": 0, "order": 0}, **settings)))
+        trainer = pl.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            precision=precision,
+            callbacks=run_callbacks(record, [clock]),
+            plugins=[DurableCheckpointIO(record.run)],
+            default_root_dir=record.run.folder,
+            **QUIET,
+            num_sanity_val_steps=0,
         )
-        run = Run(Path(out), identity({"split": 0, "init": 0, "order": 0}, **parts))
-        train(run, build, command="", configuration="")
+        train(assemble(module, model, trainer, record), command="", configuration="")
     return clock.seconds
 
 

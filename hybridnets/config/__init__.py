@@ -1,19 +1,23 @@
-"""The border between Hydra's configuration and everything else; only `build` imports torch."""
+"""The border between Hydra's configuration and everything else; only `parts` and `loggers` import torch.
 
-from hybridnets.config.check import ConfigError, check, check_diverged, command, dataset
-from hybridnets.config.errors import explain
+A configuration becomes a `Request` by `check`, once; `hybridnets.config.parts.build` builds the parts of its run.
+"""
+
+from hybridnets.config.command_line import explained, repeating_command, run_command
+from hybridnets.config.dataset import load_dataset
+from hybridnets.config.errors import ConfigError
+from hybridnets.config.request import Request, check
 from hybridnets.config.schema import register
 from hybridnets.config.sweep import plan
-from hybridnets.config.words import words
 
 __all__ = [
     "ConfigError",
+    "Request",
     "check",
-    "check_diverged",
-    "command",
-    "dataset",
-    "explain",
+    "explained",
+    "load_dataset",
     "plan",
     "register",
-    "words",
+    "repeating_command",
+    "run_command",
 ]

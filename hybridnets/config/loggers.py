@@ -1,4 +1,4 @@
-"""Loggers of Lightning's beside a run's own metrics.csv: each run has its own, in its own folder."""
+"""Lightning's loggers, in addition to a run's own metrics.csv: each run has its own, in its own folder."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger
 
-from hybridnets.config.check import ConfigError
+from hybridnets.config.errors import ConfigError
 from hybridnets.runs import Run
 from hybridnets.runs.store import StoppedError
 
@@ -24,8 +24,8 @@ NEED_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)  # callbacks that Lightn
 EXTRAS = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
 
-class Settings(Callback):
-    """Tells loggers everything that determines the run, as plain values.
+class LogIdentity(Callback):
+    """Logs everything that determines the run, as plain values.
 
     Args:
         run: The run.
@@ -35,23 +35,23 @@ class Settings(Callback):
         self.settings = {"name": run.name, "hash": run.digest, **run.identity}
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Tells them in the place of Lightning, which would write the model's arguments down, objects and all."""
+        """Logs the identity instead of Lightning's hyper-parameters, which would include the model's arguments as objects."""
         pl_module._log_hyperparams = False
         if stage == "fit":
             for logger in trainer.loggers:
                 logger.log_hyperparams(self.settings)
 
     def on_exception(self, trainer: Any, _: Any, exception: BaseException) -> None:
-        """Logs the epoch after which a run was asked to end: Lightning would have done so next."""
+        """Logs the epoch after which a run was stopped: Lightning would have done so next."""
         if isinstance(exception, StoppedError):
             trainer._logger_connector.update_train_epoch_metrics()
 
 
 def sections(configured: Any) -> list[tuple[str, Any]]:
-    """The loggers that a configuration names, each by its key: none, one, or several in a list or by names of their own.
+    """The sections of the loggers that a configuration names, each with its key: none, one, or several by name or in a list.
 
     Args:
-        configured: What the key `logger` holds.
+        configured: The value of the key `logger`.
     """
     if not configured:
         return []
@@ -62,28 +62,28 @@ def sections(configured: Any) -> list[tuple[str, Any]]:
     return [("logger", configured)]
 
 
-def checked(made: Any) -> Any:
-    """A configured logger as it was made, once its package is there and its server answers.
+def check_logger(logger: Any) -> Any:
+    """A configured logger, once its package is installed and its server answers.
 
     Args:
-        made: The logger; or a partial of one, which still lacks what each run has of its own.
+        logger: The logger; or a partial of one, which still lacks what is different for each run.
 
     Raises:
         ConfigError: If it could not log.
     """
-    if not isinstance(made, functools.partial):
-        return made
-    extra = _extra(made)
+    if not isinstance(logger, functools.partial):
+        return logger
+    extra = _extra(logger)
     if extra == "mlflow":
-        # Of its function: Hydra's partial is one of its own kind, and a partial of it would hide the logger.
-        uri = _server(made.keywords.get("tracking_uri"))
-        made = functools.partial(made.func, *made.args, **{**made.keywords, "tracking_uri": uri})
-    # A folder of that name where Python looks, such as one full of W&B's runs, is no package.
+        # From its function, because a partial of Hydra's kind of partial would hide the logger.
+        uri = _server(logger.keywords.get("tracking_uri"))
+        logger = functools.partial(logger.func, *logger.args, **{**logger.keywords, "tracking_uri": uri})
+    # A folder of that name on Python's path, such as one full of W&B's runs, is not a package.
     if extra and getattr(importlib.util.find_spec(extra), "origin", None) is None:
         raise ConfigError(
             f"logger={extra} needs {extra}, which is not installed: run pip install 'hybridnets[{extra}]'"
         )
-    return made
+    return logger
 
 
 def _extra(logger: functools.partial[Any]) -> str | None:
@@ -91,7 +91,7 @@ def _extra(logger: functools.partial[Any]) -> str | None:
 
 
 def _server(configured: Any) -> str:
-    """The address of MLflow's tracking server, which must answer now rather than fail when the first epoch is done."""
+    """The address of MLflow's tracking server, which must answer now rather than fail after the first epoch."""
     uri = str(configured or os.environ.get("MLFLOW_TRACKING_URI") or "nothing")
     if uri.startswith(("file:", "sqlite")) or not ("://" in uri or uri.startswith("databricks")):
         raise ConfigError(
@@ -103,21 +103,21 @@ def _server(configured: Any) -> str:
         try:
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10).close()
         except urllib.error.HTTPError as error:
-            error.close()  # whatever it says, it is there
+            error.close()  # any answer will do
         except (OSError, ValueError) as error:
-            why = getattr(error, "reason", error)
-            raise ConfigError(f"logger.tracking_uri must be a server that answers, got {uri} ({why})") from None
+            reason = getattr(error, "reason", error)
+            raise ConfigError(f"logger.tracking_uri must be a server that answers, got {uri} ({reason})") from None
     return uri
 
 
-def of(run: Run, logger: Any, folder: Path) -> Any:
-    """A run's own logger: what it takes of the run's folder, name and hash, where the configuration says nothing else."""
+def complete_logger(logger: Any, run: Run, folder: Path) -> Any:
+    """A run's own logger: it gets the run's folder, name and hash, as far as it takes them and the configuration is silent."""
     if not isinstance(logger, functools.partial):
-        return logger  # whole already
-    # Epochs are all that the models log: that there are few steps in one is no loss.
+        return logger  # complete already
+    # The models log epochs only, so it does not matter that an epoch has few steps.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
-    takes = inspect.signature(logger.func).parameters
-    offered = {
+    parameters = inspect.signature(logger.func).parameters
+    values = {
         "save_dir": str(folder),
         "name": run.name,
         "run_name": run.name,
@@ -125,32 +125,32 @@ def of(run: Run, logger: Any, folder: Path) -> Any:
         "experiment_name": run.identity["data"]["name"],
         "id": run.digest[:16],
     }
-    settings = {key: offered[key] for key in offered.keys() & takes.keys()} | logger.keywords
+    settings = {key: values[key] for key in values.keys() & parameters.keys()} | logger.keywords
     if _extra(logger) == "mlflow":
-        ours = {"hybridnets.hash": run.digest, "hybridnets.by": "logger"}
-        settings["tags"] = {**(settings.get("tags") or {}), **ours}
-        settings.setdefault("run_id", _earlier(settings["tracking_uri"], settings["experiment_name"], ours))
-    made = logger(**settings)
-    if isinstance(made, CSVLogger) and Path(made.log_dir).resolve() == folder.resolve():
+        tags = {"hybridnets.hash": run.digest, "hybridnets.by": "logger"}
+        settings["tags"] = {**(settings.get("tags") or {}), **tags}
+        settings.setdefault("run_id", _earlier_run(settings["tracking_uri"], settings["experiment_name"], tags))
+    complete = logger(**settings)
+    if isinstance(complete, CSVLogger) and Path(complete.log_dir).resolve() == folder.resolve():
         raise ConfigError(
-            "logger must write elsewhere than over the run's own metrics.csv, got a CSVLogger in the run's folder: give "
-            "logger.name or logger.version"
+            "logger must not overwrite the run's own metrics.csv, got a CSVLogger in the run's folder: give logger.name or "
+            "logger.version"
         )
-    return made
+    return complete
 
 
-def _earlier(uri: str, experiment_name: str, tags: Mapping[str, str]) -> str | None:
-    """The MLflow run that an earlier attempt at this run began, and that this one goes on with."""
+def _earlier_run(uri: str, experiment_name: str, tags: Mapping[str, str]) -> str | None:
+    """The MLflow run that an earlier attempt at this run began, and that this attempt continues."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
-        # Here, because of jobs that start together all but one would fail to make it.
+        # Here, because all but one of the jobs that start together would fail to create it.
         with contextlib.suppress(MlflowException):
             client.create_experiment(experiment_name)
         return None
-    asked = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found = client.search_runs([experiment.experiment_id], asked, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    runs = client.search_runs([experiment.experiment_id], condition, max_results=1)
+    return str(runs[0].info.run_id) if runs else None

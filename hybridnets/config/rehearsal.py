@@ -1,4 +1,4 @@
-"""The rehearsal of a sweep, from its parent's side: a process that builds every variant once before the first job."""
+"""The rehearsal of a sweep, as its parent drives it: a process that builds every variant once before the first job."""
 
 import atexit
 import contextlib
@@ -13,17 +13,17 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hybridnets import signals
-from hybridnets.config.check import ConfigError
+from hybridnets.config.errors import ConfigError
 from hydra_plugins.process_launcher import Progress
 
 COMMAND = [sys.executable, "-m", "hybridnets.config.rehearse"]
 
 
 class Rehearsal:
-    """The process; it is one of its own because the sweep's parent imports no torch.
+    """The process. It is separate because the sweep's parent does not import torch.
 
     Attributes:
-        process: It, once it was started.
+        process: The process, once it is started.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class Rehearsal:
             stderr=self.errors,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             text=True,
-            start_new_session=True,  # the terminal's Ctrl-C is told by the parent alone
+            start_new_session=True,  # only the parent handles the terminal's Ctrl-C
         )
 
     def run(self, variants: list[str]) -> None:
-        """Has the variants built, and waits for that.
+        """Builds the variants in the process, and waits for it.
 
         Args:
             variants: Configurations as JSON.
@@ -60,8 +60,8 @@ class Rehearsal:
         assert self.process and self.process.stdin and self.process.stdout and self.errors
         progress = Progress(f"checking {len(variants)} variant{'s' * (len(variants) > 1)}", len(variants))
         try:
-            with contextlib.suppress(BrokenPipeError), self.process.stdin as to:  # what it died of stands in its output
-                to.write(f"[{','.join(variants)}]")
+            with contextlib.suppress(BrokenPipeError), self.process.stdin as pipe:  # its output has the reason
+                pipe.write(f"[{','.join(variants)}]")
             for built, _ in enumerate(self.process.stdout, start=1):
                 progress.show(built)
                 if built == len(variants):
@@ -72,11 +72,12 @@ class Rehearsal:
         finally:
             progress.end()
             self.stop()
-        silent = f"the variants cannot be checked: the process that builds them ended with code {code}"
-        raise ConfigError(lines[-1] if lines and code > 0 else silent)
+        if lines and code > 0:
+            raise ConfigError(lines[-1])
+        raise ConfigError(f"the variants cannot be checked: the process that builds them ended with code {code}")
 
     def stop(self) -> None:
-        """Ends the process, and leaves nothing of it."""
+        """Ends the process, and closes its files."""
         if self.process:
             self.kill()
             self.process.wait()
@@ -97,7 +98,7 @@ rehearsal = Rehearsal()
 
 
 class StartEarly(Callback):
-    """Starts the rehearsal while Hydra composes the settings of a sweep, which takes about as long as to import torch."""
+    """Starts the rehearsal while Hydra composes a sweep's configurations, which takes about as long as importing torch."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002
         """Starts it."""

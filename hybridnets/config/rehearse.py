@@ -1,40 +1,36 @@
-"""Builds what the runs of a sweep will build: a process of its own, so that the sweep's parent need not import torch.
+"""Builds what the runs of a sweep will build, in a separate process, so that the sweep's parent need not import torch.
 
-Reads a JSON list of configurations from standard input, and prints a line for each that is built; says the first sentence
-that a part refuses one with, and exits 1.
+It reads a JSON list of configurations from standard input, and prints a line for each that it has built. At the first part that
+cannot be built it prints the reason, one sentence, to standard error and exits with 1.
 """
 
-import dataclasses
-import functools
 import json
 import sys
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from hybridnets.config.build import build
-from hybridnets.config.check import check
-from hybridnets.training import prepare
+from hybridnets.config.parts import build, build_data
+from hybridnets.config.request import check
 
 
 def main() -> int:
-    """Builds them all."""
-    told, sys.stdout = sys.stdout, sys.stderr  # what parts print is none of the lines that are counted
-    # Data modules: most variants have the same, and its statistics take longer than a model.
+    """Builds the configurations, and returns the exit code."""
+    counted, sys.stdout = sys.stdout, sys.stderr  # what parts print must not be counted
+    # Most variants have the same data module, and its statistics take longer than a model.
     modules: dict[str, Any] = {}
     text = sys.stdin.read()
-    for settings in json.loads(text) if text else ():  # none from a parent that has ended
-        cfg = OmegaConf.create(settings)
+    for settings in json.loads(text) if text else ():  # empty from a parent that has ended
         try:
-            run, parts = check(cfg), build(cfg, rehearsal=True)
+            request = check(OmegaConf.create(settings))
             key = json.dumps([settings["data"], settings["seeds"]])
             if key not in modules:
-                modules[key] = parts.data()
-            prepare(run, dataclasses.replace(parts, data=functools.partial(modules.get, key)), cfg.ckpt_path)
+                modules[key] = build_data(request)
+            build(request, data=modules[key], is_rehearsal=True)
         except ValueError as error:
             print(" ".join(str(error).split()), file=sys.stderr)
             return 1
-        print(run.name, file=told, flush=True)
+        print(request.run.name, file=counted, flush=True)
     return 0
 
 

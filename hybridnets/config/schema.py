@@ -1,4 +1,4 @@
-"""Types of the configuration's top level, and the resolver that its Hydra section needs."""
+"""The types of the configuration's top level, and the resolvers that it uses."""
 
 import atexit
 import functools
@@ -13,17 +13,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
 from hybridnets import signals
-from hybridnets.config.words import words
+from hybridnets.config.overrides import complete_overrides
 
-# What a run and the run that it stands on have in common, unless the latter's own overrides say otherwise: data, how much of
-# it is an epoch, seeds, machine.
+# Overrides that a run shares with its backbone's run, unless the backbone's own overrides differ: data, how much of it is an
+# epoch, seeds, machine.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
 SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL)
 
 
 @dataclass
 class Seeds:
-    """What can be varied apart."""
+    """The seeds, which can be varied separately."""
 
     split: int = II("seed")
     init: int = II("seed")
@@ -32,7 +32,7 @@ class Seeds:
 
 @dataclass
 class Config:
-    """Types of the top level, so that nodes=16,abc is refused before the first run."""
+    """The types of the top level, so that nodes=16,abc is refused before the first run."""
 
     model: Any = MISSING
     backbone: Any = None
@@ -55,26 +55,26 @@ class Config:
 
 
 def register() -> None:
-    """Makes the schema and the resolvers known to Hydra."""
+    """Registers the schema and the resolvers with Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    # Hydra insists on a folder for a sweep's own copy of its configuration; the manifest holds ours.
+    # Hydra insists on a folder for its copy of a sweep's configuration; ours is in the manifest.
     OmegaConf.register_new_resolver("scratch", scratch, replace=True)
     OmegaConf.register_new_resolver("with_own", with_own, replace=True)
 
 
 def with_own(backbone: Any) -> Any:
-    """Overrides that name a backbone's run, behind those of this job's own that it shares; anything else as it is.
+    """The overrides of a backbone's run, preceded by those that it shares with this job; other values are not changed.
 
     Args:
-        backbone: What the key `backbone` holds.
+        backbone: The value of the key `backbone`.
     """
     plain = OmegaConf.to_container(backbone, resolve=True) if OmegaConf.is_config(backbone) else backbone
     if not isinstance(plain, list) or not HydraConfig.initialized():
         return plain
     hydra = HydraConfig.get()
-    # One that stands in a sweep's file stands there for the backbone's run too, which has none.
-    none = ["backbone=null"] * (hydra.job.config_name not in (None, "config"))
-    return [*filter(SHARED.fullmatch, hydra.overrides.task), *none, *words(plain)]
+    # A sweep's file that sets a backbone is the configuration of the backbone's run too, which has no backbone.
+    reset = ["backbone=null"] * (hydra.job.config_name not in (None, "config"))
+    return [*filter(SHARED.fullmatch, hydra.overrides.task), *reset, *complete_overrides(plain)]
 
 
 @functools.cache
@@ -82,7 +82,7 @@ def scratch(purpose: str) -> str:
     """A private folder of this process, removed at its end.
 
     Args:
-        purpose: What it is for; the same purpose gets the same folder.
+        purpose: Its purpose; the same purpose gets the same folder.
     """
     folder = tempfile.mkdtemp(prefix=f"hybridnets-{purpose}-")
     remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)

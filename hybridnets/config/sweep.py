@@ -1,4 +1,4 @@
-"""A sweep as its launcher sees it: which runs, in what order, and what is known of them before they start."""
+"""A sweep as its launcher sees it: its runs in their order, and what is known of them before they start."""
 
 import atexit
 import contextlib
@@ -16,9 +16,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config import flags
-from hybridnets.config.check import ConfigError, backbone, check, diverged, trial
+from hybridnets.config.devices import depends_on_machine
+from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
+from hybridnets.config.request import Request, check, diverged
 from hybridnets.config.schema import scratch
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
@@ -32,58 +33,64 @@ from hydra_plugins import process_launcher as launcher
 
 
 def plan(configs: list[DictConfig]) -> list["SweepJob"]:
-    """What the launcher asks before it starts a process: the runs of a sweep, checked, and what is finished already.
+    """What the launcher calls before it starts a process: checks the runs of a sweep, and declares them in a manifest.
 
     Raises:
         ValueError: As `check`, for the first configuration that breaks a rule.
     """
-    hydra = HydraConfig.get()
-    if hydra.job.chdir:
-        raise ConfigError(
-            "hydra.job.chdir must be false, got true: a run's folder is its own, whatever the working folder"
-        )
-    if hydra.sweeper.get("max_batch_size"):
-        raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs says how many run at a time")
-    if not configs:
-        raise ConfigError("a sweep must have a setting, and its words name none: does a glob() match nothing?")
-    if varying := next((cfg.trainer for cfg in configs if flags.varies(cfg.trainer)), None):
-        raise ConfigError(
-            f"trainer.devices must be a number, or a list of devices, in a sweep: how many train a run determines its result, "
-            f"and machines have other numbers of them, got {varying.get('devices') or 'null'}"
-        )
+    _check_sweep(configs)
     report = _report(configs[0])
-    jobs = [SweepJob(check(cfg), cfg) for cfg in configs]
+    jobs = [SweepJob(check(cfg)) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
     needed = [job.need for job in pending if job.need]
-    _tell_apart([*jobs, *needed])
+    _name_uniquely([*jobs, *needed])
     _rehearse([*(need for need in needed if not need.finished()), *pending])
-    name = hydra.job.config_name
+    name = HydraConfig.get().job.config_name
     for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch("trial"))}:
-        asked = [run for run in runs.values() if run.out == out]
-        _declare(out, None if name == "config" else name, asked, report)
+        requested = [run for run in runs.values() if run.out == out]
+        _declare(out, None if name == "config" else name, requested, report)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
     return jobs
 
 
-# Of each sweep of this process, by its Hydra: the manifest in each folder of runs. A search has one for all its batches.
-_declared: weakref.WeakKeyDictionary[Any, dict[Path, Path]] = weakref.WeakKeyDictionary()
+def _check_sweep(configs: list[DictConfig]) -> None:
+    """Refuses settings of Hydra's that do not go with a sweep, and a sweep without configurations."""
+    hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir must be false, got true: a run has its own folder, whatever the working folder is"
+        )
+    if hydra.sweeper.get("max_batch_size"):
+        raise ConfigError("hydra.sweeper.max_batch_size must be null: hydra.launcher.jobs limits the runs at a time")
+    if not configs:
+        raise ConfigError("the sweep has no configurations: does a glob() match nothing?")
+    for trainer in (cfg.trainer for cfg in configs):
+        if depends_on_machine(trainer):
+            raise ConfigError(
+                "trainer.devices must be a number or a list of devices in a sweep, because the number of devices is part of a "
+                f"run's identity and machines differ in it, got {trainer.get('devices') or 'null'}"
+            )
 
 
-def _declare(out: Path, name: str | None, asked: list[Run], report: Any) -> None:
-    """Writes the sweep's manifest; a further batch of the same search is added to it."""
-    manifests = _declared.setdefault(GlobalHydra.instance().hydra, {})
+# The manifest in each folder of runs, for each sweep of this process by its Hydra. All batches of a search share one.
+_manifests: weakref.WeakKeyDictionary[Any, dict[Path, Path]] = weakref.WeakKeyDictionary()
+
+
+def _declare(out: Path, name: str | None, runs: list[Run], report: Any) -> None:
+    """Writes the sweep's manifest; adds to it the further batches of the same search."""
+    manifests = _manifests.setdefault(GlobalHydra.instance().hydra, {})
     if path := manifests.get(out):
-        manifest.extend(path, out, asked)
+        manifest.extend(path, out, runs)
         return
-    manifests[out] = path = manifest.write(out, name, shlex.join(sys.orig_argv), asked, report)
-    atexit.register(_keep, path.with_suffix("").absolute())  # wherever the process is by then
+    manifests[out] = path = manifest.write(out, name, shlex.join(sys.orig_argv), runs, report)
+    atexit.register(_keep, path.with_suffix("").absolute())  # absolute, because the working folder may change
 
 
 def _keep(folder: Path) -> None:
-    """Copies what the sweeper wrote, such as the best parameters of a search, from where Hydra let it write."""
+    """Copies what the sweeper wrote, such as the best parameters of a search, from Hydra's temporary folder."""
     written = sorted(path for path in Path(scratch("sweep")).iterdir() if path.name != "multirun.yaml")
-    if not written or not folder.parent.is_dir():  # nothing to keep, or somebody removed the runs
+    if not written or not folder.parent.is_dir():  # nothing to keep, or somebody deleted the runs
         return
     names = ", ".join(path.name for path in written)
     try:
@@ -100,112 +107,114 @@ def _keep(folder: Path) -> None:
 
 
 def _report(cfg: DictConfig) -> Any:
-    """The sweep's `report:` section as its manifest keeps it, with the published figures in the place of their file's name.
+    """The sweep's `report:` section as its manifest keeps it, with the published figures instead of their file's name.
 
     Raises:
-        ValueError: If a part of it has no meaning.
+        ValueError: If a part of it is not legal.
     """
     section = OmegaConf.to_container(cfg.report, resolve=True) if OmegaConf.is_config(cfg.report) else cfg.report
     if isinstance(section, dict) and isinstance(name := section.get("published"), str):
         sources = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-        path = next((found for folder in [*sources, Path()] if (found := folder / name).is_file()), None)
+        path = next((folder / name for folder in [*sources, Path()] if (folder / name).is_file()), None)
         if path is None:
-            raise ConfigError(f"report.published must be a CSV beside the sweep's file, got {name}, which is not there")
+            raise ConfigError(
+                f"report.published must be a CSV file next to the sweep's file, but {name} does not exist"
+            )
         section["published"] = read_figures(path)
     parse_declaration(section)
     return section
 
 
-def _tell_apart(jobs: list["SweepJob"]) -> None:
-    """Adds to the names of variants that share theirs the settings in which they differ."""
+def _name_uniquely(jobs: list["SweepJob"]) -> None:
+    """Adds to the names of variants that share a name the settings in which they differ."""
     variants = [ids.variant(job.run.identity) for job in jobs]
     keys = [ids.digest(variant) for variant in variants]
     names = {key: ids.name(variant) for key, variant in zip(keys, variants, strict=True)}
-    told = label_variants(dict(zip(keys, variants, strict=True)), names)
+    unique = label_variants(dict(zip(keys, variants, strict=True)), names)
     for job, key in zip(jobs, keys, strict=True):
-        job.name = f"{told[key][0]} seed={ids.seed(job.run.identity)}"
+        job.name = f"{unique[key][0]} seed={ids.seed(job.run.identity)}"
 
 
 def _rehearse(jobs: list["SweepJob"]) -> None:
-    """Has everything built once a variant, in a process of its own: what the parts refuse, they refuse before the sweep.
+    """Builds every variant once in a separate process, so that parts refuse what they refuse before the sweep starts.
 
     Raises:
         ConfigError: With the sentence of the first part that cannot be built.
     """
     variants: dict[str, None] = {}
     for job in jobs:
-        plain = _any_seed(job.cfg)
-        if job.backbone and job.backbone.cfg is not None:
-            plain["model"]["backbone"] = _any_seed(job.backbone.cfg)
-        elif job.backbone or job.cfg.ckpt_path:  # of a finished run, or of its checkpoint, only its own split will do
-            plain = OmegaConf.to_container(job.cfg, resolve=True)
-        variants.setdefault(json.dumps(plain), None)
+        settings, backbone = _any_seed(job.request), job.request.backbone
+        if backbone and backbone.request:
+            settings["model"] = {**settings["model"], "backbone": _any_seed(backbone.request)}
+        elif backbone or settings["ckpt_path"]:  # a finished run and a checkpoint fit their own split only
+            settings = {**job.request.settings}
+        variants.setdefault(json.dumps(settings), None)
     if variants:
         rehearsal.run(list(variants))
     else:
         rehearsal.stop()
 
 
-def _any_seed(cfg: DictConfig) -> Any:
-    """A configuration as plain values, at seeds that all runs of its variant have in common."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {**plain, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
+def _any_seed(request: Request) -> dict[str, Any]:
+    """The settings of a request with seeds that all runs of its variant have in common."""
+    return {**request.settings, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
 
 
 class SweepJob(launcher.PlannedJob):
     """One run of a sweep, as the launcher sees it.
 
     Args:
-        run: The run.
-        cfg: Its configuration.
+        request: What asks for the run.
 
     Attributes:
-        backbone: The run that it stands on; None where it stands on none.
-        need: That as a job, where it may have to be trained first.
+        run: The run.
+        need: The job of the backbone's run, which may have to be trained first; None without one.
     """
 
-    def __init__(self, run: Run, cfg: DictConfig) -> None:
-        accelerator, devices = cfg.trainer.get("accelerator"), cfg.trainer.get("devices")
-        dealt = accelerator in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
-        many = max(devices, 1) if isinstance(devices, int) else 1
-        super().__init__(str(run.folder), run.name, many * dealt, many, cfg.trainer.get("num_nodes") or 1)
+    def __init__(self, request: Request) -> None:
+        run, trainer = request.run, request.settings["trainer"]
+        devices = trainer.get("devices")
+        uses_gpus = trainer.get("accelerator") in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)
+        processes = max(devices, 1) if isinstance(devices, int) else 1
+        super().__init__(str(run.folder), run.name, processes * uses_gpus, processes, trainer.get("num_nodes") or 1)
+        self.request = request
         self.run = run
-        self.cfg = cfg
         self.watch = Watch(run.folder)
-        self.retry_diverged = cfg.retry_diverged
         self.max_epochs: int = run.identity["trainer"]["max_epochs"]
-        self.backbone = found = backbone(cfg)
+        backbone = request.backbone
         self.need: SweepJob | None = None
-        if found and found.run and found.cfg is not None and not trial(cfg):
-            self.need = SweepJob(found.run, found.cfg)
+        if backbone and backbone.request and backbone.overrides and not request.is_trial:
+            self.need = SweepJob(backbone.request)
 
     def needs(self) -> list[tuple[tuple[str, ...], "SweepJob"]]:
-        """The run that it stands on, if overrides name it, with all that compose it."""
-        return [(self.backbone.overrides, self.need)] if self.backbone and self.need else []
+        """The job of the backbone's run, with all overrides that compose it."""
+        backbone = self.request.backbone
+        return [(backbone.overrides, self.need)] if backbone and self.need else []
 
     def replaces(self) -> dict[str, Any]:
-        """The run's folder in the place of those overrides, which its process could not compose; or what they compose."""
-        if not self.backbone:
+        """The backbone's folder instead of its overrides, which the job's process could not compose; or its settings."""
+        backbone = self.request.backbone
+        if not backbone:
             return {}
-        if trial(self.cfg) and self.backbone.cfg is not None and not self.backbone.finished:
-            return {"backbone": OmegaConf.to_container(self.backbone.cfg, resolve=True)}
-        return {"backbone": str(self.backbone.folder)}
+        if self.request.is_trial and backbone.request and not backbone.is_finished:
+            return {"backbone": backbone.request.settings}
+        return {"backbone": str(backbone.folder)}
 
     def finished(self) -> bool:
         """Whether the run has its result."""
         return self.run.result() is not None
 
     def refuses(self) -> str:
-        """A run that diverged would do so again."""
-        return "" if self.retry_diverged else diverged(self.run)
+        """Why the run would only diverge again; empty if it is worth a try."""
+        return "" if self.request.settings["retry_diverged"] else diverged(self.run)
 
     def busy(self) -> str:
-        """The process that trains it just now."""
-        seen = self.watch.look()
-        return "" if seen == "free" else f"by {owner(self.run.folder)}{', silent so far' * (seen == 'silent')}"
+        """The process that is training the run; empty without one."""
+        state = self.watch.look()
+        return "" if state == "free" else f"by {owner(self.run.folder)}{', silent so far' * (state == 'silent')}"
 
     def cost(self) -> tuple[float, float]:
-        """By the finished runs of the same name: the median of their seconds, and of the bytes in their folders."""
+        """The median seconds, and the median bytes in the folders, of the finished runs with the same name."""
         seconds, sizes = [], []
         for folder in {result.parent for result in self.run.folder.parent.glob("*/result.json")}:
             with contextlib.suppress(OSError, RecordError):
@@ -220,9 +229,9 @@ class SweepJob(launcher.PlannedJob):
         return result.monitored if result else math.nan
 
     def progress(self) -> tuple[float, str]:
-        """Share of the epochs done, at most, and the last epoch's val accuracy."""
+        """The share of max_epochs that is done, and the last epoch's val accuracy."""
         history = self.run.history()
         if not history:
             return 0.0, ""
-        shown = "  ".join(f"{key} {history[-1][key]:.3f}" for key in ("val/acc",) if key in history[-1])
-        return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {shown}"
+        accuracy = f"val/acc {history[-1]['val/acc']:.3f}" if "val/acc" in history[-1] else ""
+        return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {accuracy}"

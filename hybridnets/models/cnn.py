@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Features, Head
+from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Activation, Features, Head
 
 
 class CNN(Classifier):
@@ -28,7 +28,7 @@ class CNN(Classifier):
         image_shape: Sequence[int],
         num_classes: int,
         channels: Sequence[int] = CHANNELS,
-        activation: str = "relu",
+        activation: Activation = "relu",
         batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
     ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier, factory
-from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, AsSequence, Features, Head
+from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Activation, AsSequence, Features, Head
 
 
 class CRNN(Classifier):
@@ -38,7 +38,7 @@ class CRNN(Classifier):
         hidden_size: int = 16,
         num_layers: int = 1,
         channels: Sequence[int] = CHANNELS,
-        activation: str = "relu",
+        activation: Activation = "relu",
         batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
         sequence: str = "scalars",

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, DENSE_UNITS, EncoderDecoder, Features, Head
+from hybridnets.models.stages import (
+    BATCH_NORM_MOMENTUM,
+    CHANNELS,
+    DENSE_UNITS,
+    Activation,
+    EncoderDecoder,
+    Features,
+    Head,
+)
 
 
 class ECNN(Classifier):
@@ -28,8 +36,8 @@ class ECNN(Classifier):
         num_classes: int,
         channels: Sequence[int] = CHANNELS,
         dense: Sequence[int] = DENSE_UNITS,
-        activation: str = "relu",
-        dense_activation: str = "relu",
+        activation: Activation = "relu",
+        dense_activation: Activation = "relu",
         batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
     ) -> None:

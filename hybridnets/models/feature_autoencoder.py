@@ -15,6 +15,7 @@ from torch import Tensor
 from hybridnets.models.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder, code_shape
 from hybridnets.models.classifier import Batch, Classifier, factory, plain
 from hybridnets.models.map_cache import FLOAT32_BYTES, MapCache
+from hybridnets.models.stages import Activation
 
 
 class FeatureAutoencoder(Classifier):
@@ -54,9 +55,9 @@ class FeatureAutoencoder(Classifier):
         kind: str = "cae",
         channels: int = 32,
         hidden: Sequence[int] = (),
-        activation: str = "relu",
-        code_activation: str = "none",
-        output_activation: str = "none",
+        activation: Activation = "relu",
+        code_activation: Activation = "none",
+        output_activation: Activation = "none",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(ignore="backbone")

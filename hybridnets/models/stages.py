@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ CHANNELS = (32, 64, 128, 256)
 DENSE_UNITS = (512, 256, 512)
 BATCH_NORM_MOMENTUM = 0.99  # in Keras's sense, and Keras's default
 
+Activation = Literal["relu", "elu", "gelu", "tanh", "none"]  # the keys of ACTIVATIONS
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "elu": nn.ELU,

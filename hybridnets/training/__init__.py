@@ -1,6 +1,6 @@
-"""Training one run: seed, build, fit, predict, write."""
+"""Training one run: its parts, and the four steps from there to its result."""
 
-from hybridnets.training.assemble import Build, assemble, building
-from hybridnets.training.train import prepare, train
+from hybridnets.training.parts import Parts, assemble, building, run_callbacks
+from hybridnets.training.steps import train
 
-__all__ = ["Build", "assemble", "building", "prepare", "train"]
+__all__ = ["Parts", "assemble", "building", "run_callbacks", "train"]

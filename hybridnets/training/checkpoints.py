@@ -1,4 +1,4 @@
-"""Checkpoints that are on the disk whole or not at all, and that are read without executing anything."""
+"""Checkpoints that are complete on the disk or not there at all, and that are read without executing code."""
 
 import hashlib
 import io
@@ -16,14 +16,14 @@ from hybridnets.runs.store import Run
 
 log = logging.getLogger("hybridnets")
 
-# What `Record` gives as storage_options: Lightning hands it on, and it opens the run's own folder of checkpoints.
+# `Record` passes this as storage_options, which Lightning hands on: it allows writing among the run's own checkpoints.
 OWN = object()
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning's own stages in /tmp, on another file system perhaps.
+    """Writes next to the target, syncs and renames; Lightning's own class stages in /tmp, perhaps on another file system.
 
-    The run's own checkpoints are written by the run alone, and only if they can be loaded again.
+    Only the run itself writes its own checkpoints, and only if they can be loaded again.
 
     Args:
         run: The run whose checkpoints they are.
@@ -37,24 +37,24 @@ class DurableCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint at a path of the local file system.
 
         Raises:
-            ValueError: If the path lies among the run's own checkpoints and the run did not ask; or if the run's own
+            ValueError: If the path lies among the run's own checkpoints and a callback saves it; or if the run's own
                 checkpoint holds what loading would refuse.
         """
-        target, own = Path(path), storage_options is OWN
-        if storage_options is not None and not own:
+        target, is_own = Path(path), storage_options is OWN
+        if storage_options is not None and not is_own:
             raise TypeError(f"storage_options must be None, got {storage_options!r}")
-        if not own:
+        if not is_own:
             check_foreign(self.run, target)
             target.parent.mkdir(parents=True, exist_ok=True)
-        # Into an open file: given a path, torch writes its name into the archive, and equal states make unequal files.
-        with self.run.replacing(target) as beside:
-            with beside.open("wb") as file:
+        # Into an open file: given a path, torch writes its name into the archive, so equal states would give unequal files.
+        with self.run.replacing(target) as temporary:
+            with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
-            if own and torch.serialization.get_unsafe_globals_in_checkpoint(beside):
+            if is_own and torch.serialization.get_unsafe_globals_in_checkpoint(temporary):
                 raise ValueError(refused_type(checkpoint))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Removes a checkpoint of a callback's.
+        """Removes a callback's checkpoint.
 
         Raises:
             ValueError: If it is the run's own.
@@ -64,7 +64,7 @@ class DurableCheckpointIO(TorchCheckpointIO):
 
 
 def check_foreign(run: Run, path: Path) -> None:
-    """Refuses a place for a callback's checkpoints that is the run's own.
+    """Refuses a callback's checkpoint among the run's own.
 
     Args:
         run: The run.
@@ -75,38 +75,39 @@ def check_foreign(run: Run, path: Path) -> None:
     """
     if path.resolve().is_relative_to(run.best_checkpoint.parent.resolve()):
         raise ValueError(
-            f"callbacks must keep their checkpoints elsewhere than among the run's own, got {path}: leave their dirpath "
-            "out, or give another folder"
+            f"callbacks must not save among the run's own checkpoints, got {path}: leave their dirpath out, or give another "
+            "folder"
         )
 
 
 def refused_type(checkpoint: Mapping[str, Any]) -> str:
-    """A sentence on the first entry of a checkpoint that `weights_only` loading refuses: whose, which key, which type."""
-    where, value = _offender("", checkpoint)
-    parts = where.split("\0")[1:]
-    owner = f"the state of callback {parts[1].partition('{')[0]}" if parts[:1] == ["callbacks"] else "the checkpoint"
-    key = ".".join(parts[2:] if parts[:1] == ["callbacks"] else parts) or "its whole"
+    """A sentence on the first entry of a checkpoint that `weights_only` loading refuses: owner, key and type."""
+    keys, value = _refused_entry(checkpoint)
+    owner = "the checkpoint"
+    if keys[:1] == ["callbacks"]:
+        owner, keys = f"the state of callback {keys[1].partition('{')[0]}", keys[2:]
     return (
-        f"{owner} must hold tensors and plain types only, as checkpoints are loaded without executing anything, and its "
-        f"{key} is of type {type(value).__module__}.{type(value).__name__}: turn it into one, such as float(...), "
-        "before it is saved"
+        f"{owner} must hold tensors and plain types only, because checkpoints are loaded without executing code, but "
+        f"{'.'.join(keys) or 'all of it'} is of type {type(value).__module__}.{type(value).__name__}: convert it, as by "
+        "float(...), before it is saved"
     )
 
 
-def _offender(where: str, value: Any) -> tuple[str, Any]:
-    """The innermost entry that cannot be loaded, with the keys that lead to it, each behind a NUL."""
-    inner: Any = ()
+def _refused_entry(value: Any) -> tuple[list[str], Any]:
+    """The innermost entry that cannot be loaded, and the keys that lead to it."""
+    entries: Any = ()
     if isinstance(value, Mapping):
-        inner = value.items()
+        entries = value.items()
     elif isinstance(value, list | tuple):
-        inner = enumerate(value)
-    for key, entry in inner:
-        if not _loadable(entry):
-            return _offender(f"{where}\0{key}", entry)
-    return where, value
+        entries = enumerate(value)
+    for key, entry in entries:
+        if not _is_loadable(entry):
+            keys, innermost = _refused_entry(entry)
+            return [str(key), *keys], innermost
+    return [], value
 
 
-def _loadable(value: Any) -> bool:
+def _is_loadable(value: Any) -> bool:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     buffer.seek(0)
@@ -123,11 +124,11 @@ def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
 
 
 class RefusedTypeError(ValueError):
-    """A checkpoint that is whole holds a type that loading refuses."""
+    """A complete checkpoint holds a type that loading refuses."""
 
 
 class ForeignCheckpointError(ValueError):
-    """A checkpoint in a run's folder is another run's."""
+    """A checkpoint in a run's folder belongs to another run."""
 
 
 def _refused_types(path: Path) -> list[str]:
@@ -138,10 +139,10 @@ def _refused_types(path: Path) -> list[str]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A checkpoint of a run's own, on the CPU.
+    """The content of one of a run's own checkpoints, on the CPU.
 
     Raises:
-        RefusedTypeError: If the file is whole, and holds a type that could execute something.
+        RefusedTypeError: If the file is complete, and holds a type that could execute code.
         ValueError: If the file is missing or damaged.
     """
     try:
@@ -149,74 +150,74 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises nearly anything
         if types := _refused_types(path):
             raise RefusedTypeError(
-                f"{path} must hold tensors and plain types only, as it is loaded without executing anything, and holds "
-                f"{', '.join(types)}: it is whole, but no run can go on from it; remove {path.parent} to begin anew"
+                f"{path} must hold tensors and plain types only, because it is loaded without executing code, but it holds "
+                f"{', '.join(types)}: it is complete, but no run can continue from it; delete {path.parent} to start again"
             ) from error
         raise ValueError(
-            f"{path} must be a checkpoint, and is missing or damaged ({type(error).__name__}): remove the folder "
-            f"{path.parent}, and the run begins anew"
+            f"{path} is missing or damaged ({type(error).__name__}): delete the folder {path.parent} to start the run again"
         ) from error
 
 
 class Resumable(NamedTuple):
-    """Where a run goes on from: a checkpoint, and what its record held then."""
+    """What a run continues from: a checkpoint, and what its record held then."""
 
     path: Path
     state: dict[str, Any]
 
 
 def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
-    """The newest of a run's checkpoints that can be read; what is damaged is set aside by name, and said.
+    """The newest of a run's checkpoints that can be read; damaged ones are renamed, and a warning is logged.
 
     Args:
-        run: The run, whose lock is held.
-        key: Under which its record keeps its state.
-        first: Whether this is the rank that sets aside; the others come to the same answer.
+        run: The claimed run.
+        key: The key of its record's state.
+        first: Whether this is the rank that renames; the other ranks return the same.
 
     Returns:
-        None where the run begins anew.
+        None where the run starts from the beginning.
 
     Raises:
-        RefusedTypeError: If one is whole, and holds a type that loading refuses.
-        ForeignCheckpointError: If one is another run's.
+        RefusedTypeError: If a complete checkpoint holds a type that loading refuses.
+        ForeignCheckpointError: If a checkpoint belongs to another run.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
     if not paths and first and run.history():
-        log.warning("%s has metrics of earlier epochs but no checkpoint to go on from: the run begins anew", run.folder)
-    found, damaged = None, []
+        log.warning("%s has metrics of earlier epochs but no checkpoint: the run starts again", run.folder)
+    newest, damaged = None, []
     for path in paths:
         try:
-            found = Resumable(path, _own_state(run, path, key))
+            newest = Resumable(path, _own_state(run, path, key))
             break
         except (RefusedTypeError, ForeignCheckpointError):
-            raise  # setting it aside would lose a training that somebody can still rescue
+            raise  # to rename it would lose a training that somebody can still rescue
         except (ValueError, KeyError, TypeError):
             damaged.append(path)
-    why = "the run goes on from the one before" if found else "the run begins anew"
-    if paths and not _sound(run.best_checkpoint):
-        # Which weights were the best, the others do not know.
-        found, damaged, why = None, [run.best_checkpoint, *paths], "the best weights are lost, and the run begins anew"
+    consequence = "the run continues from the one before" if newest else "the run starts again"
+    if paths and not _is_readable(run.best_checkpoint):
+        # The other checkpoints do not know which weights were the best.
+        newest, damaged = None, [run.best_checkpoint, *paths]
+        consequence = "the best weights are lost, and the run starts again"
     for path in damaged if first else []:
-        _set_aside(path, why)
-    return found
+        _set_aside(path, consequence)
+    return newest
 
 
 def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
     """What a run's record held when a checkpoint was written.
 
     Raises:
-        ForeignCheckpointError: If it is another run's.
+        ForeignCheckpointError: If the checkpoint belongs to another run.
     """
     state: dict[str, Any] = load(path)["callbacks"][key]
-    if (whose := state.get("run")) != run.digest:
+    if (owner := state.get("run")) != run.digest:
         raise ForeignCheckpointError(
-            f"{path} must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere; to start from "
+            f"{path} must be this run's own, but belongs to the run with the hash {owner}: move it elsewhere; to start from "
             "it, set ckpt_path"
         )
     return state
 
 
-def _sound(path: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     try:
         load(path)
     except RefusedTypeError:
@@ -226,9 +227,9 @@ def _sound(path: Path) -> bool:
     return True
 
 
-def _set_aside(path: Path, why: str) -> None:
+def _set_aside(path: Path, consequence: str) -> None:
     if not path.exists():
         return
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
-    log.warning("%s is set aside as %s: %s", path, aside.name, why)
+    log.warning("%s is set aside as %s: %s", path, aside.name, consequence)

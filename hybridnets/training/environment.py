@@ -12,27 +12,27 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 
 def environment() -> ClusterEnvironment:
-    """What Lightning would look for by itself, but for SLURM.
+    """The environment that Lightning would detect itself, except under SLURM.
 
-    There it warns wherever srun is installed and not used, and takes a batch script, or a sweep's job in one, for a task
+    There Lightning warns wherever srun is installed and not used, and takes a batch script, or a sweep's job in one, for a task
     that srun started.
 
     Raises:
-        RuntimeError: If srun was asked for tasks in a way that Lightning cannot count.
+        RuntimeError: If tasks were requested from srun in a way that Lightning cannot count.
     """
-    # Said here once: Lightning looks for SLURM again at the start of a training.
+    # Once, because Lightning looks for SLURM again when it starts to train.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
     if TorchElasticEnvironment.detect():  # first, because torchrun may run inside SLURM
         return TorchElasticEnvironment()
-    if _one_of_several_tasks():
-        return SLURMEnvironment(auto_requeue=False)  # who submitted the job requeues it
-    for other in (LSFEnvironment, MPIEnvironment):
-        if other.detect():
-            return other()
+    if _is_one_of_several_tasks():
+        return SLURMEnvironment(auto_requeue=False)  # whoever submitted the job requeues it
+    for kind in (LSFEnvironment, MPIEnvironment):
+        if kind.detect():
+            return kind()
     return LightningEnvironment()
 
 
-def _one_of_several_tasks() -> bool:
-    """Whether srun started this process beside others; a batch script has SLURM_NTASKS too, but is no step's task."""
-    opted_out = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning has it
+def _is_one_of_several_tasks() -> bool:
+    """Whether srun started this process together with others; a batch script has SLURM_NTASKS too, but is not a task."""
+    opted_out = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as in Lightning
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and not opted_out

@@ -1,5 +1,6 @@
 """The prediction for every val and test image at the reported epoch."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,27 @@ EXAMPLES = 8  # test images of which a model may keep more than its prediction
 Predictions = dict[str, NDArray[Any]]  # index (N,), label (N,), class (N,), probabilities (N, K), in order of index
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the weights of the best epoch predict.
+
+    Attributes:
+        checkpoint: The content of best.ckpt.
+        weights: SHA-256 of its weights and running statistics.
+        predictions: The predictions for val and test.
+    """
+
+    checkpoint: dict[str, Any]
+    weights: str
+    predictions: dict[str, Predictions]
+
+
 def predict(trainer: pl.Trainer, model: Classifier, data: pl.LightningDataModule) -> dict[str, Predictions]:
     """Predictions for the data module's predict_dataloader, val and test, from all ranks."""
-    mine = trainer.predict(model, data)
+    batches_by_part = trainer.predict(model, data)
     parts = {
         part: {key: np.concatenate([batch[key].cpu().numpy() for batch in batches]) for key in batches[0]}
-        for part, batches in zip(("val", "test"), mine or [], strict=True)
+        for part, batches in zip(("val", "test"), batches_by_part or [], strict=True)
     }
     if trainer.world_size > 1:
         shares: list[dict[str, Predictions]] = [{}] * trainer.world_size
@@ -40,16 +56,15 @@ def accuracy(predictions: Predictions) -> float:
 
 @torch.no_grad()
 def examples(model: Classifier, data: pl.LightningDataModule) -> Predictions:
-    """What the model keeps of this rank's first test images, by their index; nothing for most models."""
+    """What the model keeps of this process's first test images, with their index; empty for most models."""
     batch = next(iter(data.predict_dataloader()[1]))
     images, _, index = data.on_after_batch_transfer([part[:EXAMPLES] for part in batch], 1)
     kept = model.eval().examples(images.to(model.device))
-    return {key: column.cpu().float().numpy() for key, column in kept.items()} | (
-        {"index": index.numpy()} if kept else {}
-    )
+    columns = {key: column.cpu().float().numpy() for key, column in kept.items()}
+    return {**columns, "index": index.numpy()} if columns else {}
 
 
-def write(run: Run, parts: dict[str, Predictions]) -> None:
+def write_predictions(run: Run, parts: dict[str, Predictions]) -> None:
     """Writes a run's predictions.npz."""
-    with run.replacing(run.folder / stored.FILE) as beside, beside.open("wb") as file:
+    with run.replacing(run.folder / stored.FILE) as temporary, temporary.open("wb") as file:
         np.savez(file, **stored.to_arrays(parts))  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""The user's callbacks: which of them a run can have, so that a published value is that of its weights, and where they save."""
+"""The user's callbacks: which of them a run can have, and where they save checkpoints."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,23 +10,24 @@ from pytorch_lightning.callbacks import Callback
 from hybridnets.runs import Run
 from hybridnets.training.checkpoints import check_foreign
 
+# A published value must be that of the published weights, and a run's identity must say how it was trained.
 REFUSED: Mapping[type[Callback], str] = {
     lightning.StochasticWeightAveraging: (
-        "the average that it makes after the last epoch is measured by nothing; "
-        "pytorch_lightning.callbacks.EMAWeightAveraging has its average measured after every epoch"
+        "the average that it computes after the last epoch is never measured; "
+        "that of pytorch_lightning.callbacks.EMAWeightAveraging is measured after every epoch"
     ),
     lightning.ModelPruning: "it changes weights after they were measured",
-    lightning.BatchSizeFinder: "the batch size is part of what identifies a run; find one first, and set data.batch_size",
-    lightning.LearningRateFinder: "the learning rate is part of what identifies a run; find one first, and set optimizer.lr",
+    lightning.BatchSizeFinder: "the batch size is part of the run's identity; find one first, and set data.batch_size",
+    lightning.LearningRateFinder: "the learning rate is part of the run's identity; find one first, and set optimizer.lr",
 }
 
 
-def admit(callbacks: list[Callback], run: Run) -> None:
-    """Refuses callbacks that a run cannot have, and has those that save checkpoints keep them in a folder of their own.
+def admit(callbacks: Sequence[Callback], run: Run) -> None:
+    """Refuses callbacks that a run cannot have, and gives those that save checkpoints a folder for them.
 
     Args:
-        callbacks: The user's.
-        run: The run, in whose folder those that name no other keep their checkpoints.
+        callbacks: The user's callbacks.
+        run: The run, in whose folder they save if they name no other.
 
     Raises:
         ValueError: With a sentence that names the callback and the reason.
@@ -35,7 +36,7 @@ def admit(callbacks: list[Callback], run: Run) -> None:
         name = type(callback).__name__
         for refused, reason in REFUSED.items():
             if isinstance(callback, refused):
-                raise ValueError(f"callbacks must hold no {name}, for {reason}")
+                raise ValueError(f"callbacks must not include {name}: {reason}")
         if isinstance(callback, lightning.ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str((run.folder / "lightning" / "checkpoints").absolute())
         if (target := getattr(callback, "dirpath", None)) is not None:
@@ -43,25 +44,25 @@ def admit(callbacks: list[Callback], run: Run) -> None:
 
 
 class MonitoredMetrics(Callback):
-    """Says which callback waits for a metric that no epoch logs, before that callback fails in its own words.
+    """Names a callback that waits for a metric that no epoch logs, before the callback fails with its own message.
 
     Args:
-        callbacks: The callbacks to look at, which come after this one.
+        callbacks: The callbacks to check, which come after this one.
     """
 
-    def __init__(self, callbacks: list[Callback]) -> None:
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks = callbacks
 
     def on_validation_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Looks at those that ask as soon as val is measured; what is logged of training is not there yet."""
+        """Checks those that read a metric as soon as val is measured, when those of training are not logged yet."""
         if not trainer.sanity_checking:
-            self._look(trainer, [c for c in self.callbacks if not getattr(c, "_check_on_train_epoch_end", True)])
+            self._check(trainer, [c for c in self.callbacks if not getattr(c, "_check_on_train_epoch_end", True)])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Looks at all of them."""
-        self._look(trainer, self.callbacks)
+        """Checks all of them."""
+        self._check(trainer, self.callbacks)
 
-    def _look(self, trainer: pl.Trainer, callbacks: list[Callback]) -> None:
+    def _check(self, trainer: pl.Trainer, callbacks: Sequence[Callback]) -> None:
         for callback in callbacks:
             if missing := _missing_metric(callback, trainer.callback_metrics):
                 logged = ", ".join(sorted(trainer.callback_metrics))
@@ -71,7 +72,7 @@ class MonitoredMetrics(Callback):
 
 
 def _missing_metric(callback: Callback, metrics: Collection[str]) -> str | None:
-    """The metric that a callback would fail without; what another's attribute `monitor` means, nobody knows."""
+    """The metric that a callback would fail without; only Lightning's classes are known to read `monitor`."""
     if isinstance(callback, lightning.EarlyStopping) and callback.strict and callback.monitor not in metrics:
         return callback.monitor
     if isinstance(callback, lightning.ModelCheckpoint) and callback.save_top_k:

@@ -1,4 +1,4 @@
-"""Ctrl-C, kill and a closed terminal at any moment of a command: one sentence, an exit code, and nothing left behind.
+"""Ctrl-C, kill and a closed terminal at any moment of a command: one sentence, an exit code, and no leftovers.
 
 Moments are points that Python itself reports (a module is imported, a file is opened) or lines that are printed: nothing
 depends on how fast a machine is.
@@ -39,7 +39,7 @@ INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 class Command:
-    """A command in a folder of its own, whose children can be told from others."""
+    """A command in its own folder, whose child processes can be identified."""
 
     def __init__(self, folder: Path, *words: str, at: str = "", number: int = 0) -> None:
         self.folder = folder
@@ -47,11 +47,11 @@ class Command:
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)
         self.mark = f"HYBRIDNETS_MARK={folder}"
-        own = {"PYTHONPATH": str(folder / "hook"), "TMPDIR": str(folder / "tmp"), "HYBRIDNETS_MARK": str(folder)}
+        variables = {"PYTHONPATH": str(folder / "hook"), "TMPDIR": str(folder / "tmp"), "HYBRIDNETS_MARK": str(folder)}
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / words[0]), *words[1:]],
             cwd=folder,
-            env={**os.environ, **own, "AT": at, "NUMBER": str(number)},
+            env={**os.environ, **variables, "AT": at, "NUMBER": str(number)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -70,26 +70,26 @@ class Command:
         raise AssertionError(f"{words} was not printed: {self.output}")
 
     def family(self) -> list[str]:
-        """The processes that were started for it."""
-        found = []
+        """The processes that belong to the command."""
+        processes = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if self.mark.encode() in path.read_bytes().split(b"\0"):
-                    found.append(path.parent.name)
+                    processes.append(path.parent.name)
             except OSError:  # it has just ended, or is somebody else's
                 continue
-        return found
+        return processes
 
     def ends(self, number: int) -> str:
-        """What it printed; it must have ended by a signal, and nothing of it is left."""
+        """Its output, once it has ended by a signal without leftovers."""
         self.output += self.process.communicate(timeout=240)[0]
         assert self.process.returncode == 128 + number, self.output
         assert "Traceback" not in self.output
         assert "Error" not in self.output
         wait_for(lambda: not self.family())
-        # torch makes one for its compiler, whatever is done with it.
-        left = [path.name for path in (self.folder / "tmp").iterdir() if not path.name.startswith("torchinductor")]
-        assert left == [".keep"]
+        # torch always creates a folder for its compiler.
+        leftovers = [path.name for path in (self.folder / "tmp").iterdir() if not path.name.startswith("torchinductor")]
+        assert leftovers == [".keep"]
         assert not list((self.folder / "runs").rglob(".*"))
         return self.output
 
@@ -114,14 +114,14 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 )
 def test_one_run(tmp_path: Path, at: str, number: signal.Signals) -> None:
     output = Command(tmp_path, "train.py", "model=cnn", *FEW, at=at, number=number).ends(number)
-    sentence = f"train.py: ended by {number.name}: the same command goes on where this one ended"
+    sentence = f"train.py: ended by {number.name}: the same command continues where this one ended"
     assert output.splitlines().count(sentence) == 1
     assert not list(tmp_path.rglob("result.json"))
     assert bool(list(tmp_path.glob("runs/digits/*/*/provenance.json"))) == ("open ." in at)
 
 
 def test_a_run_on_two_devices(tmp_path: Path) -> None:
-    """Its processes end with it, although the signal reaches the first one only."""
+    """Its processes end together, although the signal reaches only the first one."""
     devices = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=64")
     Command(tmp_path, "train.py", "model=cnn", *FEW, *devices, at="open .metrics.csv", number=INT).ends(INT)
 
@@ -174,14 +174,14 @@ def test_before_a_download(tmp_path: Path) -> None:
     assert not (tmp_path / "images").exists()
 
 
-def test_a_reader_that_goes_away_loses_no_runs(tmp_path: Path) -> None:
-    """And a progress bar, which wants a terminal, keeps no job of a sweep from training."""
+def test_closed_pipe_loses_no_runs(tmp_path: Path) -> None:
+    """And a progress bar, which needs a terminal, does not keep a sweep's jobs from training."""
     bar = "+callbacks.bar._target_=pytorch_lightning.callbacks.RichProgressBar"
     sweep = [sys.executable, str(ROOT / "train.py"), "-m", "model=cnn", "seed=0,1", *FEW, bar]
     # The rest of its output goes into a pipe that nobody reads, and it has no standard input.
     shell = '("$@" <&-; echo "code $?" >&2) | head -n 1'
-    done = subprocess.run(
+    completed = subprocess.run(
         ["sh", "-c", shell, "sh", *sweep], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
     )
-    assert (done.stdout, done.stderr) == ("composing configurations\n", "code 0\n")
+    assert (completed.stdout, completed.stderr) == ("composing configurations\n", "code 0\n")
     assert len(list(tmp_path.rglob("result.json"))) == 2

@@ -1,4 +1,4 @@
-"""A sweep from the command line to the comparison, as a user drives it: processes, folders, reports."""
+"""A sweep from the command line to the comparison: processes, folders, reports."""
 
 import json
 import os
@@ -35,55 +35,55 @@ def modified(folder: Path) -> dict[Path, int]:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm", "nodes=4", "seed=0,1", "hydra.launcher.jobs=2"]
-    done = python("train.py", *words, "trainer.max_epochs=1", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 settings, 4 runs, 0 finished already" in done.stdout
-    assert "4 jobs: 4 finished" in done.stdout
+    completed = python("train.py", *words, "trainer.max_epochs=1", cwd=folder)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "4 settings, 4 runs, 0 finished already" in completed.stdout
+    assert "4 jobs: 4 finished" in completed.stdout
     return folder
 
 
-def test_the_same_sweep_again_trains_nothing(swept: Path) -> None:
+def test_repeated_sweep_trains_nothing(swept: Path) -> None:
     before = modified(swept)
     words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm", "nodes=4", "seed=0,1", "trainer.max_epochs=1"]
-    done = python("train.py", *words, cwd=swept)
-    assert done.returncode == 0
-    assert "4 settings, 4 runs, 4 finished already" in done.stdout
+    completed = python("train.py", *words, cwd=swept)
+    assert completed.returncode == 0
+    assert "4 settings, 4 runs, 4 finished already" in completed.stdout
     assert modified(swept) == before
 
 
-def test_nothing_but_runs_and_their_manifest_is_written(swept: Path) -> None:
+def test_only_runs_and_their_manifest_are_written(swept: Path) -> None:
     assert sorted(path.name for path in swept.iterdir()) == ["runs"]
     (manifest,) = (swept / "runs" / "sweeps").iterdir()
-    asked = json.loads(manifest.read_text())["runs"]
-    assert {swept / "runs" / run["folder"] for run in asked} == {p.parent for p in swept.rglob("result.json")}
+    requested = json.loads(manifest.read_text())["runs"]
+    assert {swept / "runs" / run["folder"] for run in requested} == {p.parent for p in swept.rglob("result.json")}
 
 
-def test_every_model_saw_the_same_split_of_its_seed(swept: Path) -> None:
+def test_all_models_have_the_same_split_per_seed(swept: Path) -> None:
     results = [json.loads(path.read_text()) for path in swept.rglob("result.json")]
     splits = {seed: {r["split"] for r in results if r["seeds"]["split"] == seed} for seed in (0, 1)}
-    assert all(len(found) == 1 for found in splits.values())
+    assert all(len(hashes) == 1 for hashes in splits.values())
     assert splits[0] != splits[1]
 
 
-def test_report_compares_them(swept: Path) -> None:
-    done = python("report.py", "runs", "--baseline", "cnn", cwd=swept)
-    assert done.returncode == 0, done.stderr
-    assert "digits: 2 variants, 4 runs" in done.stdout
+def test_report_compares_the_runs(swept: Path) -> None:
+    completed = python("report.py", "runs", "--baseline", "cnn", cwd=swept)
+    assert completed.returncode == 0, completed.stderr
+    assert "digits: 2 variants, 4 runs" in completed.stdout
     assert (swept / "runs" / "report" / "index.html").exists()
     assert len((swept / "runs" / "report" / "tables" / "runs.csv").read_text().splitlines()) == 5
-    assert (swept / "runs" / "report" / "figures" / "digits-gallery.png").exists()  # the images were found again
+    assert (swept / "runs" / "report" / "figures" / "digits-gallery.png").exists()  # the images were read
     assert python("report.py", "--verify", "runs", cwd=swept).returncode == 0
 
 
-def test_an_archive_carries_the_sweep_to_another_folder(swept: Path, tmp_path: Path) -> None:
+def test_archive_restores_the_sweep_in_another_folder(swept: Path, tmp_path: Path) -> None:
     archive = str(tmp_path / "evidence.npz")
     assert "4 finished runs packed" in python("report.py", "--pack", "runs/digits", "-o", archive, cwd=swept).stdout
     assert "4 runs restored" in python("report.py", "--unpack", archive, "-o", "runs", cwd=tmp_path).stdout
     words = ["-m", *SMALL, "model=cnn,crnn", "rnn=lstm", "nodes=4", "seed=0,1", "trainer.max_epochs=1"]
     before = modified(tmp_path)
-    done = python("train.py", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "4 settings, 4 runs, 4 finished already" in done.stdout
+    completed = python("train.py", *words, cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    assert "4 settings, 4 runs, 4 finished already" in completed.stdout
     assert modified(tmp_path) == before
     manifests = [json.loads(next(top.glob("runs/sweeps/*")).read_text()) for top in (swept, tmp_path)]
     assert manifests[0]["declared"] == manifests[1]["declared"]
@@ -94,14 +94,14 @@ def test_an_archive_carries_the_sweep_to_another_folder(swept: Path, tmp_path: P
     with pytest.raises(ValueError, match=f"the weights of {folder} are missing, as archives of runs contain none"):
         hybridnets.load(folder)
     shutil.rmtree(folder)
-    done = python("train.py", *words, cwd=tmp_path)
-    assert "4 settings, 4 runs, 3 finished already" in done.stdout
+    completed = python("train.py", *words, cwd=tmp_path)
+    assert "4 settings, 4 runs, 3 finished already" in completed.stdout
     assert modified(tmp_path).items() >= {path: t for path, t in before.items() if folder not in path.parents}.items()
     assert (folder / "checkpoints" / "best.ckpt").exists()
     assert python("report.py", "runs", cwd=tmp_path).returncode == 0
     assert (
         tmp_path / "runs" / "report" / "figures" / "digits-gallery.png"
-    ).exists()  # this run knows where its images are
+    ).exists()  # this run's configuration names its images
     # On the same machine the same run, bit for bit.
     trained = json.loads((folder / "result.json").read_text())
     assert trained == json.loads((swept / folder.relative_to(tmp_path) / "result.json").read_text())
@@ -115,7 +115,7 @@ def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
         "except SystemExit: pass\n"
         "assert not {'torch', 'pytorch_lightning', 'rich'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     for word in (
         "bigru",
         "ecnn",
@@ -124,17 +124,17 @@ def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
         "hydra.launcher.jobs",
         "python train.py -m rnn=lstm",
     ):
-        assert word in done.stdout
+        assert word in completed.stdout
 
 
-def test_help_names_only_keys_that_are_there(tmp_path: Path) -> None:
+def test_help_names_only_existing_keys(tmp_path: Path) -> None:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     from hybridnets import config
 
     config.register()
-    text = python("train.py", "--help", cwd=tmp_path).stdout.split("Knobs")[1]
+    text = python("train.py", "--help", cwd=tmp_path).stdout.split("Keys")[1]
     keys = [word.strip(",") for line in text.splitlines() if line.startswith("  ") for word in line[2:29].split()]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfgs = [
@@ -162,18 +162,18 @@ class Linear(Classifier):
 """
 
 
-def test_a_model_in_a_package_of_the_users_own(tmp_path: Path) -> None:
+def test_model_in_a_users_package(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text(MODEL)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "linear.yaml").write_text("_target_: mine.Linear\nscale: 0.5\n")
     words = ["--config-dir", "conf", "-m", "model=linear,cnn", *SMALL, "trainer.max_epochs=1"]
-    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    # CNN's settings are no settings of that model: the sweep is refused as a whole, before it begins.
-    assert done.returncode == 2
+    completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    # That model does not take CNN's settings: the whole sweep is refused before it starts.
+    assert completed.returncode == 2
     words = ["--config-dir", "conf", "-m", "model=linear", "model.scale=0.5,1", "data=digits", "trainer.max_epochs=2"]
-    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
     assert [result["variant"] for result in results] == ["linear", "linear"]
     assert all(result["best"]["val/acc"] > 0.5 for result in results)
@@ -187,16 +187,16 @@ def test_a_model_in_a_package_of_the_users_own(tmp_path: Path) -> None:
     )
 
 
-def test_a_failed_job_says_why_and_loses_nobody_else(tmp_path: Path) -> None:
+def test_failed_job_reports_its_reason_and_does_not_affect_others(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         MODEL.replace("return self", "assert not self.training or self.scale < 1, 'too large'\n        return self")
     )
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "linear.yaml").write_text("_target_: mine.Linear\nscale: 0.5\n")
     words = ["--config-dir", "conf", "-m", "model=linear", "model.scale=2,0.5", "data=digits", "trainer.max_epochs=1"]
-    done = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1
-    assert "1 finished, 1 failed" in done.stdout
-    assert "AssertionError: too large" in done.stdout
-    assert "python " in done.stdout
+    completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert completed.returncode == 1
+    assert "1 finished, 1 failed" in completed.stdout
+    assert "AssertionError: too large" in completed.stdout
+    assert "python " in completed.stdout
     assert len(list(tmp_path.rglob("result.json"))) == 1

@@ -35,21 +35,21 @@ def start(out: Path) -> subprocess.Popen[bytes]:
 
 
 def family(parent: int) -> list[int]:
-    """The parent and everything that descends from it."""
+    """The parent and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue  # it has just ended
-    found = [parent]
+    members = [parent]
     for child in sorted(parents):
         ancestor = child
         while ancestor in parents and ancestor != parent:
             ancestor = parents[ancestor]
         if ancestor == parent and child != parent:
-            found.append(child)
-    return found
+            members.append(child)
+    return members
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("parents", [1, 2])
-def test_whatever_is_killed_every_run_ends_once_and_equal(parents: int, undisturbed: Path, tmp_path: Path) -> None:
+def test_every_run_is_finished_once_and_equal_despite_kills(parents: int, undisturbed: Path, tmp_path: Path) -> None:
     draw = random.Random(parents)
     expected = sorted(path.parent.relative_to(undisturbed) for path in undisturbed.rglob("result.json"))
     assert len(expected) == 2 * SEEDS
@@ -71,11 +71,11 @@ def test_whatever_is_killed_every_run_ends_once_and_equal(parents: int, undistur
         while len(list(tmp_path.rglob("result.json"))) < len(expected) or running:
             assert time.monotonic() < until, f"after {kills} kills"
             running = [sweep for sweep in running if sweep.poll() is None]
-            done = len(list(tmp_path.rglob("result.json"))) == len(expected)
-            while len(running) < parents and not done:
+            is_done = len(list(tmp_path.rglob("result.json"))) == len(expected)
+            while len(running) < parents and not is_done:
                 running.append(start(tmp_path))
             time.sleep(draw.uniform(2, 9))
-            if kills < KILLS and not done:
+            if kills < KILLS and not is_done:
                 victims = [pid for sweep in running for pid in family(sweep.pid)]
                 victim = draw.choice(victims)
                 try:
@@ -88,11 +88,11 @@ def test_whatever_is_killed_every_run_ends_once_and_equal(parents: int, undistur
             sweep.kill()
             sweep.wait()
     assert kills == KILLS or not LONG
-    found = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.rglob("result.json"))
-    assert found == expected
+    finished = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.rglob("result.json"))
+    assert finished == expected
     for folder in expected:
         for name in SAME:
             assert (tmp_path / folder / name).read_bytes() == (undisturbed / folder / name).read_bytes(), (folder, name)
         attempts = json.loads((tmp_path / folder / "provenance.json").read_text())["attempts"]
-        whole = [attempt for attempt in attempts if "ended" in attempt and "error" not in attempt]
-        assert len(whole) <= 1, folder  # nothing was trained to its end twice
+        complete = [attempt for attempt in attempts if "ended" in attempt and "error" not in attempt]
+        assert len(complete) <= 1, folder  # nothing was trained to its end twice

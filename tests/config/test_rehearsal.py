@@ -1,4 +1,4 @@
-"""The process that builds every variant before a sweep's first job, and what its parent makes of its end."""
+"""The process that builds every variant before a sweep's first job, and how its parent reports its failure."""
 
 import json
 import os
@@ -15,22 +15,22 @@ from tests.conftest import SMALL
 
 @pytest.fixture
 def rehearsal() -> Iterator[Rehearsal]:
-    made = Rehearsal()
-    yield made
-    made.stop()
+    process = Rehearsal()
+    yield process
+    process.stop()
 
 
-def test_each_variant_is_counted_and_nothing_of_the_process_stays(
+def test_each_variant_is_counted_and_the_process_ends(
     rehearsal: Rehearsal, composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
-    monkeypatch.setattr("hydra_plugins.process_launcher.Progress.show", lambda _, done: told.append(done))
+    counts: list[int] = []
+    monkeypatch.setattr("hydra_plugins.process_launcher.Progress.show", lambda _, count: counts.append(count))
     cfgs = [composed(f"model={model}", *SMALL) for model in ("cnn", "ecnn")]
     rehearsal.start()
     assert rehearsal.process
     process = rehearsal.process.pid
     rehearsal.run([json.dumps(OmegaConf.to_container(cfg, resolve=True)) for cfg in cfgs])
-    assert told == [0, 1, 2]
+    assert counts == [0, 1, 2]
     assert rehearsal.process is None
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
@@ -49,15 +49,15 @@ def test_each_variant_is_counted_and_nothing_of_the_process_stays(
         ),
     ],
 )
-def test_how_it_ends_is_told_in_one_sentence(
+def test_failure_is_reported_in_one_sentence(
     rehearsal: Rehearsal, body: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hybridnets.config.rehearsal.COMMAND", [sys.executable, "-c", body])
     with pytest.raises(ConfigError, match=f"^{sentence}$"):
-        rehearsal.run(["{}"] * 100_000)  # more than a pipe takes
+        rehearsal.run(["{}"] * 100_000)  # more than a pipe holds
 
 
-def test_without_a_parent_it_ends_by_itself(rehearsal: Rehearsal) -> None:
+def test_process_ends_when_its_input_ends(rehearsal: Rehearsal) -> None:
     rehearsal.start()
     assert rehearsal.process
     assert rehearsal.process.communicate()[0] == ""

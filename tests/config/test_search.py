@@ -1,4 +1,4 @@
-"""A search, whose sweeper launches batch after batch, is one sweep: one manifest, and what the sweeper wrote is kept."""
+"""A search, whose sweeper launches several batches, is one sweep: it has one manifest, and the sweeper's files are kept."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.conftest import SMALL, Said
 
 
 class Batches(Sweeper):
-    """Asks for one run a batch, and writes what came of each, as Optuna's sweeper does.
+    """Launches one run per batch, and writes the results, as Optuna's sweeper does.
 
     Args:
         seeds: The runs' seeds.
@@ -43,10 +43,10 @@ class Batches(Sweeper):
         OmegaConf.save(OmegaConf.create(values), Path(self.config.hydra.sweep.dir, "optimization_results.yaml"))
 
 
-def test_a_search_has_one_manifest_and_keeps_its_results(
+def test_search_has_one_manifest_and_keeps_its_results(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = "hydra_plugins.of_this_test.Batches"  # Hydra takes plugins of this package only
+    target = "hydra_plugins.of_this_test.Batches"  # Hydra takes plugins from this package only
     monkeypatch.setitem(Plugins.instance().class_name_to_class, target, Batches)
     node = {"_target_": target, "seeds": [0, 1]}
     ConfigStore.instance().store(group="hydra/sweeper", name="batches", node=node)
@@ -65,13 +65,13 @@ def test_a_search_has_one_manifest_and_keeps_its_results(
         "trainer.limit_train_batches=2",
     )
     for finished in (0, 1):
-        said = command(*words)
-        assert said.code == 0, said.err
-        assert said.out.count(f"1 settings, 1 runs, {finished} finished already") == 2
+        answer = command(*words)
+        assert answer.code == 0, answer.err
+        assert answer.out.count(f"1 settings, 1 runs, {finished} finished already") == 2
         (path,) = (tmp_path / "runs" / "sweeps").glob("*.json")
-        asked = {run["folder"] for run in json.loads(path.read_text())["runs"]}
-        assert {tmp_path / "runs" / folder for folder in asked} == {p.parent for p in tmp_path.rglob("result.json")}
-        assert len(asked) == 2
+        requested = {run["folder"] for run in json.loads(path.read_text())["runs"]}
+        assert {tmp_path / "runs" / folder for folder in requested} == {p.parent for p in tmp_path.rglob("result.json")}
+        assert len(requested) == 2
     for folder, keep in at_exit.items():
         keep(folder)
     results = OmegaConf.load(path.with_suffix("") / "optimization_results.yaml")
@@ -82,7 +82,7 @@ def test_a_search_has_one_manifest_and_keeps_its_results(
     assert len(manifest.read(tmp_path / "runs")[0]) == 1
 
 
-def test_a_search_finds_its_manifest_again_and_another_one_does_not(tmp_path: Path) -> None:
+def test_repeated_search_reuses_its_manifest_and_a_different_one_does_not(tmp_path: Path) -> None:
     def run(seed: int) -> Run:
         identity = {
             "data": {"name": "d"},
@@ -91,20 +91,20 @@ def test_a_search_finds_its_manifest_again_and_another_one_does_not(tmp_path: Pa
         }
         return Run(tmp_path, identity)
 
-    def asked(path: Path) -> int:
+    def run_count(path: Path) -> int:
         return len(json.loads(path.read_text())["runs"])
 
     for name in (None, "paper"):
         first = manifest.write(tmp_path, name, "first", [run(0)], None)
         manifest.extend(first, tmp_path, [run(1), run(2)])
         manifest.extend(first, tmp_path, [run(1)])
-        assert asked(first) == 3
+        assert run_count(first) == 3
         before = first.read_bytes()
         again = manifest.write(tmp_path, name, "again", [run(0)], None)
         manifest.extend(again, tmp_path, [run(1), run(2)])
         assert (again, first.read_bytes()) == (first, before)
-        other = manifest.write(tmp_path, name, "other", [run(1)], None)  # of a sweep that asks for one of them only
-        assert other != first
-        assert asked(other) == 1
-    (found, problems) = manifest.read(tmp_path)
-    assert ([len(one.runs) for one in found].count(3), problems) == (2, [])
+        second = manifest.write(tmp_path, name, "other", [run(1)], None)  # a sweep with only one of these runs
+        assert second != first
+        assert run_count(second) == 1
+    (manifests, problems) = manifest.read(tmp_path)
+    assert ([len(read.runs) for read in manifests].count(3), problems) == (2, [])

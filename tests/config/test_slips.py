@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config.check import RULES, RULES_ON_BACKBONE, check, dataset
-from hybridnets.config.words import quoted
+from hybridnets.config import check, load_dataset
+from hybridnets.config.overrides import quote_paths
+from hybridnets.config.rules import RULES, RULES_WITH_BACKBONE
 from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
@@ -24,14 +25,14 @@ SLIPS = [
     (["nodes=abc"], f"nodes {WHOLE} abc"),
     (["nodes=1.5"], f"nodes {WHOLE} 1.5"),
     (["layers=-1"], f"layers {WHOLE} -1"),
-    (["~scheduler"], "scheduler must be there, and is not"),
-    (["-m", "nodes=glob(nothing*)"], "a sweep must have a setting, and its words name none"),
+    (["~scheduler"], "scheduler is missing: give it a value"),
+    (["-m", "nodes=glob(nothing*)"], "the sweep has no configurations: does a glob() match nothing?"),
     (["seed=null"], "seed must be a whole number from 0 to 4,294,967,295, got null"),
     (["seed=-1"], "seed must be a whole number from 0 to 4,294,967,295, got -1"),
     (["seeds.split=-1"], "seeds.split must be a whole number from 0 to 4,294,967,295, got -1"),
-    (["foo=1"], "foo must be a key of the configuration, which it is not (--help lists the knobs)"),
-    (["+foo=1"], "foo must be a key of the configuration, which it is not (--help lists the knobs)"),
-    (["optimzer.lr=1"], "optimzer.lr must be a key of the configuration, which it is not; did you mean optimizer.lr?"),
+    (["foo=1"], "foo is not a key of the configuration (--help lists the keys)"),
+    (["+foo=1"], "foo is not a key of the configuration (--help lists the keys)"),
+    (["optimzer.lr=1"], "optimzer.lr is not a key of the configuration; did you mean optimizer.lr?"),
     (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
     (["data.train_fraction=0"], "data.train_fraction must lie between 0 and 1"),
     (["data.train_fraction=1"], "data.train_fraction must lie between 0 and 1"),
@@ -39,13 +40,15 @@ SLIPS = [
     (["optimizer.lr=0"], "optimizer.lr must be a number above 0, got 0"),
     (["optimizer.lr=nan"], "optimizer.lr must be a number above 0, got nan"),
     (["trainer.max_epochs=0"], "trainer.max_epochs must be a whole number of at least 1, got 0"),
-    (["model.sequence=words"], "model.sequence must be scalars or positions, got words"),
-    (["+model.width=3"], "model.width must be a setting that ECRNN takes, which are image_shape, num_classes, rnn"),
+    (["model.sequence=words"], "model.sequence must be scalars or positions, got 'words'"),
+    (["model.dense_activation=selu"], "model.dense_activation must be relu, elu, gelu, tanh or none, got selu"),
+    (["rnn.backend=cuda"], "rnn.backend must be auto, torch or fused, got cuda"),
+    (["+model.width=3"], "model.width is not an argument of ECRNN, which takes image_shape, num_classes, rnn"),
     (["model._target_=hybridnets.models.RNN"], "model cannot be built: Error locating target 'hybridnets.models.RNN'"),
     (["trainer.precision=7"], "trainer cannot be built: Precision 7 is invalid"),
-    (["trainer=null"], "trainer must be a section with keys of its own, got null"),
-    (["~data.name"], "data.name must be there, and is not"),
-    (["data.name=../x"], "data.name must be a plain name, for it names a folder, got ../x"),
+    (["trainer=null"], "trainer must be a section of keys, got null"),
+    (["~data.name"], "data.name is missing: give it a value"),
+    (["data.name=../x"], "data.name must be a plain name, because it names a folder, got ../x"),
     (
         ["model=vgg16", "model.image_size=31"],
         "model.image_size must be null or a whole number from 32 to 1,024, got 31",
@@ -63,13 +66,16 @@ SLIPS = [
     (["-m", "nodes=4,5", "hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size must be null"),
     (
         ["scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1}", "scheduler.patience=1"],
-        "scheduler.patience must be a key of every configuration that is asked for, and scheduler, as it is chosen or set in",
+        "scheduler.patience must be a key of every configuration that is requested, but in one of them scheduler, as it is",
     ),
     (
         ["+callbacks.early_stopping.min_delta=inf"],
-        "callbacks.early_stopping.min_delta must be a finite number, for it names the run, got inf",
+        "callbacks.early_stopping.min_delta must be a finite number, because it is part of the run's identity, got inf",
     ),
-    (["+optimizer.betas=[0.9,nan]"], "optimizer.betas.1 must be a finite number, for it names the run, got nan"),
+    (
+        ["+optimizer.betas=[0.9,nan]"],
+        "optimizer.betas.1 must be a finite number, because it is part of the run's identity, got nan",
+    ),
     (
         ["trainer.max_epochs=3", "trainer.min_epochs=10"],
         "trainer.min_epochs must be at most trainer.max_epochs, which is 3,",
@@ -85,7 +91,7 @@ SLIPS = [
     (["ckpt_path=none.ckpt"], "ckpt_path must be a readable file, got none.ckpt"),
     (
         ["out=~nobody-here/runs"],
-        "out must be a path, and ~nobody-here/runs begins with the home folder of a user who does not",
+        "out must be a path, got ~nobody-here/runs, which begins with the home folder of a user who does not exist",
     ),
     (["ckpt_path=seed=0-1f3a9c/last.ckpt"], "ckpt_path must be a readable file, got seed=0-1f3a9c/last.ckpt (No such"),
     (["ckpt_path="], "ckpt_path must be null or the path of a file, got nothing"),
@@ -98,12 +104,15 @@ SLIPS = [
         ["+trainer.max_epochs=3"],
         "trainer.max_epochs is a key already: set it as trainer.max_epochs=VALUE, without the +",
     ),
-    (["callbacks.early_stopping={patienc:3}"], "it is not; did you mean callbacks.early_stopping.patience?"),
+    (
+        ["callbacks.early_stopping={patienc:3}"],
+        "is not a key of the configuration; did you mean callbacks.early_stopping.patience?",
+    ),
     (["dry_run=true", "optimizer._target_=torch.optim.AdamWW"], "optimizer cannot be built: Error locating target"),
     (["dry_run=true", "ckpt_path=file"], "ckpt_path must be a Lightning checkpoint of tensors and plain types"),
     (
         ["+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor"],
-        "callbacks.lr must have a logger to write to, and there is none: choose one, as in logger=tensorboard, or leave lr",
+        "callbacks.lr needs a logger to write to: choose one, as in logger=tensorboard, or leave lr out",
     ),
     (["logger=[{save_dir:x}]"], "or of sections that each have a _target_, got [{save_dir:x}]"),
     (
@@ -114,8 +123,8 @@ SLIPS = [
         ["logger=[tensorbord,wandb]"],
         "logger must be one of mlflow, none, tensorboard, wandb, got tensorbord; did you mean",
     ),
-    (["callbacks=[1]"], "callbacks must be a section with keys of its own, got [1]"),
-    (["scheduler=[]"], "scheduler must be null or a section with keys of its own, got []"),
+    (["callbacks=[1]"], "callbacks must be a section of keys, got [1]"),
+    (["scheduler=[]"], "scheduler must be null or a section of keys, got []"),
     (["model=cnn,crnn"], "model=cnn,crnn names several values: add -m to sweep over them"),
     (["nodes=[1"], "nodes=[1 must be an override of the form KEY=VALUE"),
     (
@@ -124,11 +133,11 @@ SLIPS = [
     ),
     (
         ["model=feature_autoencoder"],
-        "backbone must be there for FeatureAutoencoder, and is null: give the folder of a finished run, or overrides that",
+        "backbone is missing, which FeatureAutoencoder needs: give the folder of a finished run, or overrides that",
     ),
     (
         ["model=cnn", "backbone=[model=cnn]"],
-        "backbone must be null for CNN, which stands on no other run, got ['model=cnn",
+        "backbone must be null for CNN, which uses none, got ['model=cnn",
     ),
     (
         ["model=feature_autoencoder", "backbone=seed=0"],
@@ -137,21 +146,24 @@ SLIPS = [
     (["model=feature_autoencoder", "backbone=3"], "backbone must be null, the folder of a finished run, or a list of"),
     (
         ["model=feature_autoencoder", "backbone=[model=cnn,model.channels=[4,8],data.batch_size=7]", "seed=3"],
-        "backbone must be a finished run, and cnn seed=3 is not: train it first, by "
+        "backbone must be a finished run, but cnn seed=3 is not finished: train it first, by "
         "python train.py data=digits seed=3 model=cnn 'model.channels=[4,8]' data.batch_size=7 (a sweep",
     ),
     (["model=feature_autoencoder", "backbone=[model=cnnn]"], "got cnnn; did you mean cnn?"),
     (["model=feature_autoencoder", "backbone=[model=cnn,nodes=0]"], f"'nodes=0']: nodes {WHOLE} 0"),
     (
         ["model=feature_autoencoder", "backbone=[model=cnn,seeds.split=1]"],
-        "may have been trained on what is val here, but seeds.split is 1 there and 0 here",
+        "may have been trained on this run's val, but its seeds.split is 1 and this run's is 0",
     ),
     (
         ["model=feature_autoencoder", "backbone=[model=feature_autoencoder,backbone=[model=cnn]]"],
-        "backbone must be a run that stands on no other itself, got one of cnn+cae-32",
+        "backbone must be a run without a backbone itself, got cnn+cae-32",
     ),
     (["model=feature_autoencoder", "model.channels=[4]"], "model.channels must be a whole number from 1, the code's"),
-    (["model=feature_autoencoder", "model.kind=pca"], "model.kind must be cae or sae, got pca"),
+    (
+        ["-m", "model=feature_autoencoder", "backbone=[model=cnn]", "model.kind=pca"],
+        "model.kind must be cae or sae, got 'pca'",
+    ),
     (
         ["-m", "model=feature_autoencoder", "backbone=[model=cnn,model.channels=[4,4,4,4,4,4,4]],[model=cnn]"],
         "model.channels must be at most 5 blocks for images of 32x32",
@@ -172,16 +184,19 @@ SLIPS = [
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"), SLIPS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+    ("arguments", "sentence"), SLIPS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_slip_is_one_sentence(command: Callable[..., Said], tmp_path: Path, words: list[str], sentence: str) -> None:
+def test_slip_is_one_sentence(
+    command: Callable[..., Said], tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    said = command("data=digits", *words) if "data=cifar10" not in words and "-cn" not in words else command(*words)
-    assert said.code == 2
-    assert sentence in said.err
-    assert said.err.startswith("train.py: ")
-    assert len(said.err.splitlines()) == 1, said.err
+    has_data = "data=cifar10" in arguments or "-cn" in arguments
+    answer = command(*arguments) if has_data else command("data=digits", *arguments)
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert answer.err.startswith("train.py: ")
+    assert len(answer.err.splitlines()) == 1, answer.err
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "empty", tmp_path / "file"]
 
 
@@ -189,9 +204,9 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
     with tempfile.TemporaryDirectory() as top:
         Path(top).chmod(0o555)
         cfg = composed("data=digits", "model=cnn", f"out={top}/runs")
-        dataset(cfg)  # while all packages can be read
-        root = os.geteuid() == 0  # who may write everywhere
-        if root:
+        load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))  # while all packages can be read
+        is_root = os.geteuid() == 0  # root may write everywhere
+        if is_root:
             os.seteuid(65534)
         try:
             with pytest.raises(
@@ -199,30 +214,33 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
             ):
                 check(cfg)
         finally:
-            if root:
+            if is_root:
                 os.seteuid(0)
             Path(top).chmod(0o755)
 
 
-def test_rules_name_keys_that_are_there(composed: Callable[..., DictConfig]) -> None:
+def test_rules_name_existing_keys(composed: Callable[..., DictConfig]) -> None:
     configurations = [composed(f"model={path.stem}") for path in Path(ROOT, "conf", "model").glob("*.yaml")]
     missing = object()
-    for key in (RULES.keys() | RULES_ON_BACKBONE.keys()) - {
+    for key in (RULES.keys() | RULES_WITH_BACKBONE.keys()) - {
         "trainer.callbacks",
         "trainer.logger",
-    }:  # which must not be there
+    }:  # which must not exist
         assert any(OmegaConf.select(cfg, key, default=missing) is not missing for cfg in configurations), key
 
 
 @pytest.mark.parametrize(
-    ("word", "as_hydra_has_it"),
+    ("override", "quoted"),
     [
         ("backbone=[model=cnn]", 'backbone=["model=cnn"]'),
         ("backbone=[model=cnn,model.channels=[4,8]],[x]", 'backbone=["model=cnn","model.channels=[4,8]"],[x]'),
         ("backbone=runs/x/seed=0-a,runs/x/seed=1-b", 'backbone="runs/x/seed=0-a","runs/x/seed=1-b"'),
-        *((word, word) for word in ("backbone=runs/x", "backbone=['model=cnn']", "nodes=range(1,9,step=2)", "-m", "")),
+        *(
+            (override, override)
+            for override in ("backbone=runs/x", "backbone=['model=cnn']", "nodes=range(1,9,step=2)", "-m", "")
+        ),
     ],
 )
-def test_a_backbone_may_be_written_without_quotes(word: str, as_hydra_has_it: str) -> None:
-    assert quoted(word) == as_hydra_has_it
-    assert quoted(as_hydra_has_it) == as_hydra_has_it  # DDP's ranks are started with the words of the first
+def test_backbone_may_be_written_without_quotes(override: str, quoted: str) -> None:
+    assert quote_paths(override) == quoted
+    assert quote_paths(quoted) == quoted  # DDP starts its ranks with the overrides of the first

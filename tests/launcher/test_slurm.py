@@ -108,7 +108,7 @@ def test_a_job_preempted_in_mid_epoch_gets_the_result_of_an_undisturbed_one(tmp_
     out = process.communicate(timeout=300)[0]
     assert process.returncode == 0, out
     attempts = json.loads((folder / "provenance.json").read_text())["attempts"]
-    assert attempts[0]["error"].startswith("StoppedError: asked to end, after epoch")
+    assert attempts[0]["error"].startswith("StoppedError: stopped on request after epoch")
     assert len(attempts) == 2
     for file in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / file).read_bytes() == (alone.parent / file).read_bytes()

@@ -187,7 +187,7 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
         first.communicate()
         uninterrupted.communicate()
     with train("runs", -86_400) as second:
-        assert second.communicate()[1].count("goes on after epoch") == 1
+        assert second.communicate()[1].count("continuing after epoch") == 1
     (run,) = (tmp_path / "runs").glob("digits/*/*")
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (run / name).read_bytes() == (

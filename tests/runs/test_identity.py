@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from hybridnets.config import check, flags, plan
+from hybridnets.config import check, devices, plan
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.runs import identity as ids
 from tests.conftest import ROOT, Said
@@ -35,7 +35,7 @@ def cifar10(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("words", json.loads(FIXTURE.read_text()))
 def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> None:
-    run = check(composed(*words.split()))
+    run = check(composed(*words.split())).run
     assert {"folder": str(run.folder), "hash": run.digest} == json.loads(FIXTURE.read_text())[words]
 
 
@@ -77,7 +77,7 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str) -> N
     ],
 )
 def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> None:
-    assert check(composed(*one.split())).folder == check(composed(*other.split())).folder
+    assert check(composed(*one.split())).run.folder == check(composed(*other.split())).run.folder
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> N
     ],
 )
 def test_two_runs(composed: Callable[..., DictConfig], one: str, other: str) -> None:
-    assert check(composed(*one.split())).digest != check(composed(*other.split())).digest
+    assert check(composed(*one.split())).run.digest != check(composed(*other.split())).run.digest
 
 
 def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
     composed: Callable[..., DictConfig],
 ) -> None:
-    usual = check(composed(f"+callbacks.b={TIMER}", f"+callbacks.c={BAR}", f"+callbacks.g={BAR}"))
+    usual = check(composed(f"+callbacks.b={TIMER}", f"+callbacks.c={BAR}", f"+callbacks.g={BAR}")).run
     assert "callbacks_order" not in usual.identity
-    other = check(composed(f"+callbacks.g={BAR}", f"+callbacks.b={TIMER}"))
+    other = check(composed(f"+callbacks.g={BAR}", f"+callbacks.b={TIMER}")).run
     assert other.identity["callbacks_order"] == ["early_stopping", "g", "b"]
 
 
@@ -120,22 +120,22 @@ def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
     ],
 )
 def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
-    assert check(composed()).digest != check(composed(*other.split())).digest
+    assert check(composed()).run.digest != check(composed(*other.split())).run.digest
 
 
 def test_one_batch_is_not_all_of_them(composed: Callable[..., DictConfig]) -> None:
-    one, all_ = (check(composed(f"trainer.limit_train_batches={limit}")).digest for limit in ("1", "1.0"))
+    one, all_ = (check(composed(f"trainer.limit_train_batches={limit}")).run.digest for limit in ("1", "1.0"))
     assert one != all_
 
 
 def test_all_devices_are_as_many_as_the_machine_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    assert flags.device_count({"devices": "auto", "num_nodes": 2}) == 4
-    assert flags.device_count({"devices": -1, "accelerator": "gpu"}) == 2
-    assert flags.device_count({"devices": "auto", "accelerator": "cpu"}) == 1
-    assert flags.device_count({"devices": "auto", "accelerator": "tpu"}) == "auto x 1"
+    assert devices.device_count({"devices": "auto", "num_nodes": 2}) == 4
+    assert devices.device_count({"devices": -1, "accelerator": "gpu"}) == 2
+    assert devices.device_count({"devices": "auto", "accelerator": "cpu"}) == 1
+    assert devices.device_count({"devices": "auto", "accelerator": "tpu"}) == "auto x 1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert flags.device_count({"devices": "auto"}) == 1
+    assert devices.device_count({"devices": "auto"}) == 1
 
 
 def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:

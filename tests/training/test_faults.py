@@ -1,6 +1,6 @@
-"""A run killed before and after every write, rename and sync, one by one: in the end its files are what they would have been.
+"""A run is killed before or after a write, rename or sync, and started again: its files are the same in the end.
 
-The short form takes some of those moments, other ones at each place in the story; HYBRIDNETS_LONG=1 takes all.
+The short form takes some of these moments; HYBRIDNETS_LONG=1 takes all.
 """
 
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 def run(out: Path, fault: Callable[[], None] | None = None) -> int:
-    """Trains in a process of its own, which has torch loaded already, and returns its exit code."""
+    """Trains in a forked process, which has torch loaded already, and returns its exit code."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -45,11 +45,11 @@ def run(out: Path, fault: Callable[[], None] | None = None) -> int:
 
 
 def dying_at(moment: int, count: Path | None = None) -> Callable[[], None]:
-    """Has the process die at a moment; each operation on the disk has two, before it and after it.
+    """Kills the process at a moment; each operation on the disk has two, before it and after it.
 
     Args:
-        moment: Which, from 0.
-        count: Where to write how many there were instead.
+        moment: The number of the moment, from 0.
+        count: A file for the number of moments.
     """
     passed = 0
 
@@ -62,13 +62,13 @@ def dying_at(moment: int, count: Path | None = None) -> Callable[[], None]:
             os.pwrite(counter, str(passed).encode(), 0)
 
     def around(owner: Any, name: str) -> None:
-        whole = getattr(owner, name)
+        original = getattr(owner, name)
 
         def wrapped(*arguments: Any, **keywords: Any) -> Any:
             tick()
-            done = whole(*arguments, **keywords)
+            value = original(*arguments, **keywords)
             tick()
-            return done
+            return value
 
         setattr(owner, name, wrapped)
 
@@ -85,7 +85,7 @@ def dying_at(moment: int, count: Path | None = None) -> Callable[[], None]:
     return install
 
 
-def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_run_killed_at_any_moment_has_the_same_files_in_the_end(tmp_path: Path) -> None:
     assert run(tmp_path / "alone", dying_at(-1, tmp_path / "count")) == 0
     (alone,) = (tmp_path / "alone").glob("*/*/*/")
     moments = int((tmp_path / "count").read_text())
@@ -94,11 +94,11 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path: Path) -
     for moment in chosen:
         out = tmp_path / f"killed{moment}"
         assert run(out, dying_at(moment)) == KILLED
-        for result in out.rglob("result.json"):  # what is there is whole
+        for result in out.rglob("result.json"):  # an existing file is complete
             assert result.read_bytes() == (alone / "result.json").read_bytes(), moment
         assert run(out) == 0, moment
         folder = out / alone.relative_to(tmp_path / "alone")
         for name in SAME:
             assert (folder / name).read_bytes() == (alone / name).read_bytes(), (moment, name)
-        best, expected = (load(each / "checkpoints" / "best.ckpt")["state_dict"] for each in (folder, alone))
+        best, expected = (load(run / "checkpoints" / "best.ckpt")["state_dict"] for run in (folder, alone))
         assert all(torch.equal(tensor, best[name]) for name, tensor in expected.items()), moment

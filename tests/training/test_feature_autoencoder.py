@@ -210,13 +210,13 @@ def test_a_folder_names_the_run_that_its_overrides_name(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["seed=1"], "on what is val here, but seeds.split is 0 there and 1 here"),
-        (["data.train_fraction=0.6"], "but data.train_fraction is 0.7 there and 0.6 here"),
+        (["seed=1"], "on this run's val, but its seeds.split is 0 and this run's is 1"),
+        (["data.train_fraction=0.6"], "but its data.train_fraction is 0.7 and this run's is 0.6"),
         (
             ["data.standardize.over=train"],
-            "but data.standardize is {'statistics': 'scalar', 'over': 'all'} there and {",
+            "but its data.standardize is {'statistics': 'scalar', 'over': 'all'} and this run's is {",
         ),
-        (["data.name=figures"], "but data.name is digits there and figures here"),
+        (["data.name=figures"], "but its data.name is digits and this run's is figures"),
         (
             ["model.channels=50"],
             "model.channels must give a code no larger than the 8 x 8 x 8 maps, 512 values, got 50",
@@ -235,7 +235,7 @@ def test_a_configuration_that_does_not_fit_its_backbone_is_refused(
 
 def test_an_autoencoder_is_no_backbone(command: Callable[..., Said], autoencoder_run: Path) -> None:
     output = command(*AUTOENCODER, f"backbone={autoencoder_run}")
-    assert "stands on no other itself, got one of crnn-bigru-1x3+cae-2" in output.err
+    assert "must be a run without a backbone itself, got crnn-bigru-1x3+cae-2" in output.err
 
 
 def test_batch_size_and_augmentation_may_differ_from_the_backbones(
@@ -243,22 +243,22 @@ def test_batch_size_and_augmentation_may_differ_from_the_backbones(
 ) -> None:
     cfg = composed(*AUTOENCODER, "data.batch_size=4", "data.augment.flip=true")
     cfg.backbone = str(backbone_run)
-    assert check(cfg).name == "crnn-bigru-1x3+cae-2 seed=0"
+    assert check(cfg).run.name == "crnn-bigru-1x3+cae-2 seed=0"
 
 
 def test_a_variant_has_the_same_seeds_as_its_backbone(composed: Callable[..., DictConfig]) -> None:
     def identity(seed: int, *overrides: str) -> ids.Identity:
         cfg = composed(*AUTOENCODER, f"seed={seed}")
         cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
-        return check(cfg).identity
+        return check(cfg).run.identity
 
     assert ids.variant(identity(0)) == ids.variant(identity(1))
     assert ids.digest(identity(0)) != ids.digest(identity(1))
     assert ids.variant(identity(0, "seeds.init=7")) != ids.variant(identity(0))
     assert ids.variant(identity(0, "optimizer.lr=1")) != ids.variant(identity(0))
     cfg = composed("data=digits", "model=cnn", "seed=3")
-    assert ids.backbone(identity(3)) == check(cfg).identity
-    assert ids.backbone(check(cfg).identity) is None
+    assert ids.backbone(identity(3)) == check(cfg).run.identity
+    assert ids.backbone(check(cfg).run.identity) is None
 
 
 def test_a_sweep_adds_the_backbones_that_are_missing(
@@ -281,7 +281,7 @@ def test_a_sweep_adds_the_backbones_that_are_missing(
         assert list(overrides) == [
             *("data=digits", f"seed={seed}", "trainer.accelerator=cpu", "model=ecnn", "trainer.max_epochs=1")
         ]
-        assert need.run.digest == check(composed(*overrides)).digest
+        assert need.run.digest == check(composed(*overrides)).run.digest
         assert need.needs() == []
         assert job.replaces() == {"backbone": str(need.run.folder)}
 
@@ -298,7 +298,7 @@ def test_a_configuration_file_may_name_the_backbone(command: Callable[..., Said]
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
     output = command("-cd", str(tmp_path), "-cn", "mine", "data=digits")
     assert (
-        "cnn seed=0 is not: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
+        "cnn seed=0 is not finished: train it first, by python train.py -cn mine hydra.mode=RUN data=digits backbone=null"
         in output.err
     )
 
@@ -356,8 +356,8 @@ def test_a_backbone_with_weights_of_another_run_is_refused(
     torch.save(checkpoint, swapped / "checkpoints" / "best.ckpt")
     output = command(*AUTOENCODER, f"backbone={swapped}", "out=new")
     assert (output.code, len(output.err.splitlines())) == (2, 1)
-    assert "backbone must be a whole run" in output.err
-    assert "those that its result was measured with, but differ from them; remove that folder to train it" in output.err
+    assert "backbone must be a complete run" in output.err
+    assert "those that its result was measured with, but differ from them; delete that folder to train it" in output.err
     (swapped / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
     output = command(*AUTOENCODER, f"backbone={swapped}", "out=new")
     assert (output.code, len(output.err.splitlines())) == (2, 1)
@@ -377,7 +377,9 @@ def test_a_backbone_without_its_weights_is_refused_only_for_new_runs(
         assert "is finished already" in output.out
         output = command(*AUTOENCODER, *STOPS, backbone, f"out={out}", "model.channels=3")
         assert (output.code, len(output.err.splitlines())) == (2, 1), backbone
-        assert f"backbone must be a whole run: the weights of {unpacked} are missing, as archives of runs" in output.err
+        assert (
+            f"backbone must be a complete run: the weights of {unpacked} are missing, as archives of runs" in output.err
+        )
 
 
 def test_a_damaged_backbone_of_one_seed_does_not_stop_the_others(

@@ -1,4 +1,4 @@
-"""Loggers by the configuration's group: each run has its own, a resumed run goes on with it, and slips are told first."""
+"""The group of loggers: each run has its own, a resumed run continues it, and slips are reported before anything trains."""
 
 import csv
 import os
@@ -14,25 +14,25 @@ from typing import Any
 
 import pytest
 
-from hybridnets.config.loggers import Settings
+from hybridnets.config.loggers import LogIdentity
 from tests.conftest import ROOT, SMALL, Said
 
 CNN = (*SMALL, "model=cnn")
 
 
 def stopped(monkeypatch: pytest.MonkeyPatch, command: Callable[..., Said], *words: str) -> None:
-    """A run that is asked to end in its first epoch."""
+    """Stops a run in its first epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr(Settings, "on_train_epoch_start", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
-        assert "asked to end, after epoch" in command(*words).err
+        patch.setattr(LogIdentity, "on_train_epoch_start", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+        assert "stopped on request after epoch" in command(*words).err
 
 
 def measured(folder: Path, key: str) -> list[float]:
-    """What the run's own metrics.csv says of its epochs."""
+    """The values of a metric in the run's own metrics.csv."""
     return [float(row[key]) for row in csv.DictReader((folder / "metrics.csv").read_text().splitlines())]
 
 
-def test_tensorboard_lies_in_the_runs_folder_and_goes_on_after_a_resume(
+def test_tensorboard_writes_in_the_runs_folder_and_continues_after_a_resume(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'hybridnets[tensorboard]'")
@@ -41,8 +41,8 @@ def test_tensorboard_lies_in_the_runs_folder_and_goes_on_after_a_resume(
     words = (*CNN, "logger=tensorboard")
     stopped(monkeypatch, command, *words)
     for seed in (0, 1):
-        said = command(*words, f"seed={seed}")
-        assert said.code == 0, said.err
+        answer = command(*words, f"seed={seed}")
+        assert answer.code == 0, answer.err
     folders = sorted(tmp_path.glob("runs/digits/cnn/seed=*"))
     assert len(folders) == 2
     for seed, folder in enumerate(folders):
@@ -60,63 +60,63 @@ def test_tensorboard_lies_in_the_runs_folder_and_goes_on_after_a_resume(
     assert written == {path for folder in folders for path in folder.glob("tensorboard/*tfevents*")}
 
 
-def test_a_logger_changes_nothing_in_the_run(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_logger_does_not_change_the_run(command: Callable[..., Said], tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'hybridnets[tensorboard]'")
     for logger in ("none", "tensorboard"):
-        said = command(*CNN, "trainer.max_epochs=1", f"out=with-{logger}", f"logger={logger}")
-        assert said.code == 0, said.err
+        answer = command(*CNN, "trainer.max_epochs=1", f"out=with-{logger}", f"logger={logger}")
+        assert answer.code == 0, answer.err
     without, with_it = (next(tmp_path.glob(f"with-{logger}/*/*/*")) for logger in ("none", "tensorboard"))
     assert without.name == with_it.name
     for name in ("result.json", "metrics.csv", "predictions.npz", "checkpoints/best.ckpt"):
         assert (without / name).read_bytes() == (with_it / name).read_bytes(), name
 
 
-def test_a_logger_of_ones_own_is_completed_in_what_it_lacks(command: Callable[..., Said], tmp_path: Path) -> None:
-    said = command(
+def test_partial_logger_is_completed(command: Callable[..., Said], tmp_path: Path) -> None:
+    answer = command(
         *(*CNN, "trainer.max_epochs=1", "+logger._target_=pytorch_lightning.loggers.CSVLogger"),
         *("+logger._partial_=true", "+logger.name=mine", "+logger.version=''"),
     )
-    assert said.code == 0, said.err
+    assert answer.code == 0, answer.err
     assert len(list(tmp_path.glob("runs/digits/cnn/seed=0-*/mine/metrics.csv"))) == 1
 
 
 @pytest.mark.parametrize("extra", ["tensorboard", "wandb", "mlflow"])
-def test_a_missing_extra_is_named_before_anything_is_written(
+def test_missing_extra_is_named_before_anything_is_written(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, extra, None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
-    said = command(*CNN, f"logger={extra}")
-    assert said.code == 2
-    assert said.err == (
+    answer = command(*CNN, f"logger={extra}")
+    assert answer.code == 2
+    assert answer.err == (
         f"train.py: logger={extra} needs {extra}, which is not installed: run pip install 'hybridnets[{extra}]'\n"
     )
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "file:./mlruns", "mlruns", ""])
-def test_mlflow_without_a_server_is_refused_with_the_way_that_works(
+def test_mlflow_without_a_server_is_refused_with_a_remedy(
     command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    said = command(*CNN, "logger=mlflow")
-    assert said.code == 2
-    assert f"an MLflow tracking server, http://..., got {uri or 'nothing'}: " in said.err
-    assert "python report.py --mlflow sqlite:///mlflow.db FOLDER" in said.err
-    assert len(said.err.splitlines()) == 1
+    answer = command(*CNN, "logger=mlflow")
+    assert answer.code == 2
+    assert f"an MLflow tracking server, http://..., got {uri or 'nothing'}: " in answer.err
+    assert "python report.py --mlflow sqlite:///mlflow.db FOLDER" in answer.err
+    assert len(answer.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_a_server_that_does_not_answer_is_refused_at_once(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_unreachable_server_is_refused_at_once(command: Callable[..., Said], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    said = command(*CNN, "logger=mlflow", f"logger.tracking_uri=http://127.0.0.1:{port}")
-    assert said.code == 2
-    assert f"logger.tracking_uri must be a server that answers, got http://127.0.0.1:{port} (" in said.err
+    answer = command(*CNN, "logger=mlflow", f"logger.tracking_uri=http://127.0.0.1:{port}")
+    assert answer.code == 2
+    assert f"logger.tracking_uri must be a server that answers, got http://127.0.0.1:{port} (" in answer.err
     assert not list(tmp_path.iterdir())
 
 
-def test_wandb_offline_asks_no_network_and_keeps_runs_apart(tmp_path: Path) -> None:
+def test_wandb_offline_uses_no_network_and_separates_runs(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed: pip install 'hybridnets[wandb]'")
     # Two runs in one process, which is the worst case.
     script = """if True:
@@ -137,21 +137,23 @@ def test_wandb_offline_asks_no_network_and_keeps_runs_apart(tmp_path: Path) -> N
             for result in tmp_path.glob("runs/digits/cnn/seed=0-*/result.json"):
                 result.unlink()  # so that the run is resumed
             words = [sys.executable, "-c", script.replace("SEEDS", str(seeds))]
-            done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            completed = subprocess.run(
+                words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            assert completed.returncode == 0, completed.stderr
         proxy.setblocking(False)
-        with pytest.raises(BlockingIOError):  # nobody came
+        with pytest.raises(BlockingIOError):  # nobody connected
             proxy.accept()
-    found = {}
+    files = {}
     for folder in sorted(tmp_path.glob("runs/digits/cnn/seed=*")):
         digest = folder.name.partition("-")[2]
-        found[digest] = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
-        for path in found[digest]:
+        files[digest] = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
+        for path in files[digest]:
             assert path.name.startswith(f"run-{digest}")
             assert b"cnn seed=" + folder.name[5:6].encode() in path.read_bytes()
-        assert len({path.name for path in found[digest]}) == 1  # resumed, one run for W&B
-        assert all(word in found[digest][0].read_bytes() for word in (b"val/acc", b"hybridnets.models.CNN"))
-    assert sorted(map(len, found.values())) == [1, 2]
+        assert len({path.name for path in files[digest]}) == 1  # resumed, one run for W&B
+        assert all(word in files[digest][0].read_bytes() for word in (b"val/acc", b"hybridnets.models.CNN"))
+    assert sorted(map(len, files.values())) == [1, 2]
     assert len(list(tmp_path.rglob("*.wandb"))) == 3
 
 
@@ -184,7 +186,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
-def test_mlflow_live_goes_on_after_a_resume(
+def test_mlflow_continues_after_a_resume(
     server: str, command: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
@@ -193,8 +195,8 @@ def test_mlflow_live_goes_on_after_a_resume(
     words = (*CNN, "logger=mlflow")
     stopped(monkeypatch, command, *words)
     for seed in (0, 1):
-        said = command(*words, f"seed={seed}")
-        assert said.code == 0, said.err
+        answer = command(*words, f"seed={seed}")
+        assert answer.code == 0, answer.err
     client: Any = MlflowClient(server)
     runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
     assert {run.info.run_name for run in runs} == {"cnn seed=0", "cnn seed=1"}

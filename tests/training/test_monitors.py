@@ -1,4 +1,4 @@
-"""What watches a metric: the model, early stopping, checkpoints; and optimisers that a run cannot have."""
+"""The metrics that the model, early stopping and checkpoints watch; and optimisers that a run cannot have."""
 
 import json
 import math
@@ -18,7 +18,7 @@ LIGHTNING = "pytorch_lightning.callbacks"
 
 
 class Scored(CNN):
-    """Watches a score of its own, which is none in the first epoch."""
+    """Watches its own score, which is NaN in the first epoch."""
 
     monitor = "val/score"
 
@@ -27,20 +27,20 @@ class Scored(CNN):
 
 
 class Watches(pl.Callback):
-    """Whose attribute of that name is no metric."""
+    """Has an attribute `monitor` that does not name a metric."""
 
     monitor = "weights"
 
 
-def test_a_model_that_watches_nan_has_diverged(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_watched_metric_of_nan_means_divergence(command: Callable[..., Said], tmp_path: Path) -> None:
     words = (*WORDS, "model=cnn", f"model._target_={__name__}.Scored")
-    said = command(*words)
-    assert said.code == 2
-    assert "val/score is nan after epoch 0: the training diverged" in said.err
+    answer = command(*words)
+    assert answer.code == 2
+    assert "val/score is nan after epoch 0: the training diverged" in answer.err
     assert not list(tmp_path.rglob("result.json"))
-    said = command(*words)
-    assert said.code == 2
-    assert "is not trained again: DivergedError: val/score is nan after epoch 0" in said.err
+    answer = command(*words)
+    assert answer.code == 2
+    assert "is not trained again: DivergedError: val/score is nan after epoch 0" in answer.err
 
 
 def measured(monitor: str, *value: float) -> Result:
@@ -51,31 +51,31 @@ def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) 
     assert math.isnan(measured("val/score", math.nan).monitored)
     assert math.isnan(measured("val/score").monitored)
     assert measured("val/loss", 0).monitored == 0
-    # As an older version wrote it: such a run is finished, alone and in a sweep.
+    # Older versions wrote null: such a run is finished, alone and in a sweep.
     assert command(*WORDS, "model=cnn").code == 0
     (path,) = tmp_path.rglob("result.json")
     result = json.loads(path.read_text())
     result["best"][result["monitor"]] = None
     path.write_text(json.dumps(result))
     assert "is finished already" in command(*WORDS, "model=cnn").out
-    said = command(*WORDS, "-m", "model=cnn", "seed=0")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "1 jobs: 1 already done"), said.err
+    answer = command(*WORDS, "-m", "model=cnn", "seed=0")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 jobs: 1 already done"), answer.err
 
 
-def test_only_what_would_fail_needs_its_metric(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_only_callbacks_that_would_fail_need_their_metric(command: Callable[..., Said], tmp_path: Path) -> None:
     words = (*WORDS, "model=cnn")
-    said = command(
+    answer = command(
         *(*words, f"+callbacks.a._target_={__name__}.Watches"),
         f"+callbacks.b={{_target_:{LIGHTNING}.EarlyStopping,monitor:no/such,strict:false}}",
         f"+callbacks.c={{_target_:{LIGHTNING}.ModelCheckpoint,monitor:step,mode:max}}",
         f"+callbacks.d={{_target_:{LIGHTNING}.ModelCheckpoint,monitor:no/such,save_top_k:0}}",
     )
-    assert said.code == 0, said.err
+    assert answer.code == 0, answer.err
     (result,) = tmp_path.rglob("result.json")
     assert json.loads(result.read_text())["epochs"] == 2
-    said = command(*words, f"+callbacks.c={{_target_:{LIGHTNING}.ModelCheckpoint,monitor:no/such}}")
-    assert said.code == 2
-    assert "ModelCheckpoint.monitor must be a metric that is logged, train/acc" in said.err
+    answer = command(*words, f"+callbacks.c={{_target_:{LIGHTNING}.ModelCheckpoint,monitor:no/such}}")
+    assert answer.code == 2
+    assert "ModelCheckpoint.monitor must be a metric that is logged, train/acc" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_only_what_would_fail_needs_its_metric(command: Callable[..., Said], tmp
 def test_optimisers_that_need_more_than_a_gradient_are_refused(
     command: Callable[..., Said], tmp_path: Path, optimizer: str, why: str
 ) -> None:
-    said = command(*WORDS, "model=cnn", f"optimizer={{_target_:torch.optim.{optimizer},lr:0.1}}")
-    assert said.code == 2
+    answer = command(*WORDS, "model=cnn", f"optimizer={{_target_:torch.optim.{optimizer},lr:0.1}}")
+    assert answer.code == 2
     sentence = f"optimizer._target_ must be one that steps by a batch's gradients, got {optimizer}: {why}"
-    assert said.err.startswith(f"train.py: {sentence}")
+    assert answer.err.startswith(f"train.py: {sentence}")
     assert not list(tmp_path.iterdir())

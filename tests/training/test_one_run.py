@@ -1,7 +1,6 @@
-"""One run on the digits, as the command line makes it: its files, its resumption bit for bit, and Lightning's own ways."""
+"""One run on the digits from the command line: its files, its resumption bit for bit, and Lightning's own methods."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,15 +20,15 @@ from omegaconf import DictConfig
 
 import hybridnets
 from hybridnets.config import check
-from hybridnets.config.build import build
+from hybridnets.config.parts import build, build_data, build_model
 from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN
 from hybridnets.training import train
 from tests.conftest import ROOT, SMALL, Said
 
-# Everything that could carry state from one epoch to the next: order, augmentation, dropout, schedule, early stopping. To that,
-# no epoch is better than the first by min_delta: a run has five epochs, however its sums are rounded.
+# Everything that could carry state from one epoch to the next: order, augmentation, dropout, schedule, early stopping. No epoch
+# is better than the first by min_delta, so the run has five epochs, however its sums are rounded.
 STATEFUL = (
     *SMALL,
     *("model=crnn", "rnn=bigru", "nodes=4", "model.sequence=positions", "model.dropout=0.3", "data.augment.crop=2"),
@@ -61,7 +59,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was left alone."""
+    """A run that was not interrupted."""
     out = tmp_path_factory.mktemp("alone")
     process = start(out, *STATEFUL)
     assert process.communicate()[1].count("epoch ") >= 3
@@ -69,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only_run(out)
 
 
-def test_a_run_says_what_it_did(finished: Path) -> None:
+def test_run_writes_its_files(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
     with (finished / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -99,9 +97,7 @@ def test_a_run_says_what_it_did(finished: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR2])
-def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
-    number: signal.Signals, finished: Path, tmp_path: Path
-) -> None:
+def test_interrupted_run_is_the_same_bit_for_bit(number: signal.Signals, finished: Path, tmp_path: Path) -> None:
     process = start(tmp_path, *STATEFUL)
     assert process.stderr
     for line in process.stderr:
@@ -111,12 +107,12 @@ def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
             break
     rest = process.communicate()[1]
     folder = only_run(tmp_path)
-    if number == signal.SIGUSR2:  # asked to end at the next safe point
+    if number == signal.SIGUSR2:  # stops at the next safe point
         assert process.returncode == 2
-        assert "train.py: asked to end, after epoch 1: the same command goes on from there" in rest
+        assert "train.py: stopped on request after epoch 1: the same command continues from there" in rest
     assert not (folder / "result.json").exists()
     again = start(tmp_path, *STATEFUL)
-    assert "goes on after epoch" in again.communicate()[1]
+    assert "continuing after epoch" in again.communicate()[1]
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
     for name, tensor in weights(finished).items():
@@ -128,12 +124,12 @@ def test_ended_in_mid_epoch_and_started_again_is_the_same_bit_for_bit(
 @pytest.mark.parametrize(
     ("damaged", "sentence"),
     [
-        (("last",), "last.ckpt is set aside as last.ckpt.damaged: the run goes on from the one before"),
-        (("last", "previous"), "previous.ckpt is set aside as previous.ckpt.damaged: the run begins anew"),
-        (("best",), "last.ckpt is set aside as last.ckpt.damaged: the best weights are lost, and the run begins anew"),
+        (("last",), "last.ckpt is set aside as last.ckpt.damaged: the run continues from the one before"),
+        (("last", "previous"), "previous.ckpt is set aside as previous.ckpt.damaged: the run starts again"),
+        (("best",), "last.ckpt is set aside as last.ckpt.damaged: the best weights are lost, and the run starts again"),
     ],
 )
-def test_a_damaged_checkpoint_is_set_aside_and_costs_no_result(
+def test_damaged_checkpoint_is_set_aside_without_changing_the_result(
     damaged: tuple[str, ...], sentence: str, finished: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / finished.relative_to(finished.parents[2])
@@ -150,7 +146,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_costs_no_result(
         assert (folder / "checkpoints" / f"{name}.ckpt.damaged").exists()
 
 
-def test_a_disk_that_is_full_or_read_only_is_named_and_harms_nothing(finished: Path, tmp_path: Path) -> None:
+def test_full_or_read_only_disk_is_named_and_does_no_harm(finished: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(
@@ -158,47 +154,45 @@ def test_a_disk_that_is_full_or_read_only_is_named_and_harms_nothing(finished: P
     ).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        said = start(small, *STATEFUL)
-        sentence = said.communicate()[1].splitlines()[-1]
-        assert said.returncode == 2
-        assert sentence.startswith("train.py: out must be a folder with room to write in, and is not (")
+        answer = start(small, *STATEFUL)
+        sentence = answer.communicate()[1].splitlines()[-1]
+        assert answer.returncode == 2
+        assert sentence.startswith("train.py: out must be a folder with free space, got ")
         assert "No space left on device" in sentence
         subprocess.run(["mount", "-o", "remount,ro,size=9m", small], check=True)
-        said = start(small, *STATEFUL)
-        sentence = said.communicate()[1].splitlines()[-1]
-        assert said.returncode == 2
+        answer = start(small, *STATEFUL)
+        sentence = answer.communicate()[1].splitlines()[-1]
+        assert answer.returncode == 2
         assert sentence.startswith(f"train.py: out must be a folder that can be written to, got {small}: ")
         subprocess.run(["mount", "-o", "remount,rw", small], check=True)
-        said = start(small, *STATEFUL)
-        said.communicate()
-        assert said.returncode == 0
+        answer = start(small, *STATEFUL)
+        answer.communicate()
+        assert answer.returncode == 0
         folder = only_run(small)
         for name in ("result.json", "metrics.csv", "predictions.npz"):
             assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
-        assert not [path for path in folder.rglob(".*") if path.is_file()]  # nothing half written stays
+        assert not [path for path in folder.rglob(".*") if path.is_file()]  # no temporary file remains
     finally:
         subprocess.run(["umount", small], check=True)
 
 
-def test_a_run_that_diverges_fails_with_that_name_and_is_not_tried_again(
-    command: Callable[..., Said], tmp_path: Path
-) -> None:
+def test_diverged_run_fails_and_is_not_tried_again(command: Callable[..., Said], tmp_path: Path) -> None:
     words = (*SMALL, "model=cnn", "optimizer.lr=1e30")
-    said = command(*words)
-    assert said.code == 2
-    assert "train.py: train/loss is nan at step 2 of epoch 0: the training diverged; " in said.err
+    answer = command(*words)
+    assert answer.code == 2
+    assert "train.py: train/loss is nan at step 2 of epoch 0: the training diverged; " in answer.err
     folder = only_run(tmp_path / "runs")
     assert not (folder / "result.json").exists()
-    said = command(*words)
-    assert said.code == 2
-    assert "train.py: cnn seed=0 is not trained again: DivergedError: train/loss is nan at step 2" in said.err
-    assert "(retry_diverged=true tries it again)" in said.err
-    said = command(*words, "retry_diverged=true")
-    assert "the training diverged" in said.err
+    answer = command(*words)
+    assert answer.code == 2
+    assert "train.py: cnn seed=0 is not trained again: DivergedError: train/loss is nan at step 2" in answer.err
+    assert "(retry_diverged=true tries it again)" in answer.err
+    answer = command(*words, "retry_diverged=true")
+    assert "the training diverged" in answer.err
     assert len(json.loads((folder / "provenance.json").read_text())["attempts"]) == 2
-    said = command("-m", *words, "seed=0,1", "dry_run=true")
-    assert said.code == 0
-    assert "2 jobs: 1 would run, 0 already done, 1 would not be started" in said.out
+    answer = command("-m", *words, "seed=0,1", "dry_run=true")
+    assert answer.code == 0
+    assert "2 jobs: 1 would run, 0 already done, 1 would not be started" in answer.out
     assert not list(tmp_path.glob("runs/*/*/seed=1*"))
 
 
@@ -223,12 +217,12 @@ def test_load_from_checkpoint_needs_nothing_else(finished: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # our callbacks are left out on purpose
-def test_lightnings_own_fit_goes_on_from_a_checkpoint(
+def test_lightnings_own_fit_continues_from_a_checkpoint(
     finished: Path, composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    built = build(composed(*STATEFUL))
-    data = built.data()
-    model = built.model(image_shape=data.image_shape, num_classes=data.num_classes)
+    request = check(composed(*STATEFUL))
+    data = build_data(request)
+    model = build_model(request, data.image_shape, data.num_classes)
     epochs = json.loads((finished / "result.json").read_text())["epochs"]
     settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     trainer = pl.Trainer(max_epochs=epochs + 1, default_root_dir=tmp_path, accelerator="cpu", **settings)
@@ -237,20 +231,20 @@ def test_lightnings_own_fit_goes_on_from_a_checkpoint(
 
 
 def test_fast_dev_run_goes_all_the_way_and_leaves_nothing(command: Callable[..., Said], tmp_path: Path) -> None:
-    said = command(*SMALL, "model=ecrnn", "nodes=2", "trainer.fast_dev_run=true")
-    assert said.code == 0, said.err
+    answer = command(*SMALL, "model=ecrnn", "nodes=2", "trainer.fast_dev_run=true")
+    assert answer.code == 0, answer.err
     assert not list(tmp_path.iterdir())
 
 
 def test_callbacks_and_loggers_by_configuration(command: Callable[..., Said], tmp_path: Path) -> None:
-    said = command(
+    answer = command(
         *(*SMALL, "model=cnn", "trainer.log_every_n_steps=5", "callbacks.early_stopping=null"),
         *("scheduler._target_=torch.optim.lr_scheduler.StepLR",),
         *("~scheduler.factor", "~scheduler.patience", "+scheduler.step_size=1", "+scheduler.gamma=0.5"),
         *("+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor", "out=runs"),
         *("+logger._target_=pytorch_lightning.loggers.CSVLogger", "+logger.save_dir=logged", "+logger.version=''"),
     )
-    assert said.code == 0, said.err
+    assert answer.code == 0, answer.err
     (logged,) = (tmp_path / "logged").rglob("metrics.csv")
     rates = [row["lr-Adam"] for row in csv.DictReader(logged.read_text().splitlines()) if row["lr-Adam"]]
     assert [float(rate) for rate in rates] == [1e-3, 5e-4]
@@ -263,7 +257,7 @@ class CutShort(pl.Callback):
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
-def test_an_epoch_cut_short_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+def test_interrupted_epoch_does_not_affect_the_next(tmp_path: Path) -> None:
     data = ImageDataModule(digits.load(), split_seed=0, order_seed=0)
     model = CNN(data.image_shape, data.num_classes, channels=[4])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -277,37 +271,42 @@ def test_an_epoch_cut_short_leaves_nothing_to_the_next(tmp_path: Path) -> None:
         trainer.fit(model, data)
         return dict(trainer.callback_metrics)
 
-    whole = fit()
+    uninterrupted = fit()
     with pytest.raises(KeyError):
         fit(CutShort())
-    assert fit() == whole
-    assert len(whole) == 4
+    assert fit() == uninterrupted
+    assert len(uninterrupted) == 4
 
 
 class Silent(CNN):
-    """With hooks of its own that do not call super's, which in Lightning are empty."""
+    """A model whose hooks do not call super's, which are empty in Lightning's classes."""
 
-    seen: ClassVar[list[set[str]]] = []
+    metrics: ClassVar[list[set[str]]] = []
 
     def on_validation_epoch_end(self) -> None:
-        self.seen.append({*self.trainer.callback_metrics})
+        self.metrics.append({*self.trainer.callback_metrics})
 
     def on_train_epoch_end(self) -> None:
-        self.seen.append({*self.trainer.callback_metrics})
+        self.metrics.append({*self.trainer.callback_metrics})
 
 
 def test_hooks_see_their_own_epochs_metrics(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
-    cfg = composed(*SMALL, "model=cnn", "trainer.max_epochs=1", "trainer.num_sanity_val_steps=0", f"out={tmp_path}")
-    silent = dataclasses.replace(build(cfg), model=partial(Silent, channels=[4]))
-    result = train(check(cfg), silent, command="", configuration="")
+    overrides = (
+        "model=cnn",
+        "trainer.max_epochs=1",
+        "trainer.num_sanity_val_steps=0",
+        f"model._target_={__name__}.Silent",
+    )
+    parts = build(check(composed(*SMALL, *overrides, f"out={tmp_path}")))
+    result = train(parts, command="", configuration="")
     keys = {"train/loss", "train/acc", "val/loss", "val/acc"}
     assert keys < result.best.keys()
-    assert Silent.seen[-1] == keys
-    assert {"val/loss", "val/acc"} <= Silent.seen[0]
+    assert Silent.metrics[-1] == keys
+    assert {"val/loss", "val/acc"} <= Silent.metrics[0]
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")  # where it is installed
-def test_a_validation_may_come_before_a_fit(tmp_path: Path) -> None:
+def test_validation_may_precede_fit(tmp_path: Path) -> None:
     data = ImageDataModule(digits.load(), split_seed=0, order_seed=0)
     settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     model = CNN(data.image_shape, data.num_classes, channels=[2])
@@ -315,11 +314,11 @@ def test_a_validation_may_come_before_a_fit(tmp_path: Path) -> None:
     trainer = pl.Trainer(max_epochs=1, **settings)
     trainer.validate(model, data, verbose=False)  # in inference mode, whose tensors do not change outside of it
     trainer.fit(model, data)
-    (found,) = pl.Trainer(inference_mode=False, **settings).validate(model, data, verbose=False)
-    assert found["val/loss"] == trainer.callback_metrics["val/loss"]
+    (metrics,) = pl.Trainer(inference_mode=False, **settings).validate(model, data, verbose=False)
+    assert metrics["val/loss"] == trainer.callback_metrics["val/loss"]
 
 
-def test_losses_are_added_up_in_float32_whatever_the_model_is_in() -> None:
+def test_losses_are_summed_in_float32_for_any_type_of_the_model() -> None:
     model = CNN((1, 8, 8), 10, channels=[2]).to(torch.bfloat16)  # in which 32 added to 8,192 changes nothing
     loss = torch.tensor(0.6, dtype=torch.bfloat16)
     for _ in range(1000):
@@ -328,54 +327,54 @@ def test_losses_are_added_up_in_float32_whatever_the_model_is_in() -> None:
     assert float(model.val_loss.compute()) == pytest.approx(float(loss), rel=1e-5)
 
 
-def test_a_finished_run_is_not_run_again(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_finished_run_is_not_trained_again(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*SMALL, "model=cnn").code == 0
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    said = command(*SMALL, "model=cnn", "rnn=gru")
-    assert said.code == 0
-    assert "cnn seed=0 is finished already: see runs/digits/cnn/seed=0-" in said.out
+    answer = command(*SMALL, "model=cnn", "rnn=gru")
+    assert answer.code == 0
+    assert "cnn seed=0 is finished already: see runs/digits/cnn/seed=0-" in answer.out
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
-def test_a_damaged_result_is_named_and_left_as_it_is(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_damaged_result_is_named_and_not_changed(command: Callable[..., Said], tmp_path: Path) -> None:
     assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
     result = only_run(tmp_path / "runs") / "result.json"
     result.write_bytes(result.read_bytes()[:-100])
     damaged = result.read_bytes()
-    said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
-    assert said.code == 2
-    assert said.err.startswith(f"train.py: {result.relative_to(tmp_path)} is no whole JSON file; ")
-    assert said.err.endswith("; delete it to rebuild it, or choose another folder with out=\n")
+    answer = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
+    assert answer.code == 2
+    assert answer.err.startswith(f"train.py: {result.relative_to(tmp_path)} is no whole JSON file; ")
+    assert answer.err.endswith("; delete it to rebuild it, or choose another folder with out=\n")
     assert result.read_bytes() == damaged
     result.unlink()
     assert command(*SMALL, "model=cnn", "trainer.max_epochs=1").code == 0
-    whole = json.loads(result.read_text())
-    assert whole["epochs"] == 1
-    result.write_text(json.dumps(whole | {"schema": 2}))  # a later version's
-    said = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
-    assert said.code == 2
-    assert "must have schema 1, which this version reads, and has 2: use the version that wrote it" in said.err
+    content = json.loads(result.read_text())
+    assert content["epochs"] == 1
+    result.write_text(json.dumps(content | {"schema": 2}))  # a later version's
+    answer = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
+    assert answer.code == 2
+    assert "must have schema 1, which this version reads, and has 2: use the version that wrote it" in answer.err
 
 
-def test_a_run_in_other_hands_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:
+def test_run_of_another_process_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:
     process = start(tmp_path / "runs", *SMALL, "model=cnn", "trainer.max_epochs=50")
     assert process.stderr
     next(line for line in process.stderr if line.startswith("epoch 0"))
-    said = command(*SMALL, "model=cnn", "trainer.max_epochs=50")
+    answer = command(*SMALL, "model=cnn", "trainer.max_epochs=50")
     process.kill()
     process.communicate()
-    assert said.code == 2
-    assert f"is being trained by process {process.pid} on " in said.err
+    assert answer.code == 2
+    assert f"is being trained by process {process.pid} on " in answer.err
 
 
-def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
+def test_run_finished_by_another_process_is_not_trained_again(
     composed: Callable[..., DictConfig], finished: Path, tmp_path: Path
 ) -> None:
-    cfg = composed(*STATEFUL, f"out={tmp_path}")
-    run = check(cfg)
+    request = check(composed(*STATEFUL, f"out={tmp_path}"))
+    run = request.run
     shutil.copytree(finished, run.folder)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
-    result = train(run, build(cfg), command="", configuration="")
+    result = train(build(request), command="", configuration="")
     assert result.to_json() == json.loads((finished / "result.json").read_text())
     before.pop(run.folder / "log.txt")
     assert {path: path.read_bytes() for path in before} == before  # nothing was written, no attempt noted

@@ -38,15 +38,18 @@ REFUSED = {
     "scheduler.factor=0.5": "scheduler.factor must be 0.3, which the run takes over from ckpt_path={path}, got 0.5",
     "scheduler.patience=0": "scheduler.patience must be 1, which the run takes over from",
     "+scheduler.min_lr=1e-5": "scheduler.min_lr must be [0], which the run takes over from ckpt_path={path}, got [1e-05]",
-    "scheduler=null": "scheduler must be a section as the checkpoint's run had it",
+    "scheduler=null": "scheduler must be a section as in the checkpoint's run",
     "scheduler={_target_:torch.optim.lr_scheduler.StepLR,step_size:1}": (
         "scheduler must be of another class, one without gamma, which the run takes over from ckpt_path={path}, got StepLR"
     ),
     "callbacks.early_stopping.patience=1": (
         "EarlyStopping.patience must be 4, which the run takes over from ckpt_path={path}, got 1"
     ),
-    "trainer.max_steps=8": "trainer.max_steps must be above the 8 steps behind {path}, got 8",
-    "seed=1": "ckpt_path must be a checkpoint of this run's split, for what is val here was trained on there, got {path}: set",
+    "trainer.max_steps=8": "trainer.max_steps must be above the 8 steps of {path}, got 8",
+    "seed=1": (
+        "ckpt_path must be a checkpoint of this run's split, because with another one it was trained on images of this run's "
+        "val, got {path}: set"
+    ),
     "data.train_fraction=0.6": "ckpt_path must be a checkpoint of this run's split",
 }
 
@@ -55,27 +58,27 @@ def test_a_start_keeps_what_is_set_or_refuses_it(command: Callable[..., Said]) -
     assert command(*WORDS, "out=first").code == 0
     path = checkpoint_of(Path("first"))
     for word, sentence in REFUSED.items():
-        said = command(*WORDS, "trainer.max_epochs=3", f"ckpt_path={path}", word)
-        assert said.code == 2, word
-        assert sentence.format(path=path) in said.err
-        assert len(said.err.splitlines()) == 1, said.err
-    said = command(*WORDS, "-m", "trainer.max_epochs=3", f"ckpt_path={path}", "seed=0,1")  # before the first job
-    assert said.code == 2
-    assert REFUSED["seed=1"].format(path=path) in said.err
+        answer = command(*WORDS, "trainer.max_epochs=3", f"ckpt_path={path}", word)
+        assert answer.code == 2, word
+        assert sentence.format(path=path) in answer.err
+        assert len(answer.err.splitlines()) == 1, answer.err
+    answer = command(*WORDS, "-m", "trainer.max_epochs=3", f"ckpt_path={path}", "seed=0,1")  # before the first job
+    assert answer.code == 2
+    assert REFUSED["seed=1"].format(path=path) in answer.err
     assert not Path("runs").exists()
-    # With the same settings, or others that a checkpoint does not hold, it is the longer run.
+    # With the same settings, or others that a checkpoint does not hold, the run is a longer one.
     start = (
         "trainer.max_epochs=3",
         f"ckpt_path={path}",
         "callbacks.early_stopping.patience=4",
         "optimizer.fused=false",
     )
-    assert command(*WORDS, "trainer.max_epochs=3", "out=whole").code == 0
+    assert command(*WORDS, "trainer.max_epochs=3", "out=uninterrupted").code == 0
     assert command(*WORDS, *start, "seeds.init=5").code == 0
-    whole, started = result_of(Path("whole")), result_of(Path("runs"))
+    uninterrupted, started = result_of(Path("uninterrupted")), result_of(Path("runs"))
     assert started["epochs"] == 1
-    assert started["last"] == whole["last"]
-    assert started["hash"] != whole["hash"]
+    assert started["last"] == uninterrupted["last"]
+    assert started["hash"] != uninterrupted["hash"]
 
 
 def test_an_older_checkpoint_is_known_by_the_run_that_it_lies_in(
@@ -89,16 +92,16 @@ def test_an_older_checkpoint_is_known_by_the_run_that_it_lies_in(
         del group["initial_lr"]
     torch.save(old, path)
     start = (*WORDS, "trainer.max_epochs=3", "dry_run=true")
-    said = command(*start, f"ckpt_path={path}", "seed=1")
-    assert "ckpt_path must be a checkpoint of this run's split" in said.err
+    answer = command(*start, f"ckpt_path={path}", "seed=1")
+    assert "ckpt_path must be a checkpoint of this run's split" in answer.err
     alone = shutil.copy(path, "alone.ckpt")
     caplog.clear()
     assert command(*start, f"ckpt_path={alone}", "seed=1").code == 0
     assert caplog.messages == [
-        "alone.ckpt does not say which images it was trained on: some of them may be val here",
-        "alone.ckpt does not say which optimizer.lr it began with: it goes on at 0.001",
+        "alone.ckpt does not say which images it was trained on: some of them may be in val",
+        "alone.ckpt does not say which optimizer.lr it started with: it continues at 0.001",
     ]
-    # A network of another project's, without a schedule, takes the configured one.
+    # A checkpoint of another project, without a schedule, gets the configured one.
     old["lr_schedulers"] = []
     torch.save(old, alone)
     assert command(*start, f"ckpt_path={alone}", "scheduler.patience=3").code == 0
@@ -112,7 +115,7 @@ def test_a_schedule_that_keeps_its_settings_in_the_optimiser_is_compared_too(com
     cycle = "scheduler={{_target_:torch.optim.lr_scheduler.OneCycleLR,max_lr:{},total_steps:9}}"
     assert command(*WORDS, cycle.format(0.01), "out=first").code == 0
     start = (*WORDS, "trainer.max_epochs=3", f"ckpt_path={checkpoint_of(Path('first'))}", "dry_run=true")
-    assert command(*start, cycle.format(0.01)).code == 0  # though momentum and learning rate have moved
+    assert command(*start, cycle.format(0.01)).code == 0  # although momentum and learning rate have moved
     assert "scheduler.max_lr must be 0.01, which the run takes over" in command(*start, cycle.format(0.02)).err
 
 
@@ -121,18 +124,19 @@ def test_another_runs_checkpoint_is_not_taken_for_this_ones(command: Callable[..
     assert command(*WORDS, "out=first").code == 0
     assert command(*WORDS, "seed=1", "out=runs").code == 0
     path = checkpoint_of(Path("runs"))
-    for left in (path.parents[1] / "result.json", *(path.parent.iterdir() if fresh else ())):
-        left.unlink()
+    for leftover in (path.parents[1] / "result.json", *(path.parent.iterdir() if fresh else ())):
+        leftover.unlink()
     shutil.copy(checkpoint_of(Path("first")), path)
-    before = {each: each.read_bytes() for each in path.parent.iterdir()}
-    said = command(*WORDS, "seed=1", "out=runs")
-    assert said.code == 2
-    whose = result_of(Path("first"))["hash"]
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    answer = command(*WORDS, "seed=1", "out=runs")
+    assert answer.code == 2
+    owner = result_of(Path("first"))["hash"]
     assert (
-        f"last.ckpt must be this run's own, and is that of the run whose hash is {whose}: move it elsewhere" in said.err
+        f"last.ckpt must be this run's own, but belongs to the run with the hash {owner}: move it elsewhere"
+        in answer.err
     )
-    assert {each: each.read_bytes() for each in path.parent.iterdir()} == before
-    # Out of the way, the run goes on from its checkpoint before that, or begins.
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+    # Once it is out of the way, the run continues from the checkpoint before that, or starts again.
     path.unlink()
     assert command(*WORDS, "seed=1", "out=runs").code == 0
     assert result_of(Path("runs"))["epochs"] == 2

@@ -1,0 +1,104 @@
+"""Hydra's command line as train.py offers it: words in any order, errors in one sentence, the command that repeats a run."""
+
+import functools
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from hybridnets import signals
+from hybridnets.config.hydra_errors import explain
+from hybridnets.config.overrides import complete_overrides
+from hybridnets.config.schema import register
+from hydra_plugins.process_launcher import JobFailed
+
+# As the user set it: the ranks that DDP starts inherit what `run_command` sets.
+SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
+TAKES_VALUE = {  # Hydra's options whose value is the next word
+    *("-cn", "-cd", "-cp", "-c", "-p"),
+    *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
+}
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # optional values of --info
+
+
+def explained(conf: Path) -> Callable[[Callable[[DictConfig], float]], Callable[[DictConfig], float]]:
+    """Makes a Hydra application end with one sentence on a user's slip, before Hydra would report an error of the job's.
+
+    Args:
+        conf: Folder of the configuration, for the legal keys.
+    """
+
+    def decorate(main: Callable[[DictConfig], float]) -> Callable[[DictConfig], float]:
+        @functools.wraps(main)
+        def run(cfg: DictConfig) -> float:
+            try:
+                return main(cfg)
+            except Exception as error:
+                sys.exit(_exit_code(error, conf))
+
+        return run
+
+    return decorate
+
+
+def run_command(main: Callable[[], Any], conf: Path, sweeps: Path) -> int:
+    """Runs a Hydra application with the words of the command line.
+
+    Args:
+        main: The application.
+        conf: Folder of the configuration.
+        sweeps: Folder of further configurations, which --config-name finds from any working folder.
+
+    Returns:
+        The exit code, 2 for a user's slip.
+    """
+    # With --info Hydra logs by itself, and each line would appear twice.
+    if not any(word.startswith(("-i", "--info")) for word in sys.argv[1:]):
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
+    try:
+        sys.argv[1:] = _ordered(sys.argv[1:], sweeps)
+        main()
+    except JobFailed:  # the sweep's summary reports it
+        return 1
+    except Exception as error:
+        return _exit_code(error, conf)
+    return 0
+
+
+def repeating_command(overrides: Sequence[str] | None = None) -> str:
+    """The command that repeats this run alone, or the run that other overrides compose."""
+    hydra = HydraConfig.get()
+    name = hydra.job.config_name or "config"
+    sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
+    return shlex.join(["python", "train.py", *sweep, *(hydra.overrides.task if overrides is None else overrides)])
+
+
+def _ordered(words: Sequence[str], sweeps: Path) -> list[str]:
+    """Options before overrides, because DDP appends overrides of its own to the command of its ranks."""
+    options: list[str] = []
+    overrides: list[str] = []
+    for previous, word in zip(["", *words], words, strict=False):
+        is_value = previous in TAKES_VALUE or (previous in ("-i", "--info") and word in INFO)
+        (options if word.startswith("-") or is_value else overrides).append(word)
+    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in options}:
+        options.append(f"--config-dir={sweeps}")
+    return options + complete_overrides(overrides)
+
+
+def _exit_code(error: Exception, conf: Path) -> int:
+    """Prints a user's slip as one sentence; any other error is raised again, and every error in a sweep's jobs."""
+    if code := signals.exit_code():
+        return code
+    sentence = explain(error, conf, sys.argv[1:])
+    if sentence is None or SHOWS_TRACEBACK:
+        raise error
+    print(f"train.py: {sentence}", file=sys.stderr)
+    return 2

@@ -1,0 +1,140 @@
+"""One sentence for each error that a user can cause: key, rule, value, and what to do."""
+
+import contextlib
+import difflib
+import errno
+import pwd
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseException, ValidationError
+
+from hybridnets.config.rules import RULES
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+COMPOSING = re.compile("raised while composing config:$")  # a line of Hydra's without information
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
+    """One sentence for a user's slip; None for any other error.
+
+    Args:
+        error: The error.
+        conf: Folder of the configuration, for the legal keys.
+        arguments: The command line.
+    """
+    if match := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
+        remedy = "add -m to sweep over them, or write a list as KEY=[A,B], and a comma within a value as KEY='\"A,B\"'"
+        return f"{match[1]} names several values: {remedy}"
+    if str(error).startswith("Config group override must be a string"):
+        group = next((word.partition("=")[0] for word in arguments if word.endswith("=null")), "a group")
+        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        return f"{group} must be one of {', '.join(options)}, got null"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = [str(option) for option in error.options or () if (group, option) != ("hydra/launcher", "basic")]
+        if not group:
+            return f"--config-name must be the name of a file in the configuration folders, without .yaml, got {name}"
+        return f"{group} must be one of {', '.join(options)}, got {name}{_close(name, options)}"
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error, conf, arguments)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} must be an override of the form KEY=VALUE: {_first_line(error)}"
+    if isinstance(error, OmegaConfBaseException | HydraException):
+        return _first_line(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return (
+            f"out must be a folder with free space, got {error.filename or 'one without'} ({error.strerror}): the same command "
+            "continues once there is space"
+        )
+    if isinstance(error, OSError) and error.errno in FORBIDDEN:
+        return _forbidden(error)
+    if isinstance(error, IsADirectoryError | NotADirectoryError) and error.filename:
+        return f"{error.filename} must be another kind of file ({error.strerror}): delete it"
+    # Lightning's, which is not imported here.
+    if any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__):
+        return f"Lightning refuses this configuration: {_first_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
+    return str(error) if isinstance(error, ValueError) else None
+
+
+def _forbidden(error: OSError) -> str:
+    """Names the file that may not be written or read, and its owner."""
+    owner = ""
+    with contextlib.suppress(OSError, TypeError, KeyError):
+        file = Path(error.filename).stat()
+        owner = f"; it belongs to {pwd.getpwuid(file.st_uid).pw_name} and has mode {stat.S_IMODE(file.st_mode):o}"
+    return (
+        f"{error.filename or 'out'} must be a file or folder that you may use ({error.strerror}{owner}): have its permissions "
+        "changed, or choose another folder with out="
+    )
+
+
+def _composition(error: ConfigCompositionException, conf: Path, arguments: list[str]) -> str:
+    text, cause = str(error), error.__cause__
+    if match := re.search(r"Error merging override (\+*)([^=]+)=(.*)", text):
+        key, value = match[2], match[3]
+        if isinstance(cause, GrammarParseError):
+            return f"{key} must be a value or an interpolation such as ${{seed}}, got {value} ({_first_line(cause)})"
+        if isinstance(cause, ValidationError | ConfigTypeError):
+            if key in RULES:
+                return f"{key} must be {RULES[key][0]}, got {value}"
+            return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"
+        return _unknown(key, conf, arguments)
+    if match := re.search(r"An item is already at '([^']+)'", text):
+        return f"{match[1]} is a key already: set it as {match[1]}=VALUE, without the +"
+    if match := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
+        key = match[1].split("@")[0]
+        inner = re.search(r"full_key: (\S+)", str(cause))
+        return _unknown(inner[1] if inner and inner[1].startswith(f"{key}.") else key, conf, arguments)
+    if re.search(r"full_key: hydra\.launcher\.(plan|dry_run)", text):
+        name = next((word.partition("=")[2] for word in arguments if word.startswith("hydra/launcher=")), "another")
+        return f"hydra/launcher must be local or slurm, which start a process for each run of a sweep, got {name}"
+    return _first_line(error)
+
+
+def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
+    keys = list(_keys(_composed(conf, arguments)))
+    if key in keys:
+        section = key.partition(".")[0]
+        return (
+            f"{key} must be a key of every configuration that is requested, but in one of them {section}, as it is chosen or "
+            f"set there, lacks it: leave {key} out there"
+        )
+    return f"{key} is not a key of the configuration{_close(key, keys)} (--help lists the keys)"
+
+
+def _composed(conf: Path, arguments: list[str]) -> DictConfig:
+    """The configuration as it would be without the slip: the group choices alone, or the defaults."""
+    groups = {path.name for path in conf.iterdir() if path.is_dir()}
+    choices = [a for a in arguments if a.partition("=")[0] in groups and "," not in a]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        try:
+            return compose("config", choices)
+        except HydraException:
+            return compose("config")
+
+
+def _keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, section):
+        yield f"{prefix}{key}"
+        node = section._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from _keys(node, f"{prefix}{key}.")
+
+
+def _close(word: str, words: list[str]) -> str:
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not COMPOSING.search(line)]
+    return lines[0] if lines else type(error).__name__

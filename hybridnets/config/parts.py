@@ -1,0 +1,207 @@
+"""Builds the parts of a run from a checked request. This imports torch, through the parts and through training."""
+
+import functools
+import inspect
+import logging
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning_fabric.plugins import ClusterEnvironment
+from pytorch_lightning.callbacks import Callback, ProgressBar
+
+from hybridnets.config import loggers
+from hybridnets.config.command_line import repeating_command
+from hybridnets.config.errors import ConfigError, build_failure
+from hybridnets.config.identity import NOT_IDENTITY
+from hybridnets.config.request import Request
+from hybridnets.config.rules import text_of
+from hybridnets.models import Classifier
+from hybridnets.predicting import load_predictor
+from hybridnets.training import Parts, assemble, building, run_callbacks
+from hybridnets.training.callbacks import Record
+from hybridnets.training.checkpoints import DurableCheckpointIO
+from hybridnets.training.environment import environment
+from hybridnets.training.start import check_start
+
+log = logging.getLogger("hybridnets")
+
+
+def build(request: Request, *, data: Any = None, is_rehearsal: bool = False) -> Parts:
+    """Builds the parts of a run, each from those before it; writes nothing.
+
+    Args:
+        request: The checked configuration.
+        data: The data module, if it is built already.
+        is_rehearsal: Whether nothing will be trained, so that a backbone need not be trained either.
+
+    Raises:
+        ValueError: With one sentence, if a part cannot be built or does not fit, or if the run cannot start from ckpt_path.
+    """
+    # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. This comes first
+    # because a thread inherits the setting from the thread that starts it.
+    torch.set_flush_denormal(True)
+    settings, run = request.settings, request.run
+    incomplete_loggers = build_loggers(settings)
+    data = data or build_data(request)
+    pl.seed_everything(run.identity["seeds"]["init"], verbose=False)
+    model = build_model(request, data.image_shape, data.num_classes, is_rehearsal=is_rehearsal)
+    record = Record(run)
+    callbacks = run_callbacks(record, build_callbacks(settings, model, bool(incomplete_loggers)))
+    trainer = build_trainer(request, callbacks, incomplete_loggers)
+    parts = assemble(data, model, trainer, record)
+    is_begun = run.last_checkpoint.exists() or run.previous_checkpoint.exists()
+    if settings["ckpt_path"] and not is_begun:
+        check_start(settings["ckpt_path"], parts)
+    return parts
+
+
+def build_data(request: Request) -> Any:
+    """The data module of a run, with its seeds."""
+    section, seeds = request.settings["data"], request.settings["seeds"]
+    make = _factory("data", {key: section[key] for key in section if key not in ("name", *NOT_IDENTITY["data"])})
+    with building("data"):
+        return make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
+
+
+def build_model(
+    request: Request, image_shape: Sequence[int], num_classes: int, *, is_rehearsal: bool = False
+) -> Classifier:
+    """The model of a run with its optimizer, its scheduler and its backbone, which may be untrained in a rehearsal."""
+    sections = request.settings
+    make = _factory("model", {key: value for key, value in sections["model"].items() if key != "backbone"})
+    optimizer = _factory("optimizer", sections["optimizer"])
+    scheduler = _factory("scheduler", sections["scheduler"]) if sections["scheduler"] else None
+    arguments: dict[str, Any] = {"image_shape": image_shape, "num_classes": num_classes}
+    if request.backbone:
+        arguments["backbone"] = _backbone(request, image_shape, num_classes, is_rehearsal or request.is_trial)
+    with building("model"):
+        model: Classifier = make(**arguments)
+    model.optimizer, model.scheduler = optimizer, scheduler
+    return model
+
+
+def _backbone(request: Request, image_shape: Sequence[int], num_classes: int, is_untrained: bool) -> Classifier:
+    """The network of a finished run, with its weights; or an untrained one."""
+    backbone = request.backbone
+    assert backbone
+    if is_untrained and backbone.request:
+        return build_model(backbone.request, image_shape, num_classes, is_rehearsal=True)
+    if not backbone.is_finished:
+        assert backbone.request
+        raise ConfigError(
+            f"backbone must be a finished run, but {backbone.request.run.name} is not finished: train it first, by "
+            f"{repeating_command(backbone.overrides)} (a sweep, with -m, would do that by itself)"
+        )
+    try:
+        network: Classifier = load_predictor(backbone.folder).model
+    except ValueError as error:
+        raise ConfigError(f"backbone must be a complete run: {error}; delete that folder to train it again") from error
+    return network
+
+
+def build_callbacks(settings: Mapping[str, Any], model: Classifier, has_logger: bool) -> list[Callback]:
+    """The configured callbacks, completed with the metric that the model watches."""
+    callbacks: list[Callback] = []
+    for key, section in settings["callbacks"].items():
+        if not section:
+            continue
+        with building("callbacks"):
+            callback = _instance(f"callbacks.{key}", section)
+            if isinstance(callback, functools.partial):
+                callback = _watching(callback, model.monitor, model.mode)
+            if isinstance(callback, loggers.NEED_LOGGER) and not has_logger:
+                raise ConfigError(
+                    f"callbacks.{key} needs a logger to write to: choose one, as in logger=tensorboard, or leave {key} out"
+                )
+        callbacks.append(callback)
+    return callbacks
+
+
+def _watching(callback: functools.partial[Any], monitor: str, mode: str) -> Any:
+    """A callback completed with the metric that the model watches, unless the configuration names another."""
+    if callback.keywords.get("monitor", monitor) == monitor:
+        return callback(**{"monitor": monitor, "mode": mode, **callback.keywords})
+    return callback()
+
+
+def build_loggers(settings: Mapping[str, Any]) -> list[Any]:
+    """The configured loggers, which their run completes later; refuses those that could not log."""
+    sections = loggers.sections(settings["logger"])
+    return [loggers.check_logger(_instance(key, section)) for key, section in sections]
+
+
+def build_trainer(request: Request, callbacks: list[Callback], incomplete_loggers: list[Any]) -> pl.Trainer:
+    """The trainer of a run, with these callbacks, and with the loggers of `build_loggers`, which it completes."""
+    # A callback of ours keeps max_steps.
+    flags = {key: flag for key, flag in request.settings["trainer"].items() if flag is not None and key != "max_steps"}
+    # A sweep's jobs have no terminal. Where the flag is set, Lightning decides.
+    shows_bars = "enable_progress_bar" in flags or sys.stdout.isatty()
+    flags.setdefault("enable_progress_bar", sys.stdout.isatty())
+    flags.setdefault("default_root_dir", request.run.folder)
+    make = _factory("trainer", flags)
+    folder = request.run.folder
+    with building("logger"):
+        own_loggers = [loggers.complete_logger(logger, request.run, folder) for logger in incomplete_loggers]
+    if not shows_bars:
+        callbacks = _without_bars(callbacks)
+    if any(isinstance(logger, functools.partial) for logger in incomplete_loggers):
+        callbacks = [*callbacks, loggers.LogIdentity(request.run)]
+    with building("trainer"):
+        plugins = [*make.keywords.get("plugins", []), DurableCheckpointIO(request.run)]
+        environments = [getattr(make.keywords.get("strategy"), "cluster_environment", None), *plugins]
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in environments):
+            plugins.append(environment())
+        return make(callbacks=callbacks, plugins=plugins, logger=own_loggers or False)  # type: ignore[no-any-return]
+
+
+def _without_bars(callbacks: list[Callback]) -> list[Callback]:
+    """The callbacks without progress bars, which Lightning refuses where no bar is shown."""
+    bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+    for bar in bars:
+        log.info("%s is left out: progress bars are shown in a terminal only", type(bar).__name__)
+    return [callback for callback in callbacks if callback not in bars]
+
+
+def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any]:
+    """A section's target with its settings, once the target takes each of them."""
+    factory: functools.partial[Any] = _instance(section, {**settings, "_partial_": True})
+    parameters = inspect.signature(factory.func).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for key in factory.keywords:
+            if key not in parameters:
+                target = getattr(factory.func, "__qualname__", repr(factory.func))
+                raise ConfigError(
+                    f"{section}.{key} is not an argument of {target}, which takes {', '.join(parameters)}"
+                )
+    _check_choices(section, factory)
+    return factory
+
+
+def _check_choices(section: str, factory: functools.partial[Any]) -> None:
+    """Refuses a value that the `Literal` type of its argument does not list; sections within, such as rnn, too."""
+    try:
+        types = typing.get_type_hints(factory.func.__init__ if inspect.isclass(factory.func) else factory.func)
+    except Exception:  # the annotations of other packages may name what cannot be imported
+        types = {}
+    for key, value in factory.keywords.items():
+        choices = typing.get_args(types.get(key)) if typing.get_origin(types.get(key)) is typing.Literal else ()
+        if choices and value not in choices:
+            text = f"{', '.join(map(text_of, choices[:-1]))} or {text_of(choices[-1])}"
+            raise ConfigError(f"{section}.{key} must be {text}, got {text_of(value)}")
+        if isinstance(value, functools.partial):
+            _check_choices(key, value)
+
+
+def _instance(section: str, settings: Any) -> Any:
+    if not isinstance(settings, Mapping) or "_target_" not in settings:
+        raise ConfigError(f"{section} must name what to build as {section}._target_, got {settings!r}")
+    try:
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        raise ConfigError(f"{section} cannot be built: {build_failure(error)}") from error

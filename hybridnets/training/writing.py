@@ -1,0 +1,119 @@
+"""What a run's folder is given while the run is trained. Of the processes of a distributed run only the first one writes."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from hybridnets.models.summary import table
+from hybridnets.runs.claims import LostError
+from hybridnets.runs.origin import describe_origin
+from hybridnets.runs.records import Result, metrics
+from hybridnets.runs.store import Attempt
+from hybridnets.training.parts import Parts
+from hybridnets.training.predictions import Measured, examples, write_predictions
+from hybridnets.training.published import check_published
+
+log = logging.getLogger("hybridnets")
+
+
+@contextlib.contextmanager
+def claim(parts: Parts) -> Iterator["RunWriter"]:
+    """Claims the run for the first of its processes, and keeps its log; the others get a writer that writes nothing."""
+    if not parts.trainer.is_global_zero:
+        yield NullWriter(parts, Attempt(parts.run))
+        return
+    with parts.run.claim() as attempt, _log_file(parts):
+        writer = RunWriter(parts, attempt)
+        parts.record.write_epoch = writer.write_epoch
+        yield writer
+
+
+class RunWriter:
+    """Writes a run's files.
+
+    Args:
+        parts: What the run consists of.
+        attempt: The attempt at the run, whose claim is held.
+    """
+
+    def __init__(self, parts: Parts, attempt: Attempt) -> None:
+        self.parts = parts
+        self.attempt = attempt
+        self.run = parts.run
+
+    def begin(self, kernels: str | None, command: str, configuration: str) -> None:
+        """Sets the thread count of the first attempt, and writes provenance.json and config.yaml."""
+        torch.set_num_threads(self.attempt.threads or torch.get_num_threads())
+        self.attempt.record(
+            threads=torch.get_num_threads(),
+            kernels=kernels,
+            device=str(self.parts.trainer.strategy.root_device),
+            devices=self.parts.trainer.world_size,
+            sync_batchnorm=self.parts.synchronized,
+            **describe_origin(command),
+        )
+        self.run.write_text(self.run.folder / "config.yaml", configuration)
+        log.info("%s in %s\n%s", self.run.name, self.run.folder, table(self.parts.layers))
+
+    def resume(self, epoch: float) -> None:
+        """Logs after which epoch the run continues."""
+        log.info("continuing after epoch %d", epoch)
+
+    def write_epoch(self, history: Sequence[dict[str, float]], seconds: float, is_best: bool) -> None:
+        """Writes metrics.csv, and how long the last epoch took; logs it."""
+        self._write_metrics(history)
+        epoch = int(history[-1]["epoch"])
+        self.attempt.epoch(epoch, seconds)
+        values = "  ".join(f"{key} {value:.4f}" for key, value in history[-1].items() if key != "epoch")
+        log.info("epoch %d: %s  %.1f s%s", epoch, values, seconds, "  best" if is_best else "")
+
+    def finish(self, result: Result, measured: Measured) -> Result:
+        """Writes predictions.npz and result.json, after verifying them, and returns what result.json holds."""
+        check_published(self.parts, measured)
+        self._write_metrics(self.parts.record.history)
+        kept = {**measured.predictions, "examples": examples(self.parts.model, self.parts.data)}
+        write_predictions(self.run, kept)
+        best, last = result.best, result.last
+        log.info(
+            "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",
+            *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
+        )
+        return self.attempt.finish(result)
+
+    def _write_metrics(self, history: Sequence[dict[str, float]]) -> None:
+        self.run.write_text(self.run.folder / metrics.FILE, metrics.to_csv(history))
+
+
+class NullWriter(RunWriter):
+    """The writer of the processes that write nothing."""
+
+    def begin(self, kernels: str | None, command: str, configuration: str) -> None:
+        """Does nothing."""
+
+    def resume(self, epoch: float) -> None:
+        """Does nothing."""
+
+    def finish(self, result: Result, measured: Measured) -> Result:  # noqa: ARG002
+        """Returns the result."""
+        return result
+
+
+@contextlib.contextmanager
+def _log_file(parts: Parts) -> Iterator[None]:
+    """Adds the log to log.txt in the run's folder, errors with their traceback, which the terminal may be spared."""
+    file = logging.FileHandler(parts.run.folder / "log.txt", encoding="utf-8", errors="backslashreplace")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(file)
+    try:
+        yield
+    except LostError:
+        raise  # the folder is another process's, and so is its log
+    except BaseException:
+        file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended early", (), sys.exc_info()))
+        raise
+    finally:
+        logging.getLogger().removeHandler(file)
+        file.close()
