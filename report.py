@@ -68,7 +68,7 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
         arguments: The parsed arguments.
         command: The command line, which the report repeats.
     """
-    from hybridnets.report import Request, commands
+    from hybridnets.report import ReportRequest, commands
     from hybridnets.report.reading.sources import opened
 
     if arguments.published:
@@ -87,7 +87,7 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
             return commands.verify(sources, arguments.paths, to)
         if arguments.mlflow:
             return commands.copy_to_mlflow(sources, arguments.mlflow)
-        request = Request.of(vars(arguments))
+        request = ReportRequest.of(vars(arguments))
         folder = None if arguments.no_page else to
         return commands.make_report(sources, arguments.paths, request, command, folder, load_images)
 

@@ -11,7 +11,7 @@ from hybridnets.runs.identity import Identity
 from hybridnets.runs.records import RecordError, result
 
 if TYPE_CHECKING:
-    from hybridnets.config.request import Request
+    from hybridnets.config.request import RunRequest
 
 # Settings of the data that may differ from the backbone's: they neither choose images nor change those that are predicted.
 MAY_DIFFER = {"batch_size", "augment"}
@@ -30,7 +30,7 @@ class Backbone:
 
     identity: Identity
     folder: Path
-    request: "Request | None" = None
+    request: "RunRequest | None" = None
     overrides: tuple[str, ...] = ()
 
     @property

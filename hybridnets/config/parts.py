@@ -19,7 +19,7 @@ from hybridnets.config import loggers
 from hybridnets.config.command_line import repeating_command
 from hybridnets.config.errors import ConfigError, build_failure
 from hybridnets.config.identity import NOT_IDENTITY
-from hybridnets.config.request import Request
+from hybridnets.config.request import RunRequest
 from hybridnets.config.rules import text_of
 from hybridnets.models import Classifier
 from hybridnets.predicting import load_predictor
@@ -32,7 +32,7 @@ from hybridnets.training.start import check_start
 log = logging.getLogger("hybridnets")
 
 
-def build(request: Request, *, data: Any = None, is_rehearsal: bool = False) -> Parts:
+def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) -> Parts:
     """Builds the parts of a run, each from those before it; writes nothing.
 
     Args:
@@ -61,7 +61,7 @@ def build(request: Request, *, data: Any = None, is_rehearsal: bool = False) -> 
     return parts
 
 
-def build_data(request: Request) -> Any:
+def build_data(request: RunRequest) -> Any:
     """The data module of a run, with its seeds."""
     section, seeds = request.settings["data"], request.settings["seeds"]
     make = _factory("data", {key: section[key] for key in section if key not in ("name", *NOT_IDENTITY["data"])})
@@ -70,7 +70,7 @@ def build_data(request: Request) -> Any:
 
 
 def build_model(
-    request: Request, image_shape: Sequence[int], num_classes: int, *, is_rehearsal: bool = False
+    request: RunRequest, image_shape: Sequence[int], num_classes: int, *, is_rehearsal: bool = False
 ) -> Classifier:
     """The model of a run with its optimizer, its scheduler and its backbone, which may be untrained in a rehearsal."""
     sections = request.settings
@@ -86,7 +86,7 @@ def build_model(
     return model
 
 
-def _backbone(request: Request, image_shape: Sequence[int], num_classes: int, is_untrained: bool) -> Classifier:
+def _backbone(request: RunRequest, image_shape: Sequence[int], num_classes: int, is_untrained: bool) -> Classifier:
     """The network of a finished run, with its weights; or an untrained one."""
     backbone = request.backbone
     assert backbone
@@ -136,7 +136,7 @@ def build_loggers(settings: Mapping[str, Any]) -> list[Any]:
     return [loggers.check_logger(_instance(key, section)) for key, section in sections]
 
 
-def build_trainer(request: Request, callbacks: list[Callback], incomplete_loggers: list[Any]) -> pl.Trainer:
+def build_trainer(request: RunRequest, callbacks: list[Callback], incomplete_loggers: list[Any]) -> pl.Trainer:
     """The trainer of a run, with these callbacks, and with the loggers of `build_loggers`, which it completes."""
     # A callback of ours keeps max_steps.
     flags = {key: flag for key, flag in request.settings["trainer"].items() if flag is not None and key != "max_steps"}
@@ -171,6 +171,15 @@ def _without_bars(callbacks: list[Callback]) -> list[Callback]:
 def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any]:
     """A section's target with its settings, once the target takes each of them."""
     factory: functools.partial[Any] = _instance(section, {**settings, "_partial_": True})
+    _check_arguments(section, factory)
+    return factory
+
+
+def _check_arguments(section: str, factory: functools.partial[Any]) -> None:
+    """Refuses an argument that the target does not take, or a value that its `Literal` type does not list.
+
+    Sections within, such as rnn, are checked too.
+    """
     parameters = inspect.signature(factory.func).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in factory.keywords:
@@ -179,12 +188,6 @@ def _factory(section: str, settings: Mapping[str, Any]) -> functools.partial[Any
                 raise ConfigError(
                     f"{section}.{key} is not an argument of {target}, which takes {', '.join(parameters)}"
                 )
-    _check_choices(section, factory)
-    return factory
-
-
-def _check_choices(section: str, factory: functools.partial[Any]) -> None:
-    """Refuses a value that the `Literal` type of its argument does not list; sections within, such as rnn, too."""
     try:
         types = typing.get_type_hints(factory.func.__init__ if inspect.isclass(factory.func) else factory.func)
     except Exception:  # the annotations of other packages may name what cannot be imported
@@ -195,7 +198,7 @@ def _check_choices(section: str, factory: functools.partial[Any]) -> None:
             text = f"{', '.join(map(text_of, choices[:-1]))} or {text_of(choices[-1])}"
             raise ConfigError(f"{section}.{key} must be {text}, got {text_of(value)}")
         if isinstance(value, functools.partial):
-            _check_choices(key, value)
+            _check_arguments(key, value)
 
 
 def _instance(section: str, settings: Any) -> Any:

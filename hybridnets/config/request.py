@@ -24,7 +24,7 @@ from hybridnets.runs import Run, store
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class RunRequest:
     """A checked configuration, and what follows from it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Request:
             raise ConfigError(f"{self.run.name} is not trained again: {divergence}")
 
 
-def check(cfg: DictConfig) -> Request:
+def check(cfg: DictConfig) -> RunRequest:
     """Checks a configuration against every rule, and resolves it; makes and writes nothing.
 
     Raises:
@@ -74,7 +74,7 @@ def check(cfg: DictConfig) -> Request:
     out = Path(scratch("trial") if is_trial else at_home("out", settings["out"]))
     run = Run(out, identity)
     check_place(out, run.folder, settings["data"]["name"])
-    return Request(cfg, settings, run, dataset, backbone, is_trial)
+    return RunRequest(cfg, settings, run, dataset, backbone, is_trial)
 
 
 def _backbone(settings: Mapping[str, Any]) -> Backbone | None:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
-from hybridnets.config.request import Request, check, diverged
+from hybridnets.config.request import RunRequest, check, diverged
 from hybridnets.config.schema import scratch
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
@@ -155,7 +155,7 @@ def _rehearse(jobs: list["SweepJob"]) -> None:
         rehearsal.stop()
 
 
-def _any_seed(request: Request) -> dict[str, Any]:
+def _any_seed(request: RunRequest) -> dict[str, Any]:
     """The settings of a request with seeds that all runs of its variant have in common."""
     return {**request.settings, "seed": 0, "seeds": {"split": 0, "init": 0, "order": 0}}
 
@@ -171,7 +171,7 @@ class SweepJob(launcher.PlannedJob):
         need: The job of the backbone's run, which may have to be trained first; None without one.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: RunRequest) -> None:
         run, trainer = request.run, request.settings["trainer"]
         devices = trainer.get("devices")
         uses_gpus = trainer.get("accelerator") in (None, "auto", "gpu", "cuda") and isinstance(devices, int | None)

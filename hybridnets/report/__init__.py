@@ -2,6 +2,6 @@
 
 from hybridnets.report.analysis import Report, analyse
 from hybridnets.report.reading.results import ReportError, RunSet
-from hybridnets.report.request import Request
+from hybridnets.report.request import ReportRequest
 
-__all__ = ["Report", "ReportError", "Request", "RunSet", "analyse"]
+__all__ = ["Report", "ReportError", "ReportRequest", "RunSet", "analyse"]

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
-from hybridnets.report.comparing.primary import primary_comparisons
+from hybridnets.report.comparing.primary import primary_analyses
 from hybridnets.report.comparing.selection import check_labels, select
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
 from hybridnets.report.reading.manifests import Sweep, read_sweeps
 from hybridnets.report.reading.results import ReportError, RunSet
-from hybridnets.report.request import Request
-from hybridnets.report.tables.answer import Answer, answer
+from hybridnets.report.request import ReportRequest
+from hybridnets.report.tables.answer import Answer, answer_question
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
@@ -23,7 +23,7 @@ from hybridnets.report.text import visible
 from hybridnets.runs.declaration import Declaration
 from hybridnets.runs.published_figures import PublishedFigures
 
-EVERYTHING = Request()  # whatever follows from the sweeps and the variants
+EVERYTHING = ReportRequest()  # whatever follows from the sweeps and the variants
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Report:
     head: tuple[str, ...] = ()
 
 
-def analyse(runs: RunSet, title: str, command: str, request: Request = EVERYTHING) -> Report:
+def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVERYTHING) -> Report:
     """Compares finished runs.
 
     Args:
@@ -114,7 +114,7 @@ def analyse(runs: RunSet, title: str, command: str, request: Request = EVERYTHIN
 
 
 def _report_data_set(
-    data_set: DataSetVariants, request: Request, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
+    data_set: DataSetVariants, request: ReportRequest, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
 ) -> DataSetReport:
     """The report on one data set.
 
@@ -126,17 +126,17 @@ def _report_data_set(
     """
     cache = ComparisonCache(data_set)
     declarations = [sweep.declaration for sweep in sweeps]
-    primaries, notes = primary_comparisons(cache, request, sweeps)
+    analyses, notes = primary_analyses(cache, request, sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     comparisons = list(dict.fromkeys(selection.all_comparisons()))
-    comparisons += [c for c in (*(p.comparison for p in primaries), *compressed) if c not in comparisons]
+    comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
     notes += selection.notes
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [c.recipe_note for c in comparisons if c.recipe_note]
     return DataSetReport(
         data_set,
-        answers=tuple(answer(p.comparison, p.primary, data_set, p.declared) for p in primaries),
+        answers=tuple(answer_question(analysis, data_set) for analysis in analyses),
         variants_table=variants_table(data_set),
         contrasts=tuple(selection.contrasts),
         tables=tuple(_tables(data_set, selection.contrasts, comparisons, compressed, declarations)),

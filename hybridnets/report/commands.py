@@ -18,7 +18,7 @@ from hybridnets.report.rendering.files import RECORD, read_record, table_files, 
 from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
-from hybridnets.report.request import Request
+from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.published import recount_table, recount_verdict
 from hybridnets.report.tables.table import text, wrapped
 from hybridnets.runs.archive import Archive, ArchiveError, pack
@@ -35,7 +35,7 @@ PAGE_NEEDS = ("jinja2", "matplotlib")  # packages
 def make_report(
     sources: Sources,
     paths: list[Path],
-    request: Request,
+    request: ReportRequest,
     command: str,
     to: Path | None,
     load_images: Callable[[DataSetReport], "Images | None"],
@@ -85,7 +85,9 @@ def _progress(items: Iterable[T], description: str = "reading runs", unit: str =
     return bar
 
 
-def _write(report: Report, request: Request, to: Path, load_images: Callable[[DataSetReport], "Images | None"]) -> None:
+def _write(
+    report: Report, request: ReportRequest, to: Path, load_images: Callable[[DataSetReport], "Images | None"]
+) -> None:
     missing = [name for name in PAGE_NEEDS if importlib.util.find_spec(name) is None]
     drawn: dict[str, list[Picture]] = {}
     page = None

@@ -11,7 +11,7 @@ LARGEST_MARGIN = 1e12  # that a figure can still draw
 
 
 @dataclass(frozen=True)
-class Request:
+class ReportRequest:
     """What the command line requests; what it leaves open follows from the sweeps and the variants.
 
     Attributes:
@@ -31,7 +31,7 @@ class Request:
     metric: str | None = None
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Request":
+    def of(cls, values: Mapping[str, Any]) -> "ReportRequest":
         """Checks plain values by name: the command line's arguments, or what a report's record holds.
 
         Raises:

@@ -138,7 +138,7 @@ def _refused_types(path: Path) -> list[str]:
         return []
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """The content of one of a run's own checkpoints, on the CPU.
 
     Raises:
@@ -208,7 +208,7 @@ def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
     Raises:
         ForeignCheckpointError: If the checkpoint belongs to another run.
     """
-    state: dict[str, Any] = load(path)["callbacks"][key]
+    state: dict[str, Any] = load_checkpoint(path)["callbacks"][key]
     if (owner := state.get("run")) != run.digest:
         raise ForeignCheckpointError(
             f"{path} must be this run's own, but belongs to the run with the hash {owner}: move it elsewhere; to start from "
@@ -219,7 +219,7 @@ def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
 
 def _is_readable(path: Path) -> bool:
     try:
-        load(path)
+        load_checkpoint(path)
     except RefusedTypeError:
         raise
     except ValueError:

@@ -14,7 +14,7 @@ from hybridnets import signals
 from hybridnets.rnn.backends import settle_backends
 from hybridnets.runs.records import LayerRecord, Result
 from hybridnets.runs.store import StoppedError
-from hybridnets.training.checkpoints import load, resumable, weights_digest
+from hybridnets.training.checkpoints import load_checkpoint, resumable, weights_digest
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, accuracy, predict
 from hybridnets.training.writing import RunWriter, claim
@@ -82,7 +82,7 @@ def fit(parts: Parts, checkpoint: str | None) -> None:
 
 def measure(parts: Parts) -> Measured:
     """Predicts every image of val and test with the weights of the best epoch."""
-    best_checkpoint = load(parts.run.best_checkpoint)
+    best_checkpoint = load_checkpoint(parts.run.best_checkpoint)
     weights = weights_digest(best_checkpoint["state_dict"])
     parts.model.load_state_dict(best_checkpoint["state_dict"])
     return Measured(best_checkpoint, weights, predict(parts.trainer, parts.model, parts.data))

@@ -60,7 +60,7 @@ SLIPS = [
     (["model.channels=4"], "model.channels must be a list of whole numbers from 1, got 4"),
     (["-m", "model.channels=[4],[4,4,4,4,4,4,4]"], "model.channels must be at most 5 blocks for images of 32x32"),
     (["optimizer.eps=-1"], "optimizer, or scheduler, cannot be built: Invalid epsilon value: -1"),
-    (["+rnn.foo=1"], "model cannot be built: TypeError: LSTM.__init__() got an unexpected keyword argument 'foo'"),
+    (["+rnn.foo=1"], "rnn.foo is not an argument of LSTM, which takes input_size, hidden_size, num_layers, "),
     (["trainer.limit_predict_batches=1"], "trainer.limit_predict_batches must be null"),
     (["+trainer.logger=true"], "trainer.logger must be set as logger, got True"),
     (["-m", "nodes=4,5", "hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size must be null"),

@@ -27,7 +27,7 @@ from hybridnets.config import check
 from hybridnets.config.parts import build, build_data, build_model
 from hybridnets.training import assemble
 from hybridnets.training.callbacks import Record
-from hybridnets.training.checkpoints import load
+from hybridnets.training.checkpoints import load_checkpoint
 from hybridnets.training.environment import environment
 from hybridnets.training.parts import synchronizes
 from hybridnets.training.predictions import accuracy, predict
@@ -163,7 +163,7 @@ def test_results_equal_those_of_one_device_with_the_same_weights(
     parts = build(check(composed(*WORDS, f"out={tmp_path}")))
     trainer, model, data = parts.trainer, parts.model, parts.data
     assert trainer.world_size == 1
-    model.load_state_dict(load(pair / "checkpoints" / "best.ckpt")["state_dict"])
+    model.load_state_dict(load_checkpoint(pair / "checkpoints" / "best.ckpt")["state_dict"])
     measured = {**trainer.validate(model, data, verbose=False)[0], **trainer.test(model, data, verbose=False)[0]}
     predictions = predict(trainer, model, data)
 

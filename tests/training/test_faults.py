@@ -15,7 +15,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 import train
-from hybridnets.training.checkpoints import load
+from hybridnets.training.checkpoints import load_checkpoint
 from tests.conftest import ROOT, SMALL
 
 WORDS = (*SMALL, "model=cnn", "model.dropout=0.2", "trainer.max_epochs=2", "data.batch_size=256")
@@ -100,5 +100,5 @@ def test_run_killed_at_any_moment_has_the_same_files_in_the_end(tmp_path: Path) 
         folder = out / alone.relative_to(tmp_path / "alone")
         for name in SAME:
             assert (folder / name).read_bytes() == (alone / name).read_bytes(), (moment, name)
-        best, expected = (load(run / "checkpoints" / "best.ckpt")["state_dict"] for run in (folder, alone))
+        best, expected = (load_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"] for run in (folder, alone))
         assert all(torch.equal(tensor, best[name]) for name, tensor in expected.items()), moment

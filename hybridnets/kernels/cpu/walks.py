@@ -141,6 +141,7 @@ def _add_lanes(sums: Array, dw: Array, n: int) -> None:
             n += 1
 
 
+# Longer than other functions: one loop over the chunks, whose working arrays every part of it shares.
 @jit
 def _backward(
     cell: int,

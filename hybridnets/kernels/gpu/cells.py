@@ -281,6 +281,7 @@ def _step_back(
     return dh, dc, c
 
 
+# Longer than other functions: a kernel keeps its state in registers over both loops, so it is one function.
 @triton.jit(do_not_specialize=["steps"], do_not_specialize_on_alignment=["w_ptr"])
 def backward_kernel(
     z_ptr,

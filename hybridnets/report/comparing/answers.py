@@ -29,11 +29,13 @@ class PrimaryAnalysis:
 
     Attributes:
         comparison: The comparison, of at least one pair.
-        primary: What was declared: metric, test and margin.
+        primary: The metric, the test and the margin to answer by.
+        declared: When it was declared, in words, and whether before the runs.
     """
 
     comparison: Comparison
     primary: Primary
+    declared: str
 
     @property
     def metric(self) -> str:

@@ -1,38 +1,24 @@
 """The primary analyses of a data set: the one that the command line requests, or those declared, or the only possible one."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.contrasts import ComparisonCache
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.selection import select_comparisons
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.request import Request
+from hybridnets.report.request import ReportRequest
 from hybridnets.runs.declaration import Primary
 from hybridnets.runs.manifest import Manifest
 
 
-@dataclass(frozen=True, eq=False)
-class PrimaryComparison:
-    """A comparison that answers a question.
-
-    Attributes:
-        comparison: The comparison; at least one pair.
-        primary: The metric, the test and the margin to answer by.
-        declared: When it was declared, in words, and whether before the runs.
-    """
-
-    comparison: Comparison
-    primary: Primary
-    declared: str
-
-
-def primary_comparisons(
-    cache: ComparisonCache, request: Request, sweeps: Iterable[Sweep]
-) -> tuple[list[PrimaryComparison], list[str]]:
-    """The primary comparisons of a data set, and a sentence on each that was declared and cannot be made.
+def primary_analyses(
+    cache: ComparisonCache, request: ReportRequest, sweeps: Iterable[Sweep]
+) -> tuple[list[PrimaryAnalysis], list[str]]:
+    """The primary analyses of a data set, and a sentence on each that was declared and cannot be made.
 
     Args:
         cache: The comparisons of the data set.
@@ -66,23 +52,23 @@ def primary_comparisons(
     return analyses, notes
 
 
-def _requested(cache: ComparisonCache, request: Request, labels: tuple[str, str]) -> Iterator[PrimaryComparison]:
+def _requested(cache: ComparisonCache, request: ReportRequest, labels: tuple[str, str]) -> Iterator[PrimaryAnalysis]:
     variant, baseline = (cache.by_label.get(label) for label in labels)
     comparison = _compare(cache, variant, baseline, labels[1])
     if comparison and comparison.pairs:
         primary = _undeclared(request, cache.data_set, *labels)
-        yield PrimaryComparison(comparison, primary, "requested on the command line, after the runs")
+        yield PrimaryAnalysis(comparison, primary, "requested on the command line, after the runs")
 
 
-def _only_possible(cache: ComparisonCache, request: Request) -> Iterator[PrimaryComparison]:
+def _only_possible(cache: ComparisonCache, request: ReportRequest) -> Iterator[PrimaryAnalysis]:
     comparisons = select_comparisons(cache)[0] if cache.data_set.metrics else []
     if len(comparisons) == 1:
         labels = (comparisons[0].variant.label, comparisons[0].baseline.label)
         primary = _undeclared(request, cache.data_set, *labels)
-        yield PrimaryComparison(comparisons[0], primary, "not declared: the only possible comparison")
+        yield PrimaryAnalysis(comparisons[0], primary, "not declared: the only possible comparison")
 
 
-def _undeclared(request: Request, data_set: DataSetVariants, variant: str, baseline: str) -> Primary:
+def _undeclared(request: ReportRequest, data_set: DataSetVariants, variant: str, baseline: str) -> Primary:
     metric = request.metric or next(iter(data_set.metrics), "test")
     return Primary(variant, baseline, metric, "paired", (request.margin or 0.0) / data_set.scale)
 
@@ -99,8 +85,8 @@ def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest)
 
 
 def _with_request(
-    request: Request, data_set: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
-) -> PrimaryComparison:
+    request: ReportRequest, data_set: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
+) -> PrimaryAnalysis:
     """A declared analysis with the margin and the metric of the command line, if it gives any, which `declared` then says."""
     if request.margin is not None and request.margin / data_set.scale != primary.margin:
         primary = replace(primary, margin=request.margin / data_set.scale)
@@ -108,7 +94,7 @@ def _with_request(
     if request.metric and request.metric != primary.metric:
         primary = replace(primary, metric=request.metric, test="paired")
         declared += "; its metric was given on the command line, after the runs"
-    return PrimaryComparison(comparison, primary, declared)
+    return PrimaryAnalysis(comparison, primary, declared)
 
 
 def _compare(

@@ -9,7 +9,7 @@ from hybridnets.report.comparing.contrasts import PLAINEST, ComparisonCache, Con
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.request import Request
+from hybridnets.report.request import ReportRequest
 from hybridnets.runs.declaration import Declaration
 
 MAX_VARIANTS = 6  # of which every pair is compared
@@ -40,7 +40,7 @@ class Selection:
 
 def select(
     cache: ComparisonCache,
-    request: Request,
+    request: ReportRequest,
     level: tuple[str, str] | None,
     declarations: Sequence[Declaration],
     has_backbones: bool,

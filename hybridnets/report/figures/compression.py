@@ -83,10 +83,10 @@ def _panels(compressed: Sequence[Comparison]) -> list[dict[str, list[Comparison]
         panels[ids.digest(comparison.variant.backbone)][_kind(comparison.variant)].append(comparison)
 
     def is_curve(line: Sequence[Comparison]) -> bool:
-        return len({code_of(comparison).numbers for comparison in line}) > 1
+        return len({code_of(comparison).values for comparison in line}) > 1
 
     return [
-        {kind: sorted(line, key=lambda c: code_of(c).numbers) for kind, line in lines.items()}
+        {kind: sorted(line, key=lambda c: code_of(c).values) for kind, line in lines.items()}
         for lines in panels.values()
         if any(map(is_curve, lines.values()))
     ]
@@ -100,7 +100,7 @@ def _kind(variant: Variant) -> str:
 
 
 def _draw_line(axes: Axes, line: Sequence[Comparison], metric: str, scale: float, marking: Look, kind: str) -> None:
-    sizes = [code_of(comparison).numbers for comparison in line]
+    sizes = [code_of(comparison).values for comparison in line]
     scores = [[scale * run.scores[metric] for run, _ in comparison.pairs] for comparison in line]
     means = [float(np.mean(values)) for values in scores]
     axes.plot(
@@ -121,12 +121,12 @@ def _draw_backbone(axes: Axes, comparisons: Sequence[Comparison], metric: str, s
 
 def _label_sizes(axes: Axes, comparisons: Sequence[Comparison], most: int) -> None:
     """Labels the sizes of the codes, the largest at the left, each with the share that it saves."""
-    codes = {code.numbers: code for comparison in comparisons if (code := code_of(comparison))}
+    codes = {code.values: code for comparison in comparisons if (code := code_of(comparison))}
     axes.set_xscale("log", base=2)
     axes.invert_xaxis()
     order = sorted(codes)
     labelled = order[:: -(-len(order) // most)]
-    axes.set_xticks(labelled, [f"{100 * codes[n].compression:.1f} %\n{n:,}" for n in labelled])
+    axes.set_xticks(labelled, [f"{100 * codes[n].saving:.1f} %\n{n:,}" for n in labelled])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08)

@@ -125,9 +125,9 @@ def read(folders: list[Path], progress: Progress = iter) -> RunSet:
     """
     for folder in folders:
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
+            reason = "is a file" if folder.exists() else "does not exist"
             raise ReportError(
-                f"FOLDER must be a folder of finished runs, got {folder}, which {what}: give train.py's out"
+                f"FOLDER must be a folder of finished runs, got {folder}, which {reason}: give train.py's out"
             )
     inside = {folder: runs.find([folder]) for folder in folders}
     if not any(inside.values()):

@@ -15,7 +15,7 @@ from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.request import Request
+from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
@@ -90,7 +90,7 @@ def _write_record(to: Path, request: Mapping[str, Any], files: set[str], complet
     write_text(to / RECORD, json.dumps(record, indent=2) + "\n")
 
 
-def read_record(to: Path) -> tuple[Request, bool]:
+def read_record(to: Path) -> tuple[ReportRequest, bool]:
     """The request that a folder's report was made for, and whether the report was written completely.
 
     Args:
@@ -101,7 +101,7 @@ def read_record(to: Path) -> tuple[Request, bool]:
     """
     try:
         record = json.loads((to / RECORD).read_text(encoding="utf-8"))
-        return Request.of(record["asked"]), bool(record["whole"])
+        return ReportRequest.of(record["asked"]), bool(record["whole"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ReportError(
             f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"

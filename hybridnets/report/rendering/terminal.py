@@ -29,7 +29,7 @@ def _part_text(part: DataSetReport, grids: bool) -> str:
     title = f"{part.data_set.name}: {_count(len(part.data_set.variants), 'variant')}, {_count(runs, 'run')}"
     blocks = [f"{title}\n{'=' * len(title)}"]
     for answer in part.answers:
-        sentences = (answer.question, *answer.sentences, f"({answer.declared})")
+        sentences = (answer.question, *answer.sentences, f"({answer.analysis.declared})")
         blocks.append("\n".join(map(wrapped, sentences)))
     if not part.answers:
         blocks.append("No primary analysis was declared: everything here is exploratory.")

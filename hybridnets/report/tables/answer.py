@@ -9,7 +9,7 @@ from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.tables.cells import metric_name
 from hybridnets.report.tables.sensitivity import power_table, sensitivity_table
 from hybridnets.report.tables.table import Table
-from hybridnets.runs.declaration import TESTS, Primary
+from hybridnets.runs.declaration import TESTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +20,12 @@ class Answer:
         analysis: The analysis.
         question: What it asks.
         sentences: The answer in plain words.
-        declared: When the analysis was declared, and whether before the runs.
         tables: The same comparison by every other test, and how many seeds a claim needs.
     """
 
     analysis: PrimaryAnalysis
     question: str
     sentences: tuple[str, ...]
-    declared: str
     tables: tuple[Table, ...]
 
     @property
@@ -36,27 +34,24 @@ class Answer:
         return self.analysis.comparison
 
 
-def answer(comparison: Comparison, primary: Primary, section: DataSetVariants, declared: str) -> Answer:
-    """Answers a question by its primary analysis.
+def answer_question(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> Answer:
+    """The answer that a primary analysis gives, in words, with the tables behind it.
 
     Args:
-        comparison: The two variants.
-        primary: Metric, test and margin.
-        section: The data set's variants.
-        declared: When the analysis was declared.
+        analysis: The comparison, and how it is to be answered.
+        data_set: The variants that it is among.
     """
-    analysis = PrimaryAnalysis(comparison, primary)
-    unit = unit_of(section).at(analysis.test.interval, analysis.evidence.differences.mean)
+    primary = analysis.primary
+    unit = unit_of(data_set).at(analysis.test.interval, analysis.evidence.differences.mean)
     about = analysis.question or "over seeds of which some share a split"
     metric = metric_name(primary.metric).rstrip(" *")
     return Answer(
         analysis,
         f"Is {primary.variant} better than {primary.baseline} by its {metric}, {about}?",
         (_result(analysis, unit), _conclusion(analysis, unit)),
-        declared,
         (
-            sensitivity_table(comparison, primary.margin, section.metrics, unit),
-            power_table(comparison, primary.margin, section.metrics, unit),
+            sensitivity_table(analysis.comparison, primary.margin, data_set.metrics, unit),
+            power_table(analysis.comparison, primary.margin, data_set.metrics, unit),
         ),
     )
 

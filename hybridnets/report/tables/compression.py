@@ -64,9 +64,9 @@ def _savings(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Uni
         rows.append(
             row(
                 *(variant.label, runs_cell(variant)),
-                Cell(f"{100 * code.compression:.1f}", code.compression),
+                Cell(f"{100 * code.saving:.1f}", code.saving),
                 " x ".join(map(str, code.shape)),
-                Cell(f"{code.numbers:,}", code.numbers),
+                Cell(f"{code.values:,}", code.values),
                 Cell(f"{code.bytes:,}", code.bytes),
                 Cell(f"{error:.3g}", error),
                 *(Cell(unit.level(level), level) for level in levels),

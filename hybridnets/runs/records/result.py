@@ -58,14 +58,14 @@ class CodeRecord:
     error: float
 
     @property
-    def numbers(self) -> int:
+    def values(self) -> int:
         """How many values the code has."""
         return math.prod(self.shape)
 
     @property
-    def compression(self) -> float:
+    def saving(self) -> float:
         """The share of the maps' values that the code saves."""
-        return 1 - self.numbers / math.prod(self.maps)
+        return 1 - self.values / math.prod(self.maps)
 
 
 @dataclass(frozen=True)
@@ -237,10 +237,10 @@ def _code(content: Mapping[str, Any], best: Mapping[str, float], path: Path) -> 
         error=error if is_finite(error := best["val/loss"]) else math.nan,
     )
     stated = (code["numbers"], maps["numbers"])
-    if min(*record.maps, *record.shape) < 1 or stated != (record.numbers, math.prod(record.maps)):
+    if min(*record.maps, *record.shape) < 1 or stated != (record.values, math.prod(record.maps)):
         refuse(path, f"says {stated[0]} of {stated[1]} values, which the shapes of code and maps do not give")
-    if abs(code["compression"] - record.compression) > SHARE_ROUNDING:
-        refuse(path, f"says a compression of {code['compression']}, and the shapes give {record.compression:.6f}")
+    if abs(code["compression"] - record.saving) > SHARE_ROUNDING:
+        refuse(path, f"says a compression of {code['compression']}, and the shapes give {record.saving:.6f}")
     return record
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hybridnets.report import Request, analyse
+from hybridnets.report import ReportRequest, analyse
 from hybridnets.report.analysis import Report as Analysis
 from hybridnets.report.comparing.contrasts import ComparisonCache
 from hybridnets.report.comparing.evidence import Comparison
@@ -21,7 +21,7 @@ Report = Callable[..., int]
 
 
 def analysed(out: Path, **asked: Any) -> Analysis:
-    return analyse(read([out]), "title", "command", Request(**asked))
+    return analyse(read([out]), "title", "command", ReportRequest(**asked))
 
 
 def test_runs_pair_only_on_the_same_split_of_the_same_data(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.report import Report, ReportError, Request, analyse
+from hybridnets.report import Report, ReportError, ReportRequest, analyse
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.reading.scores.reader import read_scores as read
 from hybridnets.report.rendering.terminal import report_text
@@ -17,7 +17,7 @@ def report(folder: Path, a: list[str], b: list[str], margin: float | None = None
     path = folder / "scores.csv"
     rows = [f"{name},{seed},{score}" for name, scores in (("A", a), ("B", b)) for seed, score in enumerate(scores)]
     path.write_text("\n".join(["variant,seed,score", *rows]) + "\n", encoding="utf-8")
-    return analyse(read(path), "title", "command", Request(margin=margin))
+    return analyse(read(path), "title", "command", ReportRequest(margin=margin))
 
 
 def answer(of: Report) -> str:

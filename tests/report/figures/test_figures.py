@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hybridnets.report import Request, analyse
+from hybridnets.report import ReportRequest, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
 from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
@@ -135,7 +135,7 @@ def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
-    (scores,) = analyse(read_scores(path), "title", "command", Request(primary=("_b", name), margin=0.1)).parts
+    (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(primary=("_b", name), margin=0.1)).parts
     drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
@@ -147,7 +147,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
-    (scores,) = analyse(read_scores(path), "title", "command", Request(baseline="v000")).parts
+    (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(baseline="v000")).parts
     drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption

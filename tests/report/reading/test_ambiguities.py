@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridnets.report import ReportError, Request, RunSet, analyse
+from hybridnets.report import ReportError, ReportRequest, RunSet, analyse
 from hybridnets.report.reading.scores.reader import read_scores
 
 Command = Callable[..., int]
@@ -29,20 +29,20 @@ def test_a_baseline_is_a_label_before_it_is_a_level(tmp_path: Path, report: Comm
         f"lr={rate},{seed},{score},{rate}" for rate, score in ((0.1, 0.7), (0.2, 0.8), (0.3, 0.6)) for seed in range(2)
     ]
     runs = read_rows(tmp_path, *rows, header="variant,seed,score,rate")
-    (part,) = analyse(runs, "t", "c", Request(baseline="lr=0.1")).parts
+    (part,) = analyse(runs, "t", "c", ReportRequest(baseline="lr=0.1")).parts
     assert [c.name for c in part.comparisons] == ["lr=0.2 - lr=0.1", "lr=0.3 - lr=0.1"]
-    (part,) = analyse(runs, "t", "c", Request(baseline="rate=0.1")).parts
+    (part,) = analyse(runs, "t", "c", ReportRequest(baseline="rate=0.1")).parts
     assert [(c.levels.low, c.levels.high) for c in part.contrasts] == [("0.1", "0.2"), ("0.1", "0.3")]
     assert report(tmp_path / "scores.csv", "--no-page", "--baseline", "lr=0.1") == 0
     assert "lr=0.3   lr=0.1" in capsys.readouterr().out
     with pytest.raises(
         ReportError, match=r"--baseline must be one of lr=0.1, lr=0.2, lr=0.3, got lr=0.15; did you mean"
     ):
-        analyse(runs, "t", "c", Request(baseline="lr=0.15"))
+        analyse(runs, "t", "c", ReportRequest(baseline="lr=0.15"))
     with pytest.raises(
         ReportError, match=r"--baseline must be a level of an axis of scores, got rate=4: there is rate"
     ):
-        analyse(runs, "t", "c", Request(baseline="rate=4"))
+        analyse(runs, "t", "c", ReportRequest(baseline="rate=4"))
 
 
 def test_scores_without_predictions_have_nothing_to_verify_but_tables(

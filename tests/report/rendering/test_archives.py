@@ -70,7 +70,7 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
         assert (same.commands, same.sources) == (original.commands, original.sources)
         assert not inside.exists()
     assert table_files(same) == table_files(original)
-    assert "declared" in same.parts[0].answers[0].declared
+    assert "declared" in same.parts[0].answers[0].analysis.declared
     assert [run.state for run in same.parts[0].missing] == [run.state for run in original.parts[0].missing]
     assert sorted(run.state for run in same.parts[0].missing) == ["failed", "failed", "pending"]
     assert sum(run.diverged for run in same.parts[0].missing) == 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import Report, Request, analyse
+from hybridnets.report import Report, ReportRequest, analyse
 from hybridnets.report.figures import pictures
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
@@ -152,7 +152,7 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
         for n, variant in enumerate(("plain", HOSTILE, "third", "lost")):
             for seed in range(3):
                 rows.writerow([variant, seed, "inf" if variant == "lost" else 9.5 + (3 - n) + seed / 7])
-    report = analyse(read_scores(path), HOSTILE, "command", Request(primary=("third", "plain"), margin=0.1))
+    report = analyse(read_scores(path), HOSTILE, "command", ReportRequest(primary=("third", "plain"), margin=0.1))
     (tmp_path / "page.html").write_text(html_of(report), encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
     results: dict[str, Any] = {}

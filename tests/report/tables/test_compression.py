@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hybridnets import stats
-from hybridnets.report import Request, analyse
+from hybridnets.report import ReportRequest, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.figures.compression import draw_compression
@@ -105,7 +105,7 @@ def runs(finished: Make) -> list[Run]:
 
 
 def part(out: Path, **words: Any) -> DataSetReport:
-    (report_part,) = analyse(read([out]), "title", "command", Request(**words)).parts
+    (report_part,) = analyse(read([out]), "title", "command", ReportRequest(**words)).parts
     return report_part
 
 
@@ -171,7 +171,7 @@ def test_the_backbones_own_runs_are_not_needed(tmp_path: Path, runs: list[Run]) 
     manifest.write(tmp_path, "s", "c", runs[3:], {"primary": {"variant": "cnn+cae-4", "baseline": "cnn", "margin": 1}})
     complete = analyse(read([tmp_path]), "", "")
     assert {c.baseline.label for c in complete.parts[0].compressed} == {"cnn"}
-    assert "by another sweep" not in complete.parts[0].answers[0].declared
+    assert "by another sweep" not in complete.parts[0].answers[0].analysis.declared
     with_them = table_files(complete)
     shutil.rmtree(tmp_path / "digits" / "cnn")
     alone = analyse(read([tmp_path]), "", "")

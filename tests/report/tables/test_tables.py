@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hybridnets import stats
-from hybridnets.report import ReportError, Request, analyse
+from hybridnets.report import ReportError, ReportRequest, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.reading.results import read
 from hybridnets.report.rendering.files import all_tables, table_files
@@ -30,7 +30,7 @@ PRIMARY = {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}
 
 
 def part(out: Path, **request: Any) -> DataSetReport:
-    (report_part,) = analyse(read([out]), "title", "command", Request(**request)).parts
+    (report_part,) = analyse(read([out]), "title", "command", ReportRequest(**request)).parts
     return report_part
 
 
@@ -169,7 +169,7 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
     for century, when in (("19", "before the runs"), ("30", "after 6 of its 6 runs had begun")):
         path.write_text(text.replace('"declared": "20', f'"declared": "{century}'), encoding="utf-8")
         (answer,) = part(tmp_path).answers
-        assert answer.declared.endswith(when)
+        assert answer.analysis.declared.endswith(when)
     assert len(runs) == 27
 
 
