@@ -14,8 +14,9 @@ from hybridnets.config.rules import RULES, RULES_WITH_BACKBONE
 from tests.conftest import ROOT, Said
 
 WHOLE = "must be a whole number from 1 to 1,024, got"
+RNNS = sorted(path.stem for path in (ROOT / "conf" / "rnn").glob("*.yaml"))
 SLIPS = [
-    (["rnn=foo"], "rnn must be one of bigru, bilstm, birnn, gru, lstm, rnn, got foo"),
+    (["rnn=foo"], f"rnn must be one of {', '.join(RNNS)}, got foo"),
     (["rnn=bilsmt"], "got bilsmt; did you mean bilstm?"),
     (["logger=null"], "logger must be one of mlflow, none, tensorboard, wandb, got null"),
     (["nodes=0"], f"nodes {WHOLE} 0"),
