@@ -35,6 +35,12 @@ def test_a_split_depends_on_its_seed_alone() -> None:
     assert len({draw_split(3, fraction, 0).sha256 for fraction in (0.3, 0.6)}) == 2
 
 
+def test_an_order_and_an_augmentation_never_change() -> None:
+    """Runs are found again by their seeds: another order may come only together with another protocol number."""
+    assert permutation(10, ORDER, 3, 2).tolist() == [8, 9, 1, 0, 6, 7, 3, 4, 5, 2]
+    assert permutation(5, AUGMENT, 3, 2).tolist() == [3, 0, 4, 1, 2]
+
+
 def test_a_split_never_changes() -> None:
     """Recorded runs name their split by this hash; it may change only together with the protocol number."""
     parts = draw_split(10, 0.7, 0)
