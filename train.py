@@ -20,7 +20,7 @@ CONF = HERE / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 @config.explained(CONF)
 def main(cfg: DictConfig) -> float:
-    """Trains the configured run, unless it is finished, and returns what sweepers optimise: its best val/acc."""
+    """Trains the configured run, unless it is finished, and returns what sweepers optimise: the watched metric."""
     request = config.check(cfg)
     run = request.run
     if result := run.result():

@@ -85,7 +85,7 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
         if isinstance(cause, ValidationError | ConfigTypeError):
             if key in RULES:
                 return f"{key} must be {RULES[key][0]}, got {value}"
-            return f"{key} must be of its type, got {value} ({_first_line(cause).rstrip('.')})"
+            return f"{key} must have its type, got {value} ({_first_line(cause).rstrip('.')})"
         return _unknown(key, conf, arguments)
     if match := re.search(r"An item is already at '([^']+)'", text):
         return f"{match[1]} is a key already: set it as {match[1]}=VALUE, without the +"

@@ -18,7 +18,6 @@ from pytorch_lightning.callbacks import Callback, ProgressBar
 from hybridnets.config import loggers
 from hybridnets.config.command_line import repeating_command
 from hybridnets.config.errors import ConfigError, build_failure
-from hybridnets.config.identity import NOT_IDENTITY
 from hybridnets.config.request import RunRequest
 from hybridnets.config.rules import text_of
 from hybridnets.models import Classifier
@@ -30,6 +29,8 @@ from hybridnets.training.environment import environment
 from hybridnets.training.start import check_start
 
 log = logging.getLogger("hybridnets")
+
+DATASET_KEYS = ("name", "root", "mirrors", "dataset")  # of `data`: they name and load the data set, not the data module
 
 
 def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) -> Parts:
@@ -64,7 +65,7 @@ def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) 
 def build_data(request: RunRequest) -> Any:
     """The data module of a run, with its seeds."""
     section, seeds = request.settings["data"], request.settings["seeds"]
-    make = _factory("data", {key: section[key] for key in section if key not in ("name", *NOT_IDENTITY["data"])})
+    make = _factory("data", {key: section[key] for key in section if key not in DATASET_KEYS})
     with building("data"):
         return make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
 

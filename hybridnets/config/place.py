@@ -35,6 +35,6 @@ def check_place(out: Path, folder: Path, name: str) -> None:
     elif not nearest.is_dir():
         problem = f"{nearest} is not a folder"
     elif not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
-        problem = f"{nearest} cannot be"
+        problem = f"{nearest} is not writable"
     if problem:
         raise ValueError(f"out must be a folder that can be written to, got {out}: {problem}")

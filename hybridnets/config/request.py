@@ -53,12 +53,12 @@ class RunRequest:
         Raises:
             ConfigError: If it diverged before, and retry_diverged is false.
         """
-        if not self.settings["retry_diverged"] and (divergence := diverged(self.run)):
+        if not self.settings["retry_diverged"] and (divergence := divergence_message(self.run)):
             raise ConfigError(f"{self.run.name} is not trained again: {divergence}")
 
 
 def check(cfg: DictConfig) -> RunRequest:
-    """Checks a configuration against every rule, and resolves it; makes and writes nothing.
+    """Checks a configuration against every rule, loads its data set, and resolves it; does not make the run's folder.
 
     Raises:
         ValueError: With one sentence that names key, rule and value.
@@ -111,6 +111,6 @@ def _composed(hydra: Any, overrides: tuple[str, ...]) -> DictConfig:  # noqa: AR
     return compose(HydraConfig.get().job.config_name or "config", list(overrides))
 
 
-def diverged(run: Run) -> str:
+def divergence_message(run: Run) -> str:
     """Why a run is not tried again: its last attempt diverged; empty where it did not."""
     return f"{store.reason(run.folder)} (retry_diverged=true tries it again)" if store.diverged(run.folder) else ""

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
-from hybridnets.config.request import RunRequest, check, diverged
+from hybridnets.config.request import RunRequest, check, divergence_message
 from hybridnets.config.schema import scratch
 from hybridnets.runs import Run, manifest
 from hybridnets.runs import identity as ids
@@ -206,7 +206,7 @@ class SweepJob(launcher.PlannedJob):
 
     def refuses(self) -> str:
         """Why the run would only diverge again; empty if it is worth a try."""
-        return "" if self.request.settings["retry_diverged"] else diverged(self.run)
+        return "" if self.request.settings["retry_diverged"] else divergence_message(self.run)
 
     def busy(self) -> str:
         """The process that is training the run; empty without one."""

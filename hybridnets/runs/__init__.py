@@ -1,4 +1,4 @@
-"""What a run is: its identity, its folder, its lock and its state. Everything after reads runs through here."""
+"""What a run is: its identity, its folder, its lock and its state. Reports and predictions read runs through this package."""
 
 from hybridnets.runs.claims import RunBusyError
 from hybridnets.runs.store import Run, find

@@ -182,7 +182,7 @@ class Attempt:
     def finish(self, record: Result) -> Result:
         """Writes result.json, which makes the run a finished one, and returns its content."""
         content = record.to_json()
-        record = result.parse(content, self.run.folder / result.FILE)  # the writer holds what the reader demands
+        record = result.parse(content, self.run.folder / result.FILE)  # our own reader must accept what is written
         # With this, somebody can verify without torch that these are the weights which were measured.
         if self.run.best_checkpoint.exists():
             self.provenance.best_checkpoint_sha256 = sha256(self.run.best_checkpoint)

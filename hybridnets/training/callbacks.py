@@ -44,7 +44,7 @@ class Reseed(Callback):
         random.seed(seed)
 
 
-class Finite(Callback):
+class StopOnNonFinite(Callback):
     """Ends a run when its loss, or the metric that chooses the best epoch, is NaN or infinite, and says when that was.
 
     On the CPU it checks each step. On other devices that would make the device wait at every step, so the first bad step is
@@ -53,14 +53,14 @@ class Finite(Callback):
 
     def on_train_epoch_start(self, _: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forgets the steps of the epoch before."""
-        self.first = torch.full((), -1, dtype=torch.int64, device=pl_module.device)
+        self.first_bad_step = torch.full((), -1, dtype=torch.int64, device=pl_module.device)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         """Checks the loss of a step."""
         is_bad = ~torch.isfinite(outputs["loss"].detach())
         step = trainer.fit_loop.batch_idx
         if pl_module.device.type != "cpu":
-            self.first = torch.where((self.first < 0) & is_bad, step, self.first)
+            self.first_bad_step = torch.where((self.first_bad_step < 0) & is_bad, step, self.first_bad_step)
         elif is_bad:
             loss = float(outputs["loss"])
             raise DivergedError(f"train/loss is {loss} at step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}")
@@ -70,7 +70,7 @@ class Finite(Callback):
 
         It also checks the metric that the model watches, because no epoch is better than one with NaN.
         """
-        if (step := int(self.first)) >= 0:
+        if (step := int(self.first_bad_step)) >= 0:
             raise DivergedError(
                 f"train/loss is not finite from step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}"
             )

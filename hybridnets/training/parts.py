@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from hybridnets.models import Classifier
 from hybridnets.models.summary import Layer, layers
 from hybridnets.runs.store import Run
-from hybridnets.training.callbacks import Finite, Record, Reseed, StopAtMaxSteps
+from hybridnets.training.callbacks import Record, Reseed, StopAtMaxSteps, StopOnNonFinite
 from hybridnets.training.optimizer import check_optimizer, optimizer_and_schedule
 from hybridnets.training.user_callbacks import MonitoredMetrics, admit
 
@@ -53,7 +53,7 @@ def run_callbacks(record: Record, callbacks: Sequence[Callback]) -> list[Callbac
     identity = record.run.identity
     return [
         *(Reseed(identity["seeds"]["order"]), MonitoredMetrics(callbacks), *callbacks),
-        *(Finite(), StopAtMaxSteps(identity["trainer"].get("max_steps", -1)), record),
+        *(StopOnNonFinite(), StopAtMaxSteps(identity["trainer"].get("max_steps", -1)), record),
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hybridnets import signals
@@ -17,6 +18,7 @@ from hybridnets.runs.store import StoppedError
 from hybridnets.training.checkpoints import load_checkpoint, resumable, weights_digest
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, accuracy, predict
+from hybridnets.training.published import check_published
 from hybridnets.training.writing import RunWriter, claim
 
 # Of Lightning's messages only the warnings are about this run.
@@ -38,23 +40,28 @@ def train(parts: Parts, *, command: str, configuration: str, checkpoint: str | N
         ValueError: If another process trains the run, or if the training cannot be finished.
     """
     with claim(parts) as writer, _ending_together(parts.trainer):
+        parts.record.write_epoch = writer.write_epoch
         if result := parts.run.result():  # another process finished the run just before it was claimed
             return result
-        checkpoint = prepare(parts, writer, command, configuration) or checkpoint
-        fit(parts, checkpoint)
+        resumed = prepare(parts, writer, command, configuration)
+        fit(parts, resumed or checkpoint)
         measured = measure(parts)
         return finish(parts, writer, measured)
 
 
 def prepare(parts: Parts, writer: RunWriter, command: str, configuration: str) -> str | None:
-    """Chooses the kernels, writes down where the run comes from, and finds the checkpoint of a run that was cut short."""
+    """Sets threads and kernels, writes down where the run comes from, and returns the checkpoint of a run that was cut short.
+
+    A resumed run keeps the thread count and the kernels of its first attempt, because others round otherwise.
+    """
     run, record, trainer = parts.run, parts.record, parts.trainer
+    torch.set_num_threads(writer.attempt.threads or torch.get_num_threads())
     kernels = settle_backends(parts.model, trainer.strategy.root_device.type, writer.attempt.kernels)
     writer.begin(kernels, command, configuration)
     resumed = resumable(run, record.state_key, first=trainer.is_global_zero)
     if not resumed:
         return None
-    record.load_state_dict(resumed.state)
+    record.load_state_dict(resumed.state)  # here too, because a run that lacks only its result is not fitted
     writer.resume(record.history[-1]["epoch"])
     return str(resumed.path)
 
@@ -89,14 +96,20 @@ def measure(parts: Parts) -> Measured:
 
 
 def finish(parts: Parts, writer: RunWriter, measured: Measured) -> Result:
-    """Verifies what was measured, and writes and returns the result, which makes the run a finished one."""
+    """Verifies what was measured, and writes and returns the result, which makes the run a finished one.
+
+    Raises:
+        WrongWeightsError: If the measured weights are not those that the recorded value belongs to.
+    """
+    if parts.trainer.is_global_zero:
+        check_published(parts, measured)
     record, model, data, predictions = parts.record, parts.model, parts.data, measured.predictions
     accuracies = {f"{part}/acc": accuracy(columns) for part, columns in predictions.items()}
     counts = {part: len(columns["index"]) for part, columns in predictions.items()}
     result = Result(
         identity=parts.run.identity,
         monitor=model.monitor,
-        best={**record.best, **accuracies},
+        best={**record.best, **accuracies},  # the accuracies of the published weights, measured once more
         last=record.history[-1],
         epochs=len(record.history),
         images={"train": len(data.split.train), **counts},
@@ -107,7 +120,7 @@ def finish(parts: Parts, writer: RunWriter, measured: Measured) -> Result:
         layers=tuple(LayerRecord(layer.stage, layer.name, layer.shape, layer.keras) for layer in parts.layers),
         facts=model.facts(predictions),
     )
-    return writer.finish(result, measured)
+    return writer.write_result(result, measured)
 
 
 @contextlib.contextmanager

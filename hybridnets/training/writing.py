@@ -14,7 +14,6 @@ from hybridnets.runs.records import Result, metrics
 from hybridnets.runs.store import Attempt
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, examples, write_predictions
-from hybridnets.training.published import check_published
 
 log = logging.getLogger("hybridnets")
 
@@ -26,9 +25,7 @@ def claim(parts: Parts) -> Iterator["RunWriter"]:
         yield NullWriter(parts, Attempt(parts.run))
         return
     with parts.run.claim() as attempt, _log_file(parts):
-        writer = RunWriter(parts, attempt)
-        parts.record.write_epoch = writer.write_epoch
-        yield writer
+        yield RunWriter(parts, attempt)
 
 
 class RunWriter:
@@ -45,8 +42,7 @@ class RunWriter:
         self.run = parts.run
 
     def begin(self, kernels: str | None, command: str, configuration: str) -> None:
-        """Sets the thread count of the first attempt, and writes provenance.json and config.yaml."""
-        torch.set_num_threads(self.attempt.threads or torch.get_num_threads())
+        """Writes provenance.json and config.yaml."""
         self.attempt.record(
             threads=torch.get_num_threads(),
             kernels=kernels,
@@ -70,10 +66,9 @@ class RunWriter:
         values = "  ".join(f"{key} {value:.4f}" for key, value in history[-1].items() if key != "epoch")
         log.info("epoch %d: %s  %.1f s%s", epoch, values, seconds, "  best" if is_best else "")
 
-    def finish(self, result: Result, measured: Measured) -> Result:
-        """Writes predictions.npz and result.json, after verifying them, and returns what result.json holds."""
-        check_published(self.parts, measured)
-        self._write_metrics(self.parts.record.history)
+    def write_result(self, result: Result, measured: Measured) -> Result:
+        """Writes predictions.npz and result.json, and returns what result.json holds."""
+        self._write_metrics(self.parts.record.history)  # the last epoch's process may have ended just before it did so
         kept = {**measured.predictions, "examples": examples(self.parts.model, self.parts.data)}
         write_predictions(self.run, kept)
         best, last = result.best, result.last
@@ -96,7 +91,10 @@ class NullWriter(RunWriter):
     def resume(self, epoch: float) -> None:
         """Does nothing."""
 
-    def finish(self, result: Result, measured: Measured) -> Result:  # noqa: ARG002
+    def write_epoch(self, history: Sequence[dict[str, float]], seconds: float, is_best: bool) -> None:
+        """Does nothing."""
+
+    def write_result(self, result: Result, measured: Measured) -> Result:  # noqa: ARG002
         """Returns the result."""
         return result
 

@@ -211,7 +211,7 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
             os.seteuid(65534)
         try:
             with pytest.raises(
-                ValueError, match=r"out must be a folder that can be written to, got \S+/runs: \S+ cannot be"
+                ValueError, match=r"out must be a folder that can be written to, got \S+/runs: \S+ is not writable"
             ):
                 check(cfg)
         finally:

@@ -343,7 +343,7 @@ def test_damaged_result_is_named_and_not_changed(command: Callable[..., Said], t
     damaged = result.read_bytes()
     answer = command(*SMALL, "model=cnn", "trainer.max_epochs=1")
     assert answer.code == 2
-    assert answer.err.startswith(f"train.py: {result.relative_to(tmp_path)} is no whole JSON file; ")
+    assert answer.err.startswith(f"train.py: {result.relative_to(tmp_path)} is not a complete JSON file; ")
     assert answer.err.endswith("; delete it to rebuild it, or choose another folder with out=\n")
     assert result.read_bytes() == damaged
     result.unlink()

@@ -37,7 +37,7 @@ def share(path: Path, values: Mapping[str, Any], key: str) -> float:
     """
     value = values[key]
     if type(value) not in (int, float) or not 0 <= value <= 1 + SHARE_ROUNDING:
-        refuse(path, f"has {key} {value}, which is no share of images")
+        refuse(path, f"has {key} {value}, which is not a share of images")
     return float(value)
 
 
@@ -50,5 +50,5 @@ def count(path: Path, values: Mapping[str, Any], key: str) -> int:
     """
     value = values[key]
     if type(value) not in (int, float) or not 0 <= value <= LARGEST_COUNT or value != value // 1:
-        refuse(path, f"has {key} {value}, which is no whole number")
+        refuse(path, f"has {key} {value}, which is not a whole number")
     return int(value)

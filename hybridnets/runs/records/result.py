@@ -153,7 +153,7 @@ def read(folder: Path) -> Result | None:
     try:
         content = read_json(path)
     except (OSError, ValueError, RecursionError):
-        refuse(path, "is no whole JSON file")
+        refuse(path, "is not a complete JSON file")
     return None if content is None else parse(content, path)
 
 
@@ -222,7 +222,7 @@ def _metrics(values: Mapping[str, Any], path: Path) -> dict[str, float]:
     metrics = {str(key): math.nan if value is None else value for key, value in values.items()}
     if any(type(value) not in (int, float) for value in metrics.values()):
         key = next(key for key, value in metrics.items() if type(value) not in (int, float))
-        refuse(path, f"has {key} {metrics[key]}, which is no number")
+        refuse(path, f"has {key} {metrics[key]}, which is not a number")
     return metrics
 
 

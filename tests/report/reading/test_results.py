@@ -26,8 +26,8 @@ def _renamed(text: str, name: str) -> str:
 
 
 BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
-    "cut short": (lambda text: text[:100], "is no whole JSON file"),
-    "empty": (lambda _: "", "is no whole JSON file"),
+    "cut short": (lambda text: text[:100], "is not a complete JSON file"),
+    "empty": (lambda _: "", "is not a complete JSON file"),
     "foreign": (lambda _: '{"loss": 1}', "must have schema 1, which this version reads, and has none"),
     "a list": (lambda _: "[]", "must have schema 1, which this version reads, and has none"),
     "altered settings": (lambda text: text.replace('"dropout": 0.0', '"dropout": 0.1'), "was altered"),
@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "a path for a name": (lambda text: _renamed(text, "../../../elsewhere"), "must name its data set plainly"),
     "an endless count": (
         lambda text: text.replace('"keras": 400586', '"keras": 1' + 40 * "0"),
-        "which is no whole number",
+        "which is not a whole number",
     ),
     "half a character": (lambda text: _renamed(text, "\ud800"), "the shape of a result"),
     "no parts": (lambda text: json.dumps({**json.loads(text), "best": None}), "the shape of a result"),

@@ -74,7 +74,7 @@ def test_the_page_is_complete_and_fetches_nothing(page: str) -> None:
         "How many seeds a claim needs",
         "pending",
         "RuntimeError: <script>document.title",
-        "is no whole JSON file",
+        "is not a complete JSON file",
         "commit c0ffee, torch 2.13.0",
         "python train.py -cn grid",
         "python report.py runs",
