@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
 def _encode(run: "AutoencoderPredictor", arguments: argparse.Namespace) -> None:
     from hybridnets.predicting import concatenate, write_codes
 
-    device, cloud = run.sizes()  # first, because it refuses a run of another model before images are read
     encoded = concatenate(list(_encoded_batches(run, arguments.images)))
+    device, cloud = run.sizes()
     size = write_codes(arguments.output, encoded, arguments.precision)
     n, map_shape, code_shape = len(encoded.names), run.model.shape, encoded.code.shape[1:]
     rows = [
@@ -125,6 +125,7 @@ def _encoded_batches(run: "AutoencoderPredictor", paths: list[Path]) -> Iterator
 
     from hybridnets.predicting.predictor import BATCH_SIZE
 
+    encode = run.encode  # a run of another model is refused here, before any image is read
     for path in paths:
         if not _is_array(path):
             with _picture(path, run.image_shape):
@@ -135,14 +136,14 @@ def _encoded_batches(run: "AutoencoderPredictor", paths: list[Path]) -> Iterator
             for path in files:
                 pixels = _array(path)
                 try:
-                    yield run.encode(pixels, [f"{path}[{i}]" for i in range(len(pixels))])
+                    yield encode(pixels, [f"{path}[{i}]" for i in range(len(pixels))])
                 except ValueError as error:
                     raise ValueError(f"{path}: {error}") from error
         else:
             for start in range(0, len(files), BATCH_SIZE):
                 batch = files[start : start + BATCH_SIZE]
                 pixels = np.stack([_pixels(path, run.image_shape) for path in batch])
-                yield run.encode(pixels, [str(path) for path in batch])
+                yield encode(pixels, [str(path) for path in batch])
 
 
 def _is_array(path: Path) -> bool:

@@ -157,7 +157,7 @@ def test_a_mistake_is_refused_with_one_sentence(
     write_unfit_images()
     to = ("-o", "new.npz")
     for line, sentence in (
-        (("encode", backbone, "0.png", *to), "needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
+        (("encode", backbone, "0.png", *to), "encode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
         (("decode", backbone, "codes.npz"), "decode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
         (("decode", str(tmp_path), "codes.npz"), "load needs the folder of a finished run"),
         (("encode", autoencoder, "9.png", *to), "IMAGE not found: 9.png"),

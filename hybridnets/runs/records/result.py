@@ -168,7 +168,9 @@ def parse(content: Any, path: Path) -> Result:
         RecordError: If it is damaged, altered or of another version.
     """
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        schema = content.get("schema", "none") if isinstance(content, dict) else "none"
+        if not isinstance(content, dict) or "schema" not in content:
+            refuse(path, "is not the result of a run: it states no schema")
+        schema = content["schema"]
         refuse(
             path,
             f"must have schema {SCHEMA}, which this version reads, and has {schema}: use the version that wrote it",

@@ -28,8 +28,8 @@ def _renamed(text: str, name: str) -> str:
 BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "cut short": (lambda text: text[:100], "is not a complete JSON file"),
     "empty": (lambda _: "", "is not a complete JSON file"),
-    "foreign": (lambda _: '{"loss": 1}', "must have schema 1, which this version reads, and has none"),
-    "a list": (lambda _: "[]", "must have schema 1, which this version reads, and has none"),
+    "foreign": (lambda _: '{"loss": 1}', "is not the result of a run: it states no schema"),
+    "a list": (lambda _: "[]", "is not the result of a run: it states no schema"),
     "altered settings": (lambda text: text.replace('"dropout": 0.0', '"dropout": 0.1'), "was altered"),
     "altered seeds": (lambda text: text.replace('"split": 0', '"split": 9', 1), "was altered"),
     "no finite setting": (lambda text: text.replace('"lr": 0.001', '"lr": Infinity'), "the shape of a result"),
