@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from hybridnets.runs.records import result
+
 BEAT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0
 LOOK_SECONDS = 1.0  # between two looks at another host's heartbeat
@@ -137,7 +139,7 @@ class Claim:
         if not self.folder.is_dir():
             raise LostError(f"{self.folder} no longer exists: somebody deleted it, and nothing is written")
         numbers = _numbers(self.folder)
-        if not numbers and not (self.folder / "result.json").exists():
+        if not numbers and not (self.folder / result.FILE).exists():
             raise LostError(f"{self.folder} has lost its files: somebody deleted them, and nothing is written")
         if not numbers or numbers[-1] != self.number:
             current = owner(self.folder)

@@ -14,6 +14,8 @@ PROTOCOL = 1
 # An identity omits a key at that value, so that older runs keep their names.
 ADDED: Mapping[tuple[str, ...], Any] = {}
 
+SEED_KINDS = ("split", "init", "order")  # what a seed governs
+
 Identity = dict[str, Any]
 
 
@@ -109,7 +111,7 @@ def axes(run: Identity) -> dict[str, str]:
 def seed(run: Identity) -> str:
     """The seeds in short: one number where all three agree, else split.init.order."""
     seeds = run["seeds"]
-    parts = [str(seeds[key]) for key in ("split", "init", "order")]
+    parts = [str(seeds[key]) for key in SEED_KINDS]
     return parts[0] if len(set(parts)) == 1 else ".".join(parts)
 
 
@@ -127,9 +129,7 @@ def seeds_in(folder: PurePath) -> dict[str, int]:
     seeds = re.match(r"seed=(\d+)(?:\.(\d+)\.(\d+))?-", folder.name)
     if seeds is None:
         raise ValueError(f"{folder} is no run's folder")
-    return {
-        part: int(number or seeds[1]) for part, number in zip(("split", "init", "order"), seeds.groups(), strict=True)
-    }
+    return {part: int(number or seeds[1]) for part, number in zip(SEED_KINDS, seeds.groups(), strict=True)}
 
 
 def _class(settings: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ def _requested(entry: Mapping[str, Any]) -> RequestedRun:
     folder = relative(entry["folder"])
     # Sweeps of the first versions recorded no seeds: their folders' names have them.
     seeds = entry["seeds"] if "seeds" in entry else ids.seeds_in(folder)
-    return RequestedRun(folder, (int(seeds["split"]), int(seeds["init"]), int(seeds["order"])))
+    split, init, order = (int(seeds[kind]) for kind in ids.SEED_KINDS)
+    return RequestedRun(folder, (split, init, order))
 
 
 def relative(folder: str) -> PurePath:

@@ -249,6 +249,6 @@ def _take_missing_of(run: FinishedRun, missing: dict[str, MissingRun]) -> Iterat
     settings = ids.variant(run.identity)
     for key, candidate in list(missing.items()):
         if candidate.folder.parts[:-1] == (run.data, run.name):
-            seeds = dict(zip(("split", "init", "order"), candidate.seeds, strict=True))
+            seeds = dict(zip(ids.SEED_KINDS, candidate.seeds, strict=True))
             if ids.digest({**settings, "seeds": seeds}) == key:
                 yield missing.pop(key)

@@ -8,6 +8,7 @@ from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables.table import wrapped
 from hybridnets.runs import manifest
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
+from hybridnets.runs.records import metrics, result
 from hybridnets.runs.store import owner, reason, state
 
 
@@ -62,7 +63,7 @@ def _runs_below(top: Path) -> tuple[dict[Path, str], list[str]]:
             for relative in sweep.runs.values():
                 if (out / relative).is_relative_to(top):
                     runs[out / relative] = relative.as_posix()
-    for path in (*top.rglob("checkpoints"), *top.rglob("result.json")):  # restored runs have no checkpoints
+    for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
         runs.setdefault(path.parent, "/".join(path.parent.parts[-3:]))
     return runs, problems
 
@@ -80,6 +81,6 @@ def _silent(folders: list[Path]) -> dict[Path, str]:
 def _epochs(folder: Path) -> str:
     """How many epochs are recorded."""
     try:
-        return str(max(0, len((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()) - 1))
+        return str(max(0, len((folder / metrics.FILE).read_text(encoding="utf-8").splitlines()) - 1))
     except (OSError, ValueError):
         return "-"

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
-from hybridnets.runs.files import read_json
+from hybridnets.runs.records import result
 
 # MLflow reports its use to its makers unless this is set; a user who wants that can set it to false.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -136,10 +136,9 @@ def _metrics(run: FinishedRun, started: int) -> Iterator[Any]:
         for row, (epoch, value) in enumerate(zip(run.curves.get("epoch", ()), values, strict=False)):
             if name != "epoch" and math.isfinite(epoch):
                 yield Metric(_key(name), value, ends[row] if row < len(ends) else last, int(epoch))
-    for name, value in read_json(run.folder / "result.json")["best"].items():
-        # JSON has no NaN: a loss that is not finite is stored as null.
-        number = math.nan if value is None else float(value)
-        yield Metric(_key(name if name.startswith("test/") else f"best/{name}"), number, last, run.best_epoch)
+    record = result.read(run.folder)
+    for name, value in record.best.items() if record else ():
+        yield Metric(_key(name if name.startswith("test/") else f"best/{name}"), float(value), last, run.best_epoch)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -213,8 +213,8 @@ def _identity(content: Mapping[str, Any], path: Path) -> ids.Identity:
     json.dumps(identity, ensure_ascii=False).encode()  # what no file can hold, no report can say
     if not re.fullmatch(DATA_NAME, identity["data"]["name"]):
         refuse(path, f"must name its data set plainly, got {identity['data']['name']!r}")
-    for part in ("split", "init", "order"):
-        count(path, identity["seeds"], part)
+    for kind in ids.SEED_KINDS:
+        count(path, identity["seeds"], kind)
     ids.name(identity)
     return dict(identity)
 

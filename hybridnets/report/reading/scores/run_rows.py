@@ -68,7 +68,7 @@ class RunBuilder:
         has_score = not (failed or state == "unfinished" or cell_values.is_missing(values["score"]))
         score = _number(values, "score", self.mark) if has_score else 0.0
         predictions = self._read_predictions(values.get("predictions", ""))
-        identity = {"variant": values["variant"], "seeds": dict.fromkeys(("split", "init", "order"), seed)}
+        identity = {"variant": values["variant"], "seeds": dict.fromkeys(ids.SEED_KINDS, seed)}
         return FinishedRun(
             folder=self.path if has_score or failed else Path(f"{self.path}, line {row.line}"),
             hash=ids.digest(identity),
