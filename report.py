@@ -40,7 +40,7 @@ name, the settings that differ follow ("crnn-lstm-1x16 sequence=positions", in q
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command, or makes the report; a user's slip is one sentence and exit code 2."""
+    """Runs one command, or makes the report; a user's error is one sentence and exit code 2."""
     arguments = parse_arguments(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

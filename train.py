@@ -18,17 +18,17 @@ CONF = HERE / "conf"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-@config.explained(CONF)
+@config.report_user_errors(CONF)
 def main(cfg: DictConfig) -> float:
     """Trains the configured run, unless it is finished, and returns what sweepers optimise: the watched metric."""
-    request = config.check(cfg)
+    request = config.resolve(cfg)
     run = request.run
     if result := run.result():
         print(f"{run.name} is finished already: see {run.folder}")
         return result.monitored
     request.check_diverged()
 
-    from hybridnets.config.parts import build  # torch is imported by the runs that need it
+    from hybridnets.config.build import build  # torch is imported by the runs that need it
     from hybridnets.training import train
 
     parts = build(request)

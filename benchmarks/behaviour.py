@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from hybridnets.training.checkpoints import weights_digest
+from hybridnets.training.checkpoints import hash_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("data=digits", "trainer.max_epochs=2", "trainer.limit_train_batches=8", "hydra.launcher.jobs=2")
@@ -97,7 +97,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {
         **{name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES},
         "identity": json.loads((folder / "result.json").read_text(encoding="utf-8"))["hash"],
-        "weights": weights_digest(best["state_dict"]),
+        "weights": hash_weights(best["state_dict"]),
     }
 
 

@@ -39,9 +39,9 @@ from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import CNN, ECRNN, Classifier
 from hybridnets.runs import Run
-from hybridnets.runs.identity import identity
-from hybridnets.training import assemble, run_callbacks, train
-from hybridnets.training.callbacks import Record
+from hybridnets.runs.identities import identity
+from hybridnets.training import assemble, complete_callbacks, train
+from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import DurableCheckpointIO
 
 MODELS: dict[str, tuple[int, int] | None] = {"CNN": None, "ECRNN BiLSTM 1x16": (1, 16), "ECRNN BiLSTM 2x32": (2, 32)}
@@ -153,19 +153,19 @@ def time_hybridnets(module: ImageDataModule, build_model: Callable[[], Classifie
     model = build_model()
     model.optimizer = partial(torch.optim.Adam, lr=1e-3, eps=1e-7, fused=True)
     with tempfile.TemporaryDirectory() as out:
-        record = Record(Run(Path(out), identity({"split": 0, "init": 0, "order": 0}, **settings)))
+        recorder = EpochRecorder(Run(Path(out), identity({"split": 0, "init": 0, "order": 0}, **settings)))
         trainer = pl.Trainer(
             max_epochs=2,
             accelerator="cpu",
             logger=False,
             precision=precision,
-            callbacks=run_callbacks(record, [clock]),
-            plugins=[DurableCheckpointIO(record.run)],
-            default_root_dir=record.run.folder,
+            callbacks=complete_callbacks(recorder, [clock]),
+            plugins=[DurableCheckpointIO(recorder.run)],
+            default_root_dir=recorder.run.folder,
             **QUIET,
             num_sanity_val_steps=0,
         )
-        train(assemble(module, model, trainer, record), command="", configuration="")
+        train(assemble(module, model, trainer, recorder), command="", configuration="")
     return clock.seconds
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hybridnets.runs import Run, manifest
-from hybridnets.runs.identity import identity
+from hybridnets.runs.identities import identity
 from hybridnets.runs.records import LayerRecord, Result
 
 SEEDS = 10
@@ -63,7 +63,7 @@ def _write(out: Path, number: int) -> None:
         arrays, accuracies = _predictions(rng, labels, variant, seed)
         val_accuracy = accuracies["val/acc"]
         with run.claim() as attempt:
-            attempt.record(threads=1, device="cpu")
+            attempt.note(threads=1, device="cpu")
             for epoch in range(3):
                 attempt.epoch(epoch, 50 + rng.normal())
             np.savez(run.folder / "predictions.npz", **arrays)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rules import text_of
-from hybridnets.runs import identity as ids
-from hybridnets.runs.identity import Identity
+from hybridnets.runs import identities
+from hybridnets.runs.identities import Identity
 from hybridnets.runs.records import RecordError, result
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def check_same_images(identity: Identity, backbone: Identity) -> None:
         ConfigError: If it has one, or if it has a backbone itself.
     """
     if "backbone" in backbone:
-        raise ConfigError(f"backbone must be a run without a backbone itself, got {ids.name(backbone)}")
+        raise ConfigError(f"backbone must be a run without a backbone itself, got {identities.name(backbone)}")
     pairs = {"seeds.split": (backbone["seeds"]["split"], identity["seeds"]["split"])}
     for key in sorted({*backbone["data"], *identity["data"]} - MAY_DIFFER):
         pairs[f"data.{key}"] = (backbone["data"].get(key), identity["data"].get(key))
     for key, (theirs, ours) in pairs.items():
-        if ids.canonical(theirs) != ids.canonical(ours):
+        if identities.canonical(theirs) != identities.canonical(ours):
             raise ConfigError(
                 f"backbone must have this run's data, split and standardisation, because it may have been trained on this "
                 f"run's val, but its {key} is {text_of(theirs)} and this run's is {text_of(ours)}"

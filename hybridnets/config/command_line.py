@@ -27,8 +27,8 @@ TAKES_VALUE = {  # Hydra's options whose value is the next word
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # optional values of --info
 
 
-def explained(conf: Path) -> Callable[[Callable[[DictConfig], float]], Callable[[DictConfig], float]]:
-    """Makes a Hydra application end with one sentence on a user's slip, before Hydra would report an error of the job's.
+def report_user_errors(conf: Path) -> Callable[[Callable[[DictConfig], float]], Callable[[DictConfig], float]]:
+    """Makes a Hydra application end with one sentence on a user's error, before Hydra would report it as the job's.
 
     Args:
         conf: Folder of the configuration, for the legal keys.
@@ -40,7 +40,7 @@ def explained(conf: Path) -> Callable[[Callable[[DictConfig], float]], Callable[
             try:
                 return main(cfg)
             except Exception as error:
-                sys.exit(_exit_code(error, conf))
+                sys.exit(_report(error, conf))
 
         return run
 
@@ -56,7 +56,7 @@ def run_command(main: Callable[[], Any], conf: Path, sweeps: Path) -> int:
         sweeps: Folder of further configurations, which --config-name finds from any working folder.
 
     Returns:
-        The exit code, 2 for a user's slip.
+        The exit code, 2 for a user's error.
     """
     # With --info Hydra logs by itself, and each line would appear twice.
     if not any(word.startswith(("-i", "--info")) for word in sys.argv[1:]):
@@ -64,12 +64,12 @@ def run_command(main: Callable[[], Any], conf: Path, sweeps: Path) -> int:
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
     try:
-        sys.argv[1:] = _ordered(sys.argv[1:], sweeps)
+        sys.argv[1:] = _with_options_first(sys.argv[1:], sweeps)
         main()
     except JobFailed:  # the sweep's summary reports it
         return 1
     except Exception as error:
-        return _exit_code(error, conf)
+        return _report(error, conf)
     return 0
 
 
@@ -81,7 +81,7 @@ def repeating_command(overrides: Sequence[str] | None = None) -> str:
     return shlex.join(["python", "train.py", *sweep, *(hydra.overrides.task if overrides is None else overrides)])
 
 
-def _ordered(words: Sequence[str], sweeps: Path) -> list[str]:
+def _with_options_first(words: Sequence[str], sweeps: Path) -> list[str]:
     """Options before overrides, because DDP appends overrides of its own to the command of its ranks."""
     options: list[str] = []
     overrides: list[str] = []
@@ -93,8 +93,8 @@ def _ordered(words: Sequence[str], sweeps: Path) -> list[str]:
     return options + complete_overrides(overrides)
 
 
-def _exit_code(error: Exception, conf: Path) -> int:
-    """Prints a user's slip as one sentence; any other error is raised again, and every error in a sweep's jobs."""
+def _report(error: Exception, conf: Path) -> int:
+    """Prints a user's error in one sentence and returns the exit code; raises any other error, and all of a sweep's job."""
     if code := signals.exit_code():
         return code
     sentence = explain(error, conf, sys.argv[1:])

@@ -18,12 +18,12 @@ from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseEx
 from hybridnets.config.rules import RULES
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-COMPOSING = re.compile("raised while composing config:$")  # a line of Hydra's without information
+COMPOSING = re.compile("raised while composing config:$")  # a line by Hydra that says nothing
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
-    """One sentence for a user's slip; None for any other error.
+    """One sentence for a user's error; None for any other.
 
     Args:
         error: The error.
@@ -111,7 +111,7 @@ def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
 
 
 def _composed(conf: Path, arguments: list[str]) -> DictConfig:
-    """The configuration as it would be without the slip: the group choices alone, or the defaults."""
+    """The configuration as it would be without the error: the group choices alone, or the defaults."""
     groups = {path.name for path in conf.iterdir() if path.is_dir()}
     choices = [a for a in arguments if a.partition("=")[0] in groups and "," not in a]
     GlobalHydra.instance().clear()

@@ -12,9 +12,9 @@ from typing import Any
 
 from hybridnets.config.devices import device_count
 from hybridnets.config.errors import ConfigError
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.files import sha256
-from hybridnets.runs.identity import Identity
+from hybridnets.runs.identities import Identity
 
 # Settings of an optimiser and of recurrent layers that choose a kernel, not a method.
 KERNELS = {"fused", "foreach", "backend"}
@@ -99,8 +99,8 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     if settings["ckpt_path"]:
         parts["checkpoint"] = _file_hash("ckpt_path", settings["ckpt_path"])
     if backbone:
-        parts["backbone"] = ids.as_input(backbone, settings["seeds"])
-    return ids.identity(settings["seeds"], **parts)
+        parts["backbone"] = identities.as_input(backbone, settings["seeds"])
+    return identities.identity(settings["seeds"], **parts)
 
 
 def _without(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:

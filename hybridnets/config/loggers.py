@@ -32,7 +32,7 @@ class LogIdentity(Callback):
     """
 
     def __init__(self, run: Run) -> None:
-        self.settings = {"name": run.name, "hash": run.digest, **run.identity}
+        self.settings = {"name": run.name, "hash": run.hash, **run.identity}
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Logs the identity instead of Lightning's hyper-parameters, which would include the model's arguments as objects."""
@@ -75,7 +75,7 @@ def check_logger(logger: Any) -> Any:
         return logger
     extra = _extra(logger)
     if extra == "mlflow":
-        # From its function, because a partial of Hydra's kind of partial would hide the logger.
+        # From its function, because a partial of a partial would hide the logger.
         uri = _server(logger.keywords.get("tracking_uri"))
         logger = functools.partial(logger.func, *logger.args, **{**logger.keywords, "tracking_uri": uri})
     # A folder of that name on Python's path, such as one full of W&B's runs, is not a package.
@@ -123,11 +123,11 @@ def complete_logger(logger: Any, run: Run, folder: Path) -> Any:
         "run_name": run.name,
         "project": run.identity["data"]["name"],
         "experiment_name": run.identity["data"]["name"],
-        "id": run.digest[:16],
+        "id": run.hash[:16],
     }
     settings = {key: values[key] for key in values.keys() & parameters.keys()} | logger.keywords
     if _extra(logger) == "mlflow":
-        tags = {"hybridnets.hash": run.digest, "hybridnets.by": "logger"}
+        tags = {"hybridnets.hash": run.hash, "hybridnets.by": "logger"}
         settings["tags"] = {**(settings.get("tags") or {}), **tags}
         settings.setdefault("run_id", _earlier_run(settings["tracking_uri"], settings["experiment_name"], tags))
     complete = logger(**settings)

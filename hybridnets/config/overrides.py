@@ -63,7 +63,7 @@ def _value(key: str, piece: str) -> str:
         if key == "backbone" and text.startswith("[") and text.endswith("]"):
             return f"[{','.join(map(_override_in_list, _pieces(text[1:-1])))}]"
         if text.startswith(("'", '"')) or (not is_path and re.search(r"[][{}()'\"]", text)):
-            return piece  # a slip, which Hydra reports
+            return piece  # not valid; Hydra reports it
         return _in_quotes(text)
     if isinstance(value, bool | int | float) and ALWAYS_TEXT.fullmatch(key):
         return _in_quotes(text)

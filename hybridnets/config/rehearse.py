@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hybridnets.config.parts import build, build_data
-from hybridnets.config.request import check
+from hybridnets.config.build import build, build_data
+from hybridnets.config.request import resolve
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     text = sys.stdin.read()
     for settings in json.loads(text) if text else ():  # empty from a parent that has ended
         try:
-            request = check(OmegaConf.create(settings))
+            request = resolve(OmegaConf.create(settings))
             key = json.dumps([settings["data"], settings["seeds"]])
             if key not in modules:
                 modules[key] = build_data(request)

@@ -57,8 +57,8 @@ class RunRequest:
             raise ConfigError(f"{self.run.name} is not trained again: {divergence}")
 
 
-def check(cfg: DictConfig) -> RunRequest:
-    """Checks a configuration against every rule, loads its data set, and resolves it; does not make the run's folder.
+def resolve(cfg: DictConfig) -> RunRequest:
+    """Resolves a configuration, checks it against every rule and loads its data set; does not make the run's folder.
 
     Raises:
         ValueError: With one sentence that names key, rule and value.
@@ -100,7 +100,7 @@ def _backbone(settings: Mapping[str, Any]) -> Backbone | None:
     overrides = () if isinstance(requested, Mapping) else tuple(requested)
     cfg = _composed(GlobalHydra.instance().hydra, overrides) if overrides else OmegaConf.create(requested)
     try:
-        request = check(cfg)
+        request = resolve(cfg)
     except ValueError as error:
         raise ConfigError(f"backbone must name a run that can be trained, got {requested}: {error}") from error
     return Backbone(request.run.identity, request.run.folder, request, overrides)

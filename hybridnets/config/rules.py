@@ -1,7 +1,7 @@
-"""Which values a key may have, one rule a key, wherever the key exists.
+"""The values that a key may have: one rule per key, wherever the key exists.
 
 Choices among names, such as model.sequence, have no rules here: models refuse other names while they are built, and
-`hybridnets.config.parts` refuses those that an argument's `Literal` type does not list. The data module checks its settings.
+`hybridnets.config.build` refuses those that an argument's `Literal` type does not list. The data module checks its settings.
 """
 
 import math

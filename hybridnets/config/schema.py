@@ -59,10 +59,10 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     # Hydra insists on a folder for its copy of a sweep's configuration; ours is in the manifest.
     OmegaConf.register_new_resolver("scratch", scratch, replace=True)
-    OmegaConf.register_new_resolver("with_own", with_own, replace=True)
+    OmegaConf.register_new_resolver("with_shared_overrides", with_shared_overrides, replace=True)
 
 
-def with_own(backbone: Any) -> Any:
+def with_shared_overrides(backbone: Any) -> Any:
     """The overrides of a backbone's run, preceded by those that it shares with this job; other values are not changed.
 
     Args:

@@ -19,10 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
-from hybridnets.config.request import RunRequest, check, divergence_message
+from hybridnets.config.request import RunRequest, divergence_message, resolve
 from hybridnets.config.schema import scratch
-from hybridnets.runs import Run, manifest
-from hybridnets.runs import identity as ids
+from hybridnets.runs import Run, identities, manifest
 from hybridnets.runs.claims import Watch
 from hybridnets.runs.declaration import parse_declaration
 from hybridnets.runs.labels import label_variants
@@ -40,7 +39,7 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     """
     _check_sweep(configs)
     report = _report(configs[0])
-    jobs = [SweepJob(check(cfg)) for cfg in configs]
+    jobs = [SweepJob(resolve(cfg)) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
     pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
     needed = [job.need for job in pending if job.need]
@@ -55,7 +54,7 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
 
 
 def _check_sweep(configs: list[DictConfig]) -> None:
-    """Refuses settings of Hydra's that do not go with a sweep, and a sweep without configurations."""
+    """Refuses Hydra settings that a sweep cannot have, and a sweep without configurations."""
     hydra = HydraConfig.get()
     if hydra.job.chdir:
         raise ConfigError(
@@ -127,12 +126,12 @@ def _report(cfg: DictConfig) -> Any:
 
 def _name_uniquely(jobs: list["SweepJob"]) -> None:
     """Adds to the names of variants that share a name the settings in which they differ."""
-    variants = [ids.variant(job.run.identity) for job in jobs]
-    keys = [ids.digest(variant) for variant in variants]
-    names = {key: ids.name(variant) for key, variant in zip(keys, variants, strict=True)}
+    variants = [identities.variant(job.run.identity) for job in jobs]
+    keys = [identities.hash_of(variant) for variant in variants]
+    names = {key: identities.name(variant) for key, variant in zip(keys, variants, strict=True)}
     unique = label_variants(dict(zip(keys, variants, strict=True)), names)
     for job, key in zip(jobs, keys, strict=True):
-        job.name = f"{unique[key][0]} seed={ids.seed(job.run.identity)}"
+        job.name = f"{unique[key][0]} seed={identities.seed(job.run.identity)}"
 
 
 def _rehearse(jobs: list["SweepJob"]) -> None:
@@ -210,7 +209,7 @@ class SweepJob(launcher.PlannedJob):
 
     def busy(self) -> str:
         """The process that is training the run; empty without one."""
-        state = self.watch.look()
+        state = self.watch.state()
         return "" if state == "free" else f"by {owner(self.run.folder)}{', silent so far' * (state == 'silent')}"
 
     def cost(self) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from hybridnets.predicting.codes import CodesError, EncodedImages
 from hybridnets.runs.records import result as result_file
 from hybridnets.runs.records.result import Result
 from hybridnets.runs.store import Run
-from hybridnets.training.checkpoints import weights_digest
+from hybridnets.training.checkpoints import hash_weights
 
 BATCH_SIZE = 100  # images, as in evaluation
 
@@ -90,7 +90,7 @@ class Predictor:
         data = checkpoint[result.identity["data"]["_target_"].rpartition(".")[2]]
         self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
         self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
-        self.weights = weights_digest(checkpoint["state_dict"])
+        self.weights = hash_weights(checkpoint["state_dict"])
         self.name, self.hash = Run(Path(), result.identity).name, result.hash
 
     @torch.no_grad()

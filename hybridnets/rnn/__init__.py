@@ -42,7 +42,7 @@ KERNELS = {"cpu": "hybridnets.kernels.cpu.recurrent", "cuda": "hybridnets.kernel
 
 
 class _Keras(Accelerated, nn.RNNBase):
-    """Keras's initialisation, bias and final output, for the layer of torch's that follows in the bases."""
+    """Keras's initialisation, bias and final output, for the torch layer that is the next base class."""
 
     one_bias = True
     forget_bias = 0.0

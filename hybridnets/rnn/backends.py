@@ -9,7 +9,7 @@ import functools
 import importlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Literal
@@ -49,7 +49,7 @@ class Accelerated(nn.Module):
         raise NotImplementedError
 
 
-def settle_backends(model: nn.Module, device: str, before: str | None) -> str | None:
+def settle_backends(model: nn.Module, device: str, before: Sequence[str] | None) -> list[str] | None:
     """Replaces `auto` in a model's layers by what it means now, or meant before: a resumed run keeps its kernels.
 
     Args:
@@ -58,15 +58,14 @@ def settle_backends(model: nn.Module, device: str, before: str | None) -> str | 
         before: What this returned in the part of the run that is done; None at its beginning.
 
     Returns:
-        The backends of the layers, torch or kernels' names, joined by " and " where they differ; None for a model without such
-        layers.
+        The backends of the layers, each once: torch or kernels' names; None for a model without such layers.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, Accelerated)]
     for layer in layers:
         if layer.backend == "auto":
-            wanted = before is None or layer.kernels_name in before.split(" and ")
+            wanted = before is None or layer.kernels_name in before
             layer.backend = layer.kernels_name if wanted and layer.kernels_on(device) else "torch"
-    return " and ".join(sorted({layer.backend for layer in layers})) or None
+    return sorted({layer.backend for layer in layers}) or None
 
 
 def is_traced(x: Tensor) -> bool:

@@ -88,7 +88,7 @@ class Watch:
         self.last_sign: bytes | None = None
         self.since = 0.0
 
-    def look(self) -> Literal["free", "busy", "silent"]:
+    def state(self) -> Literal["free", "busy", "silent"]:
         """Whether a process trains the run; "silent" for an owner on another host whose heartbeat has just stopped."""
         locked, current = _is_locked(self.folder), owner(self.folder)
         if locked:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 
 UNSET = object()  # the value of a setting that a variant does not have
 HASH_DIGITS = 6  # of a hash in a label
@@ -20,7 +20,7 @@ class _ClassName(str):
 
 
 def label_variants(
-    variants: Mapping[str, ids.Identity], names: Mapping[str, str]
+    variants: Mapping[str, identities.Identity], names: Mapping[str, str]
 ) -> dict[str, tuple[str, dict[str, str]]]:
     """A distinct label for each variant, which is its short name if that is enough, and the settings that the label adds.
 
@@ -28,7 +28,7 @@ def label_variants(
         variants: Identities without seeds, by any key.
         names: Their short names, by the same key.
     """
-    by_name = defaultdict[str, dict[str, ids.Identity]](dict)
+    by_name = defaultdict[str, dict[str, identities.Identity]](dict)
     for key, settings in variants.items():
         by_name[names[key]][key] = settings
     labels: dict[str, tuple[str, dict[str, str]]] = {}
@@ -42,7 +42,7 @@ def label_variants(
     return labels
 
 
-def differing_settings(first: ids.Identity, second: ids.Identity) -> list[tuple[str, str, str]]:
+def differing_settings(first: identities.Identity, second: identities.Identity) -> list[tuple[str, str, str]]:
     """The settings in which two configurations differ: dotted path, and both values as text.
 
     Args:
@@ -59,7 +59,7 @@ def differing_settings(first: ids.Identity, second: ids.Identity) -> list[tuple[
     return differences
 
 
-def _distinguishing_settings(group: Mapping[str, ids.Identity]) -> dict[str, dict[str, str]]:
+def _distinguishing_settings(group: Mapping[str, identities.Identity]) -> dict[str, dict[str, str]]:
     """For each configuration the settings in which it differs from others of the group, by a short path."""
     paths = {path for settings in group.values() for path in _paths(settings)}
     distinguishing: dict[str, dict[str, str]] = {key: {} for key in group}
@@ -81,7 +81,7 @@ def _paths(settings: Mapping[str, Any], section: Path = ()) -> Iterator[Path]:
                 yield from _paths(value, (*section, key))
 
 
-def _value(settings: ids.Identity, path: Path) -> Any:
+def _value(settings: identities.Identity, path: Path) -> Any:
     """A setting's value, wrapped in a list; None for a section without a class, and below a section that is not set."""
     node: Any = settings
     for key in path[:-1]:
@@ -110,7 +110,7 @@ def _text(wrapped: list[Any], group: Sequence[list[Any] | None]) -> str:
         return str(value) if any(name.rpartition(".")[2] == short for name in classes) else short
     if isinstance(value, str):
         return value[:HASH_DIGITS] if re.fullmatch(r"[0-9a-f]{64}", value) else value
-    return ids.canonical(value)
+    return identities.canonical(value)
 
 
 def _short_path(path: Path, paths: set[Path]) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.files import make_folder, read_json, write_json
 from hybridnets.runs.store import Run
 
@@ -86,8 +86,8 @@ def parse(path: Path, out: Path, content: Any) -> Manifest:
 def _requested(entry: Mapping[str, Any]) -> RequestedRun:
     folder = relative(entry["folder"])
     # Sweeps of the first versions recorded no seeds: their folders' names have them.
-    seeds = entry["seeds"] if "seeds" in entry else ids.seeds_in(folder)
-    split, init, order = (int(seeds[kind]) for kind in ids.SEED_KINDS)
+    seeds = entry["seeds"] if "seeds" in entry else identities.seeds_in(folder)
+    split, init, order = (int(seeds[kind]) for kind in identities.SEED_KINDS)
     return RequestedRun(folder, (split, init, order))
 
 
@@ -157,7 +157,7 @@ def extend(path: Path, out: Path, runs: list[Run]) -> None:
 def add(manifests: dict[str, Any], name: str, content: Any) -> str | None:
     """Adds a manifest to others; returns the name of the file that is new or has changed, None where none has.
 
-    As with `write`, the same sweep is there once, with its first date, and another one of that name gets a file of its own.
+    As in `write`, a sweep that exists keeps its first date, and a different sweep of the same name gets another file.
 
     Args:
         manifests: The contents of manifests by the names of their files.
@@ -182,7 +182,7 @@ def add(manifests: dict[str, Any], name: str, content: Any) -> str | None:
 
 def _entries(out: Path, runs: list[Run]) -> list[dict[str, Any]]:
     entries = [
-        {"hash": run.digest, "folder": str(run.folder.relative_to(out)), "seeds": run.identity["seeds"]} for run in runs
+        {"hash": run.hash, "folder": str(run.folder.relative_to(out)), "seeds": run.identity["seeds"]} for run in runs
     ]
     return sorted(entries, key=lambda entry: entry["folder"])
 
@@ -190,4 +190,4 @@ def _entries(out: Path, runs: list[Run]) -> list[dict[str, Any]]:
 def _digest(content: Mapping[str, Any]) -> str:
     """What makes two sweeps the same: the runs that they requested, and their report section."""
     runs = [{"hash": run["hash"], "folder": run["folder"]} for run in content["runs"]]
-    return ids.digest({"runs": runs, "report": content.get("report")})
+    return identities.hash_of({"runs": runs, "report": content.get("report")})

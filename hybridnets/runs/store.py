@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybridnets import signals
-from hybridnets.runs import claims
-from hybridnets.runs import identity as ids
+from hybridnets.runs import claims, identities
 from hybridnets.runs.files import make_folder, replacing, sha256, write_json, write_text
 from hybridnets.runs.records import metrics, provenance, result
 from hybridnets.runs.records.errors import RecordError
@@ -37,22 +36,22 @@ class Run:
 
     Args:
         out: Folder of all runs.
-        identity: What determines the run's result; see `hybridnets.runs.identity`.
+        identity: What determines the run's result; see `hybridnets.runs.identities`.
 
     Attributes:
         out: Folder of all runs.
         identity: What determines the run's result.
         folder: The run's own folder.
-        digest: SHA-256 of the identity.
+        hash: SHA-256 of the identity.
         name: The variant's short name and the seed.
     """
 
-    def __init__(self, out: Path, identity: ids.Identity) -> None:
+    def __init__(self, out: Path, identity: identities.Identity) -> None:
         self.out = out
         self.identity = identity
-        self.folder = out / ids.folder(identity)
-        self.digest = ids.digest(identity)
-        self.name = f"{ids.name(identity)} seed={ids.seed(identity)}"
+        self.folder = out / identities.folder(identity)
+        self.hash = identities.hash_of(identity)
+        self.name = f"{identities.name(identity)} seed={identities.seed(identity)}"
         self._claim: claims.Claim | None = None
 
     @property
@@ -82,7 +81,7 @@ class Run:
             record = result.read(self.folder)
         except RecordError as error:
             raise ValueError(f"{error}; delete it to rebuild it, or choose another folder with out=") from None
-        if record is not None and record.hash != self.digest:
+        if record is not None and record.hash != self.hash:
             raise ValueError(
                 f"{path} must be this run's result, and is another run's: delete it, or choose another folder with out="
             )
@@ -151,13 +150,13 @@ class Attempt:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.provenance = provenance.read(run.folder) or Provenance()
-        self.record_now: AttemptRecord = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
+        self.current: AttemptRecord = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
 
-    def record(self, **facts: Any) -> None:
+    def note(self, **facts: Any) -> None:
         """Adds facts about this attempt: where it runs, with which versions, by which command."""
-        if self.record_now not in self.provenance.attempts:
-            self.provenance.attempts.append(self.record_now)
-        self.record_now.update(facts)  # type: ignore[typeddict-item]
+        if self.current not in self.provenance.attempts:
+            self.provenance.attempts.append(self.current)
+        self.current.update(facts)  # type: ignore[typeddict-item]
         self._write()
 
     def epoch(self, number: int, seconds: float) -> None:
@@ -171,13 +170,13 @@ class Attempt:
         return next((attempt["threads"] for attempt in self.provenance.attempts if "threads" in attempt), None)
 
     @property
-    def kernels(self) -> str | None:
+    def kernels(self) -> list[str] | None:
         """The kernels of the first attempt; None where this is the first.
 
         An attempt that recorded none had no layers that chose: recurrent ones, before convolution blocks chose too.
         """
         attempts = (attempt for attempt in self.provenance.attempts if "threads" in attempt)
-        return next((attempt.get("kernels") or "torch" for attempt in attempts), None)
+        return next((attempt.get("kernels") or ["torch"] for attempt in attempts), None)
 
     def finish(self, record: Result) -> Result:
         """Writes result.json, which makes the run a finished one, and returns its content."""
@@ -192,10 +191,10 @@ class Attempt:
 
     def end(self, error: BaseException | None) -> None:
         """Records how the attempt ended; one that had nothing to do leaves no record."""
-        if not error and self.record_now not in self.provenance.attempts:
+        if not error and self.current not in self.provenance.attempts:
             return
         failure = {"error": f"{type(error).__name__}: {error}".strip(": ")} if error else {}
-        self.record(ended=_now(), **failure, **({"diverged": True} if isinstance(error, DivergedError) else {}))
+        self.note(ended=_now(), **failure, **({"diverged": True} if isinstance(error, DivergedError) else {}))
 
     def _write(self) -> None:
         self.run.write_json(self.run.folder / provenance.FILE, self.provenance.to_json())

@@ -1,4 +1,4 @@
-"""The callbacks that every run needs: fresh random state per epoch, and a record that the run can continue from."""
+"""The callbacks that every run needs: fresh random state per epoch, and the recorder of a run's epochs."""
 
 import contextlib
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hybridnets.models import Classifier
 from hybridnets.runs.store import DivergedError, Run, StoppedError
-from hybridnets.training.checkpoints import OWN, weights_digest
+from hybridnets.training.checkpoints import OWN, RECORDER_KEY, hash_weights
 
 SAFE_POINT = signal.SIGUSR2  # from hydra/launcher=local, and from schedulers that are about to take the node away
 ADVICE = "the training diverged; a smaller optimizer.lr or trainer.gradient_clip_val=1 may prevent it"
@@ -99,7 +99,7 @@ class StopAtMaxSteps(Callback):
             trainer.should_stop = True
 
 
-class Record(Checkpoint):
+class EpochRecorder(Checkpoint):
     """Writes checkpoints/best.ckpt and, last, checkpoints/last.ckpt after every epoch.
 
     The last checkpoint holds everything that the other files follow from: a run that is killed between the writes repeats the
@@ -130,6 +130,11 @@ class Record(Checkpoint):
         self.ended = False
         self.stop_requested = False
 
+    @property
+    def state_key(self) -> str:
+        """The key of its state in a checkpoint."""
+        return RECORDER_KEY
+
     def on_fit_start(self, *_: Any) -> None:
         """Lets a signal end the run after the current epoch."""
         if threading.current_thread() is threading.main_thread():  # only there can handlers be set
@@ -141,13 +146,13 @@ class Record(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed run restores."""
         return {
-            **{"run": self.run.digest, "history": self.history, "best": self.best, "best_weights": self.best_weights},
+            **{"run": self.run.hash, "history": self.history, "best": self.best, "best_weights": self.best_weights},
             **{"stopping": self.stopping, "ended": self.ended},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the state of this run; ignores that of another run, whose checkpoint a run may start from."""
-        if state_dict.get("run") != self.run.digest:
+        if state_dict.get("run") != self.run.hash:
             return
         self.history, self.best, self.ended = state_dict["history"], state_dict["best"], state_dict["ended"]
         self.best_weights, self.stopping = state_dict.get("best_weights", ""), state_dict.get("stopping", False)
@@ -184,7 +189,7 @@ class Record(Checkpoint):
         is_best = not self.best or _is_better(row[pl_module.monitor], self.best[pl_module.monitor], pl_module.mode)
         self.stopping, self.ended = trainer.should_stop, _is_last(trainer)
         if is_best:
-            self.best, self.best_weights = row, weights_digest(self.measured)
+            self.best, self.best_weights = row, hash_weights(self.measured)
             with _holding(pl_module, self.measured):
                 trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True, storage_options=OWN)
         self.write_epoch(self.history, time.monotonic() - self.started, is_best)

@@ -16,7 +16,8 @@ from hybridnets.runs.store import Run
 
 log = logging.getLogger("hybridnets")
 
-# `Record` passes this as storage_options, which Lightning hands on: it allows writing among the run's own checkpoints.
+RECORDER_KEY = "Record"  # of `EpochRecorder`'s state in a checkpoint; the name that the class had at first
+# `EpochRecorder` passes this as storage_options, which Lightning hands on: it allows writing among the run's own checkpoints.
 OWN = object()
 
 
@@ -114,7 +115,7 @@ def _is_loadable(value: Any) -> bool:
     return not torch.serialization.get_unsafe_globals_in_checkpoint(buffer)
 
 
-def weights_digest(state_dict: Mapping[str, Tensor]) -> str:
+def hash_weights(state_dict: Mapping[str, Tensor]) -> str:
     """SHA-256 of weights and running statistics, by name, type and shape."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state_dict.items()):
@@ -159,19 +160,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class Resumable(NamedTuple):
-    """What a run continues from: a checkpoint, and what its record held then."""
+    """What a run continues from: a checkpoint, and what its recorder held then."""
 
     path: Path
     state: dict[str, Any]
 
 
-def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
+def resumable(run: Run, *, renames: bool) -> Resumable | None:
     """The newest of a run's checkpoints that can be read; damaged ones are renamed, and a warning is logged.
 
     Args:
         run: The claimed run.
-        key: The key of its record's state.
-        first: Whether this is the rank that renames; the other ranks return the same.
+        renames: Whether this rank renames; the other ranks return the same.
 
     Returns:
         None where the run starts from the beginning.
@@ -181,12 +181,12 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
         ForeignCheckpointError: If a checkpoint belongs to another run.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
-    if not paths and first and run.history():
+    if not paths and renames and run.history():
         log.warning("%s has metrics of earlier epochs but no checkpoint: the run starts again", run.folder)
     newest, damaged = None, []
     for path in paths:
         try:
-            newest = Resumable(path, _own_state(run, path, key))
+            newest = Resumable(path, _own_state(run, path))
             break
         except (RefusedTypeError, ForeignCheckpointError):
             raise  # to rename it would lose a training that somebody can still rescue
@@ -197,19 +197,19 @@ def resumable(run: Run, key: str, *, first: bool) -> Resumable | None:
         # The other checkpoints do not know which weights were the best.
         newest, damaged = None, [run.best_checkpoint, *paths]
         consequence = "the best weights are lost, and the run starts again"
-    for path in damaged if first else []:
+    for path in damaged if renames else []:
         _set_aside(path, consequence)
     return newest
 
 
-def _own_state(run: Run, path: Path, key: str) -> dict[str, Any]:
-    """What a run's record held when a checkpoint was written.
+def _own_state(run: Run, path: Path) -> dict[str, Any]:
+    """What a run's recorder held when a checkpoint was written.
 
     Raises:
         ForeignCheckpointError: If the checkpoint belongs to another run.
     """
-    state: dict[str, Any] = load_checkpoint(path)["callbacks"][key]
-    if (owner := state.get("run")) != run.digest:
+    state: dict[str, Any] = load_checkpoint(path)["callbacks"][RECORDER_KEY]
+    if (owner := state.get("run")) != run.hash:
         raise ForeignCheckpointError(
             f"{path} must be this run's own, but belongs to the run with the hash {owner}: move it elsewhere; to start from "
             "it, set ckpt_path"

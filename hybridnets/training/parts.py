@@ -13,9 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from hybridnets.models import Classifier
 from hybridnets.models.summary import Layer, layers
 from hybridnets.runs.store import Run
-from hybridnets.training.callbacks import Record, Reseed, StopAtMaxSteps, StopOnNonFinite
+from hybridnets.training.callbacks import EpochRecorder, Reseed, StopAtMaxSteps, StopOnNonFinite
 from hybridnets.training.optimizer import check_optimizer, optimizer_and_schedule
-from hybridnets.training.user_callbacks import MonitoredMetrics, admit
+from hybridnets.training.user_callbacks import MonitoredMetrics, check_callbacks
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Parts:
         data: The data module.
         model: The model.
         trainer: The trainer.
-        record: The callback that records the run's epochs.
+        recorder: The callback that records the run's epochs.
         layers: The rows of the model's summary.
         synchronized: Whether batch statistics are taken over the shares of a batch on all devices.
     """
@@ -36,12 +36,12 @@ class Parts:
     data: Any
     model: Classifier
     trainer: pl.Trainer
-    record: Record
+    recorder: EpochRecorder
     layers: list[Layer]
     synchronized: bool
 
 
-def run_callbacks(record: Record, callbacks: Sequence[Callback]) -> list[Callback]:
+def complete_callbacks(recorder: EpochRecorder, callbacks: Sequence[Callback]) -> list[Callback]:
     """The callbacks of a run's trainer, in order: those that every run needs, around the user's.
 
     A model may add callbacks with Lightning's `configure_callbacks`.
@@ -49,39 +49,39 @@ def run_callbacks(record: Record, callbacks: Sequence[Callback]) -> list[Callbac
     Raises:
         ValueError: If a run cannot have one of the user's callbacks.
     """
-    admit(callbacks, record.run)
-    identity = record.run.identity
+    check_callbacks(callbacks, recorder.run)
+    identity = recorder.run.identity
     return [
         *(Reseed(identity["seeds"]["order"]), MonitoredMetrics(callbacks), *callbacks),
-        *(StopOnNonFinite(), StopAtMaxSteps(identity["trainer"].get("max_steps", -1)), record),
+        *(StopOnNonFinite(), StopAtMaxSteps(identity["trainer"].get("max_steps", -1)), recorder),
     ]
 
 
-def assemble(data: Any, model: Classifier, trainer: pl.Trainer, record: Record) -> Parts:
+def assemble(data: Any, model: Classifier, trainer: pl.Trainer, recorder: EpochRecorder) -> Parts:
     """The built parts of a run as one value, once they fit together; brings the model into the form that is trained.
 
     Args:
         data: The data module.
         model: The model, with its optimizer and scheduler.
-        trainer: A trainer with the callbacks of `run_callbacks`, among them the record.
-        record: The record of the run.
+        trainer: A trainer with the callbacks of `complete_callbacks`, among them the recorder.
+        recorder: The recorder of the run's epochs.
 
     Raises:
         ValueError: With one sentence, if they do not fit.
     """
-    with building("model"):
+    with errors_of("model"):
         rows = layers(model, data.image_shape)
-    with building("optimizer, or scheduler,"):
+    with errors_of("optimizer, or scheduler,"):
         optimizer, _ = optimizer_and_schedule(model)
     check_optimizer(optimizer)
     check_devices(trainer, data)
     check_batches(trainer, data)
     trainer.precision_plugin.convert_module(model)  # before weights are restored, because it would round them
-    requested = record.run.identity["trainer"].get("sync_batchnorm")
+    requested = recorder.run.identity["trainer"].get("sync_batchnorm")
     synchronized = synchronizes(requested, trainer.world_size, trainer.strategy.root_device.type)
     if synchronized and not requested:  # where it is requested, Lightning converts the model
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    return Parts(record.run, data, model, trainer, record, rows, synchronized)
+    return Parts(recorder.run, data, model, trainer, recorder, rows, synchronized)
 
 
 def check_devices(trainer: pl.Trainer, data: Any) -> None:
@@ -133,7 +133,7 @@ def synchronizes(requested: bool | None, devices: int, kind: str) -> bool:
 
 
 @contextlib.contextmanager
-def building(section: str) -> Iterator[None]:
+def errors_of(section: str) -> Iterator[None]:
     """Turns whatever a part raises while it is built into one sentence that names its section.
 
     Raises:

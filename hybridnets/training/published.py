@@ -11,11 +11,11 @@ from hybridnets.models import Classifier
 from hybridnets.rnn.backends import settle_backends
 from hybridnets.runs.accuracy import same_classes, same_weights
 from hybridnets.runs.store import WrongWeightsError
-from hybridnets.training.callbacks import Record
+from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, Predictions
 
-AGAIN = 1000  # images of val and of test that a freshly loaded model predicts
+CHECKED_IMAGES = 1000  # images of val and of test that a freshly loaded model predicts
 
 
 def check_published(parts: Parts, measured: Measured) -> None:
@@ -35,20 +35,20 @@ def check_published(parts: Parts, measured: Measured) -> None:
         try:
             data.load_state_dict(state)  # which refuses another mean, deviation or classes
         except ValueError as error:
-            raise _wrong(parts.record, f"does not hold the run's data: {error}") from error
+            raise _wrong(parts.recorder, f"does not hold the run's data: {error}") from error
     if parts.model.hparams:  # else the checkpoint does not say how the model is built
         _check_loaded(parts, measured)
 
 
 def _check_recorded(parts: Parts, measured: Measured) -> None:
-    """Compares the weights and their accuracy on val with what the record noted during training."""
-    record = parts.record
-    recorded = record.best.get("val/acc")
+    """Compares the weights and their accuracy on val with what the recorder noted during training."""
+    recorder = parts.recorder
+    recorded = recorder.best.get("val/acc")
     reached, images = _accuracy_on_val(parts.trainer, parts.data, measured.predictions["val"])
-    if record.best_weights and measured.weights != record.best_weights:
-        raise _wrong(record, "holds other weights than those that were measured")
+    if recorder.best_weights and measured.weights != recorder.best_weights:
+        raise _wrong(recorder, "holds other weights than those that were measured")
     if recorded is not None and images and not same_weights(recorded, reached, images):
-        raise _wrong(record, f"reaches val/acc {reached:.4f} where {recorded:.4f} was measured")
+        raise _wrong(recorder, f"reaches val/acc {reached:.4f} where {recorded:.4f} was measured")
 
 
 def _accuracy_on_val(trainer: pl.Trainer, data: Any, val: Predictions) -> tuple[float, int]:
@@ -81,7 +81,7 @@ def _check_loaded(parts: Parts, measured: Measured) -> None:
         images, different = _different_classes(loaded, parts, loader, published)
         if different:
             raise _wrong(
-                parts.record,
+                parts.recorder,
                 f"a model that is loaded from it predicts another class for {different} of {images} images of {part}",
             )
 
@@ -96,7 +96,7 @@ def _different_classes(loaded: Classifier, parts: Parts, loader: Any, published:
         with parts.trainer.precision_plugin.forward_context():
             classes.append(loaded.probabilities(images).argmax(1).cpu().numpy())
         indices.append(index.cpu().numpy())
-        if sum(map(len, indices)) >= AGAIN:
+        if sum(map(len, indices)) >= CHECKED_IMAGES:
             break
     # With trainer.fast_dev_run only a batch is published.
     _, ours, theirs = np.intersect1d(
@@ -106,8 +106,8 @@ def _different_classes(loaded: Classifier, parts: Parts, loader: Any, published:
     return len(expected), 0 if same_classes(predicted, expected) else int((predicted != expected).sum())
 
 
-def _wrong(record: Record, reason: str) -> WrongWeightsError:
-    run, epoch = record.run, record.best["epoch"]
+def _wrong(recorder: EpochRecorder, reason: str) -> WrongWeightsError:
+    run, epoch = recorder.run, recorder.best["epoch"]
     return WrongWeightsError(
         f"{run.best_checkpoint} must be the weights of epoch {epoch} and of what is published, and {reason}; "
         f"delete {run.folder} to train the run again, without the callback or the model's hidden state that changes this"

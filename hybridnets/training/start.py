@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hybridnets.runs.records import result
+from hybridnets.training.checkpoints import RECORDER_KEY
 from hybridnets.training.optimizer import optimizer_and_schedule
 from hybridnets.training.parts import Parts
 
@@ -92,7 +93,7 @@ def _check_images(path: str, checkpoint: Mapping[str, Any], parts: Parts) -> Non
 def _split_of_old(path: str, checkpoint: Mapping[str, Any]) -> str | None:
     """The split of an old checkpoint, which does not hold it, from the result of the finished run in whose folder it lies."""
     try:
-        run = checkpoint["callbacks"]["Record"]["run"]
+        run = checkpoint["callbacks"][RECORDER_KEY]["run"]
         results = [result.read(folder) for folder in Path(path).absolute().parents[1:3]]
         return next(record.split for record in results if record and record.hash == run)
     except (KeyError, TypeError, ValueError, OSError, StopIteration):
@@ -114,7 +115,7 @@ def _lost_settings(path: str, checkpoint: Mapping[str, Any], parts: Parts) -> It
         if "initial_lr" not in old_group and old_schedule is not None:
             log.warning("%s does not say which optimizer.lr it started with: it continues at %g", path, old_group["lr"])
     for callback in parts.trainer.callbacks:  # type: ignore[attr-defined]
-        if callback is not parts.record and (state := checkpoint.get("callbacks", {}).get(callback.state_key)):
+        if callback is not parts.recorder and (state := checkpoint.get("callbacks", {}).get(callback.state_key)):
             yield from _overwritten(type(callback).__name__, callback, state, is_complete=False)
 
 

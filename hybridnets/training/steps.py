@@ -15,7 +15,7 @@ from hybridnets import signals
 from hybridnets.rnn.backends import settle_backends
 from hybridnets.runs.records import LayerRecord, Result
 from hybridnets.runs.store import StoppedError
-from hybridnets.training.checkpoints import load_checkpoint, resumable, weights_digest
+from hybridnets.training.checkpoints import hash_weights, load_checkpoint, resumable
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, accuracy, predict
 from hybridnets.training.published import check_published
@@ -40,7 +40,7 @@ def train(parts: Parts, *, command: str, configuration: str, checkpoint: str | N
         ValueError: If another process trains the run, or if the training cannot be finished.
     """
     with claim(parts) as writer, _ending_together(parts.trainer):
-        parts.record.write_epoch = writer.write_epoch
+        parts.recorder.write_epoch = writer.write_epoch
         if result := parts.run.result():  # another process finished the run just before it was claimed
             return result
         resumed = prepare(parts, writer, command, configuration)
@@ -54,15 +54,15 @@ def prepare(parts: Parts, writer: RunWriter, command: str, configuration: str) -
 
     A resumed run keeps the thread count and the kernels of its first attempt, because others round otherwise.
     """
-    run, record, trainer = parts.run, parts.record, parts.trainer
+    run, recorder, trainer = parts.run, parts.recorder, parts.trainer
     torch.set_num_threads(writer.attempt.threads or torch.get_num_threads())
     kernels = settle_backends(parts.model, trainer.strategy.root_device.type, writer.attempt.kernels)
     writer.begin(kernels, command, configuration)
-    resumed = resumable(run, record.state_key, first=trainer.is_global_zero)
+    resumed = resumable(run, renames=trainer.is_global_zero)
     if not resumed:
         return None
-    record.load_state_dict(resumed.state)  # here too, because a run that lacks only its result is not fitted
-    writer.resume(record.history[-1]["epoch"])
+    recorder.load_state_dict(resumed.state)  # here too, because a run that lacks only its result is not fitted
+    writer.resume(recorder.history[-1]["epoch"])
     return str(resumed.path)
 
 
@@ -73,24 +73,24 @@ def fit(parts: Parts, checkpoint: str | None) -> None:
         StoppedError: If the process is asked to end.
         ValueError: If something else than the run's own limits ends the training.
     """
-    record = parts.record
-    if record.ended:  # only the result is missing
+    recorder = parts.recorder
+    if recorder.ended:  # only the result is missing
         return
     try:
         parts.trainer.fit(parts.model, parts.data, ckpt_path=checkpoint, weights_only=True)
     except SIGTERMException:
         raise StoppedError("ended by SIGTERM: the same command continues after the last epoch") from None
-    if not record.ended:
+    if not recorder.ended:
         raise ValueError(
-            f"the run must end by its own limits or by early stopping, but ended after {len(record.history)} epochs: leave out "
-            "the callback that stops it or changes its limits"
+            f"the run must end by its own limits or by early stopping, but ended after {len(recorder.history)} epochs: leave "
+            "out the callback that stops it or changes its limits"
         )
 
 
 def measure(parts: Parts) -> Measured:
     """Predicts every image of val and test with the weights of the best epoch."""
     best_checkpoint = load_checkpoint(parts.run.best_checkpoint)
-    weights = weights_digest(best_checkpoint["state_dict"])
+    weights = hash_weights(best_checkpoint["state_dict"])
     parts.model.load_state_dict(best_checkpoint["state_dict"])
     return Measured(best_checkpoint, weights, predict(parts.trainer, parts.model, parts.data))
 
@@ -103,15 +103,15 @@ def finish(parts: Parts, writer: RunWriter, measured: Measured) -> Result:
     """
     if parts.trainer.is_global_zero:
         check_published(parts, measured)
-    record, model, data, predictions = parts.record, parts.model, parts.data, measured.predictions
+    recorder, model, data, predictions = parts.recorder, parts.model, parts.data, measured.predictions
     accuracies = {f"{part}/acc": accuracy(columns) for part, columns in predictions.items()}
     counts = {part: len(columns["index"]) for part, columns in predictions.items()}
     result = Result(
         identity=parts.run.identity,
         monitor=model.monitor,
-        best={**record.best, **accuracies},  # the accuracies of the published weights, measured once more
-        last=record.history[-1],
-        epochs=len(record.history),
+        best={**recorder.best, **accuracies},  # the accuracies of the published weights, measured once more
+        last=recorder.history[-1],
+        epochs=len(recorder.history),
         images={"train": len(data.split.train), **counts},
         split=data.split.sha256,
         weights=measured.weights,

@@ -22,7 +22,7 @@ REFUSED: Mapping[type[Callback], str] = {
 }
 
 
-def admit(callbacks: Sequence[Callback], run: Run) -> None:
+def check_callbacks(callbacks: Sequence[Callback], run: Run) -> None:
     """Refuses callbacks that a run cannot have, and gives those that save checkpoints a folder for them.
 
     Args:

@@ -41,9 +41,9 @@ class RunWriter:
         self.attempt = attempt
         self.run = parts.run
 
-    def begin(self, kernels: str | None, command: str, configuration: str) -> None:
+    def begin(self, kernels: list[str] | None, command: str, configuration: str) -> None:
         """Writes provenance.json and config.yaml."""
-        self.attempt.record(
+        self.attempt.note(
             threads=torch.get_num_threads(),
             kernels=kernels,
             device=str(self.parts.trainer.strategy.root_device),
@@ -68,7 +68,9 @@ class RunWriter:
 
     def write_result(self, result: Result, measured: Measured) -> Result:
         """Writes predictions.npz and result.json, and returns what result.json holds."""
-        self._write_metrics(self.parts.record.history)  # the last epoch's process may have ended just before it did so
+        self._write_metrics(
+            self.parts.recorder.history
+        )  # the last epoch's process may have ended just before it did so
         kept = {**measured.predictions, "examples": examples(self.parts.model, self.parts.data)}
         write_predictions(self.run, kept)
         best, last = result.best, result.last
@@ -85,7 +87,7 @@ class RunWriter:
 class NullWriter(RunWriter):
     """The writer of the processes that write nothing."""
 
-    def begin(self, kernels: str | None, command: str, configuration: str) -> None:
+    def begin(self, kernels: list[str] | None, command: str, configuration: str) -> None:
         """Does nothing."""
 
     def resume(self, epoch: float) -> None:
@@ -101,7 +103,7 @@ class NullWriter(RunWriter):
 
 @contextlib.contextmanager
 def _log_file(parts: Parts) -> Iterator[None]:
-    """Adds the log to log.txt in the run's folder, errors with their traceback, which the terminal may be spared."""
+    """Writes the log to log.txt in the run's folder, errors with the traceback that the terminal may not show."""
     file = logging.FileHandler(parts.run.folder / "log.txt", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hybridnets.config import check
+from hybridnets.config import resolve
 from tests.command_line.test_sweep import python
 
 
@@ -25,7 +25,7 @@ def test_every_variant_reaches_90_percent_on_the_digits(tmp_path: Path) -> None:
 def test_all_variants_of_the_demo_have_one_recipe(composed: Callable[..., DictConfig]) -> None:
     words = ("data=digits", "rnn=bilstm", "nodes=32")
     identities = [
-        check(composed(*words, f"model={m}", name="demo")).run.identity for m in ("cnn", "ecnn", "crnn", "ecrnn")
+        resolve(composed(*words, f"model={m}", name="demo")).run.identity for m in ("cnn", "ecnn", "crnn", "ecrnn")
     ]
     for identity in identities:
         assert {**identity, "model": None} == {**identities[0], "model": None}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from hybridnets.config import check
-from hybridnets.config.parts import build_model
+from hybridnets.config import resolve
+from hybridnets.config.build import build_model
 from hybridnets.models.stages import ACTIVATIONS, Activation
 from tests.conftest import ROOT
 
@@ -41,7 +41,7 @@ def test_model_has_logits_and_gradients_and_reloads(
     cfg = composed("data=digits", *overrides, "layers=2", "nodes=3")
     if "backbone" in cfg.model:
         cfg.backbone = composed("data=digits", "model=crnn", "layers=2", "nodes=3")
-    request = check(cfg)
+    request = resolve(cfg)
     torch.manual_seed(0)
     module = build_model(request, (3, 32, 32), 10, is_rehearsal=True)
     images = torch.randn(2, 3, 32, 32)

@@ -13,10 +13,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from hybridnets.config import check
+from hybridnets.config import resolve
+from hybridnets.config.build import build_loggers, build_trainer
 from hybridnets.config.hydra_errors import explain
 from hybridnets.config.overrides import complete_overrides, quote_paths
-from hybridnets.config.parts import build_loggers, build_trainer
 from hybridnets.runs.claims import hold
 from tests.conftest import ROOT, Said
 
@@ -128,7 +128,7 @@ def test_spaces_in_a_section_do_not_matter(composed: Callable[..., DictConfig], 
 
 
 def loggers(cfg: DictConfig) -> list[Any]:
-    request = check(cfg)
+    request = resolve(cfg)
     return build_trainer(request, [], build_loggers(request.settings)).loggers
 
 
@@ -159,9 +159,9 @@ def test_too_long_folder_name_is_refused(composed: Callable[..., DictConfig]) ->
         with pytest.raises(
             ValueError, match=f"^{key} must be at most 255 bytes long, because it names a folder, got 258$"
         ):
-            check(composed("data=digits", "model=cnn", quote_paths(f"{override}{name}")))
+            resolve(composed("data=digits", "model=cnn", quote_paths(f"{override}{name}")))
     with pytest.raises(ValueError, match=r"^out must be at most \d+ bytes long as a whole path$"):
-        check(composed("data=digits", "model=cnn", f"out={'/'.join(['a' * 200] * 20)}"))
+        resolve(composed("data=digits", "model=cnn", f"out={'/'.join(['a' * 200] * 20)}"))
 
 
 def test_dangling_link_is_named(command: Callable[..., Said], tmp_path: Path) -> None:

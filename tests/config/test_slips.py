@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from hybridnets.config import check, load_dataset
+from hybridnets.config import load_dataset, resolve
 from hybridnets.config.overrides import quote_paths
 from hybridnets.config.rules import RULES, RULES_WITH_BACKBONE
 from tests.conftest import ROOT, Said
@@ -213,7 +213,7 @@ def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -
             with pytest.raises(
                 ValueError, match=r"out must be a folder that can be written to, got \S+/runs: \S+ is not writable"
             ):
-                check(cfg)
+                resolve(cfg)
         finally:
             if is_root:
                 os.seteuid(0)

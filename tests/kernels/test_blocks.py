@@ -211,16 +211,16 @@ def test_torchs_layers_compute_what_the_kernels_cannot() -> None:
 def test_a_resumed_run_keeps_its_blocks_kernels() -> None:
     model = nn.Sequential(Features((3, 4, 4), (4,), "relu", 0.9), LSTM(1, 3))
     for device, before, now in [
-        ("cpu", None, "fused and pooled"),
-        ("cpu", "fused and pooled", "fused and pooled"),
-        ("cpu", "fused", "fused and torch"),  # started before blocks had kernels
-        ("cpu", "fused and torch", "fused and torch"),
-        ("cpu", "pooled and torch", "pooled and torch"),
-        ("cpu", "torch", "torch"),
-        ("cuda", None, "torch"),
+        ("cpu", None, ["fused", "pooled"]),
+        ("cpu", ["fused", "pooled"], ["fused", "pooled"]),
+        ("cpu", ["fused"], ["fused", "torch"]),  # started before blocks had kernels
+        ("cpu", ["fused", "torch"], ["fused", "torch"]),
+        ("cpu", ["pooled", "torch"], ["pooled", "torch"]),
+        ("cpu", ["torch"], ["torch"]),
+        ("cuda", None, ["torch"]),
     ]:
         assert settle_backends(copy.deepcopy(model), device, before) == now
-    settle_backends(model, "cpu", "torch")
+    settle_backends(model, "cpu", ["torch"])
     assert not uses_kernels(model[0], torch.randn(2, 3, 4, 4))  # type: ignore[arg-type]
 
 

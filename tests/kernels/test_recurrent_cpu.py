@@ -351,14 +351,14 @@ def test_the_first_call_may_be_under_no_grad() -> None:
 
 def test_a_resumed_run_keeps_its_kernels() -> None:
     model = torch.nn.Sequential(LSTM(1, 3), torch.nn.Linear(3, 2))
-    assert settle_backends(copy.deepcopy(model), "cpu", None) == "fused"
-    assert settle_backends(copy.deepcopy(model), "cpu", "torch") == "torch"
-    assert settle_backends(copy.deepcopy(model), "cuda", None) == "torch"
+    assert settle_backends(copy.deepcopy(model), "cpu", None) == ["fused"]
+    assert settle_backends(copy.deepcopy(model), "cpu", ["torch"]) == ["torch"]
+    assert settle_backends(copy.deepcopy(model), "cuda", None) == ["torch"]
     assert settle_backends(torch.nn.Linear(3, 2), "cpu", None) is None
-    assert (
-        settle_backends(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None)
-        == "fused and torch"
-    )
+    assert settle_backends(torch.nn.ModuleList([LSTM(1, 3, backend="torch"), LSTM(1, 3)]), "cpu", None) == [
+        "fused",
+        "torch",
+    ]
 
 
 def test_the_readmes_example_holds() -> None:

@@ -56,7 +56,7 @@ def on_a_gpu() -> Any:
 def test_auto_on_a_gpu_is_torch_until_the_kernels_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large, double = LSTM(1, 64), LSTM(1, 65), LSTM(1, 64).half()
     assert [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)] == [None] * 3
-    assert settle_backends(LSTM(1, 64), "cuda", None) == "torch"
+    assert settle_backends(LSTM(1, 64), "cuda", None) == ["torch"]
     kernels, devices = ModuleType("kernels"), []
 
     def kernels_on(device: str) -> tuple[ModuleType | None, str]:
@@ -67,8 +67,8 @@ def test_auto_on_a_gpu_is_torch_until_the_kernels_are_measured(monkeypatch: pyte
     monkeypatch.setitem(hybridnets.rnn.FUSED_LARGEST, "cuda", 64)
     chosen = [hybridnets.rnn._choose_kernels(on_a_gpu(), layer) for layer in (small, large, double)]
     assert chosen == [kernels, None, None]
-    assert [settle_backends(LSTM(1, units), "cuda", None) for units in (64, 65)] == ["fused", "torch"]
-    assert settle_backends(LSTM(1, 64), "cuda", "torch") == "torch"
+    assert [settle_backends(LSTM(1, units), "cuda", None) for units in (64, 65)] == [["fused"], ["torch"]]
+    assert settle_backends(LSTM(1, 64), "cuda", ["torch"]) == ["torch"]
     assert set(devices) == {"cuda"}
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import hybridnets
-from hybridnets.config import check
+from hybridnets.config import resolve
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import VGG16
 from hybridnets.models.summary import Layer, layers
@@ -215,13 +215,13 @@ def test_the_content_of_a_weights_file_is_part_of_the_identity(
     composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
     def digest(*words: str) -> str:
-        return check(composed("data=digits", "model=vgg16", *words)).run.digest
+        return resolve(composed("data=digits", "model=vgg16", *words)).run.hash
 
     for name, content in (("first", b"1"), ("same", b"1"), ("second", b"2")):
         (tmp_path / name).write_bytes(content)
     first, same, second = (digest(f"model.weights={tmp_path / name}") for name in ("first", "same", "second"))
     assert first == same
     assert len({first, second, digest()}) == 3
-    assert "weights" not in check(composed("data=digits", "model=vgg16")).run.identity["model"]
+    assert "weights" not in resolve(composed("data=digits", "model=vgg16")).run.identity["model"]
     (tmp_path / "first").write_bytes(b"2")  # a change within the same process is noticed
     assert digest(f"model.weights={tmp_path / 'first'}") == second

@@ -24,7 +24,7 @@ from hybridnets.predicting import (
     read_codes,
     write_codes,
 )
-from hybridnets.training.checkpoints import weights_digest
+from hybridnets.training.checkpoints import hash_weights
 from tests.conftest import ROOT
 
 # One epoch of few images: the results of these tests do not depend on how well the networks learned.
@@ -190,7 +190,7 @@ def test_codes_of_another_run_or_of_other_weights_are_refused(
     with pytest.raises(ValueError, match="again must be those that its result was measured with, but differ"):
         hybridnets.load(tmp_path / "again")
     result = json.loads((tmp_path / "again" / "result.json").read_text())
-    result["weights"] = weights_digest(checkpoint["state_dict"])
+    result["weights"] = hash_weights(checkpoint["state_dict"])
     (tmp_path / "again" / "result.json").write_text(json.dumps(result))
     with pytest.raises(CodesError, match="codes must be of the weights that decode them"):
         load(tmp_path / "again").decode(encoded)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hybridnets.runs import Run, manifest
-from hybridnets.runs.identity import identity
+from hybridnets.runs.identities import identity
 from hybridnets.runs.records import LayerRecord, Result
 
 LSTM = {"_target_": "hybridnets.rnn.LSTM", "_partial_": True, "bidirectional": False}
@@ -62,7 +62,7 @@ def _settings(seed: int | tuple[int, int, int], model: str, data: str, changes: 
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Callable[..., Run]:
+def requested(tmp_path: Path) -> Callable[..., Run]:
     """A run below tmp_path of which nothing exists yet; changes are settings by their dotted path."""
 
     def make(model: str = "cnn", seed: int | tuple[int, int, int] = 0, data: str = "digits", **changes: Any) -> Run:
@@ -73,7 +73,7 @@ def asked(tmp_path: Path) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def finished(asked: Callable[..., Run]) -> Callable[..., Run]:
+def finished(requested: Callable[..., Run]) -> Callable[..., Run]:
     """The same run once it is finished, written by the store itself."""
 
     def make(
@@ -86,10 +86,10 @@ def finished(asked: Callable[..., Run]) -> Callable[..., Run]:
         predictions: bool = False,
         **changes: Any,
     ) -> Run:
-        run = asked(*which, **changes)
+        run = requested(*which, **changes)
         seed = run.identity["seeds"]["split"]
         with run.claim() as attempt:
-            attempt.record(
+            attempt.note(
                 device="cpu", threads=1, processor="a processor", git_commit="c0ffee", versions={"torch": "2.13.0"}
             )
             for epoch, seconds in enumerate((9.0, 2.0, 4.0)):
@@ -134,7 +134,7 @@ def report() -> Callable[..., int]:
 
 
 @pytest.fixture
-def grid(tmp_path: Path, asked: Callable[..., Run], finished: Callable[..., Run]) -> Callable[..., list[Run]]:
+def grid(tmp_path: Path, requested: Callable[..., Run], finished: Callable[..., Run]) -> Callable[..., list[Run]]:
     """A small grid as the paper's: CNN, CRNN and ECRNN, LSTM and BiLSTM, 16 and 32 nodes, with predictions."""
 
     def make(
@@ -147,7 +147,7 @@ def grid(tmp_path: Path, asked: Callable[..., Run], finished: Callable[..., Run]
             for model, rnn, nodes in itertools.product(("crnn", "ecrnn"), ("lstm", "bilstm"), (16, 32)):
                 changes = {"model__hidden_size": nodes, "model__rnn": {**LSTM, "bidirectional": rnn == "bilstm"}}
                 if (model, rnn, nodes, seed) in lost:
-                    runs.append(asked(model, seed, **changes))
+                    runs.append(requested(model, seed, **changes))
                     continue
                 test, val = (0.73 + 0.03 * (model == "ecrnn") + draw.normal() / 100 for _ in range(2))
                 loss = math.nan if (model, rnn, nodes, seed) in diverged else 0.5

@@ -55,22 +55,22 @@ def test_the_same_content_is_the_same_bytes_and_numpy_reads_it(path: Path, tmp_p
 
 
 def test_a_file_cut_short_anywhere_is_refused(path: Path, tmp_path: Path) -> None:
-    whole = path.read_bytes()
-    for length in range(0, len(whole), 7):
-        (tmp_path / "cut.npz").write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in range(0, len(content), 7):
+        (tmp_path / "cut.npz").write_bytes(content[:length])
         with pytest.raises(ArchiveError, match=r"cut\.npz must be an archive of runs"):
             archive.read(tmp_path / "cut.npz")
 
 
 def test_a_byte_changed_anywhere_is_refused_or_changes_nothing(path: Path, tmp_path: Path) -> None:
-    whole, refused = path.read_bytes(), 0
-    for place in range(len(whole)):
-        (tmp_path / "changed.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+    content, refused = path.read_bytes(), 0
+    for place in range(len(content)):
+        (tmp_path / "changed.npz").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         try:
             assert same(tmp_path / "changed.npz")  # a byte of the zip's own, such as a date
         except ArchiveError:
             refused += 1
-    assert refused > len(whole) / 2
+    assert refused > len(content) / 2
 
 
 def test_other_content_under_the_same_checksum_is_refused(path: Path, tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_what_unfolds_to_too_much_is_refused_before_there_is_room_for_it(
 
 
 def test_an_entry_that_is_larger_than_it_says_is_refused(path: Path, tmp_path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    place = whole.rfind(b"PK\x01\x02", 0, whole.rfind(b"PK\x01\x02"))  # the last entry but one of the directory
-    whole[place + 24 : place + 28] = (100).to_bytes(4, "little")
-    (tmp_path / "lies.npz").write_bytes(whole)
+    content = bytearray(path.read_bytes())
+    place = content.rfind(b"PK\x01\x02", 0, content.rfind(b"PK\x01\x02"))  # the last entry but one of the directory
+    content[place + 24 : place + 28] = (100).to_bytes(4, "little")
+    (tmp_path / "lies.npz").write_bytes(content)
     with pytest.raises(ArchiveError, match="damaged or foreign"):
         archive.read(tmp_path / "lies.npz")
 
@@ -170,7 +170,7 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet(np.ones(300), size=50).astype(np.float32)
     probabilities[7] = np.nan
-    whole: dict[str, Any] = {
+    content: dict[str, Any] = {
         "index": draw.permutation(1000)[:50],
         "label": draw.integers(0, 300, 50),
         "class": draw.integers(0, 300, 50),
@@ -178,9 +178,9 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
         "probabilities": probabilities,
     }
     np.savez(
-        tmp_path / "predictions.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in whole.items()}
+        tmp_path / "predictions.npz", **{f"{part}_{key}": c for part in ("val", "test") for key, c in content.items()}
     )
-    order = np.argsort(whole["index"])
+    order = np.argsort(content["index"])
     for every, error in ((False, 0.5 / 65534), (True, 0.5 / 254)):
         original = columns.read(tmp_path, all_probabilities=every)["val"]
         packer = columns.Packer()
@@ -191,10 +191,10 @@ def test_predictions_are_rounded_as_stated_and_otherwise_the_same(tmp_path: Path
         unpacked: dict[str, Any] = sets.columns(0, 0)
         for key in ("index", "label", "class", "before"):
             assert unpacked[key].dtype == np.int64
-            assert np.array_equal(unpacked[key], whole[key][order])
-        assert np.array_equal(sets.columns(0, 1)["class"], whole["label"][order])
+            assert np.array_equal(unpacked[key], content[key][order])
+        assert np.array_equal(sets.columns(0, 1)["class"], content["label"][order])
         rows = np.arange(50)
-        expected = (probabilities if every else probabilities[rows, whole["label"]])[order]
+        expected = (probabilities if every else probabilities[rows, content["label"]])[order]
         got = unpacked["probabilities" if every else "probability"]
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=error + 1e-7, rtol=0)  # NaN where it was

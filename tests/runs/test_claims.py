@@ -96,7 +96,7 @@ def test_a_dead_owner_on_the_same_host_is_followed_at_once(tmp_path: Path) -> No
     assert line_from(owner) == "holds"
     owner.kill()
     owner.communicate()
-    assert claims.Watch(tmp_path / "run").look() == "free"
+    assert claims.Watch(tmp_path / "run").state() == "free"
     began = time.monotonic()
     with claims.hold(tmp_path / "run") as claim:
         claim.check()
@@ -132,7 +132,7 @@ def test_an_owner_that_gave_back_is_followed_at_once_by_another_host(tmp_path: P
     owner.communicate()
     claim = claims.Claim(tmp_path / "run", 1)
     claim.give_back(finished=False)
-    assert claims.Watch(tmp_path / "run").look() == "free"
+    assert claims.Watch(tmp_path / "run").state() == "free"
 
 
 def test_one_that_was_paused_for_too_long_has_lost_its_run_and_writes_nothing(tmp_path: Path) -> None:

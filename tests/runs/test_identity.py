@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from hybridnets.config import check, devices, plan
+from hybridnets.config import devices, plan, resolve
 from hybridnets.data.dataset import ImageDataset
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from tests.conftest import ROOT, Said
 
 BAR = "{_target_:pytorch_lightning.callbacks.RichProgressBar}"
@@ -35,13 +35,13 @@ def cifar10(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("words", json.loads(FIXTURE.read_text()))
 def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "PROTOCOL", 1)  # raising it changes every hash, but must not hide another change
-    run = check(composed(*words.split())).run
-    assert {"folder": str(run.folder), "hash": run.digest} == json.loads(FIXTURE.read_text())[words]
+    monkeypatch.setattr(identities, "PROTOCOL", 1)  # raising it changes every hash, but must not hide another change
+    run = resolve(composed(*words.split())).run
+    assert {"folder": str(run.folder), "hash": run.hash} == json.loads(FIXTURE.read_text())[words]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("model=cnn rnn=lstm", "model=cnn rnn=bigru layers=2 nodes=32"),
         ("seed=0 seeds.split=1", "seed=1 seeds.init=0 seeds.order=0"),
@@ -77,12 +77,12 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monk
         (f"+callbacks.a={BAR} +callbacks.b={TIMER}", f"+callbacks.0=null +callbacks.a={BAR} +callbacks.b={TIMER}"),
     ],
 )
-def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> None:
-    assert check(composed(*one.split())).run.folder == check(composed(*other.split())).run.folder
+def test_one_run(composed: Callable[..., DictConfig], first: str, second: str) -> None:
+    assert resolve(composed(*first.split())).run.folder == resolve(composed(*second.split())).run.folder
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (f"+callbacks.a={BAR} +callbacks.b={TIMER}", f"+callbacks.b={TIMER} +callbacks.a={BAR}"),
         (f"+callbacks.b={BAR}", f"~callbacks.early_stopping +callbacks.b={BAR}"),
@@ -92,21 +92,21 @@ def test_one_run(composed: Callable[..., DictConfig], one: str, other: str) -> N
         (f"data._target_={MINE}", f"data._target_={MINE} trainer.reload_dataloaders_every_n_epochs=1"),
     ],
 )
-def test_two_runs(composed: Callable[..., DictConfig], one: str, other: str) -> None:
-    assert check(composed(*one.split())).run.digest != check(composed(*other.split())).run.digest
+def test_two_runs(composed: Callable[..., DictConfig], first: str, second: str) -> None:
+    assert resolve(composed(*first.split())).run.hash != resolve(composed(*second.split())).run.hash
 
 
 def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
     composed: Callable[..., DictConfig],
 ) -> None:
-    usual = check(composed(f"+callbacks.b={TIMER}", f"+callbacks.c={BAR}", f"+callbacks.g={BAR}")).run
+    usual = resolve(composed(f"+callbacks.b={TIMER}", f"+callbacks.c={BAR}", f"+callbacks.g={BAR}")).run
     assert "callbacks_order" not in usual.identity
-    other = check(composed(f"+callbacks.g={BAR}", f"+callbacks.b={TIMER}")).run
-    assert other.identity["callbacks_order"] == ["early_stopping", "g", "b"]
+    run = resolve(composed(f"+callbacks.g={BAR}", f"+callbacks.b={TIMER}")).run
+    assert run.identity["callbacks_order"] == ["early_stopping", "g", "b"]
 
 
 @pytest.mark.parametrize(
-    "other",
+    "overrides",
     [
         *("seed=1", "seeds.order=1", "layers=2", "rnn=gru", "model.order=permuted", "data.train_fraction=0.8"),
         *(
@@ -120,13 +120,15 @@ def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
         *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
     ],
 )
-def test_another_run(composed: Callable[..., DictConfig], other: str) -> None:
-    assert check(composed()).run.digest != check(composed(*other.split())).run.digest
+def test_another_run(composed: Callable[..., DictConfig], overrides: str) -> None:
+    assert resolve(composed()).run.hash != resolve(composed(*overrides.split())).run.hash
 
 
 def test_one_batch_is_not_all_of_them(composed: Callable[..., DictConfig]) -> None:
-    one, all_ = (check(composed(f"trainer.limit_train_batches={limit}")).run.digest for limit in ("1", "1.0"))
-    assert one != all_
+    one_batch, all_batches = (
+        resolve(composed(f"trainer.limit_train_batches={limit}")).run.hash for limit in ("1", "1.0")
+    )
+    assert one_batch != all_batches
 
 
 def test_all_devices_are_as_many_as_the_machine_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,20 +142,20 @@ def test_all_devices_are_as_many_as_the_machine_shows(monkeypatch: pytest.Monkey
 
 
 def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def made(**extra: Any) -> str:
-        return ids.digest(
-            ids.identity({"split": 0, "init": 0, "order": 0}, model={"width": 3, **extra}, data={"name": "x"})
+    def hash_with(**extra: Any) -> str:
+        return identities.hash_of(
+            identities.identity({"split": 0, "init": 0, "order": 0}, model={"width": 3, **extra}, data={"name": "x"})
         )
 
-    before = made()
-    monkeypatch.setattr(ids, "ADDED", {("model", "depth"): 1})
-    assert made(depth=1) == before
-    assert made(depth=2) != before
+    before = hash_with()
+    monkeypatch.setattr(identities, "ADDED", {("model", "depth"): 1})
+    assert hash_with(depth=1) == before
+    assert hash_with(depth=2) != before
 
 
 def test_canonical_json_refuses_nan() -> None:
     with pytest.raises(ValueError, match="Out of range float"):
-        ids.canonical({"lr": float("nan")})
+        identities.canonical({"lr": float("nan")})
 
 
 def test_the_papers_72_settings_are_51_runs(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:

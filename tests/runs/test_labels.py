@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hybridnets.runs.identity import axes, name
+from hybridnets.runs.identities import axes, name
 from hybridnets.runs.labels import differing_settings, label_variants
 
 BILSTM = {"_target_": "hybridnets.rnn.LSTM", "bidirectional": True}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hybridnets.runs import manifest, store
-from hybridnets.runs.identity import folder, identity, seeds_in
+from hybridnets.runs.identities import folder, identity, seeds_in
 from hybridnets.runs.records import LayerRecord, RecordError, Result, metrics, provenance, result
 
 IDENTITY = identity(
@@ -96,7 +96,7 @@ def test_whether_a_run_diverged(attempt: dict[str, Any], diverged: bool, tmp_pat
 
 def _diverge(run: store.Run) -> None:
     with run.claim() as attempt:
-        attempt.record(threads=1)
+        attempt.note(threads=1)
         raise store.DivergedError("train/loss is nan")
 
 
@@ -110,15 +110,34 @@ def test_the_attempt_records_that_it_diverged(tmp_path: Path) -> None:
     assert record.reason == "DivergedError: train/loss is nan"
 
 
+@pytest.mark.parametrize(
+    ("recorded", "kernels"),
+    [
+        ("fused and pooled", ["fused", "pooled"]),
+        ("torch", ["torch"]),
+        (["fused", "torch"], ["fused", "torch"]),
+        (None, ["torch"]),
+    ],
+)
+def test_a_resumed_run_reads_its_kernels_also_as_first_versions_wrote_them(
+    recorded: Any, kernels: list[str], tmp_path: Path
+) -> None:
+    run = store.Run(tmp_path, IDENTITY)
+    run.folder.mkdir(parents=True)
+    attempt = {"threads": 1, "kernels": recorded}
+    (run.folder / "provenance.json").write_text(json.dumps({"attempts": [attempt], "epoch_seconds": {}}))
+    assert store.Attempt(run).kernels == kernels
+
+
 def test_a_manifest_has_the_seeds_of_its_runs_also_one_of_the_first_versions(tmp_path: Path) -> None:
     run = store.Run(tmp_path, IDENTITY)
     path = manifest.write(tmp_path, "s", "python", [run], None)
     content = json.loads(path.read_text())
-    assert content["runs"] == [{"hash": run.digest, "folder": str(folder(IDENTITY)), "seeds": IDENTITY["seeds"]}]
+    assert content["runs"] == [{"hash": run.hash, "folder": str(folder(IDENTITY)), "seeds": IDENTITY["seeds"]}]
     new = manifest.parse(path, tmp_path, content)
     del content["runs"][0]["seeds"]
     assert manifest.parse(path, tmp_path, content) == new
-    assert new.requested[run.digest].seeds == (3, 1, 2)
+    assert new.requested[run.hash].seeds == (3, 1, 2)
     path.write_text(json.dumps(content))
     assert manifest.write(tmp_path, "s", "python", [run], None) == path  # the same sweep, which keeps its first date
     assert json.loads(path.read_text()) == content

@@ -23,10 +23,10 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import rank_zero_only
 
-from hybridnets.config import check
-from hybridnets.config.parts import build, build_data, build_model
+from hybridnets.config import resolve
+from hybridnets.config.build import build, build_data, build_model
 from hybridnets.training import assemble
-from hybridnets.training.callbacks import Record
+from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import load_checkpoint
 from hybridnets.training.environment import environment
 from hybridnets.training.parts import synchronizes
@@ -160,7 +160,7 @@ def test_two_nodes_equal_one_node(started: Started, pair: Path, top: Path) -> No
 def test_results_equal_those_of_one_device_with_the_same_weights(
     pair: Path, composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    parts = build(check(composed(*WORDS, f"out={tmp_path}")))
+    parts = build(resolve(composed(*WORDS, f"out={tmp_path}")))
     trainer, model, data = parts.trainer, parts.model, parts.data
     assert trainer.world_size == 1
     model.load_state_dict(load_checkpoint(pair / "checkpoints" / "best.ckpt")["state_dict"])
@@ -208,14 +208,14 @@ def test_batch_statistics_are_synchronized_where_they_can_be(
 def test_model_with_synchronized_statistics_has_the_same_weights(
     composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    request = check(composed(*WORDS, "trainer.devices=2", f"out={tmp_path}"))
+    request = resolve(composed(*WORDS, "trainer.devices=2", f"out={tmp_path}"))
     two_gpus: Any = SimpleNamespace(
         world_size=2, num_devices=2, num_nodes=1, limit_train_batches=1.0, limit_val_batches=1.0
     )
     two_gpus.precision_plugin = Precision()
     two_gpus.strategy = SimpleNamespace(root_device=torch.device("cuda"))
     model = build_model(request, (3, 32, 32), 10)
-    parts = assemble(build_data(request), model, two_gpus, Record(request.run))
+    parts = assemble(build_data(request), model, two_gpus, EpochRecorder(request.run))
     kinds = [type(layer).__name__ for layer in parts.model.modules()]
     assert kinds.count("SyncBatchNorm") == 4
     assert "BatchNorm2d" not in kinds
@@ -293,5 +293,5 @@ def test_users_environment_is_kept(
 ) -> None:
     numbered(**SECOND)
     theirs = "trainer.plugins=[{_target_: pytorch_lightning.plugins.environments.LightningEnvironment}]"
-    trainer = build(check(composed(*WORDS, theirs, f"out={tmp_path}"))).trainer
+    trainer = build(resolve(composed(*WORDS, theirs, f"out={tmp_path}"))).trainer
     assert type(trainer._accelerator_connector.cluster_environment) is LightningEnvironment

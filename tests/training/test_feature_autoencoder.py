@@ -18,11 +18,11 @@ from omegaconf import DictConfig
 
 import hybridnets
 import train
-from hybridnets.config import check, plan
+from hybridnets.config import plan, resolve
 from hybridnets.data import digits
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.models import FeatureAutoencoder
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.archive import Archive, pack
 from tests.conftest import ROOT, Said
 
@@ -243,22 +243,22 @@ def test_batch_size_and_augmentation_may_differ_from_the_backbones(
 ) -> None:
     cfg = composed(*AUTOENCODER, "data.batch_size=4", "data.augment.flip=true")
     cfg.backbone = str(backbone_run)
-    assert check(cfg).run.name == "crnn-bigru-1x3+cae-2 seed=0"
+    assert resolve(cfg).run.name == "crnn-bigru-1x3+cae-2 seed=0"
 
 
 def test_a_variant_has_the_same_seeds_as_its_backbone(composed: Callable[..., DictConfig]) -> None:
-    def identity(seed: int, *overrides: str) -> ids.Identity:
+    def identity(seed: int, *overrides: str) -> identities.Identity:
         cfg = composed(*AUTOENCODER, f"seed={seed}")
         cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
-        return check(cfg).run.identity
+        return resolve(cfg).run.identity
 
-    assert ids.variant(identity(0)) == ids.variant(identity(1))
-    assert ids.digest(identity(0)) != ids.digest(identity(1))
-    assert ids.variant(identity(0, "seeds.init=7")) != ids.variant(identity(0))
-    assert ids.variant(identity(0, "optimizer.lr=1")) != ids.variant(identity(0))
+    assert identities.variant(identity(0)) == identities.variant(identity(1))
+    assert identities.hash_of(identity(0)) != identities.hash_of(identity(1))
+    assert identities.variant(identity(0, "seeds.init=7")) != identities.variant(identity(0))
+    assert identities.variant(identity(0, "optimizer.lr=1")) != identities.variant(identity(0))
     cfg = composed("data=digits", "model=cnn", "seed=3")
-    assert ids.backbone(identity(3)) == check(cfg).run.identity
-    assert ids.backbone(check(cfg).run.identity) is None
+    assert identities.backbone(identity(3)) == resolve(cfg).run.identity
+    assert identities.backbone(resolve(cfg).run.identity) is None
 
 
 def test_a_sweep_adds_the_backbones_that_are_missing(
@@ -281,7 +281,7 @@ def test_a_sweep_adds_the_backbones_that_are_missing(
         assert list(overrides) == [
             *("data=digits", f"seed={seed}", "trainer.accelerator=cpu", "model=ecnn", "trainer.max_epochs=1")
         ]
-        assert need.run.digest == check(composed(*overrides)).run.digest
+        assert need.run.hash == resolve(composed(*overrides)).run.hash
         assert need.needs() == []
         assert job.replaces() == {"backbone": str(need.run.folder)}
 
@@ -387,9 +387,8 @@ def test_a_damaged_backbone_of_one_seed_does_not_stop_the_others(
 ) -> None:
     shutil.copytree(backbone_run, tmp_path / backbone_run.relative_to(runs))
     (tmp_path / backbone_run.relative_to(runs) / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
-    output = command(
-        "-m", *AUTOENCODER, ON_BACKBONE, "seed=1,2", f"out={tmp_path}", "dry_run=true", "data.augment.crop=2"
-    )
+    dry_run = (f"out={tmp_path}", "dry_run=true")
+    output = command("-m", *AUTOENCODER, ON_BACKBONE, "seed=1,2", *dry_run, "data.augment.crop=2")
     assert output.code == 0, output.err
     assert "4 jobs: 4 would run, 0 already done (2 added: needed by others)" in output.out
     assert not list(tmp_path.glob("sweeps/*"))  # a dry run writes no manifest

@@ -19,8 +19,8 @@ import torch
 from omegaconf import DictConfig
 
 import hybridnets
-from hybridnets.config import check
-from hybridnets.config.parts import build, build_data, build_model
+from hybridnets.config import resolve
+from hybridnets.config.build import build, build_data, build_model
 from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN
@@ -220,7 +220,7 @@ def test_load_from_checkpoint_needs_nothing_else(finished: Path) -> None:
 def test_lightnings_own_fit_continues_from_a_checkpoint(
     finished: Path, composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    request = check(composed(*STATEFUL))
+    request = resolve(composed(*STATEFUL))
     data = build_data(request)
     model = build_model(request, data.image_shape, data.num_classes)
     epochs = json.loads((finished / "result.json").read_text())["epochs"]
@@ -297,7 +297,7 @@ def test_hooks_see_their_own_epochs_metrics(composed: Callable[..., DictConfig],
         "trainer.num_sanity_val_steps=0",
         f"model._target_={__name__}.Silent",
     )
-    parts = build(check(composed(*SMALL, *overrides, f"out={tmp_path}")))
+    parts = build(resolve(composed(*SMALL, *overrides, f"out={tmp_path}")))
     result = train(parts, command="", configuration="")
     keys = {"train/loss", "train/acc", "val/loss", "val/acc"}
     assert keys < result.best.keys()
@@ -370,7 +370,7 @@ def test_run_of_another_process_is_left_alone(command: Callable[..., Said], tmp_
 def test_run_finished_by_another_process_is_not_trained_again(
     composed: Callable[..., DictConfig], finished: Path, tmp_path: Path
 ) -> None:
-    request = check(composed(*STATEFUL, f"out={tmp_path}"))
+    request = resolve(composed(*STATEFUL, f"out={tmp_path}"))
     run = request.run
     shutil.copytree(finished, run.folder)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}

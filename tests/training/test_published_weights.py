@@ -18,7 +18,7 @@ from hybridnets.models import CNN
 from hybridnets.report.reading import results
 from hybridnets.report.rendering.verification import recompute
 from hybridnets.runs.accuracy import same_weights
-from hybridnets.training.checkpoints import load_checkpoint, weights_digest
+from hybridnets.training.checkpoints import hash_weights, load_checkpoint
 from tests.conftest import SMALL, Said
 
 WORDS = (*SMALL, "model=cnn")  # 33 steps an epoch
@@ -99,7 +99,7 @@ def test_the_best_epochs_value_is_that_of_its_weights(
     assert recorded[result["best"]["epoch"]] == pytest.approx(
         result["best"]["val/acc"], abs=1e-6
     )  # metrics.csv has six digits
-    assert weights_digest(load_checkpoint(folder / "checkpoints" / "best.ckpt")["state_dict"]) == result["weights"]
+    assert hash_weights(load_checkpoint(folder / "checkpoints" / "best.ckpt")["state_dict"]) == result["weights"]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir())[:2] == ["best.ckpt", "last.ckpt"]
     assert recompute(results.read([tmp_path / "runs"]))[1] == []
 

@@ -91,7 +91,7 @@ class Layout:
         return flat[:, self._state], flat[:, self._input]
 
     def unpacked(self, dw: Array) -> list[Tensor]:
-        """The gradients of torch's four weights, of each direction, of the kernels' gradients, (D, length)."""
+        """The gradients of the four weights that torch has per direction, from the kernels' gradients, (D, length)."""
         return [torch.from_numpy(gradient.take(places)) for gradient in dw for places in self._gradients]
 
     def _place_weights(self, shape: Shape, columns: int) -> Array:
@@ -122,7 +122,7 @@ class Layout:
         self._input = torch.from_numpy(np.ascontiguousarray(rows[: shape.reading, 1 : 1 + columns].T))
 
     def _place_gradients(self, shape: Shape, columns: int) -> None:
-        """Sets the places of the gradients of torch's weights in what the kernels return."""
+        """Says where in the kernels' gradients those of torch's weights lie."""
         size, gates, units, cell = shape.hidden, shape.gates, shape.units, shape.cell
         self.length = shape.rows * (columns + 1) + shape.reading * units
         inputs, states = np.split(np.arange(self.length), [shape.rows * (columns + 1)])

@@ -8,7 +8,7 @@ from statistics import fmean
 from hybridnets.report.comparing.evidence import Comparison, compare
 from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
 from hybridnets.report.reading.results import ReportError
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.declaration import Contrast
 
 PLAINEST = "cnn"  # the model that every other one adds something to
@@ -140,7 +140,7 @@ def numeric_axes(variants: list[Variant], without: str) -> list[str]:
     return [axis for axis in axes if all(NUMBER.fullmatch(v.axes.get(axis, "0")) for v in variants)]
 
 
-def _recorded_backbone(variant: Variant, backbone: ids.Identity) -> Variant:
+def _recorded_backbone(variant: Variant, backbone: identities.Identity) -> Variant:
     """The backbone of an autoencoder, with the runs that the autoencoder's runs recorded of it."""
     runs = [
         replace(
@@ -154,7 +154,7 @@ def _recorded_backbone(variant: Variant, backbone: ids.Identity) -> Variant:
         for run in variant.runs
         if run.code
     ]
-    name = ids.name(backbone)
+    name = identities.name(backbone)
     # The backbone's run of a missing run is missing, too, for no known reason.
     missing = tuple(replace(run, reason="") for run in variant.missing)
     return Variant(f"{name} (before)", name, {}, backbone, tuple(runs), missing)

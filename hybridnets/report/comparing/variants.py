@@ -11,7 +11,7 @@ from statistics import fmean, median
 from hybridnets.report.reading.manifests import is_below
 from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.report.text import visible
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.declaration import METRICS
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import Manifest
@@ -56,7 +56,7 @@ class Variant:
     label: str
     name: str
     axes: Mapping[str, str]
-    settings: ids.Identity
+    settings: identities.Identity
     runs: tuple[FinishedRun, ...]
     missing: tuple[MissingRun, ...]
     partial: str = ""
@@ -87,9 +87,9 @@ class Variant:
         return f"{len(self.runs)}/{len(self.runs) + len(self.missing)}" if self.missing else str(len(self.runs))
 
     @property
-    def backbone(self) -> ids.Identity | None:
+    def backbone(self) -> identities.Identity | None:
         """The settings of the variant that it uses as its backbone; None if it uses none."""
-        return ids.variant(self.settings["backbone"]) if "backbone" in self.settings else None
+        return identities.variant(self.settings["backbone"]) if "backbone" in self.settings else None
 
     @property
     def parameters(self) -> int | None:
@@ -169,7 +169,7 @@ def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> li
     """
     groups = defaultdict[str, dict[str, list[FinishedRun]]](lambda: defaultdict(list))
     for run in runs.runs:
-        groups[run.data][ids.digest(ids.variant(run.identity))].append(run)
+        groups[run.data][identities.hash_of(identities.variant(run.identity))].append(run)
     missing = _missing_runs(runs, manifests)
     unscored = _runs_without_score(runs)
     data_sets = []
@@ -180,7 +180,7 @@ def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> li
                 label=visible(names[key][0]),
                 name=group[0].name,
                 axes={axis: visible(level) for axis, level in names[key][1].items()},
-                settings=ids.variant(group[0].identity),
+                settings=identities.variant(group[0].identity),
                 runs=tuple(sorted(group, key=lambda run: run.seeds)),
                 missing=(*_take_missing_of(group[0], missing), *unscored.pop((data, group[0].name), ())),
                 partial=runs.partial,
@@ -203,7 +203,7 @@ def natural(text: str) -> list[tuple[float, str]]:
 def _labels_and_axes(by_variant: Mapping[str, Sequence[FinishedRun]]) -> dict[str, tuple[str, dict[str, str]]]:
     """The label and the axes of each variant of a data set, by the same key."""
     labels = label_variants(
-        {key: ids.variant(group[0].identity) for key, group in by_variant.items()},
+        {key: identities.variant(group[0].identity) for key, group in by_variant.items()},
         {key: group[0].name for key, group in by_variant.items()},
     )
     axes = {key: {**_axes(group[0]), **labels[key][1]} for key, group in by_variant.items()}
@@ -215,7 +215,7 @@ def _labels_and_axes(by_variant: Mapping[str, Sequence[FinishedRun]]) -> dict[st
 
 
 def _axes(run: FinishedRun) -> dict[str, str]:
-    return ids.axes(run.identity) if isinstance(run.identity.get("model"), Mapping) else dict(run.axes)
+    return identities.axes(run.identity) if isinstance(run.identity.get("model"), Mapping) else dict(run.axes)
 
 
 def _missing_runs(runs: RunSet, manifests: Iterable[Manifest]) -> dict[str, MissingRun]:
@@ -246,9 +246,9 @@ def _take_missing_of(run: FinishedRun, missing: dict[str, MissingRun]) -> Iterat
 
     A run's hash follows from its variant and its seeds.
     """
-    settings = ids.variant(run.identity)
+    settings = identities.variant(run.identity)
     for key, candidate in list(missing.items()):
         if candidate.folder.parts[:-1] == (run.data, run.name):
-            seeds = dict(zip(ids.SEED_KINDS, candidate.seeds, strict=True))
-            if ids.digest({**settings, "seeds": seeds}) == key:
+            seeds = dict(zip(identities.SEED_KINDS, candidate.seeds, strict=True))
+            if identities.hash_of({**settings, "seeds": seeds}) == key:
                 yield missing.pop(key)

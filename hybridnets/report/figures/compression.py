@@ -25,7 +25,7 @@ from hybridnets.report.figures.style import (
     mark,
     save_picture,
 )
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 
 PANELS = 3  # backbones side by side
 TICKS = 9  # tick labels that fit into a panel of the whole width
@@ -80,7 +80,7 @@ def _panels(compressed: Sequence[Comparison]) -> list[dict[str, list[Comparison]
     """By backbone, and then by kind of autoencoder, the comparisons from the smallest code to the largest."""
     panels: dict[str, dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
     for comparison in compressed:
-        panels[ids.digest(comparison.variant.backbone)][_kind(comparison.variant)].append(comparison)
+        panels[identities.hash_of(comparison.variant.backbone)][_kind(comparison.variant)].append(comparison)
 
     def is_curve(line: Sequence[Comparison]) -> bool:
         return len({code_of(comparison).values for comparison in line}) > 1

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hybridnets import runs
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.records import metrics, predictions, provenance, result
 from hybridnets.runs.records.errors import SHARE_ROUNDING, RecordError, refuse, share
 from hybridnets.runs.records.predictions import PartPredictions, PredictionsReader
@@ -52,7 +52,7 @@ class FinishedRun:
 
     folder: Path
     hash: str
-    identity: ids.Identity
+    identity: identities.Identity
     data: str
     name: str
     seeds: tuple[int, int, int]
@@ -77,7 +77,7 @@ class FinishedRun:
     @property
     def seed(self) -> str:
         """The seeds in short: one number where all three agree."""
-        return ids.seed(self.identity)
+        return identities.seed(self.identity)
 
     @property
     def seconds(self) -> float | None:
@@ -165,7 +165,7 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
         hash=record.hash,
         identity=record.identity,
         data=record.identity["data"]["name"],
-        name=ids.name(record.identity),
+        name=identities.name(record.identity),
         seeds=(seeds["split"], seeds["init"], seeds["order"]),
         scores={
             "test": _accuracy(folder, record.best, "test/acc"),

@@ -70,12 +70,12 @@ def _runs_below(top: Path) -> tuple[dict[Path, str], list[str]]:
 
 def _silent(folders: list[Path]) -> dict[Path, str]:
     """A note on each run on another host whose heartbeat does not change during one and a half beats."""
-    watches = [watch for watch in map(Watch, folders) if watch.look() == "silent"]
+    watches = [watch for watch in map(Watch, folders) if watch.state() == "silent"]
     if not watches:
         return {}
     time.sleep(1.5 * BEAT_SECONDS)
     note = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead if this continues"
-    return {watch.folder: note for watch in watches if watch.look() == "silent"}
+    return {watch.folder: note for watch in watches if watch.state() == "silent"}
 
 
 def _epochs(folder: Path) -> str:

@@ -91,9 +91,7 @@ def _check(uri: str) -> None:
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise ReportError(
-                    f"--mlflow must name a SQLite file of MLflow's, got {path}, which is another kind of file"
-                )
+                raise ReportError(f"--mlflow must name a SQLite file that MLflow wrote, got {path}")
 
 
 def _import(client: Any, run: FinishedRun, named: Callable[[str], str]) -> bool:

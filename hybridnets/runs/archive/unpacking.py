@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hybridnets.runs import claims, manifest
-from hybridnets.runs import identity as ids
+from hybridnets.runs import claims, identities, manifest
 from hybridnets.runs.archive import columns, container
 from hybridnets.runs.archive.container import ArchiveError
 from hybridnets.runs.files import read_json, replacing, write_json
@@ -158,7 +157,7 @@ def place_of(path: Path, content: bytes) -> PurePath:
         ArchiveError: If the content is no result, or its hash does not follow from its identity.
     """
     try:
-        place = manifest.relative(str(ids.folder(result.parse(json.loads(content), path).identity)))
+        place = manifest.relative(str(identities.folder(result.parse(json.loads(content), path).identity)))
         str(place).encode()
     except (RecordError, *MALFORMED):
         raise ArchiveError(

@@ -34,7 +34,7 @@ class AttemptRecord(TypedDict, total=False):
     processor: str
     cores: int
     threads: int
-    kernels: str | None
+    kernels: list[str] | None
     device: str
     devices: int
     sync_batchnorm: bool
@@ -122,6 +122,9 @@ def parse(content: Any) -> Provenance:
     attempts, seconds = content["attempts"], content["epoch_seconds"]
     if not isinstance(attempts, list) or not all(isinstance(part, dict) for part in (*attempts, seconds)):
         raise ValueError("attempts or seconds of another shape")
+    for attempt in attempts:
+        if isinstance(joined := attempt.get("kernels"), str):  # as versions before 0.2 wrote the list
+            attempt["kernels"] = joined.split(" and ")
     provenance = Provenance(attempts, seconds, content.get("best_checkpoint_sha256"))
     if not all(0 <= float(value) <= LARGEST_COUNT for value in seconds.values()):
         raise ValueError("seconds that cannot be")

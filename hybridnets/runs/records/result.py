@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.files import read_json
 from hybridnets.runs.records.errors import SHARE_ROUNDING, RecordError, count, is_finite, refuse, share
 
@@ -88,7 +88,7 @@ class Result:
         facts: What the model adds about itself, JSON: `maps`, `code` and `before` of a feature autoencoder.
     """
 
-    identity: ids.Identity
+    identity: identities.Identity
     monitor: str
     best: Mapping[str, float]
     last: Mapping[str, float]
@@ -105,7 +105,7 @@ class Result:
     @property
     def hash(self) -> str:
         """SHA-256 of the identity."""
-        return ids.digest(self.identity)
+        return identities.hash_of(self.identity)
 
     @property
     def monitored(self) -> float:
@@ -120,12 +120,12 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json; its keys come in the order in which the file has them."""
-        backbone = ids.backbone(self.identity)
+        backbone = identities.backbone(self.identity)
         return {
             "schema": SCHEMA,
             "hash": self.hash,
             "data": self.identity["data"]["name"],
-            "variant": ids.name(self.identity),
+            "variant": identities.name(self.identity),
             "seeds": self.identity["seeds"],
             "monitor": self.monitor,
             "best": _without_nan(self.best),
@@ -206,16 +206,16 @@ def parse(content: Any, path: Path) -> Result:
         refuse(path, "does not have the shape of a result")
 
 
-def _identity(content: Mapping[str, Any], path: Path) -> ids.Identity:
+def _identity(content: Mapping[str, Any], path: Path) -> identities.Identity:
     identity: Any = content.get("identity")
-    if ids.digest(identity) != content["hash"] or identity["seeds"] != content["seeds"]:
+    if identities.hash_of(identity) != content["hash"] or identity["seeds"] != content["seeds"]:
         refuse(path, "was altered: its hash does not follow from its identity")
     json.dumps(identity, ensure_ascii=False).encode()  # what no file can hold, no report can say
     if not re.fullmatch(DATA_NAME, identity["data"]["name"]):
         refuse(path, f"must name its data set plainly, got {identity['data']['name']!r}")
-    for kind in ids.SEED_KINDS:
+    for kind in identities.SEED_KINDS:
         count(path, identity["seeds"], kind)
-    ids.name(identity)
+    identities.name(identity)
     return dict(identity)
 
 
@@ -246,9 +246,13 @@ def _code(content: Mapping[str, Any], best: Mapping[str, float], path: Path) -> 
     return record
 
 
-def _reference(identity: ids.Identity) -> dict[str, str]:
+def _reference(identity: identities.Identity) -> dict[str, str]:
     """Where another run is in the folder of all runs."""
-    return {"name": ids.name(identity), "hash": ids.digest(identity), "folder": str(ids.folder(identity))}
+    return {
+        "name": identities.name(identity),
+        "hash": identities.hash_of(identity),
+        "folder": str(identities.folder(identity)),
+    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -20,8 +20,8 @@ Make = Callable[..., Run]
 Report = Callable[..., int]
 
 
-def analysed(out: Path, **asked: Any) -> Analysis:
-    return analyse(read([out]), "title", "command", ReportRequest(**asked))
+def analysed(out: Path, **request: Any) -> Analysis:
+    return analyse(read([out]), "title", "command", ReportRequest(**request))
 
 
 def test_runs_pair_only_on_the_same_split_of_the_same_data(

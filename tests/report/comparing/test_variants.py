@@ -50,12 +50,12 @@ def test_classes_of_one_name_keep_their_package(tmp_path: Path, finished: Make) 
 
 
 def test_unfinished_runs_of_a_sweep_count_for_their_variant(
-    tmp_path: Path, asked: Make, finished: Make, report: Report, capsys: Any
+    tmp_path: Path, requested: Make, finished: Make, report: Report, capsys: Any
 ) -> None:
-    runs = [finished("crnn", seed) for seed in (0, 1)] + [asked("crnn", 2)]
-    runs += [finished("crnn", 0, model__dropout=0.5), asked("crnn", (0, 1, 2), model__dropout=0.5)]
-    runs += [asked("crnn", 0, model__dropout=0.9), asked("crnn", 0, model__hidden_size=8), finished("cnn", 0)]
-    runs += [asked("cnn", 0, "elsewhere")]
+    runs = [finished("crnn", seed) for seed in (0, 1)] + [requested("crnn", 2)]
+    runs += [finished("crnn", 0, model__dropout=0.5), requested("crnn", (0, 1, 2), model__dropout=0.5)]
+    runs += [requested("crnn", 0, model__dropout=0.9), requested("crnn", 0, model__hidden_size=8), finished("cnn", 0)]
+    runs += [requested("cnn", 0, "elsewhere")]
     manifest.write(tmp_path, "first", "train.py", runs, None)
     manifest.write(tmp_path, "second", "train.py", runs[:3], None)  # asked for twice is missing once
     with contextlib.suppress(ZeroDivisionError), runs[2].claim():

@@ -10,7 +10,7 @@ import pytest
 from hybridnets.report import analyse
 from hybridnets.report.reading.results import read
 from hybridnets.runs import Run, manifest
-from hybridnets.runs.identity import digest
+from hybridnets.runs.identities import hash_of
 
 Make = Callable[..., Run]
 
@@ -22,7 +22,7 @@ def _renamed(text: str, name: str) -> str:
     """Another data set's name, with the hash that follows from it."""
     result = json.loads(text)
     result["identity"]["data"]["name"] = name
-    return json.dumps({**result, "hash": digest(result["identity"])})
+    return json.dumps({**result, "hash": hash_of(result["identity"])})
 
 
 BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
@@ -121,8 +121,8 @@ def test_a_broken_file_next_to_a_result_is_named(how: str, tmp_path: Path, finis
 
 
 @pytest.mark.parametrize("folder", ["", "a", "../../../x/y/z", "digits/cnn/\0", "digits/cnn/" + 300 * "n", "/etc/x/y"])
-def test_a_broken_manifest_is_named(folder: str, tmp_path: Path, asked: Make, finished: Make) -> None:
-    path = manifest.write(tmp_path, "sweep", "command", [finished("cnn"), asked("cnn", 1)], None)
+def test_a_broken_manifest_is_named(folder: str, tmp_path: Path, requested: Make, finished: Make) -> None:
+    path = manifest.write(tmp_path, "sweep", "command", [finished("cnn"), requested("cnn", 1)], None)
     content = json.loads(path.read_text(encoding="utf-8"))
     content["runs"][1]["folder"] = folder
     path.write_text(json.dumps(content), encoding="utf-8")

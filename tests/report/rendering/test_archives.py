@@ -23,7 +23,7 @@ from hybridnets.report.rendering.terminal import report_text
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.archive import Archive, ArchiveError, pack
 from hybridnets.runs.archive import container as archive
-from hybridnets.runs.identity import digest
+from hybridnets.runs.identities import hash_of
 from hybridnets.runs.store import DivergedError, state
 
 Make = Callable[..., Run]
@@ -34,7 +34,7 @@ DECLARED = {"primary": {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin
 
 def fails(run: Run, error: Exception) -> None:
     with suppress(type(error)), run.claim() as attempt:
-        attempt.record(device="cpu", threads=1)
+        attempt.note(device="cpu", threads=1)
         raise error
 
 
@@ -77,10 +77,10 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
 
 
 def test_the_command_gives_the_same_text_page_and_figures(
-    tmp_path: Path, finished: Make, asked: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, finished: Make, requested: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [finished(model, seed, predictions=True) for model in ("cnn", "crnn") for seed in (0, 1)]
-    manifest.write(tmp_path, "s", "python train.py -cn s out=/home/me/runs", [*runs, asked("crnn", 2)], None)
+    manifest.write(tmp_path, "s", "python train.py -cn s out=/home/me/runs", [*runs, requested("crnn", 2)], None)
     monkeypatch.chdir(tmp_path)
     assert report("--pack", "digits", "-o", "e.npz") == 0
     output = capsys.readouterr().out
@@ -139,8 +139,8 @@ def test_unpacked_runs_are_the_same_and_pack_to_the_same_bytes(tmp_path: Path, i
         shutil.rmtree(out.parent)
 
 
-def test_an_archive_names_nothing_of_the_machine(tmp_path: Path, finished: Make, asked: Make) -> None:
-    run, failed = finished("cnn", predictions=True), asked("crnn")
+def test_an_archive_names_nothing_of_the_machine(tmp_path: Path, finished: Make, requested: Make) -> None:
+    run, failed = finished("cnn", predictions=True), requested("crnn")
     provenance = json.loads((run.folder / "provenance.json").read_text())
     host = provenance["attempts"][0]["host"]
     provenance["attempts"][0] |= {
@@ -220,9 +220,9 @@ def test_an_unpacking_that_is_killed_leaves_no_run_that_looks_finished(tmp_path:
 
 
 def test_a_later_archive_adds_runs_that_had_failed_in_an_earlier_one(
-    tmp_path: Path, finished: Make, asked: Make
+    tmp_path: Path, finished: Make, requested: Make
 ) -> None:
-    runs = [finished("cnn", 0, predictions=True), asked("cnn", 1)]
+    runs = [finished("cnn", 0, predictions=True), requested("cnn", 1)]
     manifest.write(tmp_path, "s", "python", runs, None)
     fails(runs[1], DivergedError("loss"))
     out = tmp_path / "out"
@@ -249,7 +249,7 @@ def test_a_sweep_keeps_its_first_date_on_every_machine(tmp_path: Path, finished:
             *("another", "1999-01-01T00:00:00+0000", []),
             {
                 "s.json": "1999-01-01T00:00:00+0000",
-                f"s-{digest({'runs': without_seeds, 'report': recorded['report']})[:6]}.json": recorded["declared"],
+                f"s-{hash_of({'runs': without_seeds, 'report': recorded['report']})[:6]}.json": recorded["declared"],
             },
         ),
     ):
@@ -276,7 +276,7 @@ def with_identity(header: dict[str, Any], **changes: Any) -> None:
     """The first run as another one, whose hash follows from its identity."""
     result = json.loads(header["runs"][0]["result"])
     result["identity"] |= changes
-    result |= {"hash": digest(result["identity"]), "seeds": result["identity"]["seeds"]}
+    result |= {"hash": hash_of(result["identity"]), "seeds": result["identity"]["seeds"]}
     header["runs"][0]["result"] = json.dumps(result)
 
 

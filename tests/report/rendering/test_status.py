@@ -14,17 +14,17 @@ from hybridnets.runs import Run, manifest
 Make = Callable[..., Run]
 
 
-def test_each_state_follows_from_the_folder_alone(tmp_path: Path, asked: Make, finished: Make) -> None:
+def test_each_state_follows_from_the_folder_alone(tmp_path: Path, requested: Make, finished: Make) -> None:
     runs = [
         finished("cnn", 0, predictions=True),
-        *(asked("cnn", seed) for seed in (1, 2, 3)),
-        asked("crnn", 0, "other"),
+        *(requested("cnn", seed) for seed in (1, 2, 3)),
+        requested("crnn", 0, "other"),
     ]
     manifest.write(tmp_path, "sweep", "train.py", runs, None)
     with contextlib.suppress(KeyError), runs[1].claim():
         raise KeyError("nobody knows it")
     with runs[2].claim() as attempt:
-        attempt.record(threads=1)
+        attempt.note(threads=1)
         text = status_text([tmp_path])
     lines = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
     assert lines[f"digits/cnn/{runs[0].folder.name}"] == ["finished", "3"]

@@ -59,7 +59,7 @@ def test_every_value_is_imported_once(store: str, finished: Make, report: Callab
     assert capsys.readouterr().out.endswith("3 imported, 0 imported before\n")
     for run in runs:
         experiment = client().get_experiment_by_name(run.identity["data"]["name"])
-        (imported,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.digest}'")
+        (imported,) = client().search_runs([experiment.experiment_id], f"tags.`hybridnets.hash` = '{run.hash}'")
         assert (imported.info.status, imported.info.run_name) == ("FINISHED", run.name)
         assert imported.info.end_time - imported.info.start_time == 15_000
         assert Path(imported.data.tags["hybridnets.folder"]) == run.folder.resolve()
@@ -133,7 +133,7 @@ def test_what_mlflow_would_refuse_is_made_to_fit(store: str, finished: Make, rep
         ("mlflow.db", "must be sqlite:///FILE, or the address of a tracking server, got mlflow.db"),
         ("file:./mlruns", "must be sqlite:///FILE, or the address"),
         ("sqlite:mlflow.db", "must name the file as in sqlite:///mlflow.db"),
-        ("sqlite:///text", "must name a SQLite file of MLflow's, got text, which is another kind of file"),
+        ("sqlite:///text", "must name a SQLite file that MLflow wrote, got text"),
         ("sqlite:///text/mlflow.db", "must name a file that can be written to"),
         ("sqlite:///damaged", "MLflow at sqlite:///damaged refused: "),
     ],

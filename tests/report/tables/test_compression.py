@@ -26,8 +26,7 @@ from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
 from hybridnets.report.rendering.files import table_files
 from hybridnets.report.tables.table import Table
-from hybridnets.runs import Run, manifest
-from hybridnets.runs import identity as ids
+from hybridnets.runs import Run, identities, manifest
 from hybridnets.runs.archive import container as archive
 from hybridnets.runs.archive import pack
 from hybridnets.runs.declaration import parse_declaration
@@ -47,7 +46,10 @@ def requested(backbone: Run, kind: str, channels: int) -> Run:
     parts = {key: value for key, value in backbone.identity.items() if key not in ("protocol", "seeds", "model")}
     model = {"_target_": "hybridnets.models.FeatureAutoencoder", "kind": kind, "channels": channels}
     parts["trainer"] = {"max_epochs": 3}
-    return Run(backbone.out, ids.identity(seeds, **parts, model=model, backbone=ids.as_input(backbone.identity, seeds)))
+    return Run(
+        backbone.out,
+        identities.identity(seeds, **parts, model=model, backbone=identities.as_input(backbone.identity, seeds)),
+    )
 
 
 def coded(backbone: Run, kind: str, channels: int, examples: int = 0) -> Run:

@@ -142,7 +142,7 @@ def _is_seed(text: str) -> bool:
 
 
 def _holds_scores(lines: Sequence[Line], column: int) -> bool:
-    """Whether at least half of a column's values are scores, so that a slip is reported as one; an empty column is one, too."""
+    """Whether at least half of a column's values are scores, so that the others are reported; true for an empty column."""
     cells = [line.cells[column] for line in lines if not cell_values.is_missing(line.cells[column])]
     return sum(cell_values.is_number(text) or cell_values.is_failure(text) for text in cells) * 2 >= len(cells)
 

@@ -10,7 +10,7 @@ from hybridnets.report.reading.scores.column_names import OPTIONAL
 from hybridnets.report.reading.scores.column_roles import UnknownStateError, run_state
 from hybridnets.report.reading.scores.long_form import ScoreRow
 from hybridnets.report.text import visible
-from hybridnets.runs import identity as ids
+from hybridnets.runs import identities
 from hybridnets.runs.records.errors import LARGEST_COUNT
 from hybridnets.runs.records.predictions import PartPredictions, PredictionsReader
 
@@ -68,10 +68,10 @@ class RunBuilder:
         has_score = not (failed or state == "unfinished" or cell_values.is_missing(values["score"]))
         score = _number(values, "score", self.mark) if has_score else 0.0
         predictions = self._read_predictions(values.get("predictions", ""))
-        identity = {"variant": values["variant"], "seeds": dict.fromkeys(ids.SEED_KINDS, seed)}
+        identity = {"variant": values["variant"], "seeds": dict.fromkeys(identities.SEED_KINDS, seed)}
         return FinishedRun(
             folder=self.path if has_score or failed else Path(f"{self.path}, line {row.line}"),
-            hash=ids.digest(identity),
+            hash=identities.hash_of(identity),
             identity=identity,
             data=visible(self.path.stem),
             name=values["variant"],

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping, RichProgressBar
 
-from hybridnets.config import check
-from hybridnets.config.parts import build
+from hybridnets.config import resolve
+from hybridnets.config.build import build
 from tests.conftest import SMALL
 
 BAR = "+callbacks.bar._target_=pytorch_lightning.callbacks.RichProgressBar"
@@ -29,7 +29,7 @@ def test_progress_bar_needs_terminal_or_explicit_flag(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
     caplog.set_level("INFO")
-    trainer: Any = build(check(composed("model=cnn", *SMALL, BAR, *overrides, f"out={tmp_path}"))).trainer
+    trainer: Any = build(resolve(composed("model=cnn", *SMALL, BAR, *overrides, f"out={tmp_path}"))).trainer
     has_bar = terminal or bool(overrides)
     assert any(isinstance(callback, RichProgressBar) for callback in trainer.callbacks) == has_bar
     assert (SENTENCE in caplog.messages) == (not has_bar)

@@ -65,7 +65,7 @@ def canonical(value: Any) -> str:
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(value: Any) -> str:
+def hash_of(value: Any) -> str:
     """SHA-256 of the canonical JSON, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
@@ -117,7 +117,7 @@ def seed(run: Identity) -> str:
 
 def folder(run: Identity) -> PurePath:
     """The run's folder below the output folder: DATA/VARIANT/seed=K-HASH."""
-    return PurePath(run["data"]["name"], name(run), f"seed={seed(run)}-{digest(run)[:6]}")
+    return PurePath(run["data"]["name"], name(run), f"seed={seed(run)}-{hash_of(run)[:6]}")
 
 
 def seeds_in(folder: PurePath) -> dict[str, int]:

@@ -22,8 +22,8 @@ from hybridnets.config.request import RunRequest
 from hybridnets.config.rules import text_of
 from hybridnets.models import Classifier
 from hybridnets.predicting import load_predictor
-from hybridnets.training import Parts, assemble, building, run_callbacks
-from hybridnets.training.callbacks import Record
+from hybridnets.training import Parts, assemble, complete_callbacks, errors_of
+from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import DurableCheckpointIO
 from hybridnets.training.environment import environment
 from hybridnets.training.start import check_start
@@ -52,10 +52,10 @@ def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) 
     data = data or build_data(request)
     pl.seed_everything(run.identity["seeds"]["init"], verbose=False)
     model = build_model(request, data.image_shape, data.num_classes, is_rehearsal=is_rehearsal)
-    record = Record(run)
-    callbacks = run_callbacks(record, build_callbacks(settings, model, bool(incomplete_loggers)))
+    recorder = EpochRecorder(run)
+    callbacks = complete_callbacks(recorder, build_callbacks(settings, model, bool(incomplete_loggers)))
     trainer = build_trainer(request, callbacks, incomplete_loggers)
-    parts = assemble(data, model, trainer, record)
+    parts = assemble(data, model, trainer, recorder)
     is_begun = run.last_checkpoint.exists() or run.previous_checkpoint.exists()
     if settings["ckpt_path"] and not is_begun:
         check_start(settings["ckpt_path"], parts)
@@ -66,7 +66,7 @@ def build_data(request: RunRequest) -> Any:
     """The data module of a run, with its seeds."""
     section, seeds = request.settings["data"], request.settings["seeds"]
     make = _factory("data", {key: section[key] for key in section if key not in DATASET_KEYS})
-    with building("data"):
+    with errors_of("data"):
         return make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
 
 
@@ -81,7 +81,7 @@ def build_model(
     arguments: dict[str, Any] = {"image_shape": image_shape, "num_classes": num_classes}
     if request.backbone:
         arguments["backbone"] = _backbone(request, image_shape, num_classes, is_rehearsal or request.is_trial)
-    with building("model"):
+    with errors_of("model"):
         model: Classifier = make(**arguments)
     model.optimizer, model.scheduler = optimizer, scheduler
     return model
@@ -112,7 +112,7 @@ def build_callbacks(settings: Mapping[str, Any], model: Classifier, has_logger: 
     for key, section in settings["callbacks"].items():
         if not section:
             continue
-        with building("callbacks"):
+        with errors_of("callbacks"):
             callback = _instance(f"callbacks.{key}", section)
             if isinstance(callback, functools.partial):
                 callback = _watching(callback, model.monitor, model.mode)
@@ -139,7 +139,7 @@ def build_loggers(settings: Mapping[str, Any]) -> list[Any]:
 
 def build_trainer(request: RunRequest, callbacks: list[Callback], incomplete_loggers: list[Any]) -> pl.Trainer:
     """The trainer of a run, with these callbacks, and with the loggers of `build_loggers`, which it completes."""
-    # A callback of ours keeps max_steps.
+    # `StopAtMaxSteps` takes the place of max_steps.
     flags = {key: flag for key, flag in request.settings["trainer"].items() if flag is not None and key != "max_steps"}
     # A sweep's jobs have no terminal. Where the flag is set, Lightning decides.
     shows_bars = "enable_progress_bar" in flags or sys.stdout.isatty()
@@ -147,13 +147,13 @@ def build_trainer(request: RunRequest, callbacks: list[Callback], incomplete_log
     flags.setdefault("default_root_dir", request.run.folder)
     make = _factory("trainer", flags)
     folder = request.run.folder
-    with building("logger"):
+    with errors_of("logger"):
         own_loggers = [loggers.complete_logger(logger, request.run, folder) for logger in incomplete_loggers]
     if not shows_bars:
         callbacks = _without_bars(callbacks)
     if any(isinstance(logger, functools.partial) for logger in incomplete_loggers):
         callbacks = [*callbacks, loggers.LogIdentity(request.run)]
-    with building("trainer"):
+    with errors_of("trainer"):
         plugins = [*make.keywords.get("plugins", []), DurableCheckpointIO(request.run)]
         environments = [getattr(make.keywords.get("strategy"), "cluster_environment", None), *plugins]
         if not any(isinstance(plugin, ClusterEnvironment) for plugin in environments):
