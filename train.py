@@ -1,49 +1,13 @@
-"""Trains one run, or with -m a sweep of them: `python train.py --help`."""
+"""Trains one run, or with -m a sweep of them: `python train.py --help`. The story is in hybridnets/cli/train.py."""
 
 import sys
-from pathlib import Path
 
-from hybridnets import signals
+from hybridnets import program, signals
 
 if __name__ == "__main__":  # before the imports that take time
-    signals.install("train.py", then=": the same command continues where this one ended")
+    signals.install(program.name("train"), then=": the same command continues where this one ended")
 
-import hydra
-from omegaconf import DictConfig
-
-from hybridnets import config
-
-HERE = Path(__file__).resolve().parent  # also where this file is called by a link
-CONF = HERE / "conf"
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-@config.report_user_errors(CONF)
-def main(cfg: DictConfig) -> float:
-    """Trains the configured run, unless it is finished, and returns what sweepers optimise: the watched metric."""
-    request = config.resolve(cfg)
-    run = request.run
-    if result := run.result():
-        print(f"{run.name} is finished already: see {run.folder}")
-        return result.monitored
-    request.check_diverged()
-
-    from hybridnets.config.build import build  # torch is imported by the runs that need it
-    from hybridnets.training import train
-
-    parts = build(request)
-    if cfg.dry_run:
-        print(f"{run.name} would run in {run.folder}")
-        return float("nan")
-    command = config.repeating_command()
-    result = train(parts, command=command, configuration=request.yaml(), checkpoint=cfg.ckpt_path)
-    return result.monitored
-
-
-def command_line() -> int:
-    """Runs `main` with the words of the command line, and returns the exit code."""
-    return config.run_command(main, CONF, HERE / "sweeps")
-
+from hybridnets.cli.train import main
 
 if __name__ == "__main__":
-    sys.exit(command_line())
+    sys.exit(main())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hybridnets.predicting import Predictor
 
+__version__ = "0.2.0"
+
 
 def load(run: str | Path, device: str = "cpu") -> "Predictor":
     """Loads the model of a run's reported epoch, ready to predict; one of a feature autoencoder encodes and decodes, too.

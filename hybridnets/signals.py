@@ -131,7 +131,7 @@ def _unraisable(lost: Any) -> None:
 class _Stream(io.FileIO):
     """A standard stream that outlives its reader: what nobody can read is dropped.
 
-    So the runs of `train.py ... | head` continue when head ends, or when the terminal is closed.
+    So the runs of `hybridnets train ... | head` continue when head ends, or when the terminal is closed.
     """
 
     def write(self, data: Any) -> int:

@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-import train
 from hybridnets import config
+from hybridnets.cli import train
 from hybridnets.config.rehearsal import rehearsal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start: the tests run side by side
@@ -44,7 +44,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         monkeypatch.setattr("sys.argv", [str(ROOT / "train.py"), *words])
         GlobalHydra.instance().clear()
         try:
-            code = train.command_line()
+            code = train.main()
         except SystemExit as ended:
             code = int(ended.code or 0)
         finally:

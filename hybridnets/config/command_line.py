@@ -1,4 +1,4 @@
-"""Hydra's command line as train.py offers it: words in any order, errors in one sentence, the command that repeats a run."""
+"""Hydra's command line as `train` offers it: words in any order, errors in one sentence, the command that repeats a run."""
 
 import functools
 import logging
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
-from hybridnets import signals
+from hybridnets import program, signals
 from hybridnets.config.hydra_errors import explain
 from hybridnets.config.overrides import complete_overrides
 from hybridnets.config.schema import register
+from hybridnets.config.search_path import ProjectSearchPath, check_project
 from hydra_plugins.process_launcher import JobFailed
 
 # As the user set it: the ranks that DDP starts inherit what `run_command` sets.
@@ -47,13 +49,12 @@ def report_user_errors(conf: Path) -> Callable[[Callable[[DictConfig], float]], 
     return decorate
 
 
-def run_command(main: Callable[[], Any], conf: Path, sweeps: Path) -> int:
+def run_command(main: Callable[[], Any], conf: Path) -> int:
     """Runs a Hydra application with the words of the command line.
 
     Args:
         main: The application.
         conf: Folder of the configuration.
-        sweeps: Folder of further configurations, which --config-name finds from any working folder.
 
     Returns:
         The exit code, 2 for a user's error.
@@ -62,9 +63,11 @@ def run_command(main: Callable[[], Any], conf: Path, sweeps: Path) -> int:
     if not any(word.startswith(("-i", "--info")) for word in sys.argv[1:]):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     register()
+    Plugins.instance().register(ProjectSearchPath)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
     try:
-        sys.argv[1:] = _with_options_first(sys.argv[1:], sweeps)
+        check_project(conf)
+        sys.argv[1:] = _with_options_first(sys.argv[1:])
         main()
     except JobFailed:  # the sweep's summary reports it
         return 1
@@ -78,18 +81,16 @@ def repeating_command(overrides: Sequence[str] | None = None) -> str:
     hydra = HydraConfig.get()
     name = hydra.job.config_name or "config"
     sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
-    return shlex.join(["python", "train.py", *sweep, *(hydra.overrides.task if overrides is None else overrides)])
+    return shlex.join([*program.words("train"), *sweep, *(hydra.overrides.task if overrides is None else overrides)])
 
 
-def _with_options_first(words: Sequence[str], sweeps: Path) -> list[str]:
+def _with_options_first(words: Sequence[str]) -> list[str]:
     """Options before overrides, because DDP appends overrides of its own to the command of its ranks."""
     options: list[str] = []
     overrides: list[str] = []
     for previous, word in zip(["", *words], words, strict=False):
         is_value = previous in TAKES_VALUE or (previous in ("-i", "--info") and word in INFO)
         (options if word.startswith("-") or is_value else overrides).append(word)
-    if not {"-cd", "--config-dir", "-cp", "--config-path"} & {word.partition("=")[0] for word in options}:
-        options.append(f"--config-dir={sweeps}")
     return options + complete_overrides(overrides)
 
 
@@ -100,5 +101,5 @@ def _report(error: Exception, conf: Path) -> int:
     sentence = explain(error, conf, sys.argv[1:])
     if sentence is None or SHOWS_TRACEBACK:
         raise error
-    print(f"train.py: {sentence}", file=sys.stderr)
+    print(f"{program.name('train')}: {sentence}", file=sys.stderr)
     return 2

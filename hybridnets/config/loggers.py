@@ -16,6 +16,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger
 
+from hybridnets import program
 from hybridnets.config.errors import ConfigError
 from hybridnets.runs import Run
 from hybridnets.runs.store import StoppedError
@@ -97,7 +98,7 @@ def _server(configured: Any) -> str:
         raise ConfigError(
             f"logger.tracking_uri must be the address of an MLflow tracking server, http://..., got {uri}: runs that "
             "start together would race for a file; import them when they are finished, with "
-            "python report.py --mlflow sqlite:///mlflow.db FOLDER"
+            f"{' '.join(program.words('report'))} --mlflow sqlite:///mlflow.db FOLDER"
         )
     if uri.startswith("http"):
         try:

@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from hybridnets import program
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
@@ -100,7 +101,7 @@ def _keep(folder: Path) -> None:
             else:
                 shutil.copy(path, folder / path.name)
     except OSError as error:
-        print(f"train.py: {names} cannot be kept in {folder} ({error})", file=sys.stderr)
+        print(f"{program.name('train')}: {names} cannot be kept in {folder} ({error})", file=sys.stderr)
     else:
         print(f"{names}: in {folder}")
 

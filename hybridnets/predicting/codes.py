@@ -142,7 +142,7 @@ def read_codes(path: str | Path) -> EncodedImages:
         if isinstance(error, OSError) and error.strerror:  # only the operating system sets strerror
             raise CodesError(f"codes cannot be read from {path} ({error.strerror})") from error
         raise CodesError(
-            f"{path} must be a complete file of codes, as features.py encode writes it, but is damaged or something else "
+            f"{path} must be a complete file of codes, as encode writes it, but is damaged or something else "
             f"({type(error).__name__})"
         ) from error
     if version != VERSION:

@@ -1,4 +1,4 @@
-"""What report.py does: one function per command, which prints its result and returns the exit code."""
+"""What the command report does: one function per command, which prints its result and returns the exit code."""
 
 import dataclasses
 import functools
@@ -179,9 +179,7 @@ def unpack_runs(paths: list[Path], to: Path | None) -> int:
         to: The folder of all runs.
     """
     if to is None or (to.exists() and not to.is_dir()):
-        raise ReportError(
-            f"-o must name the folder of all runs, as train.py's out, got {to or 'nothing'}: as in -o runs"
-        )
+        raise ReportError(f"-o must name the folder of all runs, got {to or 'nothing'}: as in -o runs")
     for path in paths:
         if not is_archive(path):
             raise ReportError(f"--unpack takes archives that --pack wrote, got {path}")

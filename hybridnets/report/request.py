@@ -1,4 +1,4 @@
-"""What the command line of report.py requests: which variants are compared, and by which analysis."""
+"""What the command line of the report requests: which variants are compared, and by which analysis."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import features
 import hybridnets
+from hybridnets.cli import features
 from hybridnets.predicting import AutoencoderPredictor, read_codes
 from tests.command_line.test_sweep import python
 from tests.conftest import Said

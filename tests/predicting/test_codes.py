@@ -14,7 +14,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 import hybridnets
-import train
+from hybridnets.cli import train
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.predicting import (
     AutoencoderPredictor,
@@ -54,7 +54,7 @@ def run(*words: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYDRA_FULL_ERROR", "0")
         patch.setattr("sys.argv", [str(ROOT / "train.py"), *words])
-        assert train.command_line() == 0
+        assert train.main() == 0
 
 
 @pytest.fixture(scope="module")

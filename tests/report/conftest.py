@@ -130,7 +130,7 @@ def report() -> Callable[..., int]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda *arguments: int(module.main([str(argument) for argument in arguments]))
+    return lambda *arguments: int(module.main(["report", *(str(argument) for argument in arguments)]))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-import train
+from hybridnets.cli import train
 from hybridnets.training.checkpoints import load_checkpoint
 from tests.conftest import ROOT, SMALL
 
@@ -38,7 +38,7 @@ def run(out: Path, fault: Callable[[], None] | None = None) -> int:
                 fault()
             GlobalHydra.instance().clear()
             sys.argv = [str(ROOT / "train.py"), *WORDS, f"out={out}"]
-            code = train.command_line()
+            code = train.main()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 import hybridnets
-import train
+from hybridnets.cli import train
 from hybridnets.config import plan, resolve
 from hybridnets.data import digits
 from hybridnets.data.dataset import ImageDataset
@@ -50,7 +50,7 @@ def run(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYDRA_FULL_ERROR", "0")
         patch.setattr("sys.argv", [str(ROOT / "train.py"), *words])
-        return train.command_line()
+        return train.main()
 
 
 @pytest.fixture(scope="module")

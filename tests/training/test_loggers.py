@@ -121,13 +121,13 @@ def test_wandb_offline_uses_no_network_and_separates_runs(tmp_path: Path) -> Non
     # Two runs in one process, which is the worst case.
     script = """if True:
         import os, sys
-        import train
+        from hybridnets.cli import train
         from hydra.core.global_hydra import GlobalHydra
         for seed in SEEDS:
             GlobalHydra.instance().clear()
             os.environ["HYDRA_FULL_ERROR"] = "0"
             sys.argv = [*sys.argv[:1], *WORDS, f"seed={seed}"]
-            assert train.command_line() == 0
+            assert train.main() == 0
     """.replace("WORDS", repr((*CNN, "trainer.max_epochs=1", "logger=wandb")))
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"

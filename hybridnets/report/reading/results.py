@@ -127,13 +127,13 @@ def read(folders: list[Path], progress: Progress = iter) -> RunSet:
         if not folder.is_dir():
             reason = "is a file" if folder.exists() else "does not exist"
             raise ReportError(
-                f"FOLDER must be a folder of finished runs, got {folder}, which {reason}: give train.py's out"
+                f"FOLDER must be a folder of finished runs, got {folder}, which {reason}: give the folder of runs"
             )
     inside = {folder: runs.find([folder]) for folder in folders}
     if not any(inside.values()):
         raise ReportError(
             f"FOLDER must hold a finished run (a result.json), got {', '.join(map(str, folders))} without any: "
-            "train some with train.py, or give the folder it wrote to"
+            "train some, or give the folder that they were written to"
         )
     problems = [f"{folder} holds no finished run" for folder, finished in inside.items() if not finished]
     by_hash: dict[str, FinishedRun] = {}

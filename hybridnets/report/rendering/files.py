@@ -104,7 +104,7 @@ def read_record(to: Path) -> tuple[ReportRequest, bool]:
         return ReportRequest.of(record["asked"]), bool(record["whole"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ReportError(
-            f"{to / RECORD} must be what report.py wrote, and is damaged: make the report again"
+            f"{to / RECORD} must be what the report wrote, and is damaged: make the report again"
         ) from None
 
 

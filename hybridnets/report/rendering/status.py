@@ -26,14 +26,16 @@ def status_text(folders: list[Path]) -> str:
     for folder in folders:
         if not folder.is_dir():
             problem = "is a file" if folder.exists() else "does not exist"
-            raise ReportError(f"FOLDER must be a folder of runs, got {folder}, which {problem}: give train.py's out")
+            raise ReportError(
+                f"FOLDER must be a folder of runs, got {folder}, which {problem}: give the folder of runs"
+            )
         names, broken = _runs_below(folder.resolve())
         runs |= names
         problems += broken
     if not runs:
         raise ReportError(
-            f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some with train.py, or give the "
-            "folder it writes to"
+            f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some, or give the folder "
+            "that they were written to"
         )
     counts = Counter[str]()
     width = max(map(len, runs.values()))

@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
     except Exception as error:  # zipfile, zlib and numpy raise nearly anything
         why = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise ArchiveError(
-            f"{path} must be an archive of runs, as report.py --pack writes it, and is damaged or foreign ({why})"
+            f"{path} must be an archive of runs, as --pack writes it, and is damaged or foreign ({why})"
         ) from None
     header = _header(path, arrays)
     checksum = arrays.pop("sha256", np.empty(0, np.uint8)).tobytes()
@@ -114,9 +114,7 @@ def _header(path: Path, arrays: Arrays) -> dict[str, Any]:
         if header["format"] != FORMAT:
             raise ValueError
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise ArchiveError(
-            f"{path} must be an archive of runs, as report.py --pack writes it, and is something else"
-        ) from None
+        raise ArchiveError(f"{path} must be an archive of runs, as --pack writes it, and is something else") from None
     if header.get("version") != VERSION:
         raise ArchiveError(
             f"{path} must have version {VERSION}, which this version reads, and has {header.get('version')}: use the "

@@ -77,7 +77,7 @@ class Archive:
             raise
         except MALFORMED as error:
             why = f"{type(error).__name__}: {str(error)[:100]}"
-            raise ArchiveError(f"{path} does not hold runs as report.py --pack writes them ({why})") from None
+            raise ArchiveError(f"{path} does not hold runs as --pack writes them ({why})") from None
 
     def unpack(self, out: Path) -> Unpacked:
         """Restores the runs in a folder; it does not touch those that are finished or started there.

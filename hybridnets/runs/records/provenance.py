@@ -123,7 +123,7 @@ def parse(content: Any) -> Provenance:
     if not isinstance(attempts, list) or not all(isinstance(part, dict) for part in (*attempts, seconds)):
         raise ValueError("attempts or seconds of another shape")
     for attempt in attempts:
-        if isinstance(joined := attempt.get("kernels"), str):  # as versions before 0.2 wrote the list
+        if isinstance(joined := attempt.get("kernels"), str):  # as earlier versions wrote the list
             attempt["kernels"] = joined.split(" and ")
     provenance = Provenance(attempts, seconds, content.get("best_checkpoint_sha256"))
     if not all(0 <= float(value) <= LARGEST_COUNT for value in seconds.values()):

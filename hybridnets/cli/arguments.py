@@ -1,0 +1,68 @@
+"""What the commands that argparse reads have in common: their parser, and how they end."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hybridnets import program
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that keeps the layout of examples, and whose errors are one sentence without the usage."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        """Prints what is wrong, and exits with 2."""
+        print(f"{self.prog}: {message} (--help lists the arguments)", file=sys.stderr)
+        sys.exit(2)
+
+
+def epilog(examples: str, command: str) -> str:
+    """Examples of a command as the user would call it.
+
+    Args:
+        examples: Lines with PROGRAM in the place of the words that call the command.
+        command: The command.
+    """
+    return examples.replace("PROGRAM", " ".join(program.words(command)))
+
+
+def path_of(text: str) -> Path:
+    """A path of an argument; shells leave the ~ of --to=~/x to us, and Path.expanduser raises for unknown users."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def end_with_a_sentence(
+    command: str, action: Callable[[], int], errors: tuple[type[Exception], ...] = (ValueError,)
+) -> int:
+    """Runs a command, and returns its exit code: 2, after one sentence, where it raises one of the errors or cannot print.
+
+    Args:
+        command: The command.
+        action: What the command does.
+        errors: The errors that a user can cause.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold characters that the terminal lacks
+    try:
+        code = action()
+        sys.stdout.flush()  # here, where a full disk can still be reported
+        return code
+    except errors as error:
+        print(f"{program.name(command)}: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{program.name(command)}: the output cannot be printed ({error.strerror})", file=sys.stderr)
+        os._exit(2)  # a normal exit would flush once more, and print a traceback
+
+
+def printable(text: str) -> str:
+    """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
+    return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)

@@ -1,0 +1,44 @@
+"""Shell completion: commands, and the overrides of train, which Hydra completes."""
+
+from hybridnets.cli import COMMANDS
+from hybridnets.cli.arguments import Parser
+
+SHELLS = ("bash", "zsh")
+# Hydra completes the line of one word and its overrides, so it gets the line without the word train.
+SCRIPT = """\
+_hybridnets() {
+    local word="${COMP_WORDS[COMP_CWORD]}"
+    COMPREPLY=()
+    if (( COMP_CWORD == 1 )); then
+        COMPREPLY=($(compgen -W "%s" -- "$word"))
+    elif [[ "${COMP_WORDS[1]}" == train ]]; then
+        local line="hybridnets${COMP_LINE#*train}" choices
+        choices=$(COMP_LINE="$line" COMP_POINT="${#line}" hybridnets train -sc query=bash 2>/dev/null)
+        compopt -o nospace 2>/dev/null
+        COMPREPLY=($(compgen -W "$choices" -- "$word"))
+    else
+        COMPREPLY=($(compgen -f -- "$word"))
+    fi
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o default -F _hybridnets hybridnets
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Prints the script that a shell evaluates; returns the exit code.
+
+    Args:
+        argv: The command's name, and its arguments.
+    """
+    parser = Parser(
+        prog="hybridnets completion",
+        description="Print the completion of commands and overrides for a shell.",
+        epilog='examples:\n  eval "$(hybridnets completion bash)"      in ~/.bashrc',
+    )
+    parser.add_argument("shell", choices=SHELLS)
+    arguments = parser.parse_args(argv[1:])
+    if arguments.shell == "zsh":
+        print("autoload -U +X bashcompinit && bashcompinit")
+    print(SCRIPT % " ".join(COMMANDS), end="")
+    return 0

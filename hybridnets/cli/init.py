@@ -1,0 +1,65 @@
+"""Writes a project of the user's own: a model, a data set, a question, a test, that run at once."""
+
+import keyword
+import shutil
+import sys
+from pathlib import Path
+
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of, printable
+
+TEMPLATE = Path(__file__).parent / "project"
+PACKAGE = "my_project"  # the names in the template that the project's own replace
+NAME = "my-project"
+
+
+def main(argv: list[str]) -> int:
+    """Writes the project; returns the exit code.
+
+    Args:
+        argv: The command's name, and its arguments.
+    """
+    parser = Parser(
+        prog="hybridnets init",
+        description="Write a project of your own: a model, a data set, a question, a test. It runs at once.",
+        epilog="examples:\n  hybridnets init my-project",
+    )
+    parser.add_argument(
+        "folder", type=path_of, metavar="FOLDER", help="the project's folder, which must be new or empty"
+    )
+    arguments = parser.parse_args(argv[1:])
+    return end_with_a_sentence("init", lambda: _write(arguments.folder))
+
+
+def _write(folder: Path) -> int:
+    name = folder.resolve().name
+    package = name.lower().replace("-", "_").replace(" ", "_")
+    if not package.isascii() or not package.isidentifier() or keyword.iskeyword(package):
+        raise ValueError(
+            f"FOLDER must be named like a Python package, with letters, digits, - and _ and a letter first, got {name}"
+        )
+    if package in sys.stdlib_module_names or package in ("hybridnets", "conf", "sweeps", "tests", "runs"):
+        raise ValueError(f"FOLDER must not be named like a module that exists already, got {name}: choose another name")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"FOLDER must be new or empty, got {folder}, which is not: choose another name")
+    try:
+        for source in sorted(TEMPLATE.rglob("*")):
+            if source.is_file() and source.suffix != ".pyc":
+                _copy(source, folder / str(source.relative_to(TEMPLATE)).replace(PACKAGE, package), name, package)
+        (folder / ".gitignore").write_text("/runs/\n__pycache__/\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"FOLDER must be a folder that can be written, got {folder} ({error.strerror})") from error
+    print(
+        f"{printable(str(folder))} is written: README.md says what is where. Now:\n\n"
+        f"  cd {printable(str(folder))}\n"
+        "  hybridnets train -cn question       two models, five seeds each: a minute\n"
+        "  hybridnets report runs/shapes       the answer"
+    )
+    return 0
+
+
+def _copy(source: Path, to: Path, name: str, package: str) -> None:
+    """Copies a file of the template with the project's names in it."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    text = source.read_text(encoding="utf-8").replace(PACKAGE, package)
+    to.write_text(text.replace(NAME, name.lower().replace(" ", "-")), encoding="utf-8")
+    shutil.copymode(source, to)

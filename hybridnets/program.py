@@ -1,0 +1,38 @@
+"""How the running command was called, for its messages and for the commands that it suggests."""
+
+import sys
+from pathlib import Path
+
+SCRIPTS = {
+    "train": "train.py",
+    "report": "report.py",
+    "encode": "features.py",
+    "decode": "features.py",
+}  # of a checkout
+
+
+def name(command: str) -> str:
+    """What messages of a command begin with: `hybridnets train`, or `train.py` where a checkout's script was called."""
+    return SCRIPTS[command] if command in SCRIPTS and _is_script() else f"hybridnets {command}"
+
+
+def words(command: str) -> list[str]:
+    """The words that call a command as the running one was called, without its arguments."""
+    if command not in SCRIPTS or not _is_script():
+        return ["hybridnets", command]
+    return ["python", SCRIPTS[command], *([command] if SCRIPTS[command] == "features.py" else [])]
+
+
+def folder(of: str) -> Path:
+    """The folder conf or sweeps that comes with hybridnets: within the package of a wheel, beside it in a checkout.
+
+    Args:
+        of: Its name.
+    """
+    package = Path(__file__).resolve().parent
+    return package / of if (package / of).is_dir() else package.parent / of
+
+
+def _is_script() -> bool:
+    script = Path(sys.argv[0])
+    return script.name in SCRIPTS.values() and script.resolve().parent.name != "cli"

@@ -1,0 +1,213 @@
+"""The command `hybridnets`: which commands there are, how they end, and what a project of the user's own adds."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hybridnets
+from hybridnets import program
+from tests.conftest import ROOT, SMALL
+
+
+def hybridnets_command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a folder, without PYTHONPATH."""
+    return subprocess.run(
+        [sys.executable, "-m", "hybridnets", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that `hybridnets init` wrote."""
+    folder = tmp_path_factory.mktemp("projects")
+    completed = hybridnets_command("init", "my-study", cwd=folder)
+    assert completed.returncode == 0, completed.stderr
+    assert "hybridnets train -cn question" in completed.stdout
+    return folder / "my-study"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("trian",),
+            "hybridnets: COMMAND must be one of demo, init, train, report, predict, encode, decode, completion, got trian",
+        ),
+        (("report", "runs", "--margin", "abc"), "hybridnets report: argument --margin: invalid float value: 'abc'"),
+        (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
+        (("predict", "nothing"), "hybridnets predict: the following arguments are required: IMAGE"),
+        (("predict", "nothing", "image.png"), "hybridnets predict: IMAGE not found: image.png"),
+        (("encode", "nothing", "x.png"), "hybridnets encode: the following arguments are required: -o/--output"),
+        (("decode", "nothing", "codes.npz"), "hybridnets decode: load needs the folder of a finished run"),
+        (("completion", "fish"), "hybridnets completion: argument shell: invalid choice: 'fish'"),
+        (("demo", "--jobs", "0"), "hybridnets demo: --jobs must be at least 1, got 0"),
+        (("init", "2nd"), "hybridnets init: FOLDER must be named like a Python package"),
+        (("init", "random"), "hybridnets init: FOLDER must not be named like a module that exists already, got random"),
+        (("init", "."), "hybridnets init: FOLDER must be new or empty"),
+        (("train", "model=mlp"), "hybridnets train: model must be one of cnn, crnn"),
+        (("train", "-cn", "question"), "hybridnets train: --config-name must be the name of a file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_users_error_is_one_sentence(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    completed = hybridnets_command(*words, cwd=tmp_path / "full")
+    assert completed.returncode == 2, completed.stdout
+    assert completed.stderr.startswith(sentence)
+    assert len(completed.stderr.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
+
+
+def test_help_lists_every_command_and_imports_neither_torch_nor_hydra(tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.argv = ['hybridnets', *sys.argv[1:]]\n"
+        "from hybridnets.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'scipy', 'hydra', 'matplotlib', 'sklearn'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    for words in (
+        (),
+        ("--help",),
+        *((name, "--help") for name in ("demo", "init", "report", "predict", "encode", "completion")),
+    ):
+        completed = subprocess.run(
+            [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert "hybridnets" in completed.stdout
+    for name in ("demo", "init", "train", "report", "predict", "encode", "decode"):
+        assert f"\n  {name}" in hybridnets_command(cwd=tmp_path).stdout
+    version = hybridnets_command("--version", cwd=tmp_path).stdout
+    assert version == f"hybridnets {hybridnets.__version__}\n"
+
+
+def test_commands_name_themselves_as_they_were_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = hybridnets_command("train", "--help", cwd=tmp_path).stdout
+    assert "hybridnets train -m rnn=lstm,bilstm nodes=16,32" in text
+    assert "train.py" not in text
+    for called, words, name in [
+        (ROOT / "train.py", ["python", "train.py"], "train.py"),
+        (ROOT / "report.py", ["python", "train.py"], "train.py"),
+        (ROOT / "hybridnets" / "cli" / "train.py", ["hybridnets", "train"], "hybridnets train"),
+        (tmp_path / "bin" / "hybridnets", ["hybridnets", "train"], "hybridnets train"),
+    ]:
+        monkeypatch.setattr("sys.argv", [str(called)])
+        assert (program.words("train"), program.name("train")) == (words, name)
+        assert program.words("predict") == ["hybridnets", "predict"]
+    monkeypatch.setattr("sys.argv", [str(ROOT / "report.py")])
+    assert program.words("encode") == ["python", "features.py", "encode"]
+
+
+def test_a_project_has_its_own_names(project: Path) -> None:
+    text = "".join(path.read_text() for path in project.rglob("*") if path.is_file())
+    assert "my_study.model.MLP" in text
+    assert "my_project" not in text
+    assert "my-project" not in text
+    assert (project / "my_study" / "model.py").is_file()
+
+
+def test_a_new_project_passes_its_own_test(project: Path) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stdout
+    assert "2 passed" in completed.stdout
+
+
+def test_a_projects_question_is_swept_and_answered(project: Path, tmp_path: Path) -> None:
+    words = ("-cn", "question", "seed=0,1", "trainer.max_epochs=1", f"out={tmp_path}")
+    trained = hybridnets_command("train", *words, cwd=project)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "4 jobs: 4 finished" in trained.stdout
+    assert "0 finished already" in trained.stdout
+    report = hybridnets_command("report", str(tmp_path / "shapes"), "--no-page", cwd=project)
+    assert report.returncode == 0, report.stderr
+    assert "cnn" in report.stdout
+    assert "mlp" in report.stdout
+    run = next((tmp_path / "shapes" / "mlp").iterdir())
+    assert "hybridnets train" in (run / "provenance.json").read_text()
+    images = np.zeros((3, 1, 16, 16), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    predicted = hybridnets_command(
+        "predict", str(run), str(tmp_path / "images.npy"), "-o", str(tmp_path / "classes.csv"), cwd=project
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    rows = list(csv.DictReader((tmp_path / "classes.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows] == [f"{tmp_path / 'images.npy'}[{i}]" for i in range(3)]
+    shares = [float(rows[0][name]) for name in ("circle", "square", "triangle")]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    assert rows[0]["class"] == ("circle", "square", "triangle")[int(np.argmax(shares))]
+
+
+def test_a_file_of_the_project_that_would_be_hidden_is_refused(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    hidden = tmp_path / "copy" / "conf" / "model" / "cnn.yaml"
+    hidden.write_bytes((ROOT / "conf" / "model" / "cnn.yaml").read_bytes())  # a copy hides nothing
+    words = ("train", "model=mlp", "data=shapes", "dry_run=true")
+    assert hybridnets_command(*words, cwd=tmp_path / "copy").returncode == 0
+    hidden.write_text("_target_: my_study.model.MLP\n")
+    completed = hybridnets_command(*words, cwd=tmp_path / "copy")
+    assert completed.returncode == 2
+    assert completed.stderr.strip() == (
+        "hybridnets train: conf/model/cnn.yaml must have another name, because hybridnets brings a conf/model/cnn.yaml too: "
+        "rename it"
+    )
+
+
+def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., object], tmp_path: Path) -> None:
+    command(*SMALL, "model=cnn", "trainer.max_epochs=1")
+    (run,) = (tmp_path / "runs" / "digits" / "cnn").iterdir()
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    completed = hybridnets_command("predict", str(run), "images.npy", cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    predictor = hybridnets.load(run)
+    probabilities = predictor.predict(images)
+    lines = completed.stdout.splitlines()
+    assert lines[0].split() == ["image", "class", "probability"]
+    for line, row, name in zip(lines[1:], probabilities, ("images.npy[0]", "images.npy[1]"), strict=True):
+        words = line.split()
+        assert words[:2] == [name, predictor.classes[int(row.argmax())]]
+        assert float(words[2]) == pytest.approx(float(row.max()), abs=1e-4)
+    wrong = hybridnets_command("predict", str(run), "images.npy", "images.npy", "none.npy", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: IMAGE not found: none.npy\n")
+
+
+def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "hybridnets"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m hybridnets "$@"\n')
+    script.chmod(0o755)
+    completion = hybridnets_command("completion", "bash", cwd=tmp_path).stdout
+
+    def complete(*words: str) -> list[str]:
+        line = " ".join(words)
+        setting = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; COMP_LINE='{line}'; COMP_POINT={len(line)}"
+        text = f'{completion}\n{setting}; _hybridnets; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-c", text], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        return done.stdout.split()
+
+    assert complete("hybridnets", "re") == ["report"]
+    assert "model=ecrnn" in complete("hybridnets", "train", "model=")
+    assert complete("hybridnets", "train", "model=cnn", "rnn=bi") == ["rnn=bigru", "rnn=bilstm", "rnn=birnn"]
+    assert "autoload -U +X bashcompinit" in hybridnets_command("completion", "zsh", cwd=tmp_path).stdout
