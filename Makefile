@@ -37,17 +37,18 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 
 check: lint test triton ## what CI runs
 
-$(BIN)/.ready: pyproject.toml requirements.lock
+$(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[fast,demo,progress,report,slurm,dev]'
+	$(BIN)/pip install --quiet --constraint requirements.lock \
+	  --editable ./launcher --editable '.[fast,demo,progress,report,slurm,dev]'
 	@touch $@
 
-.venv-loggers/bin/.ready: pyproject.toml requirements.lock
+.venv-loggers/bin/.ready: pyproject.toml launcher/pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv-loggers
 	.venv-loggers/bin/pip install --quiet --constraint requirements.lock \
-	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
+	  --editable ./launcher --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
 	@touch $@
 
 .triton/.ready: # beside torch's CPU build, which comes without it
