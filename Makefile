@@ -3,7 +3,7 @@ JOBS ?= 2
 BIN := .venv/bin
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 19
 
 demo: $(BIN)/.ready ## sweep CNN, ECNN, CRNN and ECRNN on handwritten digits and report on them (2 minutes on 2 cores)
 	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
@@ -18,6 +18,9 @@ torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224
 
 lowest: .venv-lowest/bin/.ready ## every test with the oldest versions that pyproject.toml admits, in an environment of their own
 	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release candidate, which pyproject.toml does not admit yet
+	.venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py
@@ -66,6 +69,13 @@ $(BIN)/.ready: pyproject.toml requirements.lock requirements-torch.lock .ci/inst
 	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable '.[fast,demo,progress,report,slurm,dev]'
 	@touch $@
 
+# It warns of what the version after it will refuse, at every call; pip says that pyproject.toml does not admit it, and installs it.
+.venv-hydra/bin/.ready: pyproject.toml requirements.lock requirements-torch.lock
+	$(PYTHON) -m venv .venv-hydra
+	.ci/install .venv-hydra requirements.lock
+	.venv-hydra/bin/pip install --pre --upgrade 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.0rc1'
+	@touch $@
+
 lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRADE=--upgrade for the newest versions
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv==0.13.9
@@ -75,4 +85,4 @@ lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRA
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers triton bench lint check lock lowest
+.PHONY: help demo test torture loggers triton bench lint check lock lowest hydra-next
