@@ -6,8 +6,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 19
 
 demo: $(BIN)/.ready ## sweep CNN, ECNN, CRNN and ECRNN on handwritten digits and report on them (2 minutes on 2 cores)
-	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
-	$(BIN)/python report.py runs/digits
+	$(BIN)/hybridnets demo --jobs $(JOBS)
 
 test: $(BIN)/.ready ## every test: no network, no GPU
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
