@@ -19,6 +19,7 @@ from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
+from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.published import recount_table, recount_verdict
 from hybridnets.report.tables.table import text, wrapped
 from hybridnets.runs.archive import Archive, ArchiveError, pack
@@ -191,7 +192,9 @@ def unpack_runs(paths: list[Path], to: Path | None) -> int:
             raise ReportError(str(error)) from None
         skipped = [f"{restored.finished} already finished"] * bool(restored.finished)
         skipped += [f"{restored.started} already started"] * bool(restored.started)
-        print(f"{path}: {restored.new} runs restored in {to}{'; left alone: ' * bool(skipped)}{', '.join(skipped)}")
+        print(
+            f"{path}: {plural(restored.new, 'run')} restored in {to}{'; left alone: ' * bool(skipped)}{', '.join(skipped)}"
+        )
     return 0
 
 

@@ -1,0 +1,30 @@
+"""Lightning's progress bars, whose epochs count from 1, as everywhere that people read them."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
+
+
+class _RichBar(RichProgressBar):
+    def _get_train_description(self, current_epoch: int) -> str:
+        return (
+            f"{_describe(self.trainer, current_epoch):{len(self.validation_description)}}"  # of one width: no flicker
+        )
+
+
+class _PlainBar(TQDMProgressBar):
+    def on_train_epoch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_epoch_start(trainer, *arguments)
+        self.train_progress_bar.set_description(_describe(trainer, trainer.current_epoch))
+
+
+def progress_bar() -> ProgressBar:
+    """The bar that Lightning would choose: rich's where it is installed, else tqdm's."""
+    return _RichBar() if find_spec("rich") else _PlainBar()
+
+
+def _describe(trainer: pl.Trainer, epoch: int) -> str:
+    last = trainer.max_epochs
+    return f"Epoch {epoch + 1}" + (f"/{last}" if last and last > 0 else "")
