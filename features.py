@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridnets.arguments import ArgumentParser
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -232,7 +234,7 @@ def _path(text: str) -> Path:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="features.py",
         description="Encode images with a feature autoencoder, and classify their codes.",
         epilog=EXAMPLES,

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridnets.arguments import ArgumentParser
+
 if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
     from hybridnets.report.analysis import DataSetReport
@@ -151,7 +153,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     Args:
         argv: The words after the program's name; None for this process's.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="report.py",
         description="Compare finished runs: how large and how certain are their differences?",
         epilog=EXAMPLES,

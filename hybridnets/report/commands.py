@@ -14,7 +14,7 @@ from hybridnets.report.reading import results
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
-from hybridnets.report.rendering.files import RECORD, read_record, table_files, write_files
+from hybridnets.report.rendering.files import RECORD, check_folder, read_record, table_files, write_files
 from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
@@ -51,6 +51,8 @@ def make_report(
         to: The folder to write; None to print only.
         load_images: Gives a data set's images; None where they are not available.
     """
+    if to:
+        check_folder(to)  # before the runs are read, which may take minutes
     title = ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
     report = analyse(_read(sources.paths), title, command, request)
     report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
