@@ -76,6 +76,8 @@ def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(text)
     read = metrics.read(tmp_path)
     assert (len(read), read.columns["val/acc"], read.epochs()[1]) == (2, (0.5, 0.25), epochs[1])
+    assert (read.highest("val/acc"), read.highest("val/loss")) == (0.5, 2.0)  # the first of its values is NaN
+    assert math.isnan(read.highest("test/acc"))
     (tmp_path / "metrics.csv").write_text(text + "2,0.1\n")
     with pytest.raises(RecordError, match=r"metrics.csv cannot be read"):
         metrics.read(tmp_path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 import textwrap
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from hybridnets.runs.store import State, owner, reason, state
 
 WIDTH = 100  # columns; a note that does not fit beside its run goes below it
 LABEL = 40  # columns of a label; longer ones are wrapped
-HEADER = ("state", "variant", "run", "epoch", "best val/acc")
+HEADER = ("state", "variant", "run", "epoch", "best val")  # of val/acc
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ def _note(folder: Path, now: State, silence: str) -> str:
     if now == "failed":
         return reason(folder) or "its process died"
     if now == "stopped":
-        return (
-            reason(folder).partition(" after epoch")[0].partition(":")[0]
-        )  # the table says how many, and below it how on
+        # "on request" or "by SIGTERM": the table says after which epoch, and how the run continues.
+        who = re.match(r"(?:stopped |ended )?((?:on|by) \w+)", reason(folder))
+        return who[1] if who else ""
     try:
         result.read(folder)
     except RecordError as error:

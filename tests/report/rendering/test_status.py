@@ -61,7 +61,7 @@ def test_each_state_follows_from_the_folder_alone(tmp_path: Path, requested: Mak
     name = runs[3].folder.name
     assert rows[name] == ["pending", "cnn", name, "-", "-"]
     name = runs[4].folder.name
-    assert rows[name] == ["stopped", "cnn", name, "3/12", "0.7500", "stopped", "on", "request"]
+    assert rows[name] == ["stopped", "cnn", name, "3/12", "0.7500", "on", "request"]
     name = runs[5].folder.name
     assert rows[name] == ["unreadable", "cnn", name, "0/12", "-"]
     assert "result.json is not a complete JSON file; delete it to rebuild it" in " ".join(text.split())
