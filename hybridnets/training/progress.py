@@ -15,9 +15,11 @@ class _RichBar(RichProgressBar):
 
 
 class _PlainBar(TQDMProgressBar):
-    def on_train_epoch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        super().on_train_epoch_start(trainer, *arguments)
-        self.train_progress_bar.set_description(_describe(trainer, trainer.current_epoch))
+    def init_train_tqdm(self) -> Any:
+        bar: Any = super().init_train_tqdm()
+        set_description = bar.set_description  # which Lightning calls at the start of each epoch, and then only
+        bar.set_description = lambda *_: set_description(_describe(self.trainer, self.trainer.current_epoch))
+        return bar
 
 
 def progress_bar() -> ProgressBar:

@@ -30,7 +30,7 @@ def test_progress_has_the_last_and_the_best_accuracy(composed: Callable[..., Dic
                 split="",
                 weights="",
                 classes=(),
-                parameters={},
+                parameters={"keras": 1},
             )
         )
     assert job.progress() == (0.75, "epoch 3/4  val/acc 0.700 (best 0.500)")
