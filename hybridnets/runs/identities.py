@@ -12,7 +12,7 @@ PROTOCOL = 1
 
 # Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
 # An identity omits a key at that value, so that older runs keep their names.
-ADDED: Mapping[tuple[str, ...], Any] = {}
+ADDED: Mapping[tuple[str, ...], Any] = {("model", "initialisation"): "keras"}
 
 SEED_KINDS = ("split", "init", "order")  # what a seed governs
 
