@@ -35,7 +35,7 @@ def proposal(word: str, keys: Sequence[str]) -> str:
     ends = [key for key in keys if key.endswith(f".{word}")]
     candidates = ends or difflib.get_close_matches(word, keys, n=1, cutoff=0.6)
     if not candidates and "." not in word:
-        close = difflib.get_close_matches(word, sorted({key.rpartition(".")[2] for key in keys}), n=1, cutoff=0.7)
+        close = difflib.get_close_matches(word, sorted({key.rpartition(".")[2] for key in keys}), n=2, cutoff=0.7)
         candidates = [key for key in keys if key.rpartition(".")[2] in close]
     if not candidates:
         return ""

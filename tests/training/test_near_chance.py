@@ -46,8 +46,8 @@ def said(model: Classifier, train: float, val: float, labels: np.ndarray = TEN) 
 def test_statistics_that_have_not_settled() -> None:
     assert said(cnn(0.99, 165), 0.999, 0.102) == (
         "the last epoch's train accuracy is 99.9%, but its val accuracy of 10.2% is near chance (10.0%, the most frequent "
-        "class): likely batch statistics that have not settled (batch_norm_momentum is 0.99, so that they average about 100 steps, and "
-        "the run had 165): batch_norm_momentum=0.9 or more epochs"
+        "class): likely batch statistics that have not settled (batch_norm_momentum is 0.99, so that they average about 100 "
+        "steps, and the run had 165): batch_norm_momentum=0.9 or more epochs"
     )
     # The statistics are those of the best epoch, here the second of five.
     late = near_chance({"train/acc": 0.9, "val/acc": 0.1}, 5, TEN, cnn(0.99, 66), best_epoch=1)
