@@ -83,7 +83,11 @@ SLIPS = [
     (["+trainer.logger=true"], "trainer.logger must be set as logger, got True"),
     (["-m", "nodes=4,5", "hydra.sweeper.max_batch_size=1"], "hydra.sweeper.max_batch_size must be null"),
     (
-        ["scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1}", "scheduler.patience=1"],
+        [
+            "recipe=cifar10",
+            "scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1}",
+            "scheduler.patience=1",
+        ],
         "scheduler.patience must be a key of every configuration that is requested, but in one of them scheduler, as it is",
     ),
     (

@@ -30,12 +30,12 @@ from tests.conftest import ROOT, Said
 # four epochs under any rounding of sums, because no loss is better than the first by min_delta.
 BACKBONE = (
     *("model=crnn", "rnn=bigru", "nodes=3", "model.sequence=positions", "model.channels=[4,8]", "model.dropout=0.3"),
-    *("model.batch_norm_momentum=0.9", "trainer.max_epochs=2", "optimizer.lr=1e-2"),
+    *("recipe=cifar10", "model.batch_norm_momentum=0.9", "trainer.max_epochs=2", "optimizer.lr=1e-2"),
 )
 ON_BACKBONE = f"backbone=[{','.join(BACKBONE)}]"
 AUTOENCODER = (
     *("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5"),
-    "optimizer.lr=0.03",
+    *("recipe=cifar10", "optimizer.lr=0.03"),
 )
 STOPS = (
     *("callbacks.early_stopping.patience=3", "+callbacks.early_stopping.min_delta=1000", "scheduler.patience=0"),
