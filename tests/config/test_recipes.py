@@ -72,7 +72,7 @@ def test_a_users_data_set_chooses_in_one_line(
 
 
 def test_each_data_set_of_a_sweep_has_its_own(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    seen: list[tuple[str, float, int]] = []
 
     def planned(configs: list[DictConfig]) -> list[Any]:
         seen.extend((cfg.data.name, cfg.optimizer.lr, cfg.trainer.max_epochs) for cfg in configs)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import hybridnets
 import train
@@ -249,7 +249,8 @@ def test_batch_size_and_augmentation_may_differ_from_the_backbones(
 def test_a_variant_has_the_same_seeds_as_its_backbone(composed: Callable[..., DictConfig]) -> None:
     def identity(seed: int, *overrides: str) -> identities.Identity:
         cfg = composed(*AUTOENCODER, f"seed={seed}")
-        cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
+        backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
+        cfg.backbone = OmegaConf.to_container(backbone, resolve=True)  # its interpolations are about itself
         return resolve(cfg).run.identity
 
     assert identities.variant(identity(0)) == identities.variant(identity(1))

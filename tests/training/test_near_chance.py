@@ -39,7 +39,7 @@ def after(model: Classifier, steps: int) -> Classifier:
     return model
 
 
-def said(model: Classifier, train: float, val: float, labels: np.ndarray = TEN) -> str:  # type: ignore[type-arg]
+def said(model: Classifier, train: float, val: float, labels: np.ndarray = TEN) -> str:
     return near_chance({"epoch": 4, "train/acc": train, "val/acc": val}, 5, labels, model, best_epoch=4)
 
 
@@ -82,7 +82,7 @@ def test_other_causes(model: Classifier) -> None:
         (1.0, 1.0, np.zeros(10, int), False),  # one class only
     ],
 )
-def test_bounds(train: float, val: float, labels: np.ndarray, warns: bool) -> None:  # type: ignore[type-arg]
+def test_bounds(train: float, val: float, labels: np.ndarray, warns: bool) -> None:
     assert bool(said(cnn(0.99, 165), train, val, labels.astype(int))) is warns
 
 
