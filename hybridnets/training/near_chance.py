@@ -36,9 +36,12 @@ def near_chance(
     learned, guessed = (last[key] - chance for key in ("train/acc", "val/acc"))
     if learned <= LEARNED * (1 - chance) or guessed >= GUESSING * (1 - chance):
         return ""
-    accuracies = f"train accuracy is {last['train/acc']:.1%}, but its val accuracy of {last['val/acc']:.1%}"
+    train, val, percent = (f"{100 * share:.1f} %" for share in (last["train/acc"], last["val/acc"], chance))
     cause = _cause(model, epochs / (best_epoch + 1))
-    return f"the last epoch's {accuracies} is near chance ({chance:.1%}, the most frequent class): likely {cause}"
+    return (
+        f"the last epoch's train accuracy is {train}, but its val accuracy of {val} is near chance ({percent}, the most "
+        f"frequent class): likely {cause}"
+    )
 
 
 def _cause(model: Classifier, growth: float) -> str:
@@ -48,8 +51,8 @@ def _cause(model: Classifier, growth: float) -> str:
         model: The model.
         growth: What the steps up to the best epoch are multiplied by for those of the whole run.
     """
-    # Without a momentum torch averages over all steps alike.
-    norms = [n for n in model.modules() if isinstance(n, _BatchNorm) and n.running_mean is not None and n.momentum]
+    # Without a momentum torch averages over all steps alike; frozen layers have tracked none.
+    norms = [n for n in model.modules() if isinstance(n, _BatchNorm) and n.num_batches_tracked and n.momentum]
     if norms:
         slowest = min(norms, key=lambda norm: norm.momentum or 1)
         assert slowest.momentum and slowest.num_batches_tracked is not None

@@ -45,7 +45,7 @@ def said(model: Classifier, train: float, val: float, labels: np.ndarray = TEN) 
 
 def test_statistics_that_have_not_settled() -> None:
     assert said(cnn(0.99, 165), 0.999, 0.102) == (
-        "the last epoch's train accuracy is 99.9%, but its val accuracy of 10.2% is near chance (10.0%, the most frequent "
+        "the last epoch's train accuracy is 99.9 %, but its val accuracy of 10.2 % is near chance (10.0 %, the most frequent "
         "class): likely batch statistics that have not settled (batch_norm_momentum is 0.99, so that they average about 100 "
         "steps, and the run had 165): batch_norm_momentum=0.9 or more epochs"
     )
@@ -60,8 +60,8 @@ def test_statistics_that_have_not_settled() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [cnn(0.99, 1001), cnn(0.9, 101), after(Normalised(None), 5), Classifier(10)],
-    ids=["settled", "settled early", "averages all steps", "no batch normalisation"],
+    [cnn(0.99, 1001), cnn(0.9, 101), after(Normalised(None), 5), Normalised(0.01), Classifier(10)],
+    ids=["settled", "settled early", "averages all steps", "frozen", "no batch normalisation"],
 )
 def test_other_causes(model: Classifier) -> None:
     assert SETTLED in said(model, 0.999, 0.102)
