@@ -12,6 +12,7 @@ from hybridnets.runs.claims import LostError
 from hybridnets.runs.origin import describe_origin
 from hybridnets.runs.records import Result, metrics
 from hybridnets.runs.store import Attempt, is_stop
+from hybridnets.training.near_chance import near_chance
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, examples, write_predictions
 
@@ -78,6 +79,9 @@ class RunWriter:
             "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",
             *(best["epoch"] + 1, best["val/acc"], best["test/acc"], last["epoch"] + 1, last["val/acc"]),
         )
+        labels = measured.predictions["val"]["label"]
+        if warning := near_chance(last, result.epochs, labels, self.parts.model, best["epoch"]):
+            log.warning("%s", warning)
         return self.attempt.finish(result)
 
     def _write_metrics(self, history: Sequence[dict[str, float]]) -> None:
