@@ -89,7 +89,7 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     def sentence(*arguments: Any) -> str:
         assert report("--no-page", *arguments) == 2
         captured = capsys.readouterr()
-        assert captured.err.startswith("report.py: ")
+        assert captured.err.startswith("hybridnets report: ")
         assert captured.err.count("\n") == 1
         return str(captured.err)
 
@@ -97,7 +97,7 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     empty.mkdir()
     file = tmp_path / "file"
     file.touch()
-    assert f"got {empty} without any: train some with train.py" in sentence(empty)
+    assert f"got {empty} without any: train some, or give the folder" in sentence(empty)
     assert f"got {tmp_path / 'nowhere'}, which does not exist" in sentence(tmp_path / "nowhere")
     assert f"got {file}, which is another kind of file" in sentence(file)
     finished("cnn")
@@ -141,7 +141,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> No
     )
     process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert "usage: report.py" in process.stdout
+    assert "usage: hybridnets report" in process.stdout
     assert "Differences on test accuracy" in process.stdout
 
 

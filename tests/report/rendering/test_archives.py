@@ -94,7 +94,9 @@ def test_the_command_gives_the_same_text_page_and_figures(
     expected, written = files(Path("a")), files(Path("e-report"))
     page = expected.pop("index.html").decode()
     page = page.replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
-    page = page.replace("out=/home/me/runs", "out=.../runs").replace("report.py digits --to a", "report.py e.npz")
+    page = page.replace("out=/home/me/runs", "out=.../runs").replace(
+        "hybridnets report digits --to a", "hybridnets report e.npz"
+    )
     assert written.pop("index.html").decode() == page
     assert expected == written
     assert any(name.startswith("figures/") for name in expected)
@@ -289,7 +291,7 @@ def sweep(header: dict[str, Any]) -> Any:
 
 
 IDENTITY = "must hold results whose hashes follow from their identities, and does not"
-WRONG = "does not hold runs as report.py --pack writes them"
+WRONG = "does not hold runs as --pack writes them"
 FORGERIES: Mapping[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an identity under another's hash": (altered, IDENTITY),
     "a data set above": (lambda h: with_identity(h, data={"name": ".."}), IDENTITY),
@@ -340,7 +342,7 @@ def test_forged_archives_are_refused(name: str, tmp_path: Path, finished: Make, 
         assert report(*words) == 2
         captured = capsys.readouterr()
         assert (captured.out, len(captured.err.splitlines())) == ("", 1)
-        assert captured.err.startswith(f"report.py: {path} ")
+        assert captured.err.startswith(f"hybridnets report: {path} ")
         assert sentence in captured.err
     assert files(tmp_path) == before
 
@@ -373,10 +375,10 @@ def test_slips_are_one_sentence(
         (("--pack", "digits", "-o", "e.zip"), "-o must name the archive to write, as in -o evidence.npz, got e.zip"),
         (("--pack", "digits", "-o", "no/e.npz"), "no/e.npz cannot be written (No such file or directory)"),
         (("--pack", "none", "-o", "e.npz"), "FOLDER must be a folder of finished runs, got none, which does not exist"),
-        (("--unpack", "e.npz"), "-o must name the folder of all runs, as train.py's out, got nothing"),
-        (("--unpack", "e.npz", "-o", "half.npz"), "-o must name the folder of all runs, as train.py's out, got half"),
+        (("--unpack", "e.npz"), "-o must name the folder of all runs, got nothing"),
+        (("--unpack", "e.npz", "-o", "half.npz"), "-o must name the folder of all runs, got half"),
         (("--unpack", "digits", "-o", "out"), "--unpack takes archives that --pack wrote, got digits"),
-        (("half.npz",), "half.npz must be an archive of runs, as report.py --pack writes it, and is damaged"),
+        (("half.npz",), "half.npz must be an archive of runs, as --pack writes it, and is damaged"),
         (("digits", "-o", "e.npz"), "-o goes with --pack and --unpack, got e.npz without"),
         (("digits", "--probabilities"), "--probabilities goes with --pack"),
         (("--pack", "--unpack", "e.npz", "-o", "out"), "--pack and --unpack"),
