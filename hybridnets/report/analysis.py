@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
@@ -17,6 +18,7 @@ from hybridnets.report.tables.answer import Answer, answer_question
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.next_step import Invocation, NextStep, next_step
 from hybridnets.report.tables.overview import differences_table, variants_table
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
@@ -41,6 +43,7 @@ class DataSetReport:
         notes: Sentences on what could not be compared, or only with care.
         missing: The requested runs without a result.
         comparisons_requested: Whether single comparisons were requested, and not only contrasts.
+        next_step: What to do next.
     """
 
     data_set: DataSetVariants
@@ -53,6 +56,7 @@ class DataSetReport:
     notes: tuple[str, ...]
     missing: tuple[MissingRun, ...]
     comparisons_requested: bool
+    next_step: NextStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,9 @@ class Report:
     head: tuple[str, ...] = ()
 
 
-def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVERYTHING) -> Report:
+def analyse(
+    runs: RunSet, title: str, command: str, request: ReportRequest = EVERYTHING, paths: Sequence[Path] = ()
+) -> Report:
     """Compares finished runs.
 
     Args:
@@ -84,6 +90,7 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
         title: The report's title.
         command: The command that makes the report.
         request: What to compare; what it leaves open follows from the sweeps and the variants.
+        paths: The folders and files of the runs as the user gave them, for the commands that are advised; empty: as read.
 
     Raises:
         ReportError: If it requests a variant, an axis or a metric that the runs do not have.
@@ -96,7 +103,8 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
     if level:
         request = replace(request, baseline=None)
     check_labels(data_sets, request.baseline, request.compare)
-    parts = tuple(_report_data_set(data_set, request, level, sweeps) for data_set in data_sets)
+    invocation = Invocation(command, tuple(map(str, paths or runs.folders)))
+    parts = tuple(_report_data_set(data_set, request, level, sweeps, invocation) for data_set in data_sets)
     if request.primary and not any(part.answers for part in parts):
         raise ReportError(
             f"--primary must be two variants with a common seed, of {', '.join(labels)}, "
@@ -114,7 +122,11 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
 
 
 def _report_data_set(
-    data_set: DataSetVariants, request: ReportRequest, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
+    data_set: DataSetVariants,
+    request: ReportRequest,
+    level: tuple[str, str] | None,
+    sweeps: Sequence[Sweep],
+    invocation: Invocation,
 ) -> DataSetReport:
     """The report on one data set.
 
@@ -123,6 +135,7 @@ def _report_data_set(
         request: What to compare; its baseline is a label, or None.
         level: The axis and the level that are the baseline instead.
         sweeps: The sweeps with what they declared.
+        invocation: How the report was requested.
     """
     cache = ComparisonCache(data_set)
     declarations = [sweep.declaration for sweep in sweeps]
@@ -145,6 +158,7 @@ def _report_data_set(
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
         comparisons_requested=selection.requested,
+        next_step=next_step(data_set, analyses, comparisons, sweeps, request, invocation),
     )
 
 

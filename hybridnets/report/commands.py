@@ -16,7 +16,7 @@ from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
 from hybridnets.report.rendering.files import RECORD, read_record, table_files, write_files
 from hybridnets.report.rendering.status import status_text
-from hybridnets.report.rendering.terminal import report_text
+from hybridnets.report.rendering.terminal import columns, report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.published import recount_table, recount_verdict
@@ -51,7 +51,7 @@ def make_report(
         load_images: Gives a data set's images; None where they are not available.
     """
     title = ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
-    report = analyse(_read(sources.paths), title, command, request)
+    report = analyse(_read(sources.paths), title, command, request, paths)
     report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
     labels = {variant.label for part in report.parts for variant in part.data_set.variants}
     print(
@@ -224,7 +224,8 @@ def recount_published(path: Path, n: int) -> int:
     if "class" in rows[0]:
         raise ReportError("--published must be a CSV of comparisons with stars, got one of accuracies by class")
     recount = recount_stars(rows, n)
-    print(f"{text(recount_table(recount))}\n\n{wrapped(recount_verdict(recount))}")
+    width = columns()
+    print(f"{text(recount_table(recount), width)}\n\n{wrapped(recount_verdict(recount), width=width)}")
     return 0
 
 
