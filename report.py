@@ -27,6 +27,7 @@ examples:
   python report.py runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
   python report.py scores.csv                                scores of any project: columns variant, seed, score
   python report.py --verify runs/digits                      computes everything again from the stored predictions
+  python report.py --watch runs --serve                      keeps the page fresh while runs are trained, and serves it
   python report.py --status runs                             how far the runs of a sweep are
   python report.py --mlflow sqlite:///mlflow.db runs         copies finished runs to MLflow, each once
   python report.py --pack runs/digits -o evidence.npz        what the report needs, in one small file
@@ -89,7 +90,8 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
             return commands.copy_to_mlflow(sources, arguments.mlflow)
         request = ReportRequest.of(vars(arguments))
         folder = None if arguments.no_page else to
-        return commands.make_report(sources, arguments.paths, request, command, folder, load_images)
+        task = commands.ReportTask(sources, arguments.paths, request, command, folder, load_images)
+        return commands.make_report(task, arguments.watch, arguments.serve)
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -103,9 +105,14 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """
     from hybridnets.report import ReportError
 
+    if arguments.serve and not (arguments.paths or arguments.serve.isdecimal()):  # --serve FOLDER, without a port
+        arguments.paths, arguments.serve = [_path(arguments.serve)], ""
     if not arguments.paths:
         raise ReportError("FOLDER is missing: give the folder of runs that train.py wrote to, or a file of scores")
     given = [f"--{name}" for name in COMMANDS if getattr(arguments, name)]
+    live = [f"--{name}" for name in ("watch", "serve") if getattr(arguments, name) not in (False, None)]
+    if live and given:
+        raise ReportError(f"{live[0]} makes a report, and {given[0]} makes none: give one of them")
     if len(given) > 1:
         raise ReportError(f"{' and '.join(given)} are several commands: give one of them")
     if arguments.probabilities and not arguments.pack:
@@ -165,6 +172,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="a folder with finished runs at any depth, an archive of runs, or a CSV of scores",
     )
     _add_comparison_options(parser.add_argument_group("what is compared").add_argument)
+    _add_watching(parser.add_argument_group("while runs are trained").add_argument)
     _add_commands(parser.add_argument_group("instead of a report").add_argument)
     return parser.parse_args(argv)
 
@@ -185,6 +193,11 @@ def _add_comparison_options(add: Any) -> None:
         "--to", type=_path, metavar="FOLDER", help="where page, tables and figures are written (default: FOLDER/report)"
     )
     add("--no-page", action="store_true", help="only print; write nothing")
+
+
+def _add_watching(add: Any) -> None:
+    add("--watch", action="store_true", help="keep the page fresh while runs are trained, until none is pending")
+    add("--serve", nargs="?", const="", metavar="PORT", help="serve the page to this machine's browsers until Ctrl-C")
 
 
 def _add_commands(add: Any) -> None:

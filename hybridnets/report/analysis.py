@@ -8,6 +8,7 @@ from pathlib import Path
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.primary import primary_analyses
+from hybridnets.report.comparing.resources import Resources, resources
 from hybridnets.report.comparing.selection import check_labels, select
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
@@ -43,7 +44,9 @@ class DataSetReport:
         notes: Sentences on what could not be compared, or only with care.
         missing: The requested runs without a result.
         comparisons_requested: Whether single comparisons were requested, and not only contrasts.
+        unanswered: A sentence on each declared analysis that cannot be made.
         next_step: What to do next.
+        resources: What its runs took.
     """
 
     data_set: DataSetVariants
@@ -56,7 +59,16 @@ class DataSetReport:
     notes: tuple[str, ...]
     missing: tuple[MissingRun, ...]
     comparisons_requested: bool
+    unanswered: tuple[str, ...]
     next_step: NextStep
+    resources: Resources
+
+    @property
+    def why_no_answer(self) -> str:
+        """Why no primary analysis answers, where none does."""
+        if self.unanswered:
+            return f"There is no answer yet: {'; '.join(self.unanswered)}."
+        return "No primary analysis was declared: everything here is exploratory."
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +90,11 @@ class Report:
     commands: tuple[str, ...]
     sources: Sequence[tuple[str, int]]
     head: tuple[str, ...] = ()
+
+    @property
+    def resources(self) -> Resources:
+        """What all of its runs took."""
+        return resources(part.data_set for part in self.parts)
 
 
 def analyse(
@@ -139,12 +156,12 @@ def _report_data_set(
     """
     cache = ComparisonCache(data_set)
     declarations = [sweep.declaration for sweep in sweeps]
-    analyses, notes = primary_analyses(cache, request, sweeps)
+    analyses, unanswered = primary_analyses(cache, request, sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     comparisons = list(dict.fromkeys(selection.all_comparisons()))
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
-    notes += selection.notes
+    notes = [*unanswered, *selection.notes]
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [c.recipe_note for c in comparisons if c.recipe_note]
     return DataSetReport(
@@ -158,7 +175,9 @@ def _report_data_set(
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
         comparisons_requested=selection.requested,
+        unanswered=tuple(unanswered),
         next_step=next_step(data_set, analyses, comparisons, sweeps, request, invocation),
+        resources=resources([data_set]),
     )
 
 

@@ -4,11 +4,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from hybridnets.report.reading.progress import runs_below
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables.table import wrapped
-from hybridnets.runs import manifest
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
-from hybridnets.runs.records import metrics, result
+from hybridnets.runs.records import metrics
 from hybridnets.runs.store import owner, reason, state
 
 
@@ -27,7 +27,7 @@ def status_text(folders: list[Path]) -> str:
         if not folder.is_dir():
             problem = "is a file" if folder.exists() else "does not exist"
             raise ReportError(f"FOLDER must be a folder of runs, got {folder}, which {problem}: give train.py's out")
-        names, broken = _runs_below(folder.resolve())
+        names, broken = runs_below(folder.resolve())
         runs |= names
         problems += broken
     if not runs:
@@ -50,22 +50,6 @@ def status_text(folders: list[Path]) -> str:
         lines.append(f"{name:{width}}  {now:8}  {_epochs(folder):>6}  {notes.get(now, '')}".rstrip())
     total = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) > 1)}: {total}", *map(wrapped, problems)])
-
-
-def _runs_below(top: Path) -> tuple[dict[Path, str], list[str]]:
-    """The runs at or below a folder with their names, and sentences on manifests that cannot be read."""
-    runs: dict[Path, str] = {}
-    problems: list[str] = []
-    for out in (top, *top.parents[:3]):  # `top` may be the folder of all runs, a data set's, a variant's, or a run's
-        manifests, broken = manifest.read(out)
-        problems += broken
-        for sweep in manifests:
-            for relative in sweep.runs.values():
-                if (out / relative).is_relative_to(top):
-                    runs[out / relative] = relative.as_posix()
-    for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
-        runs.setdefault(path.parent, "/".join(path.parent.parts[-3:]))
-    return runs, problems
 
 
 def _silent(folders: list[Path]) -> dict[Path, str]:

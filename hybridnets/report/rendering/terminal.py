@@ -41,9 +41,11 @@ def _part_text(part: DataSetReport, grids: bool, width: int) -> str:
         question = f"({answer.question} {answer.analysis.declared[:1].upper()}{answer.analysis.declared[1:]}.)"
         answers.append("\n".join(wrapped(sentence, width=width) for sentence in (*answer.sentences, question)))
     if not part.answers:
-        answers.append(wrapped("No primary analysis was declared: everything here is exploratory.", width=width))
-    steps = [wrapped(f"Next step: {part.next_step.sentence}", width=width)]
-    steps += [f"    {part.next_step.command}"] * bool(part.next_step.command)  # in one line, so that it can be copied
+        answers.append(wrapped(part.why_no_answer, width=width))
+    steps = [wrapped(f"Next step: {visible(part.next_step.sentence)}", width=width)]
+    steps += [f"    {visible(part.next_step.command)}"] * bool(
+        part.next_step.command
+    )  # in one line, so that it can be copied
     blocks = [f"{title}\n{'=' * len(title)}", *answers, "\n".join(steps)]
     blocks += (text(table, width) for table in (part.variants_table, *_tables(part, grids)))
     if part.notes:

@@ -47,7 +47,7 @@ class Invocation:
     @property
     def program(self) -> str:
         """The words before the arguments: python report.py, or hybridnets report."""
-        words = shlex.split(self.command)
+        words = _words(self.command)
         ends = [n for n, word in enumerate(words) if PurePath(word).stem == "report"]
         return shlex.join(words[: ends[0] + 1] if ends else ["python", "report.py"])
 
@@ -202,7 +202,7 @@ def _start_fresh(
         why_none = "vary apart" if command else "were not requested by a sweep"
         return NextStep(f"{sentence[:-1]} (their seeds {why_none}, so write it as a file in sweeps/).", "")
     first = max(used) + 1
-    out = next((word[4:] for word in shlex.split(command) if word.startswith("out=")), "runs")
+    out = next((word[4:] for word in _words(command) if word.startswith("out=")), "runs")
     out = "runs" if invocation.archives or out.startswith("...") else out.rstrip("/")
     numbers = range(first, first + seeds)
     listed = ",".join(map(str, numbers)) if seeds <= LISTED else f"range({first},{first + seeds})"
@@ -211,8 +211,16 @@ def _start_fresh(
 
 def _with_settings(command: str, **settings: str) -> str:
     """A command of train.py with some settings replaced, or added at its end."""
-    words = [word for word in shlex.split(command) if not re.match(rf"({'|'.join(settings)})=", word)]
+    words = [word for word in _words(command) if not re.match(rf"({'|'.join(settings)})=", word)]
     return shlex.join([*words, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; those between spaces where a manifest of somebody else's leaves a quote open."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
 
 
 def _look_closer(

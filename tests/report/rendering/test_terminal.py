@@ -9,7 +9,7 @@ from hybridnets.report import analyse
 from hybridnets.report.reading.results import read
 from hybridnets.report.rendering.terminal import columns, report_text
 from hybridnets.report.tables.table import Table, row, text
-from hybridnets.runs import Run
+from hybridnets.runs import Run, manifest
 
 PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
 
@@ -57,3 +57,12 @@ def test_the_width_is_the_terminals_within_limits(monkeypatch: pytest.MonkeyPatc
     for given, expected in (("80", 80), ("10", 40), ("1000", 160), ("0", 80)):
         monkeypatch.setenv("COLUMNS", given)
         assert columns() == expected
+
+
+def test_a_declared_analysis_without_its_runs_is_not_called_undeclared(
+    tmp_path: Path, finished: Callable[..., Run]
+) -> None:
+    manifest.write(tmp_path, "question", "python train.py", [finished("cnn"), finished("crnn")], PRIMARY)
+    (part,) = (report := analyse(read([tmp_path]), "title", "python report.py runs")).parts
+    assert part.why_no_answer.startswith("There is no answer yet: the primary analysis of question.json (ecrnn-bilstm")
+    assert part.why_no_answer in " ".join(report_text(report).split())

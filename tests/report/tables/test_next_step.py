@@ -120,3 +120,8 @@ def test_scores_have_no_sweep_but_a_next_step(tmp_path: Path) -> None:
     assert "a column predictions" in of("a,0,.7", "a,1,.71", "b,0,.8", "b,1,.811", **primary).sentence
     several = of(*undecided, "c,0,.7", "c,1,.7")
     assert several.command == "python report.py scores.csv --primary b a --margin 1"
+
+
+def test_a_command_with_an_open_quote_breaks_nothing(tmp_path: Path, pairs: Callable[..., list[Run]]) -> None:
+    declare(tmp_path, pairs(-0.01, 0.0, 0.02), command="python train.py 'seed=0,1,2")
+    assert step(tmp_path).command == "python train.py ''\"'\"'seed=0,1,2' 'seed=range(3,24)' out=runs-fresh"
