@@ -29,24 +29,34 @@ bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the p
 	$(BIN)/python -m benchmarks.paper --jobs $(JOBS) --json runs/bench/paper.json
 	$(BIN)/python -m benchmarks.launcher --json runs/bench/launcher.json
 
+docs: $(BIN)/.docs ## the documentation as a site, docs/_build/index.html: no network, every link checked
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx --quiet -b dirhtml -n -W --keep-going -d docs/_build/.doctrees docs docs/_build
+	$(BIN)/python docs/check_links.py docs/_build
+
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test triton ## what CI runs
+check: lint test triton docs ## what CI runs
 
-$(BIN)/.ready: pyproject.toml requirements.lock
+$(BIN)/.ready: pyproject.toml requirements.lock docs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[fast,demo,progress,report,slurm,dev]'
+	$(BIN)/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt \
+	  --editable '.[fast,demo,progress,report,slurm,dev]'
+	@touch $@
+
+$(BIN)/.docs: $(BIN)/.ready
+	$(BIN)/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt --editable '.[docs]'
 	@touch $@
 
 .venv-loggers/bin/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv-loggers
-	.venv-loggers/bin/pip install --quiet --constraint requirements.lock \
+	.venv-loggers/bin/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt \
 	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
 	@touch $@
 
@@ -54,4 +64,4 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers triton bench lint check
+.PHONY: help demo test torture loggers triton bench docs lint check
