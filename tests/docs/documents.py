@@ -143,12 +143,13 @@ class Reader:
 
     Args:
         folder: The folder in which the document begins.
-        is_short: Whether commands are run in their short form.
+        is_short: Whether commands are run in their short form, and each of them once.
     """
 
     def __init__(self, folder: Path, *, is_short: bool) -> None:
         self.folder = folder
         self.is_short = is_short
+        self._done: set[tuple[Path, str]] = set()
 
     def follow(self, block: Block) -> None:
         """Runs a block.
@@ -170,7 +171,10 @@ class Reader:
                 assert self.folder.is_dir(), f"line {block.line}: {command}: there is no such folder"
                 continue
             for words in shortened(command) if self.is_short else [command]:
+                if self.is_short and (self.folder, words) in self._done:
+                    continue
                 self._run(["bash", "-euo", "pipefail", "-c", _in_checkout(words)], block, words)
+                self._done.add((self.folder, words))
 
     def _run(self, words: list[str], block: Block, what: str) -> None:
         completed = subprocess.run(

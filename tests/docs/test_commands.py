@@ -31,8 +31,9 @@ def continued(path: Path) -> str:
 
 @pytest.mark.parametrize("first", [path for path in DOCUMENTS if not continued(path)], ids=lambda path: path.name)
 def test_every_block_of_a_document_runs(first: Path, tmp_path: Path) -> None:
+    reader = Reader(tmp_path, is_short=IS_SHORT)
     for path in [first, *(path for path in TUTORIALS if continued(path) == first.name)]:
-        reader = Reader(tmp_path, is_short=IS_SHORT)
+        reader.folder = tmp_path
         for block in read(path):
             if block.language in documents.LANGUAGES and not block.reason:
                 reader.follow(block)
