@@ -3,11 +3,10 @@ JOBS ?= 2
 BIN := .venv/bin
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 19
 
 demo: $(BIN)/.ready ## sweep CNN, ECNN, CRNN and ECRNN on handwritten digits and report on them (2 minutes on 2 cores)
-	$(BIN)/python train.py -cn demo hydra.launcher.jobs=$(JOBS)
-	$(BIN)/python report.py runs/digits
+	$(BIN)/hybridnets demo --jobs $(JOBS)
 
 test: $(BIN)/.ready ## every test: no network, no GPU
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -15,6 +14,12 @@ test: $(BIN)/.ready ## every test: no network, no GPU
 torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224x224: an hour
 	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py \
 	  tests/training/test_feature_autoencoder.py
+
+lowest: .venv-lowest/bin/.ready ## every test with the oldest versions that pyproject.toml admits, in an environment of their own
+	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release candidate, which pyproject.toml does not admit yet
+	.venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py
@@ -42,26 +47,52 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 
 check: lint test triton docs ## what CI runs
 
-$(BIN)/.ready: pyproject.toml requirements.lock docs/requirements.txt
+$(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements.lock requirements-torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing 105 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
+	@echo "the package index's torch comes with CUDA, 3 GB more to download; for the small CPU build, stop and run"
+	@echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt \
-	  --editable '.[fast,demo,progress,report,slurm,dev]'
+	.ci/install .venv requirements.lock
 	@touch $@
 
-$(BIN)/.docs: $(BIN)/.ready
-	$(BIN)/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt --editable '.[docs]'
+$(BIN)/.docs: $(BIN)/.ready requirements-docs.lock
+	@echo "Installing 28 packages into .venv, which build the documentation."
+	.ci/install .venv requirements-docs.lock
 	@touch $@
 
-.venv-loggers/bin/.ready: pyproject.toml requirements.lock
+.venv-loggers/bin/.ready: pyproject.toml requirements.lock requirements-loggers.lock
+	@echo "Installing into .venv-loggers: what .venv has and 73 packages more."
 	$(PYTHON) -m venv .venv-loggers
-	.venv-loggers/bin/pip install --quiet --constraint requirements.lock --constraint docs/requirements.txt \
-	  --editable '.[fast,demo,progress,report,dev,tensorboard,wandb,mlflow]'
+	.ci/install .venv-loggers requirements.lock requirements-loggers.lock
 	@touch $@
+
+# uv asks for the oldest versions that pyproject.toml admits; the tools of the tests have no lower bounds, and are today's.
+.venv-lowest/bin/.ready: pyproject.toml launcher/pyproject.toml
+	@echo "Installing into .venv-lowest the oldest versions that pyproject.toml admits."
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install uv==0.13.9
+	.venv-lowest/bin/pip wheel --no-deps --wheel-dir .venv-lowest ./launcher
+	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --python .venv-lowest/bin/python --no-annotate \
+	  $(foreach extra,fast demo progress report slurm,--extra $(extra)) --output-file .venv-lowest/lowest.txt --find-links .venv-lowest pyproject.toml
+	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable ./launcher --editable '.[fast,demo,progress,report,slurm,dev]'
+	@touch $@
+
+# It warns of what the version after it will refuse, at every call; pip says that pyproject.toml does not admit it, and installs it.
+.venv-hydra/bin/.ready: pyproject.toml requirements.lock requirements-torch.lock
+	$(PYTHON) -m venv .venv-hydra
+	.ci/install .venv-hydra requirements.lock
+	.venv-hydra/bin/pip install --pre --upgrade 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.0rc1'
+	@touch $@
+
+lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRADE=--upgrade for the newest versions
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv==0.13.9
+	.venv-lock/bin/python .ci/lock.py $(UPGRADE)
 
 .triton/.ready: # beside torch's CPU build, which comes without it
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers triton bench docs lint check
+.PHONY: help demo test torture loggers triton bench docs lint check lock lowest hydra-next

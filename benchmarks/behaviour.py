@@ -24,7 +24,10 @@ import torch
 from hybridnets.training.checkpoints import hash_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-SHORT = ("data=digits", "trainer.max_epochs=2", "trainer.limit_train_batches=8", "hydra.launcher.jobs=2")
+SHORT = (
+    *("data=digits", "recipe=cifar10", "trainer.max_epochs=2", "trainer.limit_train_batches=8"),
+    "hydra.launcher.jobs=2",
+)
 SMALL = (*SHORT, "model.channels=[4,8,8,16]", "model.batch_norm_momentum=0.9", "nodes=8")
 RECURRENT = ("-m", *SMALL, "model=crnn,ecrnn", "rnn=lstm,bilstm,gru", "seed=0,1")
 SWEEPS = {
@@ -35,7 +38,7 @@ SWEEPS = {
     "vgg16": ("-m", *SHORT, "model=vgg16", "model.image_size=null", "model.dense=[16]", "seed=0"),
     "autoencoder": (
         *("-m", *SHORT, "model=feature_autoencoder", "model.kind=cae,sae", "model.channels=4", "seed=0,1"),
-        "backbone=[model=cnn,model.channels=[4,8,8,16],model.batch_norm_momentum=0.9]",
+        "backbone=[model=cnn,recipe=cifar10,model.channels=[4,8,8,16],model.batch_norm_momentum=0.9]",
     ),
 }
 FILES = ("result.json", "metrics.csv", "predictions.npz")

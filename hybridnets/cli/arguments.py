@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +11,30 @@ from typing import Any, NoReturn
 
 from hybridnets import program
 
+TYPES = {"float": "a number", "int": "a whole number"}  # what a type of ours takes, in words
+# What argparse says, as a pattern, and what we say.
+SENTENCES = (
+    (
+        r"argument (?P<name>.+?): invalid choice: (?P<value>.*) \(choose from (?P<choices>.*)\)",
+        "{name} must be {choices}, got {value}",
+    ),
+    (r"argument (?P<name>.+?): invalid (?P<type>\w+) value: (?P<value>.*)", "{name} must be {type}, got {value}"),
+    (r"argument (?P<name>.+?): expected (one|at least one) argument", "{name} needs a value"),
+    (r"argument (?P<name>.+?): expected (?P<count>\d+) arguments", "{name} needs {count} values"),
+    (r"unrecognized arguments: (?P<value>.*)", "{value} is not an argument of this command"),
+    (r"the following arguments are required: (?P<name>.*)", "{name} is missing"),
+)
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser that keeps the layout of examples, and whose errors are one sentence without the usage."""
+    """A parser that keeps the layout of examples, and whose errors name argument, rule and value, without the usage."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
 
     def error(self, message: str) -> NoReturn:
-        """Prints what is wrong, and exits with 2."""
-        print(f"{self.prog}: {message} (--help lists the arguments)", file=sys.stderr)
-        sys.exit(2)
+        """Prints one sentence and exits with code 2."""
+        self.exit(2, f"{self.prog}: {_sentence(message)} (--help lists the arguments)\n")
 
 
 def epilog(examples: str, command: str) -> str:
@@ -66,3 +80,22 @@ def end_with_a_sentence(
 def printable(text: str) -> str:
     """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
     return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)
+
+
+def _sentence(message: str) -> str:
+    """Argparse's message in our words; as it is where it is a rarer one."""
+    for pattern, sentence in SENTENCES:
+        if match := re.fullmatch(pattern, message, re.DOTALL):
+            words = match.groupdict()
+            name = words.get("name") or ""
+            words["name"] = (
+                "the command" if " | " in name else re.sub(r"\S*/", "", name)
+            )  # of -o/--output the long name
+            if "value" in words:
+                words["value"] = words["value"].strip("'\"")
+            if "choices" in words:
+                words["choices"] = " or ".join(words["choices"].replace("'", "").rsplit(", ", 1))
+            if "type" in words:
+                words["type"] = TYPES.get(words["type"], words["type"])
+            return sentence.format(**words)
+    return message

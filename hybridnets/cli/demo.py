@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
 
     demo: Any = OmegaConf.load(program.folder("sweeps") / "demo.yaml")
     print(_introduction(demo, arguments.jobs, arguments.out), flush=True)
-    code = training.main(["train", "-cn", "demo", f"hydra.launcher.jobs={arguments.jobs}", f"out={arguments.out}"])
+    out = f'"{arguments.out}"' if "," in str(arguments.out) else arguments.out  # a comma would separate two values
+    code = training.main(["train", "-cn", "demo", f"hydra.launcher.jobs={arguments.jobs}", f"out={out}"])
     return code or report.main(["report", str(arguments.out / DATA)])
 
 

@@ -26,6 +26,7 @@ from hybridnets.training import Parts, assemble, complete_callbacks, errors_of
 from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import DurableCheckpointIO
 from hybridnets.training.environment import environment
+from hybridnets.training.progress import progress_bar
 from hybridnets.training.start import check_start
 
 log = logging.getLogger("hybridnets")
@@ -151,6 +152,8 @@ def build_trainer(request: RunRequest, callbacks: list[Callback], incomplete_log
         own_loggers = [loggers.complete_logger(logger, request.run, folder) for logger in incomplete_loggers]
     if not shows_bars:
         callbacks = _without_bars(callbacks)
+    elif flags["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+        callbacks = [*callbacks, progress_bar()]
     if any(isinstance(logger, functools.partial) for logger in incomplete_loggers):
         callbacks = [*callbacks, loggers.LogIdentity(request.run)]
     with errors_of("trainer"):

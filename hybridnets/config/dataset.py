@@ -2,13 +2,17 @@
 
 import functools
 import json
+import re
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from hybridnets.config.errors import ConfigError, build_failure
-from hybridnets.data.dataset import ImageDataset
+from hybridnets.data.dataset import RESIZE, ImageDataset
+
+# What numpy says when arrays of different shapes are to become one.
+RAGGED = re.compile("inhomogeneous shape|must have the same shape|could not broadcast input array")
 
 
 def load_dataset(settings: Any) -> ImageDataset:
@@ -25,8 +29,12 @@ def _load(settings: str) -> ImageDataset:
     try:
         dataset = instantiate(json.loads(settings), _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):  # a sentence of the data set's
-            raise error.__cause__ from None
+        if isinstance(cause := error.__cause__, ValueError):
+            if RAGGED.search(str(cause)):
+                raise ConfigError(
+                    f"data.dataset must return images of one size, but some differ and make no array: {RESIZE} ({cause})"
+                ) from error
+            raise cause from None  # a sentence of the data set's
         raise ConfigError(f"data.dataset cannot be built: {build_failure(error)}") from error
     if not isinstance(dataset, ImageDataset):
         raise ConfigError(f"data.dataset._target_ must return an ImageDataset, got {type(dataset).__name__}")

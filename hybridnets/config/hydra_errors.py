@@ -1,12 +1,10 @@
 """One sentence for each error that a user can cause: key, rule, value, and what to do."""
 
 import contextlib
-import difflib
 import errno
 import pwd
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -15,6 +13,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseException, ValidationError
 
+from hybridnets.config.keys import keys_of, proposal
 from hybridnets.config.rules import RULES
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -42,7 +41,7 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
         options = [str(option) for option in error.options or () if (group, option) != ("hydra/launcher", "basic")]
         if not group:
             return f"--config-name must be the name of a file in the configuration folders, without .yaml, got {name}"
-        return f"{group} must be one of {', '.join(options)}, got {name}{_close(name, options)}"
+        return f"{group} must be one of {', '.join(options)}, got {name}{proposal(name, options)}"
     if isinstance(error, ConfigCompositionException):
         return _composition(error, conf, arguments)
     if isinstance(error, OverrideParseException):
@@ -100,14 +99,15 @@ def _composition(error: ConfigCompositionException, conf: Path, arguments: list[
 
 
 def _unknown(key: str, conf: Path, arguments: list[str]) -> str:
-    keys = list(_keys(_composed(conf, arguments)))
+    cfg = _composed(conf, arguments)
+    keys = [name for name in keys_of(cfg) if not re.match(r"hydra(?!\.launcher\.)", name)]
     if key in keys:
         section = key.partition(".")[0]
         return (
             f"{key} must be a key of every configuration that is requested, but in one of them {section}, as it is chosen or "
             f"set there, lacks it: leave {key} out there"
         )
-    return f"{key} is not a key of the configuration{_close(key, keys)} (--help lists the keys)"
+    return f"{key} is not a key of the configuration{proposal(key, keys)} (--help lists the keys)"
 
 
 def _composed(conf: Path, arguments: list[str]) -> DictConfig:
@@ -117,22 +117,9 @@ def _composed(conf: Path, arguments: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
-            return compose("config", choices)
+            return compose("config", choices, return_hydra_config=True)
         except HydraException:
-            return compose("config")
-
-
-def _keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in map(str, section):
-        yield f"{prefix}{key}"
-        node = section._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-            yield from _keys(node, f"{prefix}{key}.")
-
-
-def _close(word: str, words: list[str]) -> str:
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+            return compose("config", return_hydra_config=True)
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.errors import ConfigError
+from hybridnets.config.keys import keys_of, proposal
 from hybridnets.config.schema import Config
 
 Rule = tuple[str, Callable[[Any], Any]]  # a legal value in words, and whether a value is legal
@@ -121,7 +122,9 @@ RULES: Mapping[str, Rule] = {
     "layers": _from(1, 1024),
     "nodes": _from(1, 1024),
     **dict.fromkeys(("seed", "seeds.split", "seeds.init", "seeds.order", "model.order_seed"), SEED),
-    "model.batch_norm_momentum": SHARE,
+    **dict.fromkeys(("batch_norm_momentum", "model.batch_norm_momentum"), SHARE),
+    "activation": ("relu, elu, gelu, tanh or none", lambda v: v in ("relu", "elu", "gelu", "tanh", "none")),
+    "initialisation": ("keras or torch", lambda v: v in ("keras", "torch")),
     "model.channels": WIDTHS,
     "model.dense": WIDTHS,
     "model.dropout": SHARE,
@@ -160,7 +163,8 @@ def check_rules(cfg: DictConfig) -> None:
     """
     for key in map(str, cfg):
         if key not in Config.__dataclass_fields__:
-            raise ConfigError(f"{key} is not a key of the configuration (--help lists the keys)")
+            did_you_mean = proposal(key, [name for name in keys_of(cfg) if name.partition(".")[0] != key])
+            raise ConfigError(f"{key} is not a key of the configuration{did_you_mean} (--help lists the keys)")
     _check_environment()
     model = OmegaConf.select(cfg, "model")
     extra = RULES_WITH_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}

@@ -40,6 +40,9 @@ class Config:
     data: Any = MISSING
     layers: int = MISSING
     nodes: int = MISSING
+    activation: str = MISSING
+    batch_norm_momentum: float = MISSING
+    initialisation: str = MISSING
     seed: int = MISSING
     seeds: Seeds = field(default_factory=Seeds)
     optimizer: Any = MISSING

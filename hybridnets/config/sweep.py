@@ -27,7 +27,7 @@ from hybridnets.runs.claims import Watch
 from hybridnets.runs.declaration import parse_declaration
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.published_figures import read_figures
-from hybridnets.runs.records import Provenance, RecordError, provenance
+from hybridnets.runs.records import Metrics, Provenance, RecordError, metrics, provenance
 from hybridnets.runs.store import owner
 from hydra_plugins import process_launcher as launcher
 
@@ -229,9 +229,17 @@ class SweepJob(launcher.PlannedJob):
         return result.monitored if result else math.nan
 
     def progress(self) -> tuple[float, str]:
-        """The share of max_epochs that is done, and the last epoch's val accuracy."""
-        history = self.run.history()
-        if not history:
+        """The share of max_epochs that is done; in words the epochs done, the last one's val accuracy and the best so far."""
+        epochs = metrics.read(self.run.folder)
+        accuracies = epochs.columns.get("val/acc", ())
+        if not len(epochs):
             return 0.0, ""
-        accuracy = f"val/acc {history[-1]['val/acc']:.3f}" if "val/acc" in history[-1] else ""
-        return len(history) / self.max_epochs, f"epoch {len(history)}/{self.max_epochs}  {accuracy}"
+        text = f"epoch {len(epochs)}/{self.max_epochs}"
+        return len(epochs) / self.max_epochs, text + (
+            f"  val/acc {accuracies[-1]:.3f} (best {self._best(epochs):.3f})" if accuracies else ""
+        )
+
+    def _best(self, epochs: Metrics) -> float:
+        """The val accuracy that reports use, at the reported epoch; of a run that is not finished, the highest so far."""
+        result = self.run.result()
+        return result.best["val/acc"] if result else epochs.highest("val/acc")

@@ -166,6 +166,9 @@ def pixel_statistics(images: Images, *, per_channel: bool) -> tuple[Tensor, Tens
     mean = total / count
     std = np.sqrt(squares / count - mean**2)
     if not std.all():
-        raise DataError("data.standardize divides by the deviation of the images, but all their pixels are equal")
+        raise DataError(
+            "data.standardize divides by the deviation of the images, but all their pixels are equal: "
+            "were images of 0 to 1 rounded to whole numbers before they were multiplied by 255?"
+        )
     as_tensor = [torch.from_numpy(x.astype(np.float32)).reshape(channels, 1, 1) for x in (mean, std)]
     return as_tensor[0], as_tensor[1]

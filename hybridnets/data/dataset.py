@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,10 @@ import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
+
+MOST_COLOURS = 4  # channels of an image that is not one of measurements
+LARGEST_PIXEL = 255
+RESIZE = "bring all images to one height and width, with Pillow: image.resize((32, 32))"
 
 
 class DataError(ValueError):
@@ -40,28 +45,19 @@ class ImageDataset:
 
     def __post_init__(self) -> None:
         """Refuses inconsistent arrays."""
-        for part, images, labels in (
-            ("training", self.train_images, self.train_labels),
-            ("test", self.test_images, self.test_labels),
-        ):
-            if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
-                raise DataError(
-                    f"the {part} images must be a non-empty uint8 array (N, C, H, W), got {_describe(images)}"
-                )
-            if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-                raise DataError(
-                    f"the {part} labels must be int64, one for each of the {len(images):,} images, "
-                    f"got {_describe(labels)}"
-                )
-            if labels.min() < 0 or labels.max() >= len(self.classes):
-                raise DataError(
-                    f"the {part} labels must lie from 0 to {len(self.classes) - 1}, one for each of the classes, "
-                    f"got {labels.min()} to {labels.max()}"
-                )
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+        check_images(self.train_images, "the training images")
+        check_images(self.test_images, "the test images")
+        check_labels(self.train_labels, len(self.train_images), self.classes, "the training labels")
+        check_labels(self.test_labels, len(self.test_images), self.classes, "the test labels")
+        shape, test_shape = self.train_images.shape[1:], self.test_images.shape[1:]
+        if shape != test_shape:
+            remedy = (
+                f"{RESIZE}, the same for both parts"
+                if shape[0] == test_shape[0]
+                else "give both the same channels, with Pillow: image.convert('RGB') or image.convert('L')"
+            )
             raise DataError(
-                f"training and test images must have the same shape, got {self.train_images.shape[1:]} "
-                f"and {self.test_images.shape[1:]}"
+                f"training and test images must have the same shape, got {shape} and {test_shape}: {remedy}"
             )
 
     @cached_property
@@ -81,6 +77,107 @@ class ImageDataset:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
+def check_images(images: Any, name: str) -> None:
+    """Refuses images that are not a uint8 array (N, C, H, W), and says how to make them one.
+
+    Args:
+        images: The images.
+        name: What the message calls them.
+
+    Raises:
+        DataError: If they are not.
+    """
+    check_array(images, name)
+    remedy = ""
+    if images.ndim == 3:
+        remedy = "grey images need an axis for their one channel: images[:, numpy.newaxis]"
+    elif images.ndim == 4 and images.size:
+        _, first, height, last = images.shape
+        if last <= MOST_COLOURS < min(first, height):  # not an image that is four pixels wide
+            remedy = "their channels are last: images.transpose(0, 3, 1, 2)"
+        elif images.dtype != np.uint8:
+            remedy = _as_pixels(images)
+    if remedy or images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
+        rule = f"{name} must be a non-empty uint8 array (N, C, H, W), got {_describe(images)}"
+        raise DataError(f"{rule}: {remedy}" if remedy else rule)
+
+
+def check_labels(labels: Any, n: int, classes: Sequence[str] | None, name: str) -> None:
+    """Refuses labels that are not the positions of classes, int64 (N,), and says how to make them so.
+
+    Args:
+        labels: The labels.
+        n: How many images there are.
+        classes: The names of the classes; None if they are not known yet.
+        name: What the message calls the labels.
+
+    Raises:
+        DataError: If they are not.
+    """
+    rule = f"{name} must be int64, one for each of the {n:,} images"
+    if not isinstance(labels, np.ndarray):
+        raise DataError(f"{rule}, got a {type(labels).__name__}: numpy.array(labels)")
+    if labels.dtype != np.int64 or labels.shape != (n,):
+        remedy = _as_positions(labels, n)
+        raise DataError(f"{rule}, got {_describe(labels)}{remedy and f': {remedy}'}")
+    if classes is None or n == 0:
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(classes):
+        remedy = (
+            "labels - 1, which counts the classes from 0"
+            if (low, high) == (1, len(classes))
+            else "labels = numpy.unique(labels, return_inverse=True)[1], over training and test labels together, counts the "
+            "classes from 0"
+        )
+        raise DataError(
+            f"{name} must lie from 0 to {len(classes) - 1}, one for each of the classes, got {low} to {high}: {remedy}"
+        )
+
+
+def check_array(images: Any, name: str) -> None:
+    """Refuses what is not one array, such as images of several sizes.
+
+    Args:
+        images: The images.
+        name: What the message calls them.
+
+    Raises:
+        DataError: If they are not.
+    """
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        return
+    shapes = sorted({np.shape(image) for image in images}) if isinstance(images, Sequence | np.ndarray) else []
+    if len(shapes) > 1:
+        raise DataError(f"{name} must have one size, got some of {shapes[0]} and some of {shapes[-1]}: {RESIZE}")
+    raise DataError(f"{name} must be one uint8 array (N, C, H, W), got a {_describe(images)}: numpy.stack(images)")
+
+
+def _as_pixels(images: npt.NDArray[Any]) -> str:
+    """How images of another type become pixels of 0 to 255."""
+    low, high = images.min(), images.max()
+    if images.dtype == bool or (images.dtype.kind == "f" and low >= 0 and high <= 1):
+        return "numpy.rint(images * 255.0).astype(numpy.uint8), because pixels reach from 0 to 255"
+    if low >= 0 and high <= LARGEST_PIXEL:
+        return "numpy.rint(images).astype(numpy.uint8)"
+    if images.dtype == np.uint16:
+        return "(images >> 8).astype(numpy.uint8), because pixels reach from 0 to 255"
+    return f"give pixels of 0 to 255, not {low:g} to {high:g}: data.standardize subtracts the mean and divides by the deviation"
+
+
+def _as_positions(labels: npt.NDArray[Any], n: int) -> str:
+    """How labels of another form become positions of classes; empty where it cannot be known."""
+    if labels.dtype.kind in "USO" and labels.shape == (n,):
+        return "classes, labels = numpy.unique(names, return_inverse=True), and classes=tuple(classes)"
+    if labels.shape == (n, 1):
+        return "labels[:, 0].astype(numpy.int64)"
+    if labels.ndim == 2 and len(labels) == n:
+        return "one-hot labels become positions by labels.argmax(axis=1)"
+    if labels.shape == (n,):
+        return "labels.astype(numpy.int64)"
+    return ""
+
+
 def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
     """Sorts images by their bytes, and equal images by their labels.
 
@@ -93,7 +190,12 @@ def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
 
     Returns:
         The images, contiguous, and their labels.
+
+    Raises:
+        DataError: If the images are not one array, or the labels are not int64, one for each image.
     """
+    check_array(images, "the images")
+    check_labels(labels, len(images), None, "the labels")
     rows = images.reshape(len(images), -1)
     if rows.strides[1] != rows.itemsize:  # a needless copy of 150 MB would take longer than sorting
         rows = np.ascontiguousarray(rows)
@@ -109,5 +211,5 @@ def _sha256(images: Images, labels: Integers) -> str:
     return digest.hexdigest()
 
 
-def _describe(array: npt.NDArray[Any]) -> str:
-    return f"{array.dtype} {array.shape}"
+def _describe(array: Any) -> str:
+    return f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
-from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Activation, Features, Head
+from hybridnets.models.stages import (
+    BATCH_NORM_MOMENTUM,
+    CHANNELS,
+    Activation,
+    Features,
+    Head,
+    Initialisation,
+    initialise,
+)
 
 
 class CNN(Classifier):
@@ -18,6 +26,7 @@ class CNN(Classifier):
         activation: After each convolution: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
         dropout: Share of the head's input that is dropped in training.
+        initialisation: The first weights: keras (Glorot uniform; recurrent weights orthogonal) or torch; see `initialise`.
 
     Source:
         Woo, Kim, Choi, section 3; the single dense layer of its head is inferred.
@@ -31,12 +40,14 @@ class CNN(Classifier):
         activation: Activation = "relu",
         batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
+        initialisation: Initialisation = "keras",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters()
         self.cnn = Features(image_shape, channels, activation, batch_norm_momentum)
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.cnn.size, num_classes)
+        initialise(self, initialisation)
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, C, H, W) to (B, K)."""

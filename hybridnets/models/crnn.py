@@ -6,7 +6,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier, factory
-from hybridnets.models.stages import BATCH_NORM_MOMENTUM, CHANNELS, Activation, AsSequence, Features, Head
+from hybridnets.models.stages import (
+    BATCH_NORM_MOMENTUM,
+    CHANNELS,
+    Activation,
+    AsSequence,
+    Features,
+    Head,
+    Initialisation,
+    initialise,
+)
 
 
 class CRNN(Classifier):
@@ -25,6 +34,7 @@ class CRNN(Classifier):
         sequence: The steps: scalars (as in the paper) or positions; see `AsSequence`.
         order: Order of the steps: natural or permuted; see `AsSequence`.
         order_seed: Seed of the permuted order.
+        initialisation: The first weights: keras (Glorot uniform; recurrent weights orthogonal) or torch; see `initialise`.
 
     Source:
         Woo, Kim, Choi, section 3 for scalars; Shi, Bai, Yao (2015), arXiv:1507.05717, for positions.
@@ -44,6 +54,7 @@ class CRNN(Classifier):
         sequence: str = "scalars",
         order: str = "natural",
         order_seed: int = 0,
+        initialisation: Initialisation = "keras",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters()
@@ -52,6 +63,7 @@ class CRNN(Classifier):
         self.rnn = factory(rnn)(input_size=self.sequence.features, hidden_size=hidden_size, num_layers=num_layers)
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.rnn.output_size, num_classes)
+        initialise(self, initialisation)
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, C, H, W) to (B, K)."""

@@ -13,6 +13,8 @@ from hybridnets.models.stages import (
     EncoderDecoder,
     Features,
     Head,
+    Initialisation,
+    initialise,
 )
 
 
@@ -28,6 +30,7 @@ class ECNN(Classifier):
         dense_activation: After each dense layer of the encoder-decoder: a key of `ACTIVATIONS`.
         batch_norm_momentum: Share of the old running statistics that a batch keeps (Keras's sense).
         dropout: Share of the head's input that is dropped in training.
+        initialisation: The first weights: keras (Glorot uniform; recurrent weights orthogonal) or torch; see `initialise`.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class ECNN(Classifier):
         dense_activation: Activation = "relu",
         batch_norm_momentum: float = BATCH_NORM_MOMENTUM,
         dropout: float = 0.0,
+        initialisation: Initialisation = "keras",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters()
@@ -47,6 +51,7 @@ class ECNN(Classifier):
         self.encoder = EncoderDecoder(self.cnn.size, dense, dense_activation, batch_norm_momentum)
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.cnn.size, num_classes)
+        initialise(self, initialisation)
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, C, H, W) to (B, K)."""

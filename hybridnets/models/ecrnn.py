@@ -15,6 +15,8 @@ from hybridnets.models.stages import (
     EncoderDecoder,
     Features,
     Head,
+    Initialisation,
+    initialise,
 )
 
 
@@ -36,6 +38,7 @@ class ECRNN(Classifier):
         sequence: The steps: scalars (as in the paper) or positions; see `AsSequence`.
         order: Order of the steps: natural or permuted; see `AsSequence`.
         order_seed: Seed of the permuted order.
+        initialisation: The first weights: keras (Glorot uniform; recurrent weights orthogonal) or torch; see `initialise`.
 
     Source:
         Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder, table 1.
@@ -57,6 +60,7 @@ class ECRNN(Classifier):
         sequence: str = "scalars",
         order: str = "natural",
         order_seed: int = 0,
+        initialisation: Initialisation = "keras",
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters()
@@ -66,6 +70,7 @@ class ECRNN(Classifier):
         self.rnn = factory(rnn)(input_size=self.sequence.features, hidden_size=hidden_size, num_layers=num_layers)
         self.dropout = nn.Dropout(dropout)
         self.head = Head(self.rnn.output_size, num_classes)
+        initialise(self, initialisation)
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits of feature maps, (B, C, H, W) to (B, K)."""

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hybridnets.rnn import GRU, LSTM, RNN
 from hybridnets.rnn.backends import Accelerated, is_traced, load_kernels
 
 # Defaults of the architectures, from the first paper's table 1; a test keeps conf/model equal to them.
@@ -22,6 +23,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "none": nn.Identity,
 }
+
+Initialisation = Literal["keras", "torch"]
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -273,6 +276,36 @@ def keras_initialisation(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def initialise(model: nn.Module, initialisation: str) -> None:
+    """Draws the first weights of a model's stages again where torch's are wanted; the stages have drawn Keras's already.
+
+    Layers of the user's own keep theirs. A bias that a recurrent layer holds at zero stays there.
+
+    Args:
+        model: The model, with its stages.
+        initialisation: `keras` or `torch`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if initialisation not in ("keras", "torch"):
+        raise ValueError(f"model.initialisation must be keras or torch, got {initialisation!r}")
+    if initialisation == "keras":
+        return
+    for stage in model.children():
+        if isinstance(stage, Features | EncoderDecoder | Head):
+            for layer in stage.modules():
+                if isinstance(layer, nn.Conv2d):
+                    nn.Conv2d.reset_parameters(layer)
+                elif isinstance(layer, nn.Linear):
+                    nn.Linear.reset_parameters(layer)  # Head's own is Keras's
+        elif isinstance(stage, RNN | LSTM | GRU):
+            nn.RNNBase.reset_parameters(stage)
+            for parameter in stage.parameters():
+                if not parameter.requires_grad:
+                    nn.init.zeros_(parameter)
 
 
 def activation_of(name: str) -> nn.Module:

@@ -16,7 +16,7 @@ from hybridnets.predicting.codes import CodesError, EncodedImages
 from hybridnets.runs.records import result as result_file
 from hybridnets.runs.records.result import Result
 from hybridnets.runs.store import Run
-from hybridnets.training.checkpoints import hash_weights
+from hybridnets.training.checkpoints import RefusedCheckpointError, hash_weights, load_checkpoint
 
 BATCH_SIZE = 100  # images, as in evaluation
 
@@ -53,10 +53,12 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
     try:
         module, _, name = result.identity["model"]["_target_"].rpartition(".")
         architecture = getattr(importlib.import_module(module), name)
+        checkpoint = load_checkpoint(best, device)  # first, because it refuses what could execute code
         model = architecture.load_from_checkpoint(best, map_location=device, weights_only=True).eval()
-        checkpoint = torch.load(best, map_location=device, weights_only=True)
         kind = AutoencoderPredictor if isinstance(model, FeatureAutoencoder) else Predictor
         predictor = kind(model, checkpoint, result)
+    except RefusedCheckpointError:
+        raise
     except Exception as error:  # torch raises nearly anything, and some of its messages give bad advice
         raise ValueError(
             f"{folder} must hold a run whose model can be loaded, got {type(error).__name__} while loading it"

@@ -133,7 +133,7 @@ def _report_data_set(
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
     notes += selection.notes
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
-    notes += [c.recipe_note for c in comparisons if c.recipe_note]
+    notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
     return DataSetReport(
         data_set,
         answers=tuple(answer_question(analysis, data_set) for analysis in analyses),

@@ -14,11 +14,12 @@ from hybridnets.report.reading import results
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
-from hybridnets.report.rendering.files import RECORD, read_record, table_files, write_files
+from hybridnets.report.rendering.files import RECORD, check_folder, read_record, table_files, write_files
 from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
+from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.published import recount_table, recount_verdict
 from hybridnets.report.tables.table import text, wrapped
 from hybridnets.runs.archive import Archive, ArchiveError, pack
@@ -50,6 +51,8 @@ def make_report(
         to: The folder to write; None to print only.
         load_images: Gives a data set's images; None where they are not available.
     """
+    if to:
+        check_folder(to)  # before the runs are read, which may take minutes
     title = ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
     report = analyse(_read(sources.paths), title, command, request)
     report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
@@ -189,7 +192,9 @@ def unpack_runs(paths: list[Path], to: Path | None) -> int:
             raise ReportError(str(error)) from None
         skipped = [f"{restored.finished} already finished"] * bool(restored.finished)
         skipped += [f"{restored.started} already started"] * bool(restored.started)
-        print(f"{path}: {restored.new} runs restored in {to}{'; left alone: ' * bool(skipped)}{', '.join(skipped)}")
+        print(
+            f"{path}: {plural(restored.new, 'run')} restored in {to}{'; left alone: ' * bool(skipped)}{', '.join(skipped)}"
+        )
     return 0
 
 

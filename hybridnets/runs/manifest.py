@@ -23,10 +23,12 @@ class RequestedRun:
     Attributes:
         folder: Its folder, relative to that of all runs.
         seeds: Its seeds of split, initialisation and order.
+        variant: Its identity without the seeds; None in sweeps of the first versions.
     """
 
     folder: PurePath
     seeds: tuple[int, int, int]
+    variant: identities.Identity | None = None
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,21 @@ def parse(path: Path, out: Path, content: Any) -> Manifest:
     Raises:
         ValueError: If it is no manifest; or ArithmeticError, KeyError, TypeError or AttributeError.
     """
-    requested = {str(entry["hash"]): _requested(entry) for entry in content["runs"]}
+    variants = content.get("variants", {})
+    if not all(isinstance(settings, dict) for settings in variants.values()):
+        raise ValueError("a variant of another shape")
+    requested = {str(entry["hash"]): _requested(entry, variants) for entry in content["runs"]}
     declared = datetime.fromisoformat(content["declared"])
     declared.timestamp()
     return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"))
 
 
-def _requested(entry: Mapping[str, Any]) -> RequestedRun:
+def _requested(entry: Mapping[str, Any], variants: Mapping[str, identities.Identity]) -> RequestedRun:
     folder = relative(entry["folder"])
     # Sweeps of the first versions recorded no seeds: their folders' names have them.
     seeds = entry["seeds"] if "seeds" in entry else identities.seeds_in(folder)
     split, init, order = (int(seeds[kind]) for kind in identities.SEED_KINDS)
-    return RequestedRun(folder, (split, init, order))
+    return RequestedRun(folder, (split, init, order), variants.get(entry.get("variant", "")))
 
 
 def relative(folder: str) -> PurePath:
@@ -122,7 +127,7 @@ def write(out: Path, name: str | None, command: str, runs: list[Run], report: An
         runs: The runs requested, each once.
         report: The sweep's `report:` section: primary analysis, baseline, families.
     """
-    content = {"runs": _entries(out, runs), "report": report}
+    content = {"runs": _entries(out, runs), "variants": _variants(runs), "report": report}
     folder = out / "sweeps"
     make_folder(folder)
     short = re.sub(r"[^\w.-]", "-", name) if name else "sweep"
@@ -151,7 +156,8 @@ def extend(path: Path, out: Path, runs: list[Run]) -> None:
     hashes = {entry["hash"] for entry in content["runs"]}
     if new := [entry for entry in _entries(out, runs) if entry["hash"] not in hashes]:
         entries = sorted([*content["runs"], *new], key=lambda entry: entry["folder"])
-        write_json(path, {**content, "runs": entries, FIRST_BATCH: first})
+        variants = {**content.get("variants", {}), **_variants(runs)}
+        write_json(path, {**content, "runs": entries, "variants": variants, FIRST_BATCH: first})
 
 
 def add(manifests: dict[str, Any], name: str, content: Any) -> str | None:
@@ -182,9 +188,21 @@ def add(manifests: dict[str, Any], name: str, content: Any) -> str | None:
 
 def _entries(out: Path, runs: list[Run]) -> list[dict[str, Any]]:
     entries = [
-        {"hash": run.hash, "folder": str(run.folder.relative_to(out)), "seeds": run.identity["seeds"]} for run in runs
+        {
+            "hash": run.hash,
+            "folder": str(run.folder.relative_to(out)),
+            "seeds": run.identity["seeds"],
+            "variant": identities.hash_of(identities.variant(run.identity)),
+        }
+        for run in runs
     ]
     return sorted(entries, key=lambda entry: entry["folder"])
+
+
+def _variants(runs: list[Run]) -> dict[str, identities.Identity]:
+    """The runs' identities without seeds, by their hashes: what distinguishes runs that have not begun."""
+    variants = [identities.variant(run.identity) for run in runs]
+    return {identities.hash_of(settings): settings for settings in variants}
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from hybridnets.runs.records.errors import RecordError
 from hybridnets.runs.records.provenance import AttemptRecord, Provenance
 from hybridnets.runs.records.result import Result
 
-State = Literal["finished", "running", "failed", "pending"]
+State = Literal["finished", "unreadable", "running", "stopped", "failed", "pending"]
 
 
 class DivergedError(ValueError):
@@ -150,6 +150,7 @@ class Attempt:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.provenance = provenance.read(run.folder) or Provenance()
+        self.provenance.identity = run.identity
         self.current: AttemptRecord = {"host": socket.gethostname(), "process": os.getpid(), "started": _now()}
 
     def note(self, **facts: Any) -> None:
@@ -193,20 +194,43 @@ class Attempt:
         """Records how the attempt ended; one that had nothing to do leaves no record."""
         if not error and self.current not in self.provenance.attempts:
             return
-        failure = {"error": f"{type(error).__name__}: {error}".strip(": ")} if error else {}
-        self.note(ended=_now(), **failure, **({"diverged": True} if isinstance(error, DivergedError) else {}))
+        failure: dict[str, Any] = {"error": f"{type(error).__name__}: {error}".strip(": ")} if error else {}
+        if isinstance(error, DivergedError):
+            failure["diverged"] = True
+        elif error and is_stop(error):
+            failure["stopped"] = True
+        self.note(ended=_now(), **failure)
 
     def _write(self) -> None:
         self.run.write_json(self.run.folder / provenance.FILE, self.provenance.to_json())
 
 
 def state(folder: Path) -> State:
-    """The state that follows from a run's folder: with a result finished, with an owner running, else failed or pending."""
-    if (folder / result.FILE).exists():
-        return "finished"
+    """The state that follows from a run's folder.
+
+    With a result it is finished, or unreadable if the result is damaged; with an owner running; with an attempt stopped if that
+    was asked to end, else failed; without one pending.
+    """
+    try:
+        if result.read(folder) is not None:
+            return "finished"
+    except RecordError:
+        return "unreadable"
     if claims.running(folder):
         return "running"
-    return "failed" if (folder / provenance.FILE).exists() else "pending"
+    if not (folder / provenance.FILE).exists():
+        return "pending"
+    record = _provenance(folder)
+    return "stopped" if record and record.stopped else "failed"
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether an exception ends an attempt because somebody asked for it: at a safe point, or at once by a signal.
+
+    A signal may surface as another exception: libraries catch it, and Lightning turns a KeyboardInterrupt into an exit.
+    """
+    stops = (StoppedError, signals.Ended, KeyboardInterrupt)
+    return isinstance(error, stops) or isinstance(error.__context__, stops) or signals.exit_code() is not None
 
 
 def owner(folder: Path) -> str:

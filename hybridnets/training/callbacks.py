@@ -63,7 +63,9 @@ class StopOnNonFinite(Callback):
             self.first_bad_step = torch.where((self.first_bad_step < 0) & is_bad, step, self.first_bad_step)
         elif is_bad:
             loss = float(outputs["loss"])
-            raise DivergedError(f"train/loss is {loss} at step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}")
+            raise DivergedError(
+                f"train/loss is {loss} at step {step + 1} of epoch {trainer.current_epoch + 1}: {ADVICE}"
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Checks the remembered step, and val/loss, because a model may diverge between the last step and its evaluation.
@@ -72,12 +74,12 @@ class StopOnNonFinite(Callback):
         """
         if (step := int(self.first_bad_step)) >= 0:
             raise DivergedError(
-                f"train/loss is not finite from step {step + 1} of epoch {trainer.current_epoch}: {ADVICE}"
+                f"train/loss is not finite from step {step + 1} of epoch {trainer.current_epoch + 1}: {ADVICE}"
             )
         for name in ("val/loss", getattr(pl_module, "monitor", "val/loss")):
             value = trainer.callback_metrics.get(name)
             if value is not None and not torch.isfinite(value):
-                raise DivergedError(f"{name} is {float(value)} after epoch {trainer.current_epoch}: {ADVICE}")
+                raise DivergedError(f"{name} is {float(value)} after epoch {trainer.current_epoch + 1}: {ADVICE}")
 
 
 class StopAtMaxSteps(Callback):
@@ -178,8 +180,8 @@ class EpochRecorder(Checkpoint):
         self.run.check_owned()
         if self.measured_step != trainer.global_step:
             raise ValueError(
-                f"epoch {trainer.current_epoch} must be measured on val after its last step, {trainer.global_step}, but was "
-                f"last measured at step {self.measured_step}: leave out the callback or the trainer's flag that changes this"
+                f"epoch {trainer.current_epoch + 1} must be measured on val after its last step, {trainer.global_step}, but "
+                f"was last measured at step {self.measured_step}: leave out the callback or the flag that changes this"
             )
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" in key}
         row: dict[str, float] = {"epoch": trainer.current_epoch, **dict(sorted(metrics.items()))}
@@ -200,7 +202,7 @@ class EpochRecorder(Checkpoint):
         # All ranks together, because one alone would leave the others waiting.
         if trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False) and not self.ended:
             raise StoppedError(
-                f"stopped on request after epoch {trainer.current_epoch}: the same command continues from there"
+                f"stopped on request after epoch {trainer.current_epoch + 1}: the same command continues from there"
             )
 
 

@@ -16,6 +16,8 @@ from hybridnets.runs.store import Run
 
 log = logging.getLogger("hybridnets")
 
+# Where Lightning looks for a model's arguments in a checkpoint: today, and in those of its first versions.
+ARGUMENTS = ("hyper_parameters", "hparams", "module_arguments")
 RECORDER_KEY = "Record"  # of `EpochRecorder`'s state in a checkpoint; the name that the class had at first
 # `EpochRecorder` passes this as storage_options, which Lightning hands on: it allows writing among the run's own checkpoints.
 OWN = object()
@@ -124,8 +126,8 @@ def hash_weights(state_dict: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-class RefusedTypeError(ValueError):
-    """A complete checkpoint holds a type that loading refuses."""
+class RefusedCheckpointError(ValueError):
+    """A complete checkpoint holds what could execute code when it is loaded."""
 
 
 class ForeignCheckpointError(ValueError):
@@ -139,24 +141,53 @@ def _refused_types(path: Path) -> list[str]:
         return []
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of one of a run's own checkpoints, on the CPU.
+def check_arguments(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint that names a function which is to build its model.
+
+    `load_from_checkpoint` of Lightning before 2.6.6 imports and calls any function that it names, although it reads the file
+    with `weights_only=True` (pytorch-lightning#21822). Our own checkpoints never have one.
+
+    Args:
+        path: The file, for the message.
+        checkpoint: Its content.
 
     Raises:
-        RefusedTypeError: If the file is complete, and holds a type that could execute code.
+        RefusedCheckpointError: If it names one.
+    """
+    for key in ARGUMENTS:
+        arguments = checkpoint.get(key)
+        if isinstance(arguments, Mapping) and "_instantiator" in arguments:
+            raise RefusedCheckpointError(
+                f"{path} must not name a function that builds its model, because checkpoints are loaded without executing "
+                f"code, but its {key} have _instantiator={arguments['_instantiator']!r}: no checkpoint of a run has this "
+                "entry, so use one from a source that you trust"
+            )
+
+
+def load_checkpoint(path: Path, device: Any = "cpu") -> dict[str, Any]:
+    """The content of one of a run's own checkpoints.
+
+    Args:
+        path: The file.
+        device: Where its tensors go, as torch names it.
+
+    Raises:
+        RefusedCheckpointError: If the file is complete, and holds what could execute code.
         ValueError: If the file is missing or damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises nearly anything
         if types := _refused_types(path):
-            raise RefusedTypeError(
+            raise RefusedCheckpointError(
                 f"{path} must hold tensors and plain types only, because it is loaded without executing code, but it holds "
                 f"{', '.join(types)}: it is complete, but no run can continue from it; delete {path.parent} to start again"
             ) from error
         raise ValueError(
             f"{path} is missing or damaged ({type(error).__name__}): delete the folder {path.parent} to start the run again"
         ) from error
+    check_arguments(path, checkpoint)
+    return checkpoint
 
 
 class Resumable(NamedTuple):
@@ -177,7 +208,7 @@ def resumable(run: Run, *, renames: bool) -> Resumable | None:
         None where the run starts from the beginning.
 
     Raises:
-        RefusedTypeError: If a complete checkpoint holds a type that loading refuses.
+        RefusedCheckpointError: If a complete checkpoint holds what could execute code.
         ForeignCheckpointError: If a checkpoint belongs to another run.
     """
     paths = [path for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
@@ -188,7 +219,7 @@ def resumable(run: Run, *, renames: bool) -> Resumable | None:
         try:
             newest = Resumable(path, _own_state(run, path))
             break
-        except (RefusedTypeError, ForeignCheckpointError):
+        except (RefusedCheckpointError, ForeignCheckpointError):
             raise  # to rename it would lose a training that somebody can still rescue
         except (ValueError, KeyError, TypeError):
             damaged.append(path)
@@ -220,7 +251,7 @@ def _own_state(run: Run, path: Path) -> dict[str, Any]:
 def _is_readable(path: Path) -> bool:
     try:
         load_checkpoint(path)
-    except RefusedTypeError:
+    except RefusedCheckpointError:
         raise
     except ValueError:
         return False

@@ -107,7 +107,7 @@ def _different_classes(loaded: Classifier, parts: Parts, loader: Any, published:
 
 
 def _wrong(recorder: EpochRecorder, reason: str) -> WrongWeightsError:
-    run, epoch = recorder.run, recorder.best["epoch"]
+    run, epoch = recorder.run, int(recorder.best["epoch"]) + 1
     return WrongWeightsError(
         f"{run.best_checkpoint} must be the weights of epoch {epoch} and of what is published, and {reason}; "
         f"delete {run.folder} to train the run again, without the callback or the model's hidden state that changes this"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hybridnets.runs.records import result
-from hybridnets.training.checkpoints import RECORDER_KEY
+from hybridnets.training.checkpoints import RECORDER_KEY, check_arguments
 from hybridnets.training.optimizer import optimizer_and_schedule
 from hybridnets.training.parts import Parts
 
@@ -42,8 +42,8 @@ def check_start(path: str, parts: Parts) -> None:
         parts: What the run consists of, before anything is restored.
 
     Raises:
-        ValueError: If it is not a checkpoint, has no state of an optimiser, belongs to another model, leaves no epoch to train,
-            was trained on other data or another split, or holds other settings than the run's.
+        ValueError: If it is not a checkpoint, names a function to call, has no state of an optimiser, belongs to another model,
+            leaves no epoch to train, was trained on other data or another split, or holds other settings than the run's.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -55,6 +55,7 @@ def check_start(path: str, parts: Parts) -> None:
             f"ckpt_path must be a Lightning checkpoint of tensors and plain types with the optimiser's state, such as a run's "
             f"last.ckpt, got {path} ({type(error).__name__})"
         ) from error
+    check_arguments(f"ckpt_path={path}", checkpoint)
     try:
         parts.model.load_state_dict(weights)
     except RuntimeError as error:

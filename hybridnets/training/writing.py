@@ -11,7 +11,8 @@ from hybridnets.models.summary import table
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.origin import describe_origin
 from hybridnets.runs.records import Result, metrics
-from hybridnets.runs.store import Attempt
+from hybridnets.runs.store import Attempt, is_stop
+from hybridnets.training.near_chance import near_chance
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, examples, write_predictions
 
@@ -56,15 +57,15 @@ class RunWriter:
 
     def resume(self, epoch: float) -> None:
         """Logs after which epoch the run continues."""
-        log.info("continuing after epoch %d", epoch)
+        log.info("continuing after epoch %d", epoch + 1)
 
     def write_epoch(self, history: Sequence[dict[str, float]], seconds: float, is_best: bool) -> None:
-        """Writes metrics.csv, and how long the last epoch took; logs it."""
+        """Writes metrics.csv, and how long the last epoch took; logs it, counted from 1."""
         self._write_metrics(history)
         epoch = int(history[-1]["epoch"])
         self.attempt.epoch(epoch, seconds)
         values = "  ".join(f"{key} {value:.4f}" for key, value in history[-1].items() if key != "epoch")
-        log.info("epoch %d: %s  %.1f s%s", epoch, values, seconds, "  best" if is_best else "")
+        log.info("epoch %d: %s  %.1f s%s", epoch + 1, values, seconds, "  best" if is_best else "")
 
     def write_result(self, result: Result, measured: Measured) -> Result:
         """Writes predictions.npz and result.json, and returns what result.json holds."""
@@ -76,8 +77,11 @@ class RunWriter:
         best, last = result.best, result.last
         log.info(
             "best on val: epoch %d, val/acc %.4f (chosen there: optimistic), test/acc %.4f; last epoch %d, val/acc %.4f",
-            *(best["epoch"], best["val/acc"], best["test/acc"], last["epoch"], last["val/acc"]),
+            *(best["epoch"] + 1, best["val/acc"], best["test/acc"], last["epoch"] + 1, last["val/acc"]),
         )
+        labels = measured.predictions["val"]["label"]
+        if warning := near_chance(last, result.epochs, labels, self.parts.model, best["epoch"]):
+            log.warning("%s", warning)
         return self.attempt.finish(result)
 
     def _write_metrics(self, history: Sequence[dict[str, float]]) -> None:
@@ -103,7 +107,10 @@ class NullWriter(RunWriter):
 
 @contextlib.contextmanager
 def _log_file(parts: Parts) -> Iterator[None]:
-    """Writes the log to log.txt in the run's folder, errors with the traceback that the terminal may not show."""
+    """Writes the log to log.txt in the run's folder, errors with the traceback that the terminal may not show.
+
+    A run that is stopped ends in one line.
+    """
     file = logging.FileHandler(parts.run.folder / "log.txt", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(file)
@@ -111,8 +118,11 @@ def _log_file(parts: Parts) -> Iterator[None]:
         yield
     except LostError:
         raise  # the folder is another process's, and so is its log
-    except BaseException:
-        file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended early", (), sys.exc_info()))
+    except BaseException as error:
+        if is_stop(error):
+            file.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "ended early: %s", (error,), None))
+        else:
+            file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended early", (), sys.exc_info()))
         raise
     finally:
         logging.getLogger().removeHandler(file)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridnets.runs.store import reason, state
 from tests.conftest import ROOT, SMALL
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -117,7 +118,13 @@ def test_one_run(tmp_path: Path, at: str, number: signal.Signals) -> None:
     sentence = f"train.py: ended by {number.name}: the same command continues where this one ended"
     assert output.splitlines().count(sentence) == 1
     assert not list(tmp_path.rglob("result.json"))
-    assert bool(list(tmp_path.glob("runs/digits/*/*/provenance.json"))) == ("open ." in at)
+    begun = [path.parent for path in tmp_path.glob("runs/digits/*/*/provenance.json")]
+    assert len(begun) == ("open ." in at)
+    for folder in begun:
+        assert (state(folder), reason(folder)) == ("stopped", f"by {number.name}")
+        log = (folder / "log.txt").read_text()
+        assert log.splitlines()[-1].endswith(f"ended early: by {number.name}")
+        assert "Traceback" not in log
 
 
 def test_a_run_on_two_devices(tmp_path: Path) -> None:

@@ -171,6 +171,19 @@ def test_model_in_a_users_package(tmp_path: Path) -> None:
     completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     # That model does not take CNN's settings: the whole sweep is refused before it starts.
     assert completed.returncode == 2
+    # A setting that models share may be swept beside one that lacks it, whose runs coincide.
+    words = [
+        "--config-dir",
+        "conf",
+        "-m",
+        "model=linear,cnn",
+        "batch_norm_momentum=0.9,0.99",
+        "data=digits",
+        "dry_run=true",
+    ]
+    completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "4 settings, 3 runs, 0 finished already" in completed.stdout
     words = ["--config-dir", "conf", "-m", "model=linear", "model.scale=0.5,1", "data=digits", "trainer.max_epochs=2"]
     completed = python("train.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert completed.returncode == 0, completed.stdout + completed.stderr

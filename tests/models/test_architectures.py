@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hybridnets import models
 from hybridnets.models import CNN, CRNN, ECNN, ECRNN, Classifier
 from hybridnets.models.stages import AsSequence, EncoderDecoder, Features, Flatten
 from hybridnets.models.summary import layers, table
-from hybridnets.rnn import LSTM
+from hybridnets.rnn import GRU, LSTM
 from tests.conftest import ROOT
 
 IMAGE = (3, 32, 32)
@@ -124,6 +125,32 @@ def test_initialisation_is_glorot() -> None:
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize("layer", [LSTM, GRU])
+def test_the_initialisation_of_torch(layer: type[LSTM | GRU]) -> None:
+    def model(initialisation: Any) -> ECRNN:
+        torch.manual_seed(0)
+        return ECRNN(IMAGE, 10, layer, hidden_size=16, initialisation=initialisation)
+
+    torchs: Any = model("torch")
+    dense = torchs.encoder[0]
+    for stage, fan_in in ((torchs.cnn[4], 9 * 32), (dense, 1024), (torchs.head, 16)):
+        limit = fan_in**-0.5
+        assert 0.8 * limit < stage.weight.abs().max().item() <= limit
+        assert 0 < stage.bias.abs().max().item() <= limit
+    assert 0.8 / 4 < torchs.rnn.weight_hh_l0.abs().max().item() <= 1 / 4
+    assert torchs.rnn.bias_ih_l0.all()
+    assert torchs.rnn.bias_hh_l0.any().item() is (layer is GRU)  # an LSTM's second bias stays at zero
+    assert torchs.cnn[4].weight.is_contiguous(memory_format=torch.channels_last)
+    keras: Any = model("keras")
+    assert not keras.encoder[0].bias.any()
+    torch.manual_seed(0)
+    default = ECRNN(IMAGE, 10, layer, hidden_size=16)
+    for name, tensor in default.state_dict().items():
+        assert torch.equal(tensor, keras.state_dict()[name]), name
+    with pytest.raises(ValueError, match=r"model\.initialisation must be keras or torch, got 'he'"):
+        model("he")
+
+
 def test_the_activation_comes_before_the_normalisation() -> None:
     features: Any = Features(IMAGE, (4,), "relu", 0.99)
     images = torch.randn(2, *IMAGE)
@@ -151,8 +178,12 @@ def test_illegal_settings_are_refused_by_name(settings: dict[str, Any], sentence
 @pytest.mark.parametrize("path", sorted((ROOT / "conf" / "model").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_configuration_states_the_defaults_of_the_constructor(path: Path) -> None:
     settings: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    shared: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "config.yaml"), resolve=False)
     parameters = inspect.signature(getattr(models, settings.pop("_target_").rpartition(".")[2])).parameters
     for key, value in settings.items():
-        if not str(value).startswith("${"):
+        reference = re.fullmatch(r"\$\{(\w+)\}", str(value))
+        if reference and reference[1] in shared:  # layers, nodes, and what models share
+            assert parameters[key].default == shared[reference[1]], key
+        elif not str(value).startswith("${"):
             default = parameters[key].default
             assert value == (list(default) if isinstance(default, tuple) else default), key

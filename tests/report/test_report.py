@@ -113,8 +113,19 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     )
     assert "labels in pairs, got 1: cnn" in sentence(tmp_path, "--compare", "cnn")
     assert "different variants, got cnn twice" in sentence(tmp_path, "--compare", "cnn", "cnn")
-    assert report(tmp_path, "--to", file) == 2
-    assert f"--to must be a folder that can be written to, got {file}" in capsys.readouterr().err
+    for folder, where in ((file, "which is a file"), (file / "deep", f"and {file} is a file")):
+        assert report(tmp_path, "--to", folder) == 2
+        answer = capsys.readouterr()
+        assert f"--to must be a folder, got {folder}, {where}: give another" in answer.err
+        assert answer.out == ""  # refused before the report is made
+    assert report(tmp_path, "--to", file, "--no-page") == 0
+
+
+def test_one_restored_run_is_not_several(tmp_path: Path, finished: Make, report: Report, capsys: Any) -> None:
+    finished("cnn", predictions=True)
+    assert report("--pack", tmp_path, "-o", tmp_path / "e.npz") == 0
+    assert report("--unpack", tmp_path / "e.npz", "-o", tmp_path / "out") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"e.npz: 1 run restored in {tmp_path / 'out'}")
 
 
 def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> None:

@@ -12,13 +12,36 @@ import pytest
 from hybridnets.runs import manifest
 from hybridnets.runs.archive import ArchiveError, columns
 from hybridnets.runs.archive import container as archive
-from hybridnets.runs.archive.privacy import without_paths
+from hybridnets.runs.archive.privacy import failure, without_paths
+from hybridnets.runs.store import diverged, reason, state
 
 ARRAYS: dict[str, Any] = {
     "0-index": np.arange(300, dtype=np.uint16),
     "0-class": np.arange(12, dtype=np.uint8).reshape(3, 4),
 }
 FOREIGN = "must be an archive of runs, as report.py --pack writes it, and is "
+
+
+@pytest.mark.parametrize(
+    ("error", "fact", "kept"),
+    [
+        ("StoppedError: stopped on request after epoch 1: x", {"stopped": True}, "stopped on request after epoch 1: x"),
+        ("Ended: by SIGINT", {}, "by SIGINT"),  # as the first versions wrote it
+        ("DivergedError: train/loss is nan", {"diverged": True}, "DivergedError: train/loss is nan"),
+        ("OSError: no space left", {}, "OSError: no space left"),
+    ],
+)
+def test_an_archive_keeps_how_a_run_ended(error: str, fact: dict[str, Any], kept: str, tmp_path: Path) -> None:
+    attempt = {"host": "here", "error": error, **fact}
+    content = {"attempts": [attempt], "epoch_seconds": {"0": 1.5}, "identity": {"data": "/home/me"}}
+    (tmp_path / "provenance.json").write_text(json.dumps(content))
+    folder = tmp_path / "restored"
+    folder.mkdir()
+    restored = failure(tmp_path)
+    assert restored.keys() == {"attempts", "epoch_seconds"}
+    (folder / "provenance.json").write_text(json.dumps(restored))
+    assert (state(folder), reason(folder), diverged(folder)) == (state(tmp_path), kept, diverged(tmp_path))
+    assert state(folder) == ("stopped" if kept != error else "failed")
 
 
 @pytest.fixture

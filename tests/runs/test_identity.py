@@ -46,6 +46,20 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monk
         ("model=cnn rnn=lstm", "model=cnn rnn=bigru layers=2 nodes=32"),
         ("seed=0 seeds.split=1", "seed=1 seeds.init=0 seeds.order=0"),
         ("optimizer.lr=1", "optimizer.lr=1.0"),
+        ("batch_norm_momentum=0.9", "model.batch_norm_momentum=0.9"),
+        ("activation=elu", "model.activation=elu model.dense_activation=elu"),
+        ("initialisation=torch", "model.initialisation=torch"),
+        ("", "recipe=cifar10"),
+        (
+            "model=vgg16",
+            "model=vgg16 batch_norm_momentum=0.9 activation=elu initialisation=torch",
+        ),  # it has none of them
+        (
+            "recipe=digits",
+            "batch_norm_momentum=0.9 optimizer.lr=3e-3 trainer.max_epochs=20 trainer.gradient_clip_val=1 "
+            "callbacks.early_stopping.patience=100 ~scheduler "
+            "+scheduler={_target_:torch.optim.lr_scheduler.CosineAnnealingLR,_partial_:true,T_max:20}",
+        ),
         (
             "",
             "trainer.accelerator=cpu trainer.devices=1 trainer.enable_progress_bar=false data.root=elsewhere logger=none",
@@ -111,6 +125,10 @@ def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
         *("seed=1", "seeds.order=1", "layers=2", "rnn=gru", "model.order=permuted", "data.train_fraction=0.8"),
         *(
             "data.batch_size=64",
+            "recipe=digits",
+            "batch_norm_momentum=0.9",
+            "activation=elu",
+            "initialisation=torch",
             "optimizer.lr=2e-3",
             "scheduler=null",
             "trainer.max_epochs=7",

@@ -2,13 +2,16 @@
 
 import json
 import math
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hybridnets import signals
 from hybridnets.runs import manifest, store
-from hybridnets.runs.identities import folder, identity, seeds_in
+from hybridnets.runs.identities import folder, hash_of, identity, seeds_in
 from hybridnets.runs.records import LayerRecord, RecordError, Result, metrics, provenance, result
 
 IDENTITY = identity(
@@ -73,6 +76,8 @@ def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(text)
     read = metrics.read(tmp_path)
     assert (len(read), read.columns["val/acc"], read.epochs()[1]) == (2, (0.5, 0.25), epochs[1])
+    assert (read.highest("val/acc"), read.highest("val/loss")) == (0.5, 2.0)  # the first of its values is NaN
+    assert math.isnan(read.highest("test/acc"))
     (tmp_path / "metrics.csv").write_text(text + "2,0.1\n")
     with pytest.raises(RecordError, match=r"metrics.csv cannot be read"):
         metrics.read(tmp_path)
@@ -94,20 +99,78 @@ def test_whether_a_run_diverged(attempt: dict[str, Any], diverged: bool, tmp_pat
     assert store.reason(tmp_path) == attempt.get("error", "")
 
 
-def _diverge(run: store.Run) -> None:
+def _end(run: store.Run, error: BaseException) -> None:
     with run.claim() as attempt:
         attempt.note(threads=1)
-        raise store.DivergedError("train/loss is nan")
+        raise error
 
 
 def test_the_attempt_records_that_it_diverged(tmp_path: Path) -> None:
     run = store.Run(tmp_path, IDENTITY)
     with pytest.raises(store.DivergedError):
-        _diverge(run)
+        _end(run, store.DivergedError("train/loss is nan"))
     record = provenance.read(run.folder)
     assert record is not None
     assert record.attempts[0]["diverged"]
     assert record.reason == "DivergedError: train/loss is nan"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "state", "reason"),
+    [
+        # as the first versions wrote it
+        (
+            {"error": "StoppedError: stopped on request after epoch 1: x"},
+            "stopped",
+            "stopped on request after epoch 1: x",
+        ),
+        ({"error": "Ended: by SIGINT"}, "stopped", "by SIGINT"),
+        ({"error": "SystemExit: 1", "stopped": True}, "stopped", "SystemExit: 1"),
+        ({"error": "OSError: Ended: by nobody"}, "failed", "OSError: Ended: by nobody"),
+        ({}, "failed", ""),
+    ],
+)
+def test_whether_a_run_was_stopped(attempt: dict[str, Any], state: str, reason: str, tmp_path: Path) -> None:
+    assert store.state(tmp_path) == "pending"
+    (tmp_path / "provenance.json").write_text(json.dumps({"attempts": [{}, attempt], "epoch_seconds": {}}))
+    assert (store.state(tmp_path), store.reason(tmp_path)) == (state, reason)
+
+
+@pytest.mark.parametrize("error", [store.StoppedError("on request"), signals.Ended(signal.SIGINT), KeyboardInterrupt()])
+def test_the_attempt_records_that_it_was_stopped(error: BaseException, tmp_path: Path) -> None:
+    run = store.Run(tmp_path, IDENTITY)
+    with pytest.raises(type(error)):
+        _end(run, error)
+    record = provenance.read(run.folder)
+    assert record is not None
+    assert record.attempts[0]["stopped"]
+    assert record.identity == IDENTITY
+    assert store.state(run.folder) == "stopped"
+    with pytest.raises(OSError, match="no space"):
+        _end(run, OSError("no space left"))
+    assert store.state(run.folder) == "failed"  # the last attempt decides
+
+
+def _exit_on_interrupt(run: store.Run) -> None:
+    with run.claim():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning does
+
+
+def test_an_interrupt_that_a_library_turns_into_an_exit_is_a_stop(tmp_path: Path) -> None:
+    run = store.Run(tmp_path, IDENTITY)
+    with pytest.raises(SystemExit):
+        _exit_on_interrupt(run)
+    assert store.state(run.folder) == "stopped"
+
+
+def test_a_result_that_cannot_be_read_is_not_finished(tmp_path: Path) -> None:
+    run = store.Run(tmp_path, IDENTITY)
+    run.folder.mkdir(parents=True)
+    (run.folder / "result.json").write_text('{"schema": 1')
+    assert store.state(run.folder) == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -133,14 +196,19 @@ def test_a_manifest_has_the_seeds_of_its_runs_also_one_of_the_first_versions(tmp
     run = store.Run(tmp_path, IDENTITY)
     path = manifest.write(tmp_path, "s", "python", [run], None)
     content = json.loads(path.read_text())
-    assert content["runs"] == [{"hash": run.hash, "folder": str(folder(IDENTITY)), "seeds": IDENTITY["seeds"]}]
+    settings = {key: value for key, value in IDENTITY.items() if key != "seeds"}
+    entry = {"hash": run.hash, "folder": str(folder(IDENTITY)), "seeds": IDENTITY["seeds"]}
+    assert content["runs"] == [{**entry, "variant": hash_of(settings)}]
     new = manifest.parse(path, tmp_path, content)
+    assert new.requested[run.hash].variant == settings
     del content["runs"][0]["seeds"]
     assert manifest.parse(path, tmp_path, content) == new
     assert new.requested[run.hash].seeds == (3, 1, 2)
     path.write_text(json.dumps(content))
     assert manifest.write(tmp_path, "s", "python", [run], None) == path  # the same sweep, which keeps its first date
     assert json.loads(path.read_text()) == content
+    del content["runs"][0]["variant"], content["variants"]
+    assert manifest.parse(path, tmp_path, content).requested[run.hash].variant is None
 
 
 def test_a_folder_that_is_not_named_like_a_run_has_no_seeds() -> None:

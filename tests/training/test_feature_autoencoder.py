@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import hybridnets
 from hybridnets.cli import train
@@ -30,12 +30,12 @@ from tests.conftest import ROOT, Said
 # four epochs under any rounding of sums, because no loss is better than the first by min_delta.
 BACKBONE = (
     *("model=crnn", "rnn=bigru", "nodes=3", "model.sequence=positions", "model.channels=[4,8]", "model.dropout=0.3"),
-    *("model.batch_norm_momentum=0.9", "trainer.max_epochs=2", "optimizer.lr=1e-2"),
+    *("recipe=cifar10", "model.batch_norm_momentum=0.9", "trainer.max_epochs=2", "optimizer.lr=1e-2"),
 )
 ON_BACKBONE = f"backbone=[{','.join(BACKBONE)}]"
 AUTOENCODER = (
     *("data=digits", "model=feature_autoencoder", "model.channels=2", "trainer.max_epochs=5"),
-    "optimizer.lr=0.03",
+    *("recipe=cifar10", "optimizer.lr=0.03"),
 )
 STOPS = (
     *("callbacks.early_stopping.patience=3", "+callbacks.early_stopping.min_delta=1000", "scheduler.patience=0"),
@@ -249,7 +249,8 @@ def test_batch_size_and_augmentation_may_differ_from_the_backbones(
 def test_a_variant_has_the_same_seeds_as_its_backbone(composed: Callable[..., DictConfig]) -> None:
     def identity(seed: int, *overrides: str) -> identities.Identity:
         cfg = composed(*AUTOENCODER, f"seed={seed}")
-        cfg.backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
+        backbone = composed("data=digits", "model=cnn", f"seed={seed}", *overrides)
+        cfg.backbone = OmegaConf.to_container(backbone, resolve=True)  # its interpolations are about itself
         return resolve(cfg).run.identity
 
     assert identities.variant(identity(0)) == identities.variant(identity(1))

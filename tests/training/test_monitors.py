@@ -36,11 +36,11 @@ def test_watched_metric_of_nan_means_divergence(command: Callable[..., Said], tm
     words = (*WORDS, "model=cnn", f"model._target_={__name__}.Scored")
     answer = command(*words)
     assert answer.code == 2
-    assert "val/score is nan after epoch 0: the training diverged" in answer.err
+    assert "val/score is nan after epoch 1: the training diverged" in answer.err
     assert not list(tmp_path.rglob("result.json"))
     answer = command(*words)
     assert answer.code == 2
-    assert "is not trained again: DivergedError: val/score is nan after epoch 0" in answer.err
+    assert "is not trained again: DivergedError: val/score is nan after epoch 1" in answer.err
 
 
 def measured(monitor: str, *value: float) -> Result:

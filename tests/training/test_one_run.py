@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from hybridnets.config.build import build, build_data, build_model
 from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.models import CNN, CRNN
+from hybridnets.runs.store import state
 from hybridnets.training import train
 from tests.conftest import ROOT, SMALL, Said
 
@@ -93,7 +95,16 @@ def test_run_writes_its_files(finished: Path) -> None:
     assert provenance["attempts"][0]["command"].startswith("python train.py data=digits ")
     assert len(provenance["epoch_seconds"]) == len(rows)
     assert (finished / "config.yaml").exists()
-    assert "best on val" in (finished / "log.txt").read_text()
+    log = (finished / "log.txt").read_text()
+    assert re.findall(r"hybridnets: epoch (\d+): ", log) == [
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+    ]  # files count from 0, people from 1
+    assert f"best on val: epoch {result['best']['epoch'] + 1}, " in log
+    assert f"; last epoch 5, val/acc {result['last']['val/acc']:.4f}" in log
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR2])
@@ -101,7 +112,7 @@ def test_interrupted_run_is_the_same_bit_for_bit(number: signal.Signals, finishe
     process = start(tmp_path, *STATEFUL)
     assert process.stderr
     for line in process.stderr:
-        if line.startswith("epoch 0" if number == signal.SIGUSR2 else "epoch 1"):
+        if line.startswith("epoch 1" if number == signal.SIGUSR2 else "epoch 2"):
             time.sleep(0.1)
             process.send_signal(number)
             break
@@ -109,10 +120,16 @@ def test_interrupted_run_is_the_same_bit_for_bit(number: signal.Signals, finishe
     folder = only_run(tmp_path)
     if number == signal.SIGUSR2:  # stops at the next safe point
         assert process.returncode == 2
-        assert "train.py: stopped on request after epoch 1: the same command continues from there" in rest
+        sentence = "stopped on request after epoch 2: the same command continues from there"
+        assert f"train.py: {sentence}\n" in rest
+        assert state(folder) == "stopped"
+        *_, line = (folder / "log.txt").read_text().splitlines()
+        assert line.endswith(" INFO hybridnets: ended early: " + sentence)
+        assert len((folder / "metrics.csv").read_text().splitlines()) == 3
     assert not (folder / "result.json").exists()
     again = start(tmp_path, *STATEFUL)
-    assert "continuing after epoch" in again.communicate()[1]
+    after = "continuing after epoch " + "2\n" * (number == signal.SIGUSR2)
+    assert after in again.communicate()[1]
     for name in ("result.json", "metrics.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
     for name, tensor in weights(finished).items():
@@ -180,7 +197,7 @@ def test_diverged_run_fails_and_is_not_tried_again(command: Callable[..., Said],
     words = (*SMALL, "model=cnn", "optimizer.lr=1e30")
     answer = command(*words)
     assert answer.code == 2
-    assert "train.py: train/loss is nan at step 2 of epoch 0: the training diverged; " in answer.err
+    assert "train.py: train/loss is nan at step 2 of epoch 1: the training diverged; " in answer.err
     folder = only_run(tmp_path / "runs")
     assert not (folder / "result.json").exists()
     answer = command(*words)
@@ -359,7 +376,7 @@ def test_damaged_result_is_named_and_not_changed(command: Callable[..., Said], t
 def test_run_of_another_process_is_left_alone(command: Callable[..., Said], tmp_path: Path) -> None:
     process = start(tmp_path / "runs", *SMALL, "model=cnn", "trainer.max_epochs=50")
     assert process.stderr
-    next(line for line in process.stderr if line.startswith("epoch 0"))
+    next(line for line in process.stderr if line.startswith("epoch 1"))
     answer = command(*SMALL, "model=cnn", "trainer.max_epochs=50")
     process.kill()
     process.communicate()

@@ -351,7 +351,17 @@ def test_verify_reports_a_value_that_its_weights_do_not_reach(command: Callable[
     rows[best["epoch"]]["epoch"] = "77"
     (folder / "metrics.csv").write_text("\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
     sentences = recompute(results.read([tmp_path / "runs"]))[1]
-    assert any(sentence.endswith(f"no epoch {best['epoch']}, which the result reports") for sentence in sentences)
+    assert any(
+        sentence.endswith(f"no epoch {best['epoch']} (counted from 0), which the result reports")
+        for sentence in sentences
+    )
+    (folder / "metrics.csv").write_text("epoch,val/acc\n0,half\n")
+    sentences = recompute(results.read([tmp_path / "runs"]))[1]
+    assert any(
+        sentence.endswith("metrics.csv is damaged: its accuracy at the reported epoch cannot be verified")
+        for sentence in sentences
+    )
+    assert not any("has no metrics.csv" in sentence for sentence in sentences)
     (folder / "metrics.csv").unlink()
     shutil.copy(folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt")
     sentences = recompute(results.read([tmp_path / "runs"]))[1]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridnets import stats
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.reading.results import FinishedRun
+from hybridnets.runs import identities
 from hybridnets.runs.labels import differing_settings
 from hybridnets.runs.records.predictions import unpaired
 
@@ -85,16 +86,28 @@ class Comparison:
 
     @property
     def recipe_note(self) -> str:
-        """A sentence on the settings outside the model that differ; empty if none does or the labels name them."""
+        """The settings that differ and are not the models' own, in words; empty if none does or the labels name them.
+
+        These are the settings outside the model, and those that models share by name. A model may lack one of the latter.
+        """
         if self.variant.name == self.baseline.name or self.variant.scores_only:
             return ""
         if (
             self.variant.backbone == self.baseline.settings
         ):  # an autoencoder is trained in another way than its backbone
             return ""
-        settings = differing_settings(self.variant.settings, self.baseline.settings)
-        outside = [f"{path} {value} and {base}" for path, value, base in settings if path.split(".")[0] != "model"]
-        return f"{self.name}: they differ in more than the model: {', '.join(outside)}" if outside else ""
+        shared = {f"model.{name}": name for name in identities.SHARED}
+        differing = [
+            (shared.get(path, path), value, base)
+            for path, value, base in differing_settings(self.variant.settings, self.baseline.settings)
+            if path in shared or path.split(".")[0] != "model"
+        ]
+        if not differing:
+            return ""
+        listed = ", ".join(f"{path} {value} and {base}" for path, value, base in differing)
+        lacks = any("unset" in values for path, *values in differing if path in identities.SHARED)
+        unset = " (unset: the model does not take it, and has values of its own such as torch's)" if lacks else ""
+        return f"they differ in more than the model: {listed}{unset}"
 
     def evidence(self, metric: str) -> "Evidence":
         """What the tests say at a metric; they are computed once, when they are first needed."""

@@ -217,7 +217,7 @@ def _curves(folder: Path, problems: list[str]) -> Mapping[str, tuple[float, ...]
     try:
         return metrics.read(folder).columns
     except RecordError:
-        problems.append(f"{folder / metrics.FILE} cannot be read: the run counts, its learning curve is missing")
+        problems.append(f"{folder / metrics.FILE} is damaged: the run counts, its learning curve is missing")
         return {}
 
 

@@ -75,6 +75,24 @@ def write_files(
         ) from None
 
 
+def check_folder(to: Path) -> None:
+    """Refuses a report's folder that is a file, or lies in one.
+
+    Args:
+        to: The folder, which need not exist.
+
+    Raises:
+        ReportError: If it cannot be a folder.
+    """
+    try:
+        existing = next(path for path in (to, *to.absolute().parents) if path.exists())
+    except OSError:  # `write_files` says that it may not be used
+        return
+    if not existing.is_dir():
+        where = "which is a file" if existing == to else f"and {existing} is a file"
+        raise ReportError(f"--to must be a folder, got {to}, {where}: give another, or --no-page to write nothing")
+
+
 def _delete_temporary_files(to: Path) -> None:
     """Deletes what interrupted reports left behind; a process that is still writing keeps its files."""
     for path in (path for folder in ("tables", "figures", ".") for path in (to / folder).glob(".*.*")):

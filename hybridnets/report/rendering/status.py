@@ -1,15 +1,62 @@
 """How far the runs of a folder are, from the folder alone, so that it also works while they run."""
 
+import contextlib
+import math
+import re
+import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
+from hybridnets.report.comparing.variants import natural
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import wrapped
-from hybridnets.runs import manifest
+from hybridnets.report.text import visible
+from hybridnets.runs import identities, manifest
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
-from hybridnets.runs.records import metrics, result
-from hybridnets.runs.store import owner, reason, state
+from hybridnets.runs.labels import label_variants
+from hybridnets.runs.manifest import RequestedRun
+from hybridnets.runs.records import RecordError, metrics, provenance, result
+from hybridnets.runs.store import State, owner, reason, state
+
+WIDTH = 100  # columns; a note that does not fit beside its run goes below it
+LABEL = 40  # columns of a label; longer ones are wrapped
+HEADER = ("state", "variant", "run", "epoch", "best val")  # of val/acc
+
+
+@dataclass(frozen=True)
+class _Status:
+    """How far a run is.
+
+    Attributes:
+        folder: Its folder.
+        state: Its state.
+        variant: Its identity without seeds; None where nothing says it.
+        epochs: How many epochs are recorded; None where their file is damaged.
+        accuracy: Its val accuracy at the reported epoch; before it is finished, the highest so far.
+        note: Who runs it, or why it ended.
+    """
+
+    folder: Path
+    state: State
+    variant: identities.Identity | None
+    epochs: int | None
+    accuracy: float
+    note: str
+
+    @property
+    def progress(self) -> str:
+        """The epochs, counted from 1, of how many there may be; runs that stop early have fewer."""
+        if self.state == "pending":
+            return "-"
+        most = self.variant and self.variant.get("trainer", {}).get("max_epochs")
+        done = "?" if self.epochs is None else str(self.epochs)
+        return f"{done}/{most}" if isinstance(most, int) and most > 0 else done
 
 
 def status_text(folders: list[Path]) -> str:
@@ -21,7 +68,7 @@ def status_text(folders: list[Path]) -> str:
     Raises:
         ReportError: If one of them is not a folder, or if no folder holds a run.
     """
-    runs: dict[Path, str] = {}
+    runs: dict[Path, RequestedRun | None] = {}
     problems: list[str] = []
     for folder in folders:
         if not folder.is_dir():
@@ -29,45 +76,143 @@ def status_text(folders: list[Path]) -> str:
             raise ReportError(
                 f"FOLDER must be a folder of runs, got {folder}, which {problem}: give the folder of runs"
             )
-        names, broken = _runs_below(folder.resolve())
-        runs |= names
+        requested, broken = _runs_below(folder.resolve())
+        runs |= requested
         problems += broken
     if not runs:
         raise ReportError(
             f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some, or give the folder "
             "that they were written to"
         )
-    counts = Counter[str]()
-    width = max(map(len, runs.values()))
-    lines = [f"{'run':{width}}  {'state':8}  epochs"]
-    lines.append("-" * len(lines[0]))
     silent = _silent(list(runs))
-    for folder, name in sorted(runs.items()):
-        now = state(folder)
-        counts[now] += 1
-        notes = {
-            "running": f"by {owner(folder)}{silent.get(folder, '')}",
-            "failed": reason(folder) or "its process died",
-        }
-        lines.append(f"{name:{width}}  {now:8}  {_epochs(folder):>6}  {notes.get(now, '')}".rstrip())
-    total = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
-    return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) > 1)}: {total}", *map(wrapped, problems)])
+    statuses = [_status(folder, requested, silent.get(folder, "")) for folder, requested in sorted(runs.items())]
+    lines = [line for _, part in groupby(statuses, _data_folder) for line in (*_table(list(part)), "")]
+    counts = Counter(status.state for status in statuses)
+    total = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(State) if counts[kind])
+    lines.append(f"{plural(len(runs), 'run')}: {total}")
+    if counts["stopped"]:
+        lines.append("A stopped run continues where it ended when its command is started again.")
+    return "\n".join([*lines, *map(wrapped, problems)])
 
 
-def _runs_below(top: Path) -> tuple[dict[Path, str], list[str]]:
-    """The runs at or below a folder with their names, and sentences on manifests that cannot be read."""
-    runs: dict[Path, str] = {}
+def _runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
+    """The runs at or below a folder, as a sweep requested them, and sentences on manifests that cannot be read."""
+    runs: dict[Path, RequestedRun | None] = {}
     problems: list[str] = []
     for out in (top, *top.parents[:3]):  # `top` may be the folder of all runs, a data set's, a variant's, or a run's
         manifests, broken = manifest.read(out)
         problems += broken
         for sweep in manifests:
-            for relative in sweep.runs.values():
-                if (out / relative).is_relative_to(top):
-                    runs[out / relative] = relative.as_posix()
+            for requested in sweep.requested.values():
+                if (out / requested.folder).is_relative_to(top):
+                    runs[out / requested.folder] = requested
     for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
-        runs.setdefault(path.parent, "/".join(path.parent.parts[-3:]))
+        runs.setdefault(path.parent, None)
     return runs, problems
+
+
+def _status(folder: Path, requested: RequestedRun | None, silence: str) -> _Status:
+    now = state(folder)
+    note = _note(folder, now, silence)
+    with contextlib.suppress(RecordError):
+        if record := result.read(folder):
+            accuracy = record.best.get("val/acc", math.nan)
+            return _Status(folder, now, identities.variant(record.identity), record.epochs, accuracy, note)
+    variant: identities.Identity | None = next(_variants(folder, requested), None)
+    try:
+        epochs = metrics.read(folder)
+    except RecordError:
+        note = "; ".join(filter(None, (note, f"{metrics.FILE} is damaged")))
+        return _Status(folder, now, variant, None, math.nan, note)
+    return _Status(folder, now, variant, len(epochs), epochs.highest("val/acc"), note)
+
+
+def _note(folder: Path, now: State, silence: str) -> str:
+    """Who runs a run, why it ended, or what is wrong with its result and what to do."""
+    if now == "running":
+        return f"by {owner(folder)}{silence}"
+    if now == "failed":
+        return reason(folder) or "its process died"
+    if now == "stopped":
+        # "on request" or "by SIGTERM": the table says after which epoch, and how the run continues.
+        who = re.match(r"(?:stopped |ended )?((?:on|by) \w+)", reason(folder))
+        return who[1] if who else ""
+    try:
+        result.read(folder)
+    except RecordError as error:
+        return f"{str(error).removeprefix(f'{folder}/')}; delete it to rebuild it"
+    return ""
+
+
+def _variants(folder: Path, requested: RequestedRun | None) -> Iterator[identities.Identity]:
+    """The variant of a run without a result, as the run itself and as the sweep recorded it, if the folder is named for it."""
+    candidates: list[identities.Identity] = []
+    with contextlib.suppress(RecordError):
+        if (record := provenance.read(folder)) and record.identity:
+            candidates.append(record.identity)
+    if requested and requested.variant:
+        seeds = dict(zip(identities.SEED_KINDS, requested.seeds, strict=True))
+        candidates.append({**requested.variant, "seeds": seeds})
+    for identity in candidates:
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # a damaged file
+            if folder.parts[-3:] == identities.folder(identity).parts:
+                yield identities.variant(identity)
+
+
+def _data_folder(status: _Status) -> Path:
+    return status.folder.parent.parent
+
+
+def _table(statuses: list[_Status]) -> Iterator[str]:
+    """The lines of the runs on one data set, below the name of its folder."""
+    labels = _labels(statuses)
+    statuses = sorted(statuses, key=lambda status: (natural(labels[status.folder]), natural(status.folder.name)))
+    rows = [
+        (
+            status.state,
+            visible(labels[status.folder]),
+            visible(status.folder.name),
+            status.progress,
+            "-" if math.isnan(status.accuracy) else f"{status.accuracy:.4f}",
+        )
+        for status in statuses
+    ]
+    wide = min(LABEL, max(len(row[1]) for row in rows))
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+    widths[1] = max(wide, len(HEADER[1]))
+    folder = _data_folder(statuses[0])
+    yield visible(str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder))
+    yield from _lines(HEADER, widths, "")
+    yield "-" * (sum(widths) + 2 * (len(widths) - 1))
+    for row, status in zip(rows, statuses, strict=True):
+        yield from _lines(row, widths, visible(status.note))
+
+
+def _labels(statuses: Iterable[_Status]) -> dict[Path, str]:
+    """The label of each run's variant, as a report's; the folder's name where nothing says what the variant is."""
+    keys = {status.folder: identities.hash_of(status.variant) for status in statuses if status.variant}
+    variants = {keys[status.folder]: status.variant for status in statuses if status.variant}
+    labels = label_variants(variants, {key: identities.name(settings) for key, settings in variants.items()})
+    return {
+        status.folder: labels[keys[status.folder]][0] if status.variant else status.folder.parent.name
+        for status in statuses
+    }
+
+
+def _lines(cells: tuple[str, ...], widths: list[int], note: str) -> Iterator[str]:
+    """A row's lines: words to the left and values to the right; then the note, beside them if it fits, else below."""
+    label, *more = textwrap.wrap(cells[1], widths[1], subsequent_indent="  ", break_on_hyphens=False) or [""]
+    words = (cells[0], label, cells[2])
+    padded = [text.ljust(width) for text, width in zip(words, widths, strict=False)]
+    padded += [text.rjust(width) for text, width in zip(cells[3:], widths[3:], strict=True)]
+    line, indent = "  ".join(padded), " " * (widths[0] + 2)
+    fits = len(line) + 2 + len(note) <= WIDTH
+    yield f"{line}  {note}".rstrip() if fits else line.rstrip()
+    yield from (indent + rest for rest in more)
+    if not fits:
+        yield textwrap.fill(
+            note, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
 
 
 def _silent(folders: list[Path]) -> dict[Path, str]:
@@ -78,11 +223,3 @@ def _silent(folders: list[Path]) -> dict[Path, str]:
     time.sleep(1.5 * BEAT_SECONDS)
     note = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead if this continues"
     return {watch.folder: note for watch in watches if watch.state() == "silent"}
-
-
-def _epochs(folder: Path) -> str:
-    """How many epochs are recorded."""
-    try:
-        return str(max(0, len((folder / metrics.FILE).read_text(encoding="utf-8").splitlines()) - 1))
-    except (OSError, ValueError):
-        return "-"

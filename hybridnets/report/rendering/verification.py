@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.runs.accuracy import is_comparable, same_weights
 from hybridnets.runs.files import sha256
-from hybridnets.runs.records import RecordError, provenance
+from hybridnets.runs.records import RecordError, metrics, provenance
 
 TOLERANCE = 1e-9  # between two ways of computing the same value
 
@@ -67,17 +67,19 @@ def _best(run: FinishedRun) -> Iterator[str]:
     """Compares the val accuracy that was logged at the reported epoch with that of the published weights."""
     if not run.outcomes or "val" not in run.outcomes or "val/acc" not in run.curves:
         if run.outcomes and not run.curves:
-            yield f"{run.folder} has no metrics.csv: its accuracy at the reported epoch cannot be verified"
+            path = run.folder / metrics.FILE
+            why = f"{path} is damaged" if path.exists() else f"{run.folder} has no {metrics.FILE}"
+            yield f"{why}: its accuracy at the reported epoch cannot be verified"
         return
     if run.best_epoch not in run.curves.get("epoch", ()):
-        yield f"{run.folder}: metrics.csv has no epoch {run.best_epoch}, which the result reports"
+        yield f"{run.folder}: metrics.csv has no epoch {run.best_epoch} (counted from 0), which the result reports"
         return
     recorded = run.curves["val/acc"][run.curves["epoch"].index(run.best_epoch)]
     predicted = run.outcomes["val"]
     if is_comparable(run.identity["trainer"]) and not same_weights(recorded, predicted.accuracy, len(predicted.index)):
         yield (
             f"{run.folder}: predictions give val/acc {predicted.accuracy:.6f}, and metrics.csv has {recorded:.6f} for the "
-            f"reported epoch {run.best_epoch}: the published weights are not that epoch's"
+            f"reported epoch, {run.best_epoch + 1}: the published weights are not that epoch's"
         )
 
 

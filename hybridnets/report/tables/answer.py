@@ -1,5 +1,6 @@
-"""A primary analysis answered in two plain sentences."""
+"""A primary analysis answered in two plain sentences, or three where the two differ in more than the model."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis, Verdict
@@ -19,7 +20,7 @@ class Answer:
     Attributes:
         analysis: The analysis.
         question: What it asks.
-        sentences: The answer in plain words.
+        sentences: The answer in plain words: the result, the verdict, and what else the two differ in.
         tables: The same comparison by every other test, and how many seeds a claim needs.
     """
 
@@ -48,7 +49,7 @@ def answer_question(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> Ans
     return Answer(
         analysis,
         f"Is {primary.variant} better than {primary.baseline} by its {metric}, {about}?",
-        (_result(analysis, unit), _conclusion(analysis, unit)),
+        (_result(analysis, unit), _conclusion(analysis, unit), *_reservation(analysis)),
         (
             sensitivity_table(analysis.comparison, primary.margin, data_set.metrics, unit),
             power_table(analysis.comparison, primary.margin, data_set.metrics, unit),
@@ -100,6 +101,12 @@ def _conclusion(analysis: PrimaryAnalysis, unit: Unit) -> str:
             return f"So the two are equivalent: the whole interval lies within the {margin} that would matter."
         case Verdict.OPEN:
             return f"So these runs do not settle which is better: the interval contains 0{_needed(analysis, unit)}."
+
+
+def _reservation(analysis: PrimaryAnalysis) -> Iterator[str]:
+    """A sentence on the settings in which the two differ besides their models."""
+    if note := analysis.comparison.recipe_note:
+        yield f"But {note}."
 
 
 def _needed(analysis: PrimaryAnalysis, unit: Unit) -> str:

@@ -2,7 +2,7 @@
 
 Of a run, it keeps result.json and metrics.csv to the byte, provenance.json without host names and paths, and of
 predictions.npz the class and the probability of the true class. It does not keep config.yaml, log.txt and checkpoints. It also
-keeps the sweeps' manifests, and why runs that they requested failed: a run that diverged counts in a comparison.
+keeps the sweeps' manifests, and why runs that they requested failed or stopped: a run that diverged counts in a comparison.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +83,7 @@ def _pack_run(folder: Path, packer: columns.Packer, all_probabilities: bool) -> 
 
 
 def _sweeps(outs: list[Path], tops: list[Path], finished: set[PurePath]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The manifests of sweeps that requested a run in the given folders, and what is known of runs that failed."""
+    """The manifests of sweeps that requested a run in the given folders, and what is known of runs that failed or stopped."""
     sweeps: dict[str, Any] = {}
     failures: dict[str, Any] = {}
     for out in outs:
@@ -94,7 +94,7 @@ def _sweeps(outs: list[Path], tops: list[Path], finished: set[PurePath]) -> tupl
             command = privacy.without_paths(str(content["command"]), shell=True)
             manifest.add(sweeps, sweep.path.name, {**content, "command": command})
             for run in sweep.runs.values():
-                if run not in finished and state(out / run) == "failed":
+                if run not in finished and state(out / run) in ("failed", "stopped"):
                     failures[run.as_posix()] = privacy.failure(out / run)
     return dict(sorted(sweeps.items())), dict(sorted(failures.items()))
 

@@ -41,18 +41,20 @@ def anonymous(folder: Path) -> dict[str, Any] | None:
     if record is None:
         return None
     hosts = {str(attempt["host"]) for attempt in record.attempts if "host" in attempt}
+    record.identity = None  # a finished run's is in its result
     content: dict[str, Any] = _anonymous(record.to_json(), "", hosts)
     json.dumps(content, allow_nan=False)
     return content
 
 
 def failure(folder: Path) -> dict[str, Any]:
-    """What an archive keeps of a run that failed, as the content of a provenance.json: why its last attempt ended."""
+    """What an archive keeps of a run that failed or was stopped, as a provenance.json: why its last attempt ended."""
     attempt: dict[str, Any] = {}
     with suppress(ValueError):
         record = provenance.parse(anonymous(folder)) if (folder / provenance.FILE).exists() else Provenance()
         if record.reason:
-            attempt = {"error": record.reason, **({"diverged": True} if record.diverged else {})}
+            facts = {"diverged": record.diverged, "stopped": record.stopped}
+            attempt = {"error": record.reason, **{name: True for name, holds in facts.items() if holds}}
     return {"attempts": [attempt], "epoch_seconds": {}}
 
 

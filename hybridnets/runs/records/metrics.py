@@ -16,7 +16,7 @@ class Metrics:
     """The metrics of the epochs so far.
 
     Attributes:
-        columns: For each metric, and for `epoch`, one value per epoch; no columns before the first epoch.
+        columns: For each metric, and for `epoch`, which counts from 0, one value per epoch; no columns before the first epoch.
     """
 
     columns: Mapping[str, tuple[float, ...]]
@@ -28,6 +28,10 @@ class Metrics:
     def epochs(self) -> list[dict[str, float]]:
         """The metrics epoch by epoch, the oldest first."""
         return [dict(zip(self.columns, values, strict=True)) for values in zip(*self.columns.values(), strict=True)]
+
+    def highest(self, metric: str) -> float:
+        """The highest value of a metric so far, of those that are finite; NaN without any."""
+        return max(filter(math.isfinite, self.columns.get(metric, ())), default=math.nan)
 
 
 def to_csv(epochs: Sequence[Mapping[str, float]]) -> str:

@@ -1,14 +1,18 @@
 """provenance.json: the attempts at a run, with the times, places and versions on which no result depends."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
 from hybridnets.runs.files import read_json
+from hybridnets.runs.identities import Identity
 from hybridnets.runs.records.errors import LARGEST_COUNT, refuse
 
 FILE = "provenance.json"
+
+STOP = r"(StoppedError|Ended|KeyboardInterrupt): "  # how the error of an attempt begins that was asked to end
 
 # What of an attempt says where its seconds were measured, with the unit.
 HARDWARE = {"device": "", "threads": " thread(s)", "processor": ""}
@@ -19,7 +23,8 @@ class AttemptRecord(TypedDict, total=False):
 
     `host`, `process`, `started` and `ended` (ISO 8601) say where and when; `command` repeats the run; `git_commit`,
     `git_dirty`, `versions`, `system`, `processor` and `cores` say with what; `threads`, `kernels`, `device`, `devices` and
-    `sync_batchnorm` say how it computed; `error` says why it ended early, and `diverged` that the loss was not finite.
+    `sync_batchnorm` say how it computed; `error` says why it ended early, `diverged` that the loss was not finite, and
+    `stopped` that somebody asked it to end.
     """
 
     host: str
@@ -40,6 +45,7 @@ class AttemptRecord(TypedDict, total=False):
     sync_batchnorm: bool
     error: str
     diverged: bool
+    stopped: bool
 
 
 @dataclass
@@ -48,23 +54,39 @@ class Provenance:
 
     Attributes:
         attempts: The attempts, the oldest first.
-        epoch_seconds: The seconds of each epoch, training and validation, by the epoch's number.
+        epoch_seconds: The seconds of each epoch, training and validation, by the epoch's number, which counts from 0.
         best_checkpoint_sha256: SHA-256 of checkpoints/best.ckpt when the result was written; None before that.
+        identity: What determines the run, which nothing else says of a run without a result; None in archives, and as the
+            first versions wrote it.
     """
 
     attempts: list[AttemptRecord] = field(default_factory=list)
     epoch_seconds: dict[str, float] = field(default_factory=dict)
     best_checkpoint_sha256: str | None = None
+    identity: Identity | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of provenance.json."""
-        noted = {"best_checkpoint_sha256": self.best_checkpoint_sha256} if self.best_checkpoint_sha256 else {}
+        noted = {"best_checkpoint_sha256": self.best_checkpoint_sha256, "identity": self.identity}
+        noted = {key: value for key, value in noted.items() if value}
         return {"attempts": self.attempts, "epoch_seconds": self.epoch_seconds, **noted}
 
     @property
     def reason(self) -> str:
         """Why the last attempt ended early, in one line; empty where it did not."""
+        return re.sub(STOP, "", self._error) if self.stopped else self._error
+
+    @property
+    def _error(self) -> str:
         return str(self.attempts[-1].get("error", "")).partition("\n")[0] if self.attempts else ""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last attempt ended because somebody asked it to."""
+        if not self.attempts:
+            return False
+        # Attempts of the first versions say so by the error's name alone.
+        return self.attempts[-1].get("stopped", re.match(STOP, self._error) is not None)
 
     @property
     def diverged(self) -> bool:
@@ -72,7 +94,7 @@ class Provenance:
         if not self.attempts:
             return False
         # Attempts of the first versions say so by the error's name alone.
-        return self.attempts[-1].get("diverged", self.reason.startswith("DivergedError"))
+        return self.attempts[-1].get("diverged", self._error.startswith("DivergedError"))
 
     @property
     def started(self) -> datetime | None:
@@ -125,7 +147,10 @@ def parse(content: Any) -> Provenance:
     for attempt in attempts:
         if isinstance(joined := attempt.get("kernels"), str):  # as earlier versions wrote the list
             attempt["kernels"] = joined.split(" and ")
-    provenance = Provenance(attempts, seconds, content.get("best_checkpoint_sha256"))
+    identity = content.get("identity")
+    if not isinstance(identity, dict | None):
+        raise ValueError("an identity of another shape")
+    provenance = Provenance(attempts, seconds, content.get("best_checkpoint_sha256"), identity)
     if not all(0 <= float(value) <= LARGEST_COUNT for value in seconds.values()):
         raise ValueError("seconds that cannot be")
     if (started := provenance.started) and started.timestamp() < 0:

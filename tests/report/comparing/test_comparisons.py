@@ -51,6 +51,45 @@ def test_settings_outside_the_model_that_differ_are_named(
     assert note in capsys.readouterr().out
 
 
+def test_shared_settings_of_two_models_that_differ_are_named(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    """The models' own settings are not named: they are what is compared."""
+    finished("cnn", model__activation="relu", model__batch_norm_momentum=0.99)
+    finished("crnn", model__activation="relu", model__batch_norm_momentum=0.9)
+    finished("ecrnn", model__activation="relu", model__batch_norm_momentum=0.99, model__dense=[4])
+    assert report(tmp_path, "--no-page") == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "differ in more than" in line]
+    assert sorted(notes) == [  # none for ECRNN and CNN
+        "- crnn-lstm-1x16 - cnn: they differ in more than the model: batch_norm_momentum 0.9 and 0.99",
+        "- ecrnn-lstm-1x16 - crnn-lstm-1x16: they differ in more than the model: batch_norm_momentum 0.99 and 0.9",
+    ]
+
+
+def test_a_shared_setting_that_one_model_lacks_is_named(
+    tmp_path: Path, finished: Make, report: Report, capsys: Any
+) -> None:
+    finished("cnn", model__activation="relu", model__batch_norm_momentum=0.99)
+    finished("crnn", optimizer__lr=0.01)  # as a model of the user's own, with torch's defaults inside
+    assert report(tmp_path, "--primary", "crnn-lstm-1x16", "cnn") == 0
+    note = (
+        "they differ in more than the model: activation unset and relu, batch_norm_momentum unset and 0.99, optimizer.lr 0.01 "
+        "and 0.001 (unset: the model does not take it, and has values of its own such as torch's)"
+    )
+    text = " ".join(capsys.readouterr().out.split())
+    page = " ".join((tmp_path / "report" / "index.html").read_text().split()).replace("&#39;", "'")
+    for shown in (text, page):
+        assert f"But {note}." in shown  # beside the answer
+        assert f"crnn-lstm-1x16 - cnn: {note}" in shown
+
+
+def test_levels_of_a_shared_setting_are_the_question_itself(tmp_path: Path, finished: Make) -> None:
+    for momentum in (0.9, 0.99):
+        finished("cnn", model__batch_norm_momentum=momentum)
+    (part,) = analysed(tmp_path).parts
+    assert not any("differ in more than" in note for note in part.notes)
+
+
 def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: Make) -> None:
     seeds = {"cnn": [(0, 0, 0), (0, 1, 0)], "crnn": [(0, 0, 0), (0, 1, 0)]}
     for model, model_seeds in seeds.items():

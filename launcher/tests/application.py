@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+SOURCE = Path(__file__).parents[1]  # these tests are of it, also where another version is installed
 
 
 APP = """
@@ -62,7 +62,7 @@ class App:
     def __init__(self, folder: Path, body: str, config: str = "") -> None:
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-        self.environment |= {"PYTHONPATH": f"{ROOT}:{folder}", "TMPDIR": str(folder / "tmp")}
+        self.environment |= {"PYTHONPATH": f"{SOURCE}:{folder}", "TMPDIR": str(folder / "tmp")}
         lines = body.strip().replace("\n", "\n    ")
         for name, text in {
             "app.py": APP.replace("BODY", lines),

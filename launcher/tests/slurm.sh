@@ -1,6 +1,6 @@
 #!/bin/bash
 # A real one-node SLURM with accounting (slurmdbd on MariaDB) on loopback, for Debian as root: no systemd, no cgroups, simulated GPUs.
-#   tests/slurm.sh up|down      state, logs and configuration in $SLURM_DIR (default: /tmp/slurm-one-node)
+#   launcher/tests/slurm.sh up|down      state, logs and configuration in $SLURM_DIR (default: /tmp/slurm-one-node)
 # Then, in any shell:  export SLURM_CONF=$SLURM_DIR/slurm.conf
 set -euo pipefail
 D=${SLURM_DIR:-/tmp/slurm-one-node}; CPUS=${SLURM_CPUS:-4}; MEM=${SLURM_MEM:-8000}; GPUS=${SLURM_GPUS:-2}

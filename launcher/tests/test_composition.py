@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.launcher.application import App
+from application import App
 
 
 def test_values_reach_the_sweeper_and_jobs_overlap(tmp_path: Path) -> None:

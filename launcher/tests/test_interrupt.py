@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.application import App, is_alive, wait_for
+from application import App, is_alive, wait_for
 
 RANKS = """
 rank = HydraConfig.get().job.name

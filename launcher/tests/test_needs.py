@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.application import App, wait_for
-from tests.launcher.test_slurm import needs_slurm, slurm_app, slurm_queue, wait_for_slurm
+from application import App, wait_for
+from cluster import needs_slurm, slurm_app, slurm_queue, wait_for_slurm
 
 PLAN = """
 import fcntl

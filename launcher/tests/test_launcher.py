@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.application import ROOT, App
+from application import SOURCE, App
 
 PLAN = """
 import pathlib
@@ -133,5 +133,5 @@ assert ours.JobFailed is sys.modules["hydra_plugins.process_launcher._jobs"].Job
 heavy = {"torch", "rich", "lightning", "pytorch_lightning", "hybridnets"} & set(sys.modules)
 assert not heavy, heavy
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from application import App
 from hydra_plugins.process_launcher._jobs import PlannedJob, TrackedJob
 from hydra_plugins.process_launcher._processes import assign_gpus
-from tests.launcher.application import App
 
 
 def test_a_job_that_dies_takes_no_other_with_it(tmp_path: Path) -> None:
