@@ -42,6 +42,7 @@ def resolved(extras: Iterable[str], known: Iterable[str], arguments: Iterable[st
     subprocess.run(
         [
             *(ROOT / ".venv-lock" / "bin" / "uv", "pip", "compile", "--universal", "--python-version", "3.11"),
+            *("--fork-strategy", "fewest"),  # one version for every Python
             *(
                 "--generate-hashes",
                 "--no-annotate",
