@@ -1,10 +1,13 @@
 """The check of the built site finds what leads nowhere, and what a page would fetch from elsewhere."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from docs.check_links import main, problems
+from tests.conftest import ROOT
 
 PAGE = '<html><body><h1 id="top">Title</h1>{}</body></html>'
 
@@ -45,6 +48,22 @@ def test_links_of_a_page(html: str, problem: str, tmp_path: Path) -> None:
     (site / "index.html").write_text(PAGE.format(html))
     assert list(problems(site)) == ([problem] if problem else [])
     assert main(site) == bool(problem)
+
+
+def test_docstrings_are_read_as_plain_text_with_code() -> None:
+    pytest.importorskip("sphinx", reason="make docs installs it")
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        escape = importlib.import_module("site_parts").escape
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    lines = ["A code, (B, *code_shape), of |difference| 2 * x.", "the *first* step of `a * b`", "a ** b"]
+    escape(None, "function", "f", None, None, lines)
+    assert lines == [
+        r"A code, (B, \*code_shape), of \|difference\| 2 \* x.",
+        "the *first* step of `a * b`",
+        r"a \*\* b",
+    ]
 
 
 def test_a_site_without_pages_is_refused(tmp_path: Path) -> None:
