@@ -34,26 +34,36 @@ bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the p
 	$(BIN)/python -m benchmarks.paper --jobs $(JOBS) --json runs/bench/paper.json
 	$(BIN)/python -m benchmarks.launcher --json runs/bench/launcher.json
 
+docs: $(BIN)/.docs ## the documentation as a site, docs/_build/index.html: no network, every link checked
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx --quiet -b dirhtml -n -W --keep-going -d docs/_build/.doctrees docs docs/_build
+	$(BIN)/python docs/check_links.py docs/_build
+
 lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test triton ## what CI runs
+check: lint test triton docs ## what CI runs
 
 $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements.lock requirements-torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Installing 75 packages into .venv, each verified by its hash: 420 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
+	@echo "Installing 105 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
 	@echo "the package index's torch comes with CUDA, 3 GB more to download; for the small CPU build, stop and run"
 	@echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"
 	$(PYTHON) -m venv .venv
 	.ci/install .venv requirements.lock
 	@touch $@
 
+$(BIN)/.docs: $(BIN)/.ready requirements-docs.lock
+	@echo "Installing 28 packages into .venv, which build the documentation."
+	.ci/install .venv requirements-docs.lock
+	@touch $@
+
 .venv-loggers/bin/.ready: pyproject.toml requirements.lock requirements-loggers.lock
-	@echo "Installing into .venv-loggers: what .venv has and 75 packages more."
+	@echo "Installing into .venv-loggers: what .venv has and 73 packages more."
 	$(PYTHON) -m venv .venv-loggers
 	.ci/install .venv-loggers requirements.lock requirements-loggers.lock
 	@touch $@
@@ -85,4 +95,4 @@ lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRA
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers triton bench lint check lock lowest hydra-next
+.PHONY: help demo test torture loggers triton bench docs lint check lock lowest hydra-next

@@ -16,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = ("fast", "demo", "progress", "report", "slurm", "dev")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
+BESIDE = {  # what an environment has beside requirements.lock: the lock, its extras, and what they are for
+    "requirements-loggers.lock": (LOGGERS, "What TensorBoard, W&B and MLflow need besides."),
+    "requirements-docs.lock": (("docs",), "What builds the documentation, besides."),
+}
 BUILD = ("setuptools", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
 TORCH = re.compile(r"(cuda|nvidia)-|(torch|triton)==")
 HEADER = "# Written by `make lock`, not by hand. {}\n"
@@ -38,6 +42,7 @@ def resolved(extras: Iterable[str], known: Iterable[str], arguments: Iterable[st
     subprocess.run(
         [
             *(ROOT / ".venv-lock" / "bin" / "uv", "pip", "compile", "--universal", "--python-version", "3.11"),
+            *("--fork-strategy", "fewest"),  # one version for every Python
             *(
                 "--generate-hashes",
                 "--no-annotate",
@@ -83,8 +88,8 @@ def main() -> None:
     subprocess.run(
         [*pip, "wheel", "-q", "--no-deps", "-w", ".venv-lock", "./launcher"], cwd=ROOT, check=True
     )  # is on no index
-    locks = ("requirements.lock", "requirements-torch.lock", "requirements-loggers.lock")
-    solution = resolved(EVERYTHING, locks[:2], arguments)
+    locks = ("requirements.lock", "requirements-torch.lock")
+    solution = resolved(EVERYTHING, locks, arguments)
     torch = [entry for entry in solution if TORCH.match(entry[0])]
     ours = [entry for entry in solution if entry not in torch]
     write("requirements.lock", "What `make` installs, but for torch.", ours)
@@ -93,11 +98,12 @@ def main() -> None:
     write("requirements-torch-cpu.lock", "torch's CPU build.", cpu)
     build = [entry for entry in ours if entry[0].split("==")[0] in BUILD]
     write("requirements-build.lock", "What builds hybridnets, and what has no wheel.", build)
-    fixed = ("--constraint", "requirements.lock")  # the loggers' environment has both locks
-    names = {entry[0].split("==")[0] for entry in solution}
-    everything = resolved((*EVERYTHING, *LOGGERS), locks, (*fixed, *arguments))
-    loggers = [entry for entry in everything if entry[0].split("==")[0] not in names]
-    write("requirements-loggers.lock", "What TensorBoard, W&B and MLflow need besides.", loggers)
+    fixed = ("--constraint", "requirements.lock")  # such an environment has both locks
+    lines = {entry[0] for entry in solution}  # with the platforms for which a package is there
+    for name, (extras, what) in BESIDE.items():
+        known = [lock for lock in (*locks, name) if (ROOT / lock).exists()]
+        everything = resolved((*EVERYTHING, *extras), known, (*fixed, *arguments))
+        write(name, what, [entry for entry in everything if entry[0] not in lines])
 
 
 if __name__ == "__main__":

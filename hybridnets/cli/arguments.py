@@ -52,6 +52,11 @@ def path_of(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
+def find_modules_here() -> None:
+    """Finds modules in the working folder, as `python -m` does: those of a project are there."""
+    sys.path.insert(0, str(Path.cwd()))
+
+
 def end_with_a_sentence(
     command: str, action: Callable[[], int], errors: tuple[type[Exception], ...] = (ValueError,)
 ) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,18 @@ def main(argv: list[str]) -> int:
     from omegaconf import OmegaConf  # here, so that --help does not wait for it
 
     demo: Any = OmegaConf.load(program.folder("sweeps") / "demo.yaml")
-    print(_introduction(demo, arguments.jobs, arguments.out), flush=True)
+    recipe: Any = OmegaConf.load(program.folder("conf") / "recipe" / f"{DATA}.yaml")
+    introduction = _introduction(
+        demo["hydra"]["sweeper"]["params"], recipe["trainer"]["max_epochs"], arguments.jobs, arguments.out
+    )
+    print(introduction, flush=True)
     out = f'"{arguments.out}"' if "," in str(arguments.out) else arguments.out  # a comma would separate two values
     code = training.main(["train", "-cn", "demo", f"hydra.launcher.jobs={arguments.jobs}", f"out={out}"])
     return code or report.main(["report", str(arguments.out / DATA)])
 
 
-def _introduction(demo: dict[str, Any], jobs: int, out: Path) -> str:
+def _introduction(params: Mapping[str, Any], epochs: int, jobs: int, out: Path) -> str:
     """What the demo does and how long it takes, by a measured epoch if nothing has been trained yet."""
-    params = demo["hydra"]["sweeper"]["params"]
     runs = math.prod(len(str(value).split(",")) for value in params.values())
     what = f"demo: {runs} runs of CNN, ECNN, CRNN and ECRNN on 1,797 handwritten digits, then a report"
     if any((out / DATA).glob("*/seed=*/result.json")):
@@ -58,7 +62,7 @@ def _introduction(demo: dict[str, Any], jobs: int, out: Path) -> str:
     if seconds is None:
         return "an epoch could not be measured: the sweep will say why"
     start, epoch = seconds
-    total = runs * (start + demo["trainer"]["max_epochs"] * epoch) / min(jobs, runs)
+    total = runs * (start + epochs * epoch) / min(jobs, runs)
     return f"an epoch of the largest network takes {epoch:.1f} s here: all of it about {max(1, round(total / 60))} min or less"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridnets import program
-from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of, printable
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, find_modules_here, path_of, printable
 from hybridnets.cli.classes import answer, check_output, count_images
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Imported after the arguments are checked, so that neither --help nor an error waits for torch.
     import hybridnets
 
+    find_modules_here()
     run: Any = hybridnets.load(arguments.run, arguments.device)  # a run without a code refuses by itself
     (_encode if arguments.command == "encode" else _decode)(run, arguments)
     return 0

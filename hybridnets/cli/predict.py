@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridnets.cli.arguments import Parser, end_with_a_sentence, epilog, path_of
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, epilog, find_modules_here, path_of
 from hybridnets.cli.classes import answer, check_output
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     # Imported after the arguments are checked, so that no error waits for torch.
     import hybridnets
 
+    find_modules_here()
     run = hybridnets.load(arguments.run, arguments.device)
     names, probabilities = zip(*_rows(run, arguments.images), strict=True)
     answer(names, run.classes, probabilities, arguments.output, run.name)

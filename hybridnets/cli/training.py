@@ -2,9 +2,9 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import __main__
+from hybridnets.cli.arguments import find_modules_here
 
 
 def main(argv: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
     assert spec.origin is not None
     __main__.__spec__ = spec
     sys.argv[:] = [spec.origin, *argv[1:]]
-    sys.path.insert(0, str(Path.cwd()))
+    find_modules_here()
 
     from hybridnets.cli import train
 

@@ -62,6 +62,9 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
     # With --info Hydra logs by itself, and each line would appear twice.
     if not any(word.startswith(("-i", "--info")) for word in sys.argv[1:]):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.getLogger("fontTools").setLevel(
+            logging.WARNING
+        )  # the demo's report would name every glyph of its figures
     register()
     Plugins.instance().register(ProjectSearchPath)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors

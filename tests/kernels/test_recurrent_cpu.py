@@ -361,9 +361,7 @@ def test_a_resumed_run_keeps_its_kernels() -> None:
     ]
 
 
-def test_the_readmes_example_holds() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (block,) = [
-        part for part in readme.split("```python\n")[1:] if "from hybridnets.rnn import" in part.split("```")[0]
-    ]
+def test_the_pages_example_holds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "recurrent-layers.md").read_text()
+    (block,) = page.split("```python\n")[1:]
     exec(block.split("```")[0], {})
