@@ -47,25 +47,25 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 
 check: lint test triton docs ## what CI runs
 
-$(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements.lock requirements-torch.lock .ci/install
+$(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock requirements/torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing 105 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
 	@echo "the package index's torch comes with CUDA, 3 GB more to download; for the small CPU build, stop and run"
 	@echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"
 	$(PYTHON) -m venv .venv
-	.ci/install .venv requirements.lock
+	.ci/install .venv requirements/main.lock
 	@touch $@
 
-$(BIN)/.docs: $(BIN)/.ready requirements-docs.lock
+$(BIN)/.docs: $(BIN)/.ready requirements/docs.lock
 	@echo "Installing 28 packages into .venv, which build the documentation."
-	.ci/install .venv requirements-docs.lock
+	.ci/install .venv requirements/docs.lock
 	@touch $@
 
-.venv-loggers/bin/.ready: pyproject.toml requirements.lock requirements-loggers.lock
+.venv-loggers/bin/.ready: pyproject.toml requirements/main.lock requirements/loggers.lock
 	@echo "Installing into .venv-loggers: what .venv has and 73 packages more."
 	$(PYTHON) -m venv .venv-loggers
-	.ci/install .venv-loggers requirements.lock requirements-loggers.lock
+	.ci/install .venv-loggers requirements/main.lock requirements/loggers.lock
 	@touch $@
 
 # uv asks for the oldest versions that pyproject.toml admits; the tools of the tests have no lower bounds, and are today's.
@@ -80,9 +80,9 @@ $(BIN)/.docs: $(BIN)/.ready requirements-docs.lock
 	@touch $@
 
 # It warns of what the version after it will refuse, at every call; pip says that pyproject.toml does not admit it, and installs it.
-.venv-hydra/bin/.ready: pyproject.toml requirements.lock requirements-torch.lock
+.venv-hydra/bin/.ready: pyproject.toml requirements/main.lock requirements/torch.lock
 	$(PYTHON) -m venv .venv-hydra
-	.ci/install .venv-hydra requirements.lock
+	.ci/install .venv-hydra requirements/main.lock
 	.venv-hydra/bin/pip install --pre --upgrade 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.0rc1'
 	@touch $@
 

@@ -16,9 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = ("fast", "demo", "progress", "report", "slurm", "dev")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
-BESIDE = {  # what an environment has beside requirements.lock: the lock, its extras, and what they are for
-    "requirements-loggers.lock": (LOGGERS, "What TensorBoard, W&B and MLflow need besides."),
-    "requirements-docs.lock": (("docs",), "What builds the documentation, besides."),
+BESIDE = {  # what an environment has beside requirements/main.lock: the lock, its extras, and what they are for
+    "requirements/loggers.lock": (LOGGERS, "What TensorBoard, W&B and MLflow need besides."),
+    "requirements/docs.lock": (("docs",), "What builds the documentation, besides."),
 }
 BUILD = ("setuptools", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
 TORCH = re.compile(r"(cuda|nvidia)-|(torch|triton)==")
@@ -65,11 +65,11 @@ def resolved(extras: Iterable[str], known: Iterable[str], arguments: Iterable[st
 def cpu_build(torch: Entry) -> Entry:
     """The entry of torch's CPU build."""
     version = torch[0].split()[0].removeprefix("torch==")
-    listed = [line.split() for line in (ROOT / ".ci" / "torch-cpu.sha256").read_text().splitlines()]
+    listed = [line.split() for line in (ROOT / "requirements" / "torch-cpu.sha256").read_text().splitlines()]
     hashes = [digest for digest, wheel in listed if wheel.startswith(f"torch-{version}+cpu-")]
     if not hashes:
         sys.exit(
-            f".ci/torch-cpu.sha256 must list torch {version}: add its wheels from download.pytorch.org/whl/cpu/torch"
+            f"requirements/torch-cpu.sha256 must list torch {version}: add its wheels from download.pytorch.org/whl/cpu/torch"
         )
     return [" \\\n".join([f"torch=={version}+cpu", *(f"    --hash=sha256:{digest}" for digest in hashes)]) + "\n"]
 
@@ -88,17 +88,17 @@ def main() -> None:
     subprocess.run(
         [*pip, "wheel", "-q", "--no-deps", "-w", ".venv-lock", "./launcher"], cwd=ROOT, check=True
     )  # is on no index
-    locks = ("requirements.lock", "requirements-torch.lock")
+    locks = ("requirements/main.lock", "requirements/torch.lock")
     solution = resolved(EVERYTHING, locks, arguments)
     torch = [entry for entry in solution if TORCH.match(entry[0])]
     ours = [entry for entry in solution if entry not in torch]
-    write("requirements.lock", "What `make` installs, but for torch.", ours)
-    write("requirements-torch.lock", "torch as on PyPI, and the CUDA packages that it needs on Linux.", torch)
+    write("requirements/main.lock", "What `make` installs, but for torch.", ours)
+    write("requirements/torch.lock", "torch as on PyPI, and the CUDA packages that it needs on Linux.", torch)
     cpu = [cpu_build(entry) for entry in torch if entry[0].startswith("torch==")]
-    write("requirements-torch-cpu.lock", "torch's CPU build.", cpu)
+    write("requirements/torch-cpu.lock", "torch's CPU build.", cpu)
     build = [entry for entry in ours if entry[0].split("==")[0] in BUILD]
-    write("requirements-build.lock", "What builds hybridnets, and what has no wheel.", build)
-    fixed = ("--constraint", "requirements.lock")  # such an environment has both locks
+    write("requirements/build.lock", "What builds hybridnets, and what has no wheel.", build)
+    fixed = ("--constraint", "requirements/main.lock")  # such an environment has both locks
     lines = {entry[0] for entry in solution}  # with the platforms for which a package is there
     for name, (extras, what) in BESIDE.items():
         known = [lock for lock in (*locks, name) if (ROOT / lock).exists()]

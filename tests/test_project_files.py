@@ -14,7 +14,7 @@ import hybridnets
 from tests.conftest import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = sorted(ROOT.glob("requirements*.lock"))
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 HASH = r"--hash=sha256:[0-9a-f]{64}"
 ENTRY = re.compile(rf"([\w.-]+)==([^\s;]+)( ; [^\\]+)?(?: \\\n    {HASH})+\n")
 
@@ -51,7 +51,7 @@ def test_the_locks_have_what_pyproject_admits() -> None:
 
 def test_both_builds_of_torch_are_of_one_version() -> None:
     index, cpu = (
-        re.search(r"^torch==(\S+)", (ROOT / f"requirements-torch{build}.lock").read_text(), re.M)
+        re.search(r"^torch==(\S+)", (ROOT / "requirements" / f"torch{build}.lock").read_text(), re.M)
         for build in ("", "-cpu")
     )
     assert index

@@ -62,6 +62,6 @@ def _file() -> Path:
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.exists():
         raise DataError(
-            f"data=digits needs scikit-learn with its digits in {path}: install the version in requirements.lock"
+            f"data=digits needs scikit-learn with its digits in {path}: install the version in requirements/main.lock"
         )
     return path
