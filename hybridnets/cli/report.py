@@ -23,6 +23,7 @@ examples:
   PROGRAM runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
   PROGRAM scores.csv                                scores of any project: columns variant, seed, score
   PROGRAM --verify runs/digits                      computes everything again from the stored predictions
+  PROGRAM --watch runs --serve                      keeps the page fresh while runs are trained, and serves it
   PROGRAM --status runs                             how far the runs of a sweep are
   PROGRAM --mlflow sqlite:///mlflow.db runs         copies finished runs to MLflow, each once
   PROGRAM --pack runs/digits -o evidence.npz        what the report needs, in one small file
@@ -78,7 +79,8 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
             return commands.copy_to_mlflow(sources, arguments.mlflow)
         request = ReportRequest.of(vars(arguments))
         folder = None if arguments.no_page else to
-        return commands.make_report(sources, arguments.paths, request, command, folder, load_images)
+        task = commands.ReportTask(sources, arguments.paths, request, command, folder, load_images)
+        return commands.make_report(task, arguments.watch, arguments.serve)
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -92,9 +94,14 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """
     from hybridnets.report import ReportError
 
+    if arguments.serve and not (arguments.paths or arguments.serve.isdecimal()):  # --serve FOLDER, without a port
+        arguments.paths, arguments.serve = [path_of(arguments.serve)], ""
     if not arguments.paths:
         raise ReportError("FOLDER is missing: give the folder that runs were written to, or a file of scores")
     given = [f"--{name}" for name in COMMANDS if getattr(arguments, name)]
+    live = [f"--{name}" for name in ("watch", "serve") if getattr(arguments, name) not in (False, None)]
+    if live and given:
+        raise ReportError(f"{live[0]} makes a report, and {given[0]} makes none: give one of them")
     if len(given) > 1:
         raise ReportError(f"{' and '.join(given)} are several commands: give one of them")
     if arguments.probabilities and not arguments.pack:
@@ -153,6 +160,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="a folder with finished runs at any depth, an archive of runs, or a CSV of scores",
     )
     _add_comparison_options(parser.add_argument_group("what is compared").add_argument)
+    _add_watching(parser.add_argument_group("while runs are trained").add_argument)
     _add_commands(parser.add_argument_group("instead of a report").add_argument)
     return parser.parse_args(arguments)
 
@@ -176,6 +184,11 @@ def _add_comparison_options(add: Any) -> None:
         help="where page, tables and figures are written (default: FOLDER/report)",
     )
     add("--no-page", action="store_true", help="only print; write nothing")
+
+
+def _add_watching(add: Any) -> None:
+    add("--watch", action="store_true", help="keep the page fresh while runs are trained, until none is pending")
+    add("--serve", nargs="?", const="", metavar="PORT", help="serve the page to this machine's browsers until Ctrl-C")
 
 
 def _add_commands(add: Any) -> None:

@@ -26,6 +26,7 @@ TAKES_VALUE = {  # Hydra's options whose value is the next word
     *("-cn", "-cd", "-cp", "-c", "-p"),
     *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
 }
+_typed: list[str] = []  # the arguments of the command line before `run_command` puts them in order
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # optional values of --info
 
 
@@ -70,6 +71,7 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
     try:
         check_project(conf)
+        _typed[:] = sys.argv[1:]
         sys.argv[1:] = _with_options_first(sys.argv[1:])
         main()
     except JobFailed:  # the sweep's summary reports it
@@ -77,6 +79,11 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
     except Exception as error:
         return _report(error, conf)
     return 0
+
+
+def typed_command() -> str:
+    """The command as the user typed it, without the interpreter and its options."""
+    return shlex.join([*program.words("train"), *_typed])
 
 
 def repeating_command(overrides: Sequence[str] | None = None) -> str:
@@ -94,6 +101,8 @@ def _with_options_first(words: Sequence[str]) -> list[str]:
     for previous, word in zip(["", *words], words, strict=False):
         is_value = previous in TAKES_VALUE or (previous in ("-i", "--info") and word in INFO)
         (options if word.startswith("-") or is_value else overrides).append(word)
+    if options and options[-1] in ("-i", "--info"):
+        options.append("all")  # its default; it would take an override for its value
     return options + complete_overrides(overrides)
 
 

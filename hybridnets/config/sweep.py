@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import json
 import math
-import shlex
 import shutil
 import sys
 import weakref
@@ -17,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets import program
+from hybridnets.config.command_line import typed_command
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
@@ -83,7 +83,7 @@ def _declare(out: Path, name: str | None, runs: list[Run], report: Any) -> None:
     if path := manifests.get(out):
         manifest.extend(path, out, runs)
         return
-    manifests[out] = path = manifest.write(out, name, shlex.join(sys.orig_argv), runs, report)
+    manifests[out] = path = manifest.write(out, name, typed_command(), runs, report)
     atexit.register(_keep, path.with_suffix("").absolute())  # absolute, because the working folder may change
 
 

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.primary import primary_analyses
+from hybridnets.report.comparing.resources import Resources, resources
 from hybridnets.report.comparing.selection import check_labels, select
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
@@ -17,6 +19,7 @@ from hybridnets.report.tables.answer import Answer, answer_question
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.next_step import Invocation, NextStep, next_step
 from hybridnets.report.tables.overview import differences_table, variants_table
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
@@ -41,6 +44,9 @@ class DataSetReport:
         notes: Sentences on what could not be compared, or only with care.
         missing: The requested runs without a result.
         comparisons_requested: Whether single comparisons were requested, and not only contrasts.
+        unanswered: A sentence on each declared analysis that cannot be made.
+        next_step: What to do next.
+        resources: What its runs took.
     """
 
     data_set: DataSetVariants
@@ -53,6 +59,16 @@ class DataSetReport:
     notes: tuple[str, ...]
     missing: tuple[MissingRun, ...]
     comparisons_requested: bool
+    unanswered: tuple[str, ...]
+    next_step: NextStep
+    resources: Resources
+
+    @property
+    def why_no_answer(self) -> str:
+        """Why no primary analysis answers, where none does."""
+        if self.unanswered:
+            return f"There is no answer yet: {'; '.join(self.unanswered)}."
+        return "No primary analysis was declared: everything here is exploratory."
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +91,15 @@ class Report:
     sources: Sequence[tuple[str, int]]
     head: tuple[str, ...] = ()
 
+    @property
+    def resources(self) -> Resources:
+        """What all of its runs took."""
+        return resources(part.data_set for part in self.parts)
 
-def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVERYTHING) -> Report:
+
+def analyse(
+    runs: RunSet, title: str, command: str, request: ReportRequest = EVERYTHING, paths: Sequence[Path] = ()
+) -> Report:
     """Compares finished runs.
 
     Args:
@@ -84,6 +107,7 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
         title: The report's title.
         command: The command that makes the report.
         request: What to compare; what it leaves open follows from the sweeps and the variants.
+        paths: The folders and files of the runs as the user gave them, for the commands that are advised; empty: as read.
 
     Raises:
         ReportError: If it requests a variant, an axis or a metric that the runs do not have.
@@ -96,7 +120,8 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
     if level:
         request = replace(request, baseline=None)
     check_labels(data_sets, request.baseline, request.compare)
-    parts = tuple(_report_data_set(data_set, request, level, sweeps) for data_set in data_sets)
+    invocation = Invocation(command, tuple(map(str, paths or runs.folders)))
+    parts = tuple(_report_data_set(data_set, request, level, sweeps, invocation) for data_set in data_sets)
     if request.primary and not any(part.answers for part in parts):
         raise ReportError(
             f"--primary must be two variants with a common seed, of {', '.join(labels)}, "
@@ -114,7 +139,11 @@ def analyse(runs: RunSet, title: str, command: str, request: ReportRequest = EVE
 
 
 def _report_data_set(
-    data_set: DataSetVariants, request: ReportRequest, level: tuple[str, str] | None, sweeps: Sequence[Sweep]
+    data_set: DataSetVariants,
+    request: ReportRequest,
+    level: tuple[str, str] | None,
+    sweeps: Sequence[Sweep],
+    invocation: Invocation,
 ) -> DataSetReport:
     """The report on one data set.
 
@@ -123,15 +152,16 @@ def _report_data_set(
         request: What to compare; its baseline is a label, or None.
         level: The axis and the level that are the baseline instead.
         sweeps: The sweeps with what they declared.
+        invocation: How the report was requested.
     """
     cache = ComparisonCache(data_set)
     declarations = [sweep.declaration for sweep in sweeps]
-    analyses, notes = primary_analyses(cache, request, sweeps)
+    analyses, unanswered = primary_analyses(cache, request, sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     comparisons = list(dict.fromkeys(selection.all_comparisons()))
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
-    notes += selection.notes
+    notes = [*unanswered, *selection.notes]
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
     return DataSetReport(
@@ -145,6 +175,9 @@ def _report_data_set(
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
         comparisons_requested=selection.requested,
+        unanswered=tuple(unanswered),
+        next_step=next_step(data_set, analyses, comparisons, sweeps, request, invocation),
+        resources=resources([data_set]),
     )
 
 

@@ -1,22 +1,38 @@
 """What the command report does: one function per command, which prints its result and returns the exit code."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
 import os
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from hybridnets import signals
 from hybridnets.report.analysis import DataSetReport, Report, analyse
 from hybridnets.report.comparing.stars import recount_stars
 from hybridnets.report.reading import results
+from hybridnets.report.reading.progress import Progress, read_progress, stamps
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
-from hybridnets.report.rendering.files import RECORD, check_folder, read_record, table_files, write_files
+from hybridnets.report.rendering.files import (
+    PAGE,
+    RECORD,
+    check_folder,
+    read_record,
+    table_files,
+    write_files,
+    write_page,
+)
+from hybridnets.report.rendering.live import Live
+from hybridnets.report.rendering.serving import parse_port, serving
 from hybridnets.report.rendering.status import status_text
-from hybridnets.report.rendering.terminal import report_text
+from hybridnets.report.rendering.terminal import columns, report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.cells import plural
@@ -31,19 +47,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE_NEEDS = ("jinja2", "matplotlib")  # packages
+LOOK_SECONDS = 2.0  # between two looks at the folders
+REST = 9.0  # times as long as a look or a report took, --watch rests after it: the runs need the processor more
 
 
-def make_report(
-    sources: Sources,
-    paths: list[Path],
-    request: ReportRequest,
-    command: str,
-    to: Path | None,
-    load_images: Callable[[DataSetReport], "Images | None"],
-) -> int:
-    """Prints the comparison and writes it as tables, figures and a page.
+@dataclass(frozen=True)
+class ReportTask:
+    """A report to make.
 
-    Args:
+    Attributes:
         sources: The folders and files to read.
         paths: The same as the user gave them.
         request: What to compare.
@@ -51,18 +63,112 @@ def make_report(
         to: The folder to write; None to print only.
         load_images: Gives a data set's images; None where they are not available.
     """
-    if to:
-        check_folder(to)  # before the runs are read, which may take minutes
-    title = ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in paths)
-    report = analyse(_read(sources.paths), title, command, request)
-    report = dataclasses.replace(report, problems=tuple(map(sources.named, report.problems)))
-    labels = {variant.label for part in report.parts for variant in part.data_set.variants}
-    print(
-        report_text(report, grids=bool(request.vary) or request.baseline_is_level(labels)), flush=True
-    )  # the page takes longer
-    if to:
-        _write(report, request, to, load_images)
+
+    sources: Sources
+    paths: list[Path]
+    request: ReportRequest
+    command: str
+    to: Path | None
+    load_images: Callable[[DataSetReport], "Images | None"]
+
+    @property
+    def title(self) -> str:
+        """The report's title: what it is about."""
+        return ", ".join(os.fsencode(path.resolve().name).decode(errors="backslashreplace") for path in self.paths)
+
+    def analyse(self) -> Report:
+        """Reads and compares the runs."""
+        report = analyse(_read(self.sources.paths), self.title, self.command, self.request, self.paths)
+        return dataclasses.replace(report, problems=tuple(map(self.sources.named, report.problems)))
+
+    def text(self, report: Report) -> str:
+        """The report for the terminal."""
+        labels = {variant.label for part in report.parts for variant in part.data_set.variants}
+        return report_text(report, grids=bool(self.request.vary) or self.request.baseline_is_level(labels))
+
+
+def make_report(task: ReportTask, watch: bool = False, serve: str | None = None) -> int:
+    """Prints the comparison and writes it as tables, figures and a page.
+
+    Args:
+        task: The report to make.
+        watch: Whether to make it again while runs are trained.
+        serve: The port at which to serve it, empty for a free one; None to serve nothing.
+    """
+    if task.to:
+        check_folder(task.to)  # before the runs are read, which may take minutes
+    if not watch and serve is None:
+        report = task.analyse()
+        print(task.text(report), flush=True)  # the page takes longer
+        if task.to:
+            _write(task, report, task.to)
+            print(f"\nThe page: {task.to / PAGE}; tables and figures are in the same folder")
+        return 0
+    if not task.to:
+        raise ReportError("--watch and --serve need the page: leave out --no-page")
+    with signals.unwinding(), contextlib.ExitStack() as stack:
+        address = stack.enter_context(serving(task.to, parse_port(serve))) if serve is not None else ""
+        if address:
+            print(f"Serving {task.to} at {address} until Ctrl-C", flush=True)
+        if watch:
+            _watch(task, task.to)
+        else:
+            report = task.analyse()
+            print(task.text(report), flush=True)
+            _write(task, report, task.to)
+        print(f"\nThe page: {address or task.to / PAGE}", flush=True)
+        if address:
+            threading.Event().wait()
     return 0
+
+
+def _watch(task: ReportTask, to: Path) -> None:
+    """Makes the report whenever a result is new, and its page whenever an epoch is, until no requested run is pending."""
+    written: Written | None = None
+    key: object = None
+    progress, next_build = Progress(), 0.0
+    try:
+        while True:
+            began = time.monotonic()
+            earlier, progress = progress, read_progress([] if task.sources.names else task.sources.paths)
+            new_key = (stamps(task.sources.paths), progress.failed)
+            if new_key != key and (began >= next_build or not progress.under_way):
+                key = new_key
+                written = _write(task, _analyse_so_far(task, progress), to, _live(progress))
+                next_build = time.monotonic() + REST * (time.monotonic() - began)
+            elif written and progress != earlier:
+                write_page(to, written.page(_live(progress)))
+            if progress != earlier:
+                print(f"{time.strftime('%H:%M:%S')}  {progress.sentence}", flush=True)
+            if not progress.under_way:
+                break
+            _pause(max(LOOK_SECONDS, REST * (time.monotonic() - began)))
+    except BaseException:
+        if written and progress.under_way:  # a page that nobody writes any more should not reload itself
+            write_page(to, written.page(_live(progress)._replace(reloads=False)))
+        raise
+    if written and written.report.parts:
+        print(f"\n{task.text(written.report)}\n")
+    print("Nothing is pending: the page is complete and does not reload itself", flush=True)
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _live(progress: Progress) -> Live:
+    return Live(progress, time.strftime("%H:%M:%S"), reloads=bool(progress.under_way))
+
+
+def _analyse_so_far(task: ReportTask, progress: Progress) -> Report:
+    """The report; one without results while runs are pending and nothing can be compared yet."""
+    try:
+        return task.analyse()
+    except ReportError as error:
+        if not progress.under_way:
+            raise
+        problems = (task.sources.named(str(error)),) if progress.finished else ()
+        return Report(task.title, (), problems, (task.command,), ())
 
 
 def _read(paths: list[Path]) -> RunSet:
@@ -88,29 +194,50 @@ def _progress(items: Iterable[T], description: str = "reading runs", unit: str =
     return bar
 
 
-def _write(
-    report: Report, request: ReportRequest, to: Path, load_images: Callable[[DataSetReport], "Images | None"]
-) -> None:
+@dataclass(frozen=True)
+class Written:
+    """A report whose files are written.
+
+    Attributes:
+        report: The report.
+        drawn: Its figures by data set.
+    """
+
+    report: Report
+    drawn: Mapping[str, "Sequence[Picture]"]
+
+    def page(self, live: Live | None) -> str:
+        """Its page.
+
+        Args:
+            live: How far the runs are; None for a page that does not say so.
+        """
+        from hybridnets.report.rendering.page import render_page
+
+        return render_page(self.report, self.drawn, live)
+
+
+def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None) -> Written:
+    """Draws the figures and writes all files."""
     missing = [name for name in PAGE_NEEDS if importlib.util.find_spec(name) is None]
     drawn: dict[str, list[Picture]] = {}
-    page = None
+    written = Written(report, drawn)
     if not missing:
         from hybridnets.report.figures import pictures
-        from hybridnets.report.rendering.page import render_page
 
         for part in report.parts:
             analyses = [answer.analysis for answer in part.answers]
-            images = functools.partial(load_images, part)
+            images = functools.partial(task.load_images, part)
             figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images)
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
-        page = render_page(report, drawn)
-    write_files(to, report, dataclasses.asdict(request), page, drawn)
+    page = None if missing else written.page(live)
+    write_files(to, report, dataclasses.asdict(task.request), page, drawn)
     if missing:
         raise ReportError(
             f"the page and the figures need {' and '.join(missing)}: pip install 'hybridnets[report]', or --no-page; "
             f"the tables are in {to / 'tables'}"
         )
-    print(f"\nThe page: {to / 'index.html'}; tables and figures are in the same folder")
+    return written
 
 
 def verify(sources: Sources, paths: list[Path], to: Path) -> int:
@@ -227,7 +354,8 @@ def recount_published(path: Path, n: int) -> int:
     if "class" in rows[0]:
         raise ReportError("--published must be a CSV of comparisons with stars, got one of accuracies by class")
     recount = recount_stars(rows, n)
-    print(f"{text(recount_table(recount))}\n\n{wrapped(recount_verdict(recount))}")
+    width = columns()
+    print(f"{text(recount_table(recount), width)}\n\n{wrapped(recount_verdict(recount), width=width)}")
     return 0
 
 

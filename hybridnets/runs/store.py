@@ -250,6 +250,12 @@ def diverged(folder: Path) -> bool:
     return record is not None and record.diverged
 
 
+def seconds(folder: Path) -> float:
+    """The seconds of all epochs that a run recorded, finished or not; each epoch counts once."""
+    record = _provenance(folder)
+    return sum(map(float, record.epoch_seconds.values())) if record else 0.0
+
+
 def find(folders: list[Path]) -> list[Path]:
     """The folders of finished runs at or below the given ones, each once, in order of their paths."""
     return sorted({file.parent for top in folders for file in top.rglob(result.FILE)})

@@ -1,6 +1,7 @@
 """The command `hybridnets`: which commands there are, how they end, and what a project of the user's own adds."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -136,6 +137,8 @@ def test_a_projects_question_is_swept_and_answered(project: Path, tmp_path: Path
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "4 jobs: 4 finished" in trained.stdout
     assert "0 finished already" in trained.stdout
+    (manifest,) = (tmp_path / "sweeps").glob("*.json")
+    assert json.loads(manifest.read_text())["command"] == " ".join(("hybridnets train", *words))
     report = hybridnets_command("report", str(tmp_path / "shapes"), "--no-page", cwd=project)
     assert report.returncode == 0, report.stderr
     assert "cnn" in report.stdout

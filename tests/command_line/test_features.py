@@ -228,4 +228,4 @@ def test_help_does_not_wait_for_torch(monkeypatch: pytest.MonkeyPatch, capfd: py
         monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
     with pytest.raises(SystemExit, match="0"):
         features.main(["--help"])
-    assert "python features.py decode RUN codes.npz" in capfd.readouterr().out
+    assert "hybridnets decode RUN codes.npz" in capfd.readouterr().out

@@ -122,6 +122,12 @@ def finished(requested: Callable[..., Run]) -> Callable[..., Run]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 120 columns, in which a row of most tables is one line."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 @pytest.fixture
 def report() -> Callable[..., int]:
     """The entry point's main, in this process."""

@@ -41,7 +41,7 @@ def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, repo
         finished("crnn", seed, test=crnn[seed], val=0.79 + 0.01 * seed, parameters=392_970)
     assert report(tmp_path, "--no-page") == 0
     text = capsys.readouterr().out
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(len(line) for line in text.splitlines() if not line.startswith("    ")) <= 120  # a command is one line
     assert " ".join(line(text, "cnn", "3").split()) == "cnn 3 71.00 ± 1.00 80.00 ± 0.00 79.00 ± 0.00 400,586 4.0 15.0 3"
     assert "val is optimistic" in text
     differences = " ".join(line(text, "crnn-lstm-1x16", "cnn").split())
@@ -89,7 +89,7 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     def sentence(*arguments: Any) -> str:
         assert report("--no-page", *arguments) == 2
         captured = capsys.readouterr()
-        assert captured.err.startswith("report.py: ")
+        assert captured.err.startswith("hybridnets report: ")
         assert captured.err.count("\n") == 1
         return str(captured.err)
 
@@ -97,7 +97,7 @@ def test_a_users_slip_exits_with_2_and_one_sentence(
     empty.mkdir()
     file = tmp_path / "file"
     file.touch()
-    assert f"got {empty} without any: train some with train.py" in sentence(empty)
+    assert f"got {empty} without any: train some, or give the folder" in sentence(empty)
     assert f"got {tmp_path / 'nowhere'}, which does not exist" in sentence(tmp_path / "nowhere")
     assert f"got {file}, which is another kind of file" in sentence(file)
     finished("cnn")
@@ -141,7 +141,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path, finished: Make) -> No
     )
     process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert "usage: report.py" in process.stdout
+    assert "usage: hybridnets report" in process.stdout
     assert "Differences on test accuracy" in process.stdout
 
 

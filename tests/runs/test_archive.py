@@ -19,7 +19,7 @@ ARRAYS: dict[str, Any] = {
     "0-index": np.arange(300, dtype=np.uint16),
     "0-class": np.arange(12, dtype=np.uint8).reshape(3, 4),
 }
-FOREIGN = "must be an archive of runs, as report.py --pack writes it, and is "
+FOREIGN = "must be an archive of runs, as --pack writes it, and is "
 
 
 @pytest.mark.parametrize(

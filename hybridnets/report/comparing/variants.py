@@ -15,7 +15,7 @@ from hybridnets.runs import identities
 from hybridnets.runs.declaration import METRICS
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import Manifest
-from hybridnets.runs.store import diverged, reason, state
+from hybridnets.runs.store import diverged, reason, seconds, state
 from hybridnets.stats import Summary, summary
 
 
@@ -29,6 +29,7 @@ class MissingRun:
         reason: Why its last attempt failed; empty if it did not.
         seeds: The seeds of split, initialisation and order.
         diverged: Whether it failed because its loss was no longer finite.
+        seconds: The seconds of the epochs that it recorded.
     """
 
     folder: PurePath
@@ -36,6 +37,7 @@ class MissingRun:
     reason: str
     seeds: tuple[int, int, int]
     diverged: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +229,7 @@ def _missing_runs(runs: RunSet, manifests: Iterable[Manifest]) -> dict[str, Miss
             folder = manifest.out / requested.folder
             if key not in finished and key not in missing and is_below(folder, runs.folders):
                 missing[key] = MissingRun(
-                    requested.folder, state(folder), reason(folder), requested.seeds, diverged(folder)
+                    requested.folder, state(folder), reason(folder), requested.seeds, diverged(folder), seconds(folder)
                 )
     return missing
 

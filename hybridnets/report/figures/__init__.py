@@ -16,6 +16,7 @@ from hybridnets.report.figures.curves import draw_curves
 from hybridnets.report.figures.gallery import Images, draw_gallery
 from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
+from hybridnets.report.figures.primary import draw_primary
 
 
 def pictures(
@@ -40,6 +41,7 @@ def pictures(
     by_focus = sorted(compressed, key=lambda c: not focus or c.variant is not focus.variant)
     images = functools.cache(load_images)
     draw: tuple[Callable[[], Picture | None], ...] = (
+        *(functools.partial(draw_primary, section, analysis, n) for n, analysis in enumerate(analyses, start=1)),
         lambda: draw_accuracy(section, metric, primary),
         lambda: draw_differences(section, comparisons, analyses),
         lambda: draw_compression(section.name, compressed, metric, unit_of(section)),

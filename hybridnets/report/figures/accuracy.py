@@ -167,7 +167,7 @@ def draw_differences(
 
 
 def _margin_patch() -> Patch:
-    return Patch(facecolor=(0.07, 0.2, 0.34, 0.0), edgecolor=INK, hatch="////", linewidth=0.0, alpha=0.5)
+    return Patch(facecolor=INK, alpha=0.2)
 
 
 def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -> None:
@@ -180,7 +180,7 @@ def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -
     pad = 0.05 * (high - low)
     axes.set_xlim(low - pad, high + pad)
     if margin:
-        band = axes.axvspan(-margin, margin, facecolor="none", edgecolor=INK, hatch="////", linewidth=0, alpha=0.3)
+        band = axes.axvspan(-margin, margin, color=INK, alpha=0.12, linewidth=0)
         band.set_gid("margin")
     axes.axvline(0, color=INK, linewidth=1.2)
     for row, e in enumerate(rows):

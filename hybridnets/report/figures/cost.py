@@ -1,6 +1,7 @@
 """What accuracy costs: against parameters, and against training time."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,10 +24,32 @@ from hybridnets.report.figures.style import (
 )
 
 LABELLED = 8  # points whose names can still be read
+CHARACTER, LINE = 4.1, 8.5  # points: the mean width of a name's character, and a name's height
+FAR = 0.1  # of a name's area: what a line of distance costs, so that a name stays with its point
+RADIUS = 9.0  # pixels of a point's marker
+MARGIN = 60.0  # pixels that a name may reach beyond the axes on the right
+# Where a name may stand: to the right or the left of its point or in its middle; level with it, above or below it.
+SPOTS = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 2), (1, -2), (-1, 2), (-1, -2))
+Place = tuple[float, float, float, float]  # a point: its cost, and its lowest, its mean and its highest accuracy
 COSTS: Mapping[str, Callable[[Variant], float | None]] = {
     "parameters (Keras's count)": lambda variant: variant.parameters,
     "training time of a run": lambda variant: variant.run_seconds,
 }
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def overlap(self, other: "Box") -> float:
+        """The area that two rectangles have in common."""
+        across = min(self.right, other.right) - max(self.left, other.left)
+        up = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(across, 0.0) * max(up, 0.0)
 
 
 @figure_style()
@@ -51,29 +74,36 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
         return None
     figure = Figure((9.0, 4.2), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    labels: list[tuple[Axes, list[tuple[float, float, str]], list[Place]]] = []
     for axes, (name, points) in zip(panels, drawn, strict=True):
+        if "time" in name:
+            seconds, unit_name = _time_unit(max(size for size, _, _ in points))
+            points, name = [(size / seconds, mean, v) for size, mean, v in points], f"{name} ({unit_name})"
         sizes = [size for size, _, _ in points]
         if max(sizes) > 10 * min(sizes):
             axes.set_xscale("log")
+        bars: list[Place] = []
         for size, mean, variant in points:
             scores = [unit.scale * run.scores[metric] for run in variant.sound]
+            bars.append((size, min(scores), unit.scale * mean, max(scores)))
             axes.plot([size, size], [min(scores), max(scores)], color=INK, linewidth=0.8, alpha=0.5)
             marker, color = ("D", VERMILLION) if variant in primary else ("o", BLUE)
             axes.plot(size, unit.scale * mean, marker, color=color, markersize=6)
         named = points
         if len(points) > LABELLED:
             named = [(size, mean, v) for size, mean, v in points if v in primary or _undominated(size, mean, points)]
-        _name(figure, axes, [(size, unit.scale * mean, variant.label) for size, mean, variant in named])
         axes.set_xlabel(name)
-        axes.xaxis.set_major_formatter(
-            EngFormatter(unit="s" if "time" in name else "", sep=" " if "time" in name else "")
-        )
+        if "time" not in name:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.margins(x=0.18, y=0.1)
+        labels.append((axes, [(size, unit.scale * mean, variant.label) for size, mean, variant in named], bars))
     panels[0].set_ylabel(level_name(metric, unit))
     marks = [mark(BLUE, "o", "mean of a variant"), mark(INK, "", "lowest to highest seed", line="-")]
     if primary:
         marks.insert(1, mark(VERMILLION, "D", "variant of the primary analysis"))
     legend(figure, marks)
+    for axes, named_points, bars in labels:
+        _name(figure, axes, named_points, bars)
     caption = [
         "Up and to the left is better: more accurate, and cheaper.",
         "Training time: the sum over a run's epochs, mean over the runs; seconds on different hardware cannot be compared.",
@@ -88,23 +118,51 @@ def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, 
     return not any(s <= size and m >= mean and (s, m) != (size, mean) for s, m, _ in points)
 
 
-def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Writes names next to their points, from the lowest to the highest, and moves one up where it would overlap."""
+def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]], all_points: Sequence[Place]) -> None:
+    """Writes names next to their points, where they cover the fewest points, bars and other names."""
     figure.draw_without_rendering()
-    place = axes.transData
-    taken: list[tuple[float, float]] = []
-    for x, y, label in sorted(points, key=lambda point: point[1]):
-        x_pixel, y_pixel = place.transform((x, y))
-        while any(abs(y_pixel - b) < 14 and abs(x_pixel - a) < 170 for a, b in taken):
-            y_pixel += 3
-        taken.append((x_pixel, y_pixel))
-        offset = (y_pixel - place.transform((x, y))[1]) * 72 / figure.dpi
-        axes.annotate(
-            fitted(label, 26, 1),
+    place = axes.transData.transform
+    pixel = figure.dpi / 72  # pixels per typographic point
+    taken = [box for point in all_points for box in _boxes(place, point)]
+    inside = axes.get_window_extent()
+    for x, y, label in sorted(points, key=lambda point: -point[1]):
+        text = fitted(label, 26, 1)
+        width, height = CHARACTER * len(text) * pixel, LINE * pixel
+        x_pixel, y_pixel = place((x, y))
+        spots: list[tuple[float, int, int, int, Box]] = []
+        for across, up in SPOTS:
+            left = x_pixel + across * 7 * pixel - (width if across < 0 else width / 2 if not across else 0)
+            bottom = y_pixel + up * 10 * pixel - height / 2
+            box = Box(left, bottom, left + width, bottom + height)
+            covered = sum(box.overlap(other) for other in taken)
+            outside = max(inside.x0 - box.left, box.right - inside.x1 - MARGIN, 0) * height
+            far = FAR * max(abs(up) - 1, 0) * width * height
+            spots.append((covered + outside + far, len(spots), across, up, box))
+        _, _, across, up, box = min(spots)
+        taken.append(box)
+        name = axes.annotate(
+            text,
             (x, y),
-            (7, offset),
+            (7 * across, 10 * up),
             textcoords="offset points",
+            ha={-1: "right", 0: "center", 1: "left"}[across],
             va="center",
             fontsize=SMALL - 1,
             annotation_clip=False,
         )
+        name.set_in_layout(False)  # it stands where there was room before it
+
+
+def _boxes(place: Callable[[tuple[float, float]], Any], point: Place) -> Iterator[Box]:
+    """What a point covers, in pixels: its marker, and its bar from the lowest to the highest seed."""
+    size, low, mean, high = point
+    (x, y), (_, bottom), (_, top) = place((size, mean)), place((size, low)), place((size, high))
+    yield Box(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+    yield Box(x - 1, bottom, x + 1, top)
+
+
+def _time_unit(longest: float) -> tuple[float, str]:
+    """The unit of an axis of durations, in seconds, and its name."""
+    if longest >= 2 * 3600:
+        return 3600.0, "hours"
+    return (60.0, "minutes") if longest >= 120 else (1.0, "seconds")

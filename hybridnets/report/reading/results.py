@@ -32,6 +32,8 @@ class FinishedRun:
         seeds: The seeds of split, initialisation and order.
         scores: By metric: test and val at the epoch that was best on val (val is optimistic there), val_last at the last
             epoch; or score, from a file of scores.
+        monitor: The metric that chose the reported epoch; empty where unknown.
+        images: How many images train, val and test have; empty where unknown.
         split: Hash of its split into train and val; empty where unknown.
         ratio: Images in val for one in train; None where unknown.
         diverged: Whether a loss at the reported or the last epoch is not finite.
@@ -57,6 +59,8 @@ class FinishedRun:
     name: str
     seeds: tuple[int, int, int]
     scores: Mapping[str, float]
+    monitor: str = ""
+    images: Mapping[str, int] = field(default_factory=dict)
     split: str = ""
     ratio: float | None = None
     diverged: bool = False
@@ -172,6 +176,8 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
             "val": _accuracy(folder, record.best, "val/acc"),
             "val_last": _accuracy(folder, record.last, "val/acc"),
         },
+        monitor=record.monitor,
+        images=images,
         split=record.split,
         ratio=images["val"] / (images["train"] or 1) if images else None,
         diverged=record.diverged,

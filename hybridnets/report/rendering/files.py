@@ -15,6 +15,7 @@ from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.rendering.for_paper import for_paper, paper_latex, paper_text
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Table
@@ -31,6 +32,9 @@ FORMATS = {
     "csv": formats.comma_separated,
 }
 RECORD = "report.json"  # the request and the names of the files
+PAGE = "index.html"
+FOR_PAPER = ("for_your_paper.txt", "for_your_paper.tex")
+OWN = ("tables", "figures", PAGE, *FOR_PAPER)  # the first parts of the names of a report's files
 
 
 def write_files(
@@ -53,10 +57,13 @@ def write_files(
         for picture in figures:
             for suffix, content in (("svg", picture.svg), ("png", picture.png), ("pdf", picture.pdf)):
                 files[f"figures/{_slug(data)}-{picture.key}.{suffix}"] = content
+    if report.parts:
+        paper = for_paper(report)
+        files |= dict(zip(FOR_PAPER, (paper_text(paper), paper_latex(paper)), strict=True))
     if page is not None:
-        files["index.html"] = page
+        files[PAGE] = page
     try:
-        earlier = _recorded_files(to)
+        earlier = recorded_files(to)
         to.mkdir(parents=True, exist_ok=True)
         # Recorded before they are written, so that the next report can delete them even if this one is interrupted.
         _write_record(to, request, earlier | files.keys(), complete=False)
@@ -93,6 +100,16 @@ def check_folder(to: Path) -> None:
         raise ReportError(f"--to must be a folder, got {to}, {where}: give another, or --no-page to write nothing")
 
 
+def write_page(to: Path, page: str) -> None:
+    """Writes the page alone again, in a folder whose other files stay as they are.
+
+    Args:
+        to: The report's folder.
+        page: The page.
+    """
+    write_text(to / PAGE, page)
+
+
 def _delete_temporary_files(to: Path) -> None:
     """Deletes what interrupted reports left behind; a process that is still writing keeps its files."""
     for path in (path for folder in ("tables", "figures", ".") for path in (to / folder).glob(".*.*")):
@@ -126,14 +143,18 @@ def read_record(to: Path) -> tuple[ReportRequest, bool]:
         ) from None
 
 
-def _recorded_files(to: Path) -> set[str]:
-    """The files of an earlier report in the same folder."""
+def recorded_files(to: Path) -> set[str]:
+    """The names of the files of the report in a folder, as its record lists them; none without a record.
+
+    Args:
+        to: The report's folder.
+    """
     try:
         record = read_json(to / RECORD)
         names = {str(name) for name in record["files"]} if record else set()
     except (ValueError, KeyError, TypeError, RecursionError):
         return set()
-    return {name for name in names if name.split("/")[0] in ("tables", "figures", "index.html") and ".." not in name}
+    return {name for name in names if name.split("/")[0] in OWN and ".." not in name}
 
 
 def _slug(name: str) -> str:

@@ -8,9 +8,12 @@ from xml.etree import ElementTree
 
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
+from hybridnets.report.comparing.resources import duration
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC
+from hybridnets.report.rendering.for_paper import CHECK, for_paper
+from hybridnets.report.rendering.live import Live
+from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC, counted, plural
 from hybridnets.report.tables.table import Cell, Kind, Table, row
 from hybridnets.report.text import printable
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 # Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
 SORTABLE = {"variants", "compression", "differences", "sensitivity", "power", "effects", "lost"}
 SHORT = 20  # characters of a cell that stay on one line
+PRIMARY = "primary"  # begins the key of an answer's figure
+RELOAD_SECONDS = 10  # between two looks of a page at itself while runs are trained
 INK = "#123456"  # the colour of a picture's text and axes
 
 
@@ -33,19 +38,28 @@ class Figure(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """A data set's part of the page: its figures, and its tables by their kind."""
+    """A data set's part of the page: a figure for each of its answers, its other figures, and its tables by their kind."""
 
     part: DataSetReport
+    answers: list[Figure]
     figures: list[Figure]
     tables: Mapping[Kind, list[Table]]
 
 
-def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
+class Fact(NamedTuple):
+    """One of the facts below the answer: a value, and what it counts."""
+
+    value: str
+    meaning: str
+
+
+def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], live: Live | None = None) -> str:
     """Lays out the page: answer, tables, figures, missing runs, provenance, and the commands that repeat it.
 
     Args:
         report: The report.
         pictures: The figures by the data set's name; a data set without figures needs no entry.
+        live: How far the runs are; None for a page that is made once.
 
     Raises:
         ReportError: If Jinja2 is not installed.
@@ -67,17 +81,23 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> st
     environment.filters["digest"] = _digest
     environment.tests["sortable"] = lambda table: table.kind in SORTABLE
     answers = [answer for part in report.parts for answer in part.answers]
+    chapters = [
+        _chapter(f"part-{n}", part, pictures.get(part.data_set.name, ())) for n, part in enumerate(report.parts, 1)
+    ]
+    first = next((chapter for chapter in chapters if chapter.part.answers), chapters[0] if chapters else None)
     html = environment.get_template("page.html").render(
         report=report,
-        chapters=[
-            _chapter(f"part-{n}", part, pictures.get(part.data_set.name, ())) for n, part in enumerate(report.parts, 1)
-        ],
+        chapters=chapters,
+        first=first,
+        facts=_facts(report),
+        paper=for_paper(report) if report.parts else None,
+        CHECK=CHECK,
+        live=live,
+        RELOAD_SECONDS=RELOAD_SECONDS,
         primary=answers[0] if answers else None,
         others=len(answers) - 1,
         lost=_lost(report),
         sources=_sources(report),
-        variants=sum(len(part.data_set.variants) for part in report.parts),
-        finished=sum(len(variant.runs) for part in report.parts for variant in part.data_set.variants),
         SHORT=SHORT,
         LEVELS=LEVELS,
         OPTIMISTIC=OPTIMISTIC,
@@ -92,7 +112,33 @@ def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Cha
     for table in part.tables:
         tables[table.kind].append(table)
     figures = [_figure(picture, f"{name}-figure-{n}") for n, picture in enumerate(pictures, 1)]
-    return Chapter(part, figures, tables)
+    answers = [figure for figure in figures if figure.picture.key.startswith(PRIMARY)]
+    return Chapter(part, answers, [figure for figure in figures if figure not in answers], tables)
+
+
+def _facts(report: Report) -> list[Fact]:
+    """Runs, seeds, hardware and hours."""
+    took = report.resources
+    hardware = [name for name in took.hardware if name]
+    where = f" on {hardware[0]}" if len(hardware) == 1 else f" on {len(hardware)} kinds of hardware" if hardware else ""
+    recorded = took.finished - took.unrecorded
+    part = f" ({recorded} of {took.finished} runs)" if took.unrecorded else ""
+    return [
+        Fact(
+            counted(took.finished, took.requested),
+            f"finished run{'s' * (took.requested != 1)} of {plural(took.variants, 'variant')}",
+        ),
+        Fact(str(took.seeds), f"different seed{'s' * (took.seeds != 1)}{_splits(report)}"),
+        Fact(duration(took.seconds), f"of training{where}{part}")
+        if recorded
+        else Fact("n/a", "hours and hardware: not recorded"),
+    ]
+
+
+def _splits(report: Report) -> str:
+    """How many splits the seeds have, where that is known."""
+    splits = {run.split for part in report.parts for variant in part.data_set.variants for run in variant.runs}
+    return "" if "" in splits or not splits else f", {plural(len(splits), 'split')} into train and val"
 
 
 def _lost(report: Report) -> Table | None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import get_args
 
 from hybridnets.report.comparing.variants import natural
+from hybridnets.report.reading.progress import runs_below
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import wrapped
 from hybridnets.report.text import visible
-from hybridnets.runs import identities, manifest
+from hybridnets.runs import identities
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import RequestedRun
@@ -76,7 +77,7 @@ def status_text(folders: list[Path]) -> str:
             raise ReportError(
                 f"FOLDER must be a folder of runs, got {folder}, which {problem}: give the folder of runs"
             )
-        requested, broken = _runs_below(folder.resolve())
+        requested, broken = runs_below(folder.resolve())
         runs |= requested
         problems += broken
     if not runs:
@@ -93,22 +94,6 @@ def status_text(folders: list[Path]) -> str:
     if counts["stopped"]:
         lines.append("A stopped run continues where it ended when its command is started again.")
     return "\n".join([*lines, *map(wrapped, problems)])
-
-
-def _runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
-    """The runs at or below a folder, as a sweep requested them, and sentences on manifests that cannot be read."""
-    runs: dict[Path, RequestedRun | None] = {}
-    problems: list[str] = []
-    for out in (top, *top.parents[:3]):  # `top` may be the folder of all runs, a data set's, a variant's, or a run's
-        manifests, broken = manifest.read(out)
-        problems += broken
-        for sweep in manifests:
-            for requested in sweep.requested.values():
-                if (out / requested.folder).is_relative_to(top):
-                    runs[out / requested.folder] = requested
-    for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
-        runs.setdefault(path.parent, None)
-    return runs, problems
 
 
 def _status(folder: Path, requested: RequestedRun | None, silence: str) -> _Status:

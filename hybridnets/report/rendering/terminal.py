@@ -1,5 +1,6 @@
-"""The report for a terminal of 120 columns: the answer, all variants, and how they differ."""
+"""The report for a terminal: the answer, all variants, and how they differ."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 
 from hybridnets.report.analysis import DataSetReport, Report
@@ -8,37 +9,50 @@ from hybridnets.report.text import visible
 
 FEW = 2  # tables of classes that are printed; where there are more, none is
 MANY = 20  # items of a list that are printed
+NARROWEST, WIDEST = 40, 160  # columns
 
 
-def report_text(report: Report, grids: bool = False) -> str:
+def columns() -> int:
+    """The columns of the terminal, or those that the environment variable COLUMNS gives; 80 without a terminal."""
+    return min(max(shutil.get_terminal_size((80, 24)).columns, NARROWEST), WIDEST)
+
+
+def report_text(report: Report, grids: bool = False, width: int | None = None) -> str:
     """The part of a report that is printed; the page and the files hold the rest.
 
     Args:
         report: The report.
         grids: Whether to print the grids' tables instead of the differences.
+        width: The columns to fill; None for those of the terminal.
     """
-    parts = ["\n".join(map(wrapped, report.head))] if report.head else []
-    parts += [_part_text(part, grids) for part in report.parts]
+    width = width or columns()
+    parts = ["\n".join(wrapped(sentence, width=width) for sentence in report.head)] if report.head else []
+    parts += [_part_text(part, grids, width) for part in report.parts]
     if report.problems:
-        parts.append(_list("Left out", report.problems))
+        parts.append(_list("Left out", report.problems, width))
     return "\n\n".join(parts)
 
 
-def _part_text(part: DataSetReport, grids: bool) -> str:
+def _part_text(part: DataSetReport, grids: bool, width: int) -> str:
     runs = sum(len(variant.runs) for variant in part.data_set.variants)
     title = f"{part.data_set.name}: {_count(len(part.data_set.variants), 'variant')}, {_count(runs, 'run')}"
-    blocks = [f"{title}\n{'=' * len(title)}"]
+    answers = []
     for answer in part.answers:
-        sentences = (answer.question, *answer.sentences, f"({answer.analysis.declared})")
-        blocks.append("\n".join(map(wrapped, sentences)))
+        question = f"({answer.question} {answer.analysis.declared[:1].upper()}{answer.analysis.declared[1:]}.)"
+        answers.append("\n".join(wrapped(sentence, width=width) for sentence in (*answer.sentences, question)))
     if not part.answers:
-        blocks.append("No primary analysis was declared: everything here is exploratory.")
-    blocks += map(text, (part.variants_table, *_tables(part, grids)))
+        answers.append(wrapped(part.why_no_answer, width=width))
+    steps = [wrapped(f"Next step: {visible(part.next_step.sentence)}", width=width)]
+    steps += [f"    {visible(part.next_step.command)}"] * bool(
+        part.next_step.command
+    )  # in one line, so that it can be copied
+    blocks = [f"{title}\n{'=' * len(title)}", *answers, "\n".join(steps)]
+    blocks += (text(table, width) for table in (part.variants_table, *_tables(part, grids)))
     if part.notes:
-        blocks.append("\n".join(["Notes", *map(_item, part.notes)]))
+        blocks.append("\n".join(["Notes", *(_item(note, width) for note in part.notes)]))
     if part.missing:
         lost = [visible(f"{run.folder}: {run.state}{', ' + run.reason if run.reason else ''}") for run in part.missing]
-        blocks.append(_list("Runs without a result", lost))
+        blocks.append(_list("Runs without a result", lost, width))
     return "\n\n".join(blocks)
 
 
@@ -53,16 +67,16 @@ def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
     yield from (table for table in tables if table.kind in kinds)
 
 
-def _list(title: str, sentences: Sequence[str]) -> str:
+def _list(title: str, sentences: Sequence[str], width: int) -> str:
     rest = len(sentences) - MANY if len(sentences) > MANY + 1 else 0
     items = sentences[:MANY] if rest else sentences
     more = [f"- and {rest:,} more: the page has them all"] if rest else []
-    return "\n".join([f"{title} ({len(sentences)})", *map(_item, items), *more])
+    return "\n".join([f"{title} ({len(sentences)})", *(_item(item, width) for item in items), *more])
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def _item(sentence: str) -> str:
-    return wrapped(f"- {sentence}", "  ")
+def _item(sentence: str, width: int) -> str:
+    return wrapped(f"- {sentence}", "  ", width)

@@ -8,8 +8,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import Literal
 
-WIDTH = 120  # columns of a terminal
+WIDTH = 120  # columns of a file's text, and the most of a sentence in a terminal
 LABEL = 34  # columns of a row's first cell; longer text is wrapped
+LEAST_LABEL = 12  # columns of a label where a terminal is narrow
 CELL = 26  # columns of any other cell; longer text is wrapped
 
 Kind = Literal[
@@ -95,24 +96,73 @@ def row(*cells: Cell | str) -> tuple[Cell, ...]:
     return tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
 
 
-def text(table: Table) -> str:
-    """Formats a table for a terminal of 120 columns: title, header, a rule, rows, caption."""
-    grid = [
-        [_lines(cell.text, CELL if column else LABEL) for column, cell in enumerate(cells)]
+def text(table: Table, width: int | None = None) -> str:
+    """Formats a table as text: title, header, a rule, rows, caption.
+
+    Args:
+        table: The table.
+        width: The columns of the terminal: a table that is wider continues below itself, with its labels repeated. None for
+            a file, whose tables are as wide as they are.
+    """
+    limits = [LABEL, *[CELL] * (len(table.header) - 1)]
+    grid = _grid(table, limits)
+    if width:
+        grid = _with_narrow_labels(table, limits, grid, width)
+    columns = _columns_by_block(grid, table.labels, width) if width else [list(range(len(table.header)))]
+    blocks = ["\n".join(_block(table, grid, block)) for block in columns]
+    caption = [wrapped(sentence, width=width or WIDTH) for sentence in table.caption]
+    return "\n".join([wrapped(table.title, width=width or WIDTH), "", "\n\n".join(blocks), "", *caption])
+
+
+def _grid(table: Table, limits: list[int]) -> list[list[list[str]]]:
+    """The lines of every cell, with the header as the first row."""
+    return [
+        [_lines(cell.text, limit) for cell, limit in zip(cells, limits, strict=True)]
         for cells in (row(*table.header), *table.rows)
     ]
-    widths = [max(len(line) for cell in column for line in cell) for column in zip(*grid, strict=True)]
+
+
+def _widths(grid: list[list[list[str]]]) -> list[int]:
+    return [max(len(line) for cell in column for line in cell) for column in zip(*grid, strict=True)]
+
+
+def _with_narrow_labels(
+    table: Table, limits: list[int], grid: list[list[list[str]]], width: int
+) -> list[list[list[str]]]:
+    """The cells with labels that are narrow enough for one more column beside them; values are never wrapped further."""
+    narrow = max(limits)
+    while narrow > LEAST_LABEL:
+        widths = _widths(grid)
+        if sum(widths[: table.labels]) + 2 * table.labels + max(widths[table.labels :], default=0) <= width:
+            break
+        narrow -= 2
+        grid = _grid(table, [min(limit, narrow) if n < table.labels else limit for n, limit in enumerate(limits)])
+    return grid
+
+
+def _columns_by_block(grid: list[list[list[str]]], labels: int, width: int) -> list[list[int]]:
+    """Which columns stand side by side: as many as fit, after the labels."""
+    widths = _widths(grid)
+    blocks: list[list[int]] = []
+    for column in range(labels, len(widths)):
+        if not blocks or sum(widths[n] + 2 for n in (*blocks[-1], column)) - 2 > width:
+            blocks.append(list(range(labels)))
+        blocks[-1].append(column)
+    return blocks or [list(range(len(widths)))]
+
+
+def _block(table: Table, grid: list[list[list[str]]], columns: list[int]) -> list[str]:
+    """Some columns of a table: header, rule, rows."""
+    widths = _widths(grid)
     lines = []
     for cells in grid:
-        for parts in itertools.zip_longest(*cells, fillvalue=""):
+        for parts in itertools.zip_longest(*(cells[n] for n in columns), fillvalue=""):
             padded = [
-                p.ljust(w) if i < table.labels else p.rjust(w)
-                for i, (p, w) in enumerate(zip(parts, widths, strict=True))
+                part.ljust(widths[n]) if n < table.labels else part.rjust(widths[n])
+                for n, part in zip(columns, parts, strict=True)
             ]
             lines.append("  ".join(padded).rstrip())
-    rule = "-" * max(map(len, lines))
-    caption = [wrapped(sentence) for sentence in table.caption]
-    return "\n".join([wrapped(table.title), "", lines[0], rule, *lines[1:], "", *caption])
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 def markdown(table: Table) -> str:
@@ -158,9 +208,11 @@ def comma_separated(table: Table) -> str:
     return file.getvalue()
 
 
-def wrapped(sentence: str, indent: str = "") -> str:
+def wrapped(sentence: str, indent: str = "", width: int = WIDTH) -> str:
     """Wraps a sentence without ever breaking a word, so that a path can be copied."""
-    return textwrap.fill(sentence, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        sentence, min(width, WIDTH), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _lines(words: str, width: int) -> list[str]:

@@ -16,10 +16,11 @@ from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.figures import pictures
 from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
 from hybridnets.report.figures.architecture import draw_architecture
-from hybridnets.report.figures.cost import draw_cost
+from hybridnets.report.figures.cost import Box, draw_cost
 from hybridnets.report.figures.curves import draw_curves
 from hybridnets.report.figures.gallery import _only_right, draw_gallery
 from hybridnets.report.figures.picture import Picture
+from hybridnets.report.figures.primary import draw_primary
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
@@ -61,7 +62,7 @@ def words(picture: Picture) -> str:
 def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
     drawn = figures_of(part(tmp_path), IMAGES)
-    keys = ["accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
+    keys = ["primary", "accuracy", "differences", "cost", "curves", "classes", "gallery", "architecture"]
     assert [picture.key for picture in drawn] == keys
     for picture in drawn:
         assert picture.png.startswith(b"\x89PNG")
@@ -107,6 +108,55 @@ def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> No
     assert sum(corrected) == pytest.approx(sum(plain), rel=1e-3)
 
 
+def test_the_answers_figure_has_its_interval_its_seeds_and_its_margin(tmp_path: Path, grid: Contrast) -> None:
+    grid(3, PRIMARY)
+    digits = part(tmp_path)
+    analysis = digits.answers[0].analysis
+    drawn = draw_primary(digits.data_set, analysis)
+    assert analysis.test.interval is not None
+
+    def across(gid: str) -> tuple[float, float]:
+        root = ElementTree.fromstring(drawn.svg)
+        (group,) = [element for element in root.iter() if element.get("id") == gid]
+        path = next(element for element in group.iter() if element.tag.endswith("}path")).attrib["d"]
+        xs = [float(x) for x in re.findall(r"[ML] (\S+) ", path)]
+        return min(xs), max(xs)
+
+    low, high = across("primary-margin")  # from -1 to 1 point
+    start, end = across("primary-interval")
+    points = [2 * (x - low) / (high - low) - 1 for x in (start, end)]
+    assert points == pytest.approx([100 * x for x in analysis.test.interval], abs=1e-2)
+    assert marks(drawn, "primary-seeds") == 3
+    assert "cnn better" in words(drawn)
+    assert "ecrnn-bilstm-1x16 better" in words(drawn)
+    assert f"{100 * analysis.evidence.differences.mean:+.2f}" in words(drawn)
+    assert draw_primary(digits.data_set, analysis, 2).key == "primary-2"
+
+
+def test_an_interval_that_is_too_wide_is_cut_and_one_seed_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+
+    def drawn_of(rows: str) -> Picture:
+        path.write_text(f"variant,seed,score\n{rows}", encoding="utf-8")
+        (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(primary=("b", "a"))).parts
+        return draw_primary(scores.data_set, scores.answers[0].analysis)
+
+    wide = drawn_of("a,0,1\na,1,1\nb,0,2\nb,1,4\n")  # 2, 95 % interval -10.7 to 14.7: cut at 4 times 3
+    limits = [float(x.replace("\u2212", "-")) for x in re.findall(r">(\u2212?[0-9.]+)<", wide.svg)]
+    assert max(limits) <= 12.96
+    assert "with its 95 % interval" in wide.caption
+    assert "primary-margin" not in wide.svg
+    one = drawn_of("a,0,1\nb,0,2\n")
+    assert "primary-interval" not in one.svg
+    assert "no interval. Dots: the only seed." in one.caption
+
+
+def test_names_of_points_cover_nothing_where_there_is_room() -> None:
+    box = Box(0, 0, 10, 2)
+    assert box.overlap(Box(5, 1, 20, 9)) == 5
+    assert box.overlap(Box(11, 0, 20, 2)) == box.overlap(Box(0, 3, 10, 4)) == 0
+
+
 def test_curves_continue_with_the_seeds_that_still_train(tmp_path: Path, grid: Contrast) -> None:
     runs = grid(2, PRIMARY)
     (runs[0].folder / "metrics.csv").write_text("epoch,train/acc,val/acc\n0,0.5,0.5\n", encoding="utf-8")
@@ -140,7 +190,7 @@ def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
-    assert [picture.key for picture in figures_of(scores)] == ["accuracy", "differences"]
+    assert [picture.key for picture in figures_of(scores)] == ["primary", "accuracy", "differences"]
 
 
 def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs in an archive and back: the same report, the same runs, nothing about the machine, and no run overwritten."""
 
+import html
 import json
 import os
 import re
@@ -76,6 +77,11 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
     assert sum(run.diverged for run in same.parts[0].missing) == 1
 
 
+def words(command: str) -> str:
+    """A command as the page has it, in which a line may only break between words."""
+    return " ".join(f"<span>{html.escape(word)}</span>" for word in command.split())
+
+
 def test_the_command_gives_the_same_text_page_and_figures(
     tmp_path: Path, finished: Make, requested: Make, report: Report, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,13 +95,21 @@ def test_the_command_gives_the_same_text_page_and_figures(
     assert report("digits", "--to", "a") == 0
     original = capsys.readouterr().out
     assert report("e.npz") == 0
-    assert capsys.readouterr().out == original.replace("a/index.html", "e-report/index.html")
+    again = "python report.py --unpack e.npz -o runs && python train.py -cn s out=runs"  # an archive is unpacked first
+    original = original.replace("a/index.html", "e-report/index.html")
+    assert capsys.readouterr().out == original.replace("python train.py -cn s out=/home/me/runs", again)
     assert "2/3" in original
     expected, written = files(Path("a")), files(Path("e-report"))
     page = expected.pop("index.html").decode()
     page = page.replace("<title>digits<", "<title>e.npz<").replace("<h1>digits<", "<h1>e.npz<")
-    page = page.replace("out=/home/me/runs", "out=.../runs").replace("report.py digits --to a", "report.py e.npz")
+    assert page.count(words("python train.py -cn s out=/home/me/runs")) == 2  # the next step, and what repeats it
+    page = page.replace(words("python train.py -cn s out=/home/me/runs"), words(again), 1)
+    page = page.replace("out=/home/me/runs", "out=.../runs")
+    page = page.replace(words("hybridnets report digits --to a"), words("hybridnets report e.npz"))
     assert written.pop("index.html").decode() == page
+    for name in ("for_your_paper.txt", "for_your_paper.tex"):
+        paper = expected.pop(name).decode().replace("out=/home/me/runs", "out=.../runs")
+        assert written.pop(name).decode() == paper.replace("hybridnets report digits --to a", "hybridnets report e.npz")
     assert expected == written
     assert any(name.startswith("figures/") for name in expected)
 
@@ -289,7 +303,7 @@ def sweep(header: dict[str, Any]) -> Any:
 
 
 IDENTITY = "must hold results whose hashes follow from their identities, and does not"
-WRONG = "does not hold runs as report.py --pack writes them"
+WRONG = "does not hold runs as --pack writes them"
 FORGERIES: Mapping[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an identity under another's hash": (altered, IDENTITY),
     "a data set above": (lambda h: with_identity(h, data={"name": ".."}), IDENTITY),
@@ -340,7 +354,7 @@ def test_forged_archives_are_refused(name: str, tmp_path: Path, finished: Make, 
         assert report(*words) == 2
         captured = capsys.readouterr()
         assert (captured.out, len(captured.err.splitlines())) == ("", 1)
-        assert captured.err.startswith(f"report.py: {path} ")
+        assert captured.err.startswith(f"hybridnets report: {path} ")
         assert sentence in captured.err
     assert files(tmp_path) == before
 
@@ -373,10 +387,10 @@ def test_slips_are_one_sentence(
         (("--pack", "digits", "-o", "e.zip"), "-o must name the archive to write, as in -o evidence.npz, got e.zip"),
         (("--pack", "digits", "-o", "no/e.npz"), "no/e.npz cannot be written (No such file or directory)"),
         (("--pack", "none", "-o", "e.npz"), "FOLDER must be a folder of finished runs, got none, which does not exist"),
-        (("--unpack", "e.npz"), "-o must name the folder of all runs, as train.py's out, got nothing"),
-        (("--unpack", "e.npz", "-o", "half.npz"), "-o must name the folder of all runs, as train.py's out, got half"),
+        (("--unpack", "e.npz"), "-o must name the folder of all runs, got nothing"),
+        (("--unpack", "e.npz", "-o", "half.npz"), "-o must name the folder of all runs, got half"),
         (("--unpack", "digits", "-o", "out"), "--unpack takes archives that --pack wrote, got digits"),
-        (("half.npz",), "half.npz must be an archive of runs, as report.py --pack writes it, and is damaged"),
+        (("half.npz",), "half.npz must be an archive of runs, as --pack writes it, and is damaged"),
         (("digits", "-o", "e.npz"), "-o goes with --pack and --unpack, got e.npz without"),
         (("digits", "--probabilities"), "--probabilities goes with --pack"),
         (("--pack", "--unpack", "e.npz", "-o", "out"), "--pack and --unpack"),

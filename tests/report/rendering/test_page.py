@@ -15,8 +15,10 @@ import pytest
 
 from hybridnets.report import Report, ReportRequest, analyse
 from hybridnets.report.figures import pictures
+from hybridnets.report.reading.progress import Progress, RunProgress
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report.rendering.live import Live
 from hybridnets.report.rendering.page import render_page
 from hybridnets.runs import Run
 
@@ -77,10 +79,13 @@ def test_the_page_is_complete_and_fetches_nothing(page: str) -> None:
         "is not a complete JSON file",
         "commit c0ffee, torch 2.13.0",
         "python train.py -cn grid",
+        "Next step: 3 requested runs have no result",
+        "For your paper",
+        "not recorded: memory and storage",
         "python report.py runs",
     ):
         assert words in text, words
-    assert sum(tag == "svg" for tag, _ in reader.tags) == 6
+    assert sum(tag == "svg" for tag, _ in reader.tags) == 7
     ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     targets = {a["href"][1:] for _, a in reader.tags if (a.get("href") or "").startswith("#")}  # type: ignore[index]
@@ -104,7 +109,7 @@ def _check_safety(page: str, reader: Reader) -> None:
 def test_a_page_without_a_declared_analysis_says_so(tmp_path: Path, grid: Contrast) -> None:
     grid(2)
     text = " ".join(" ".join(Reader(render_page(analyse(read([tmp_path]), "t", "c"), {})).words).split())
-    assert "No primary analysis was declared: everything below is exploratory." in text
+    assert "No primary analysis was declared: everything here is exploratory." in text
 
 
 PROBE = """
@@ -183,3 +188,64 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
     assert sorted(again) == sorted(up)
     assert light["color"] != dark["color"]
     assert light["ink"] != dark["ink"]
+
+
+HEAD_PROBE = """
+<pre id="result"></pre><script>
+addEventListener("load", () => {
+  const frame = document.createElement("iframe");
+  frame.style = "width:1280px;height:800px;border:0";
+  frame.src = "page.html";
+  document.body.append(frame);
+  frame.addEventListener("load", () => {
+    const bottom = (of) => frame.contentDocument.querySelector(of).getBoundingClientRect().bottom;
+    const parts = ["#answer h2", "#answer svg", "#answer .next pre", ".facts"];
+    document.getElementById("result").textContent = JSON.stringify(Object.fromEntries(parts.map((p) => [p, bottom(p)])));
+  });
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_the_answer_its_figure_and_three_facts_fit_one_screen(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "probe.html").write_text(f"<!doctype html><body>{HEAD_PROBE}", encoding="utf-8")
+    process = subprocess.run(
+        [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom"),
+            (tmp_path / "probe.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    output = re.search(r'<pre id="result">(.+?)</pre>', process.stdout, re.S)
+    assert output, process.stderr[-2000:]
+    bottoms = json.loads(html.unescape(output[1]))
+    assert len(bottoms) == 4
+    assert {part: bottom for part, bottom in bottoms.items() if bottom > 800} == {}
+
+
+def test_the_head_states_runs_seeds_hardware_and_hours(page: str) -> None:
+    text = " ".join(" ".join(Reader(page).words).split())
+    # 18 requested runs of 15 seconds: two have no result and one is damaged, which leaves one variant without any.
+    assert "15/18 finished runs of 8 variants; 3 runs failed or missing ; 1 problem" in text
+    assert "2 different seeds, 2 splits into train and val" in text
+    assert "3.8 min of training on cpu, 1 thread, a processor" in text
+
+
+def test_a_page_of_pending_runs_reloads_itself_without_a_script(tmp_path: Path, finished: Callable[..., Run]) -> None:
+    finished("cnn")
+    running = RunProgress("digits/crnn/seed=0-<b>", "running", 3, 0.7125)
+    live = Live(Progress((running, RunProgress("digits/cnn/seed=0-0", "finished", 9, 0.8))), "12:34:56", reloads=True)
+    report = analyse(read([tmp_path]), "title", "command")
+    reader = Reader(render_page(report, {}, live))
+    assert [a["content"] for tag, a in reader.tags if tag == "meta" and a.get("http-equiv") == "refresh"] == ["10"]
+    assert [tag for tag, _ in reader.tags].count("script") == 1
+    text = " ".join(" ".join(reader.words).split())
+    assert "1 of 2 requested runs finished, 1 running at 12:34:56" in text
+    assert "digits/crnn/seed=0-<b>: epoch 3 finished, val/acc 71.25 %" in text
+    assert 'http-equiv="refresh"' not in render_page(report, {}, live._replace(reloads=False))

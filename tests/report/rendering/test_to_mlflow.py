@@ -147,7 +147,7 @@ def test_slips_are_one_sentence(
     Path("damaged").write_bytes(database[:4096] + b"\0" * (len(database) - 4096))
     assert report("--mlflow", uri, Path.cwd()) == 2
     error = capsys.readouterr().err
-    assert error.startswith("report.py: ")
+    assert error.startswith("hybridnets report: ")
     assert sentence in error
     assert len(error.splitlines()) == 1, error
     assert store
@@ -160,7 +160,8 @@ def test_an_experiment_deleted_there_is_named(
     client().delete_experiment(client().create_experiment("digits"))
     assert report("--mlflow", store, run.folder) == 2
     assert (
-        "report.py: MLflow's experiment digits was deleted, but its name is still in use: " in capsys.readouterr().err
+        "hybridnets report: MLflow's experiment digits was deleted, but its name is still in use: "
+        in capsys.readouterr().err
     )
 
 
@@ -173,7 +174,7 @@ def test_without_mlflow_the_extra_is_named(
     monkeypatch.delattr(hybridnets.report.rendering, "to_mlflow", raising=False)
     assert report("--mlflow", "sqlite:///mlflow.db", run.folder) == 2
     assert capsys.readouterr().err == (
-        "report.py: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
+        "hybridnets report: --mlflow needs MLflow, which is not installed: run pip install 'hybridnets[mlflow]'\n"
     )
 
 

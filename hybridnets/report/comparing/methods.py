@@ -1,0 +1,130 @@
+"""How runs were made and compared: the facts that a paper's methods section states, and nothing that is not recorded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.families import family
+from hybridnets.report.comparing.variants import DataSetVariants, natural
+from hybridnets.report.reading.results import FinishedRun
+
+RECIPE = ("data", "optimizer", "scheduler", "callbacks", "trainer")  # the sections of an identity outside the model
+NO_RECIPE = ("data.name", "data.sha256", "data._target_", "data.train_fraction")  # said otherwise, or not for readers
+KINDS = ("the split into train and val", "the initialisation", "the order of the training images")
+
+
+@dataclass(frozen=True)
+class FamilySize:
+    """The comparisons that are corrected together at one metric.
+
+    Attributes:
+        metric: test, val or score.
+        comparisons: How many there are.
+        tested: How many of them have a p, which is what Holm's method counts.
+        corrected: How many of those are tested by the corrected resampled t; the others by the plain paired t.
+    """
+
+    metric: str
+    comparisons: int
+    tested: int
+    corrected: int
+
+
+@dataclass(frozen=True)
+class Methods:
+    """How the runs of one data set were made and compared.
+
+    Attributes:
+        seeds: The seeds in short, each once, in their natural order.
+        together: Whether one number sets split, initialisation and order in every run.
+        varying: Those of KINDS that differ between runs.
+        same_splits: Whether runs with equal split seeds have equal splits; None where a split is unknown.
+        images: How many images train, val and test have, where that is known and the same for all runs; else empty.
+        monitors: The metrics that chose the reported epochs; empty where unknown.
+        recipe: The settings outside the model that all variants share, by section: a class with its arguments.
+        differing: The settings outside the model that variants do not share.
+        diverged: How many runs diverged or failed.
+        families: One per metric; none where nothing was compared.
+    """
+
+    seeds: tuple[str, ...]
+    together: bool
+    varying: tuple[str, ...]
+    same_splits: bool | None
+    images: Mapping[str, int]
+    monitors: tuple[str, ...]
+    recipe: Mapping[str, Mapping[str, Any]]
+    differing: tuple[str, ...]
+    diverged: int
+    families: tuple[FamilySize, ...]
+
+
+def methods(data_set: DataSetVariants, comparisons: Sequence[Comparison]) -> Methods:
+    """How the runs of one data set were made and compared.
+
+    Args:
+        data_set: Its variants.
+        comparisons: All comparisons of the report on it, each once.
+    """
+    runs = [run for variant in data_set.variants for run in variant.runs]
+    numbers = zip(*(run.seeds for run in runs), strict=True)
+    images = [dict(run.images) for run in runs]
+    shared, differing = _recipe(data_set)
+    return Methods(
+        seeds=tuple(sorted({run.seed for run in runs}, key=natural)),
+        together=all(len(set(run.seeds)) == 1 for run in runs),
+        varying=tuple(kind for kind, values in zip(KINDS, numbers, strict=True) if len(set(values)) > 1),
+        same_splits=_same_splits(runs),
+        images=images[0] if all(sizes == images[0] for sizes in images) else {},
+        monitors=tuple(sorted({run.monitor for run in runs} - {""})),
+        recipe=shared,
+        differing=tuple(differing),
+        diverged=sum(variant.diverged for variant in data_set.variants),
+        families=tuple(_families(data_set, comparisons)),
+    )
+
+
+def _same_splits(runs: Sequence[FinishedRun]) -> bool | None:
+    if not all(run.split for run in runs):
+        return None
+    by_seed: dict[int, set[str]] = {}
+    for run in runs:
+        by_seed.setdefault(run.seeds[0], set()).add(run.split)
+    return all(len(splits) == 1 for splits in by_seed.values())
+
+
+def _families(data_set: DataSetVariants, comparisons: Sequence[Comparison]) -> Iterator[FamilySize]:
+    for metric in data_set.metrics if comparisons else ():
+        members = family(comparisons, metric)
+        tested = [member for member in members if member.test.p is not None]
+        corrected = sum(bool(member.evidence.ratio) for member in tested)
+        yield FamilySize(metric, len(members), len(tested), corrected)
+
+
+def _recipe(data_set: DataSetVariants) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The settings outside the model that all variants share, by section, and the paths of the others."""
+    settings = [dict(_flat(variant.settings)) for variant in data_set.variants]
+    paths = dict.fromkeys(path for values in settings for path in values if path not in NO_RECIPE)
+    missing = object()
+    shared: dict[str, dict[str, Any]] = {}
+    differing = []
+    for path in paths:
+        values = [values.get(path, missing) for values in settings]
+        if any(value is missing or value != values[0] for value in values):
+            differing.append(path)
+        else:
+            section, _, key = path.partition(".")
+            shared.setdefault(section, {})[key] = values[0]
+    return shared, differing
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of the recipe by their dotted path."""
+    for key, value in settings.items():
+        if not prefix and key not in RECIPE:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif key != "_partial_":
+            yield f"{prefix}{key}", value

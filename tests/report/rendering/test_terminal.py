@@ -1,0 +1,68 @@
+"""The printed report leads with the answer and fits the terminal."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridnets.report import analyse
+from hybridnets.report.reading.results import read
+from hybridnets.report.rendering.terminal import columns, report_text
+from hybridnets.report.tables.table import Table, row, text
+from hybridnets.runs import Run, manifest
+
+PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_answer_comes_first_and_every_line_fits(tmp_path: Path, grid: Callable[..., list[Run]], width: int) -> None:
+    grid(3, PRIMARY)
+    lines = report_text(analyse(read([tmp_path]), "title", "python report.py runs"), width=width).splitlines()
+    assert lines[3].startswith("ecrnn-bilstm-1x16 reached")
+    assert max(len(line) for line in lines if not line.startswith("    ")) <= width
+    whole = " ".join(" ".join(lines).split())
+    assert whole.index("So ecrnn-bilstm-1x16") < whole.index("Next step: ") < whole.index("digits: variants")
+
+
+def test_a_wide_table_continues_below_with_its_labels() -> None:
+    header = ("variant", "test", "95 % interval", "p")
+    rows = (row("cnn", "1,234.56", "-12.34 to +56.78", "0.001"), row("crnn", "7.00", "n/a", "0.5"))
+    table = Table("differences", "title", header, rows, ())
+    assert (
+        text(table, 30).splitlines()
+        == [
+            "title",
+            "",
+            "variant      test",
+            "-----------------",
+            "cnn      1,234.56",
+            "crnn         7.00",
+            "",
+            "variant     95 % interval",
+            "-------------------------",
+            "cnn      -12.34 to +56.78",
+            "crnn                  n/a",
+            "",
+            "variant      p",
+            "--------------",
+            "cnn      0.001",
+            "crnn       0.5",
+            "",
+        ][: len(text(table, 30).splitlines())]
+    )
+    assert text(table, 120) == text(table)
+
+
+def test_the_width_is_the_terminals_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in (("80", 80), ("10", 40), ("1000", 160), ("0", 80)):
+        monkeypatch.setenv("COLUMNS", given)
+        assert columns() == expected
+
+
+def test_a_declared_analysis_without_its_runs_is_not_called_undeclared(
+    tmp_path: Path, finished: Callable[..., Run]
+) -> None:
+    manifest.write(tmp_path, "question", "python train.py", [finished("cnn"), finished("crnn")], PRIMARY)
+    (part,) = (report := analyse(read([tmp_path]), "title", "python report.py runs")).parts
+    assert part.why_no_answer.startswith("There is no answer yet: the primary analysis of question.json (ecrnn-bilstm")
+    assert part.why_no_answer in " ".join(report_text(report).split())
