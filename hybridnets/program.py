@@ -33,6 +33,16 @@ def folder(of: str) -> Path:
     return package / of if (package / of).is_dir() else package.parent / of
 
 
+def project_folders(*names: str) -> list[Path]:
+    """Those of the folders in the working folder that exist and are not hybridnets' own.
+
+    Args:
+        *names: conf or sweeps.
+    """
+    folders = [Path.cwd() / name for name in names]
+    return [path for path in folders if path.is_dir() and not path.samefile(folder(path.name))]
+
+
 def _is_script() -> bool:
     script = Path(sys.argv[0])
     return script.name in SCRIPTS.values() and script.resolve().parent.name != "cli"

@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from hybridnets import config
+from hybridnets.cli import help
 
 CONF = program.folder("conf")
 
@@ -40,6 +41,9 @@ def train_run(cfg: DictConfig) -> float:
 
 def main() -> int:
     """Runs `train_run` with the words of the command line, and returns the exit code."""
+    if help.is_requested(sys.argv[1:]):
+        print(help.train_help(), end="")
+        return 0
     return config.run_command(train_run, CONF)
 
 

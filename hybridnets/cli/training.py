@@ -4,6 +4,7 @@ import importlib.util
 import sys
 
 import __main__
+from hybridnets.cli import help
 from hybridnets.cli.arguments import find_modules_here
 
 
@@ -22,6 +23,9 @@ def main(argv: list[str]) -> int:
     sys.argv[:] = [spec.origin, *argv[1:]]
     find_modules_here()
 
+    if help.is_requested(argv[1:]):  # before Hydra is imported
+        print(help.train_help(), end="")
+        return 0
     from hybridnets.cli import train
 
     return train.main()

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import II, MISSING, OmegaConf
 
-from hybridnets import program, signals
+from hybridnets import signals
 from hybridnets.config.overrides import complete_overrides
 
 # Overrides that a run shares with its backbone's run, unless the backbone's own overrides differ: data, how much of it is an
@@ -62,7 +62,6 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     # Hydra insists on a folder for its copy of a sweep's configuration; ours is in the manifest.
     OmegaConf.register_new_resolver("scratch", scratch, replace=True)
-    OmegaConf.register_new_resolver("program", lambda command: " ".join(program.words(command)), replace=True)
     OmegaConf.register_new_resolver("with_shared_overrides", with_shared_overrides, replace=True)
 
 

@@ -14,7 +14,7 @@ class ProjectSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Adds the folders that exist."""
-        for folder in [*_project_folders(), program.folder("sweeps")]:
+        for folder in [*program.project_folders("conf", "sweeps"), program.folder("sweeps")]:
             search_path.append("hybridnets", f"file://{folder}")
 
 
@@ -27,15 +27,9 @@ def check_project(conf: Path) -> None:
     Raises:
         ConfigError: If a file has the name of another one and differs from it.
     """
-    for folder in _project_folders():
-        for path in sorted(folder.rglob("*.yaml")) if folder.name == "conf" else ():
+    for folder in program.project_folders("conf"):
+        for path in sorted(folder.rglob("*.yaml")):
             ours = conf / path.relative_to(folder)
             if ours.is_file() and ours.read_bytes() != path.read_bytes():
                 name = path.relative_to(folder.parent)
                 raise ConfigError(f"{name} must have another name, because hybridnets brings a {name} too: rename it")
-
-
-def _project_folders() -> list[Path]:
-    """conf/ and sweeps/ in the working folder, unless they are hybridnets' own."""
-    folders = [Path.cwd() / name for name in ("conf", "sweeps")]
-    return [folder for folder in folders if folder.is_dir() and not folder.samefile(program.folder(folder.name))]
