@@ -1,6 +1,8 @@
 """Writes a project of the user's own: a model, a data set, a question, a test, that run at once."""
 
+import importlib.machinery
 import keyword
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of, printable
 
 TEMPLATE = Path(__file__).parent / "project"
+FOLDERS = ("conf", "sweeps", "tests", "runs")  # of a project, or of its runs
 PACKAGE = "my_project"  # the names in the template that the project's own replace
 NAME = "my-project"
 
@@ -37,7 +40,7 @@ def _write(folder: Path) -> int:
         raise ValueError(
             f"FOLDER must be named like a Python package, with letters, digits, - and _ and a letter first, got {name}"
         )
-    if package in sys.stdlib_module_names or package in ("hybridnets", "conf", "sweeps", "tests", "runs"):
+    if package in sys.stdlib_module_names or package in FOLDERS or _is_installed(package):
         raise ValueError(f"FOLDER must not be named like a module that exists already, got {name}: choose another name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"FOLDER must be new or empty, got {folder}, which is not: choose another name")
@@ -50,11 +53,17 @@ def _write(folder: Path) -> int:
         raise ValueError(f"FOLDER must be a folder that can be written, got {folder} ({error.strerror})") from error
     print(
         f"{printable(str(folder))} is written: README.md says what is where. Now:\n\n"
-        f"  cd {printable(str(folder))}\n"
+        f"  cd {printable(shlex.quote(str(folder)))}\n"
         "  hybridnets train -cn question       two models, five seeds each: a minute\n"
         "  hybridnets report runs/shapes       the answer"
     )
     return 0
+
+
+def _is_installed(package: str) -> bool:
+    """Whether an installed package has the name; the working folder's do not count."""
+    here = [path for path in sys.path if path and Path(path).resolve() != Path.cwd()]
+    return importlib.machinery.PathFinder.find_spec(package, here) is not None
 
 
 def _copy(source: Path, to: Path, name: str, package: str) -> None:

@@ -7,12 +7,14 @@ import re
 import stat
 from pathlib import Path
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseException, ValidationError
 
+from hybridnets import program
 from hybridnets.config.keys import keys_of, proposal
 from hybridnets.config.rules import RULES
 
@@ -39,11 +41,16 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         options = [str(option) for option in error.options or () if (group, option) != ("hydra/launcher", "basic")]
-        if not group:
-            return f"--config-name must be the name of a file in the configuration folders, without .yaml, got {name}"
-        return f"{group} must be one of {', '.join(options)}, got {name}{proposal(name, options)}"
+        if group:
+            return f"{group} must be one of {', '.join(options)}, got {name}{proposal(name, options) or _where()}"
+        folders = [*program.project_folders("conf", "sweeps"), program.folder("sweeps")]
+        names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+        hint = proposal(name, names) or _where()
+        return f"--config-name must be the name of a file, such as {', '.join(names)}, got {name}{hint}"
     if isinstance(error, ConfigCompositionException):
         return _composition(error, conf, arguments)
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}, must be valid YAML: {error.problem}"
     if isinstance(error, OverrideParseException):
         return f"{error.override} must be an override of the form KEY=VALUE: {_first_line(error)}"
     if isinstance(error, OmegaConfBaseException | HydraException):
@@ -61,6 +68,15 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str | None:
     if any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__):
         return f"Lightning refuses this configuration: {_first_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
     return str(error) if isinstance(error, ValueError) else None
+
+
+def _where() -> str:
+    """A hint for somebody who is not in the project's folder."""
+    return (
+        ""
+        if program.project_folders("conf", "sweeps")
+        else " (a project's conf/ and sweeps/ are read in its own folder)"
+    )
 
 
 def _forbidden(error: OSError) -> str:

@@ -168,7 +168,10 @@ def check_rules(cfg: DictConfig) -> None:
     _check_environment()
     model = OmegaConf.select(cfg, "model")
     extra = RULES_WITH_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}
+    is_ours = str(OmegaConf.select(cfg, "model._target_")).startswith("hybridnets.")
     for key, (rule, is_legal) in {**RULES, **extra}.items():
+        if key.startswith("model.") and not is_ours:
+            continue  # an argument of the same name may be anything in a model of the user's own
         section, last = _section(cfg, key)
         if isinstance(section, DictConfig) and last in section and not _holds(is_legal, value := section[last]):
             raise ConfigError(f"{key} must be {rule}, got {text_of(value)}")

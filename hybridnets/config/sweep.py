@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,8 +51,22 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch("trial"))}:
         requested = [run for run in runs.values() if run.out == out]
         _declare(out, None if name == "config" else name, requested, report)
+    _check_question(report, [*runs.values(), *(job.need.run for job in jobs if job.need)])
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
     return jobs
+
+
+def _check_question(report: Any, runs: Iterable[Run]) -> None:
+    """Says so if the declared question is about a variant that the sweep does not train, as with a misspelt label."""
+    declared = parse_declaration(report).primary
+    names = sorted({identities.name(run.identity) for run in runs})
+    for label in (declared.variant, declared.baseline) if declared else ():
+        if label.split()[0] not in names:
+            print(
+                f"report.primary names {label}, which the sweep does not train: its variants are {', '.join(names)}; without "
+                "such runs the question has no answer",
+                file=sys.stderr,
+            )
 
 
 def _check_sweep(configs: list[DictConfig]) -> None:

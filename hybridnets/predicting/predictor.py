@@ -60,8 +60,10 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
     except RefusedCheckpointError:
         raise
     except Exception as error:  # torch raises nearly anything, and some of its messages give bad advice
+        text = " ".join(str(error).split())
+        reason = "" if "weights_only" in text else f": {text[:200]}"
         raise ValueError(
-            f"{folder} must hold a run whose model can be loaded, got {type(error).__name__} while loading it"
+            f"{folder} must hold a run whose model can be loaded, got {type(error).__name__} while loading it{reason}"
         ) from error
     if result.weights and predictor.weights != result.weights:  # results of the first versions do not have it
         raise ValueError(

@@ -56,6 +56,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("demo", "--jobs", "0"), "hybridnets demo: --jobs must be at least 1, got 0"),
         (("init", "2nd"), "hybridnets init: FOLDER must be named like a Python package"),
         (("init", "random"), "hybridnets init: FOLDER must not be named like a module that exists already, got random"),
+        (("init", "torch"), "hybridnets init: FOLDER must not be named like a module that exists already, got torch"),
+        (
+            ("train", "-cn", "pap"),
+            "hybridnets train: --config-name must be the name of a file, such as compression, compression_paper,",
+        ),
         (("init", "."), "hybridnets init: FOLDER must be new or empty"),
         (("train", "model=mlp"), "hybridnets train: model must be one of cnn, crnn"),
         (("train", "-cn", "question"), "hybridnets train: --config-name must be the name of a file"),
@@ -171,6 +176,29 @@ def test_a_file_of_the_project_that_would_be_hidden_is_refused(project: Path, tm
         "hybridnets train: conf/model/cnn.yaml must have another name, because hybridnets brings a conf/model/cnn.yaml too: "
         "rename it"
     )
+
+
+def test_a_projects_own_mistakes_are_one_sentence(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    model = tmp_path / "copy" / "conf" / "model" / "mlp.yaml"
+    text = model.read_text()
+    words = ("train", "model=mlp", "data=shapes", "dry_run=true")
+
+    model.write_text(f"{text}other: a: b\n")
+    completed = hybridnets_command(*words, cwd=tmp_path / "copy")
+    assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1)
+    assert f"{model}, line 3, column 9, must be valid YAML: mapping values are not allowed here" in completed.stderr
+
+    model.write_text(f"{text}channels: 8\n")  # a list in hybridnets' models, and here what its model says
+    completed = hybridnets_command(*words, cwd=tmp_path / "copy")
+    assert "model.channels is not an argument of MLP" in completed.stderr
+
+    model.write_text(text)
+    question = tmp_path / "copy" / "sweeps" / "question.yaml"
+    question.write_text(question.read_text().replace("baseline: mlp", "baseline: mpl"))
+    completed = hybridnets_command("train", "-cn", "question", "dry_run=true", cwd=tmp_path / "copy")
+    assert completed.returncode == 0
+    assert "report.primary names mpl, which the sweep does not train: its variants are cnn, mlp" in completed.stderr
 
 
 def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., object], tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ SLIPS = [
     (["nodes=[1"], "nodes=[1 must be an override of the form KEY=VALUE"),
     (
         ["-cn", "nothing"],
-        "--config-name must be the name of a file in the configuration folders, without .yaml, got nothing",
+        "--config-name must be the name of a file, such as compression, compression_paper, controls, demo, paper, got nothing",
     ),
     (
         ["model=feature_autoencoder"],

@@ -71,7 +71,7 @@ def _counts(run: FinishedRun, metric: str, classes: int) -> NDArray[np.int64]:
 def _matrix(axes: Axes, counts: NDArray[np.int64], names: list[str], labelled: bool) -> None:
     """Draws a confusion matrix with true classes as rows; each cell of at least half a percent has its percentage in it."""
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(share):
         if value >= 0.5:
             # Not in the page's ink: a cell's background is the same on a dark page.

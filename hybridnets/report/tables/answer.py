@@ -32,7 +32,7 @@ class Answer:
     @property
     def headline(self) -> str:
         """The conclusion as a sentence that can be read alone."""
-        alone = self.sentences[-1].removeprefix("So ").replace("That does not say", "These runs do not say", 1)
+        alone = self.sentences[1].removeprefix("So ").replace("That does not say", "These runs do not say", 1)
         return f"T{alone[1:]}" if alone.startswith(("the two are", "these runs")) else alone
 
     @property
