@@ -167,7 +167,8 @@ def _analyse_so_far(task: ReportTask, progress: Progress) -> Report:
     except ReportError as error:
         if not progress.under_way:
             raise
-        problems = (task.sources.named(str(error)),) if progress.finished else ()
+        has_results = progress.finished or progress.counts.get("unreadable")
+        problems = (task.sources.named(str(error)),) if has_results else ()
         return Report(task.title, (), problems, (task.command,), ())
 
 

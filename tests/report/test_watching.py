@@ -202,4 +202,4 @@ def test_ctrl_c_ends_watching_and_serving_with_one_sentence(
     assert "Traceback" not in error
     text = page.read_text(encoding="utf-8")
     assert RELOADS not in text
-    assert ("when report.py --watch ended: this page no longer changes" in text) == watch
+    assert ("when --watch ended: this page no longer changes" in text) == watch

@@ -95,7 +95,7 @@ def test_the_command_gives_the_same_text_page_and_figures(
     assert report("digits", "--to", "a") == 0
     original = capsys.readouterr().out
     assert report("e.npz") == 0
-    again = "python report.py --unpack e.npz -o runs && python train.py -cn s out=runs"  # an archive is unpacked first
+    again = "hybridnets report --unpack e.npz -o runs && python train.py -cn s out=runs"  # an archive is unpacked first
     original = original.replace("a/index.html", "e-report/index.html")
     assert capsys.readouterr().out == original.replace("python train.py -cn s out=/home/me/runs", again)
     assert "2/3" in original

@@ -112,7 +112,7 @@ def test_a_port_that_cannot_be_used_is_one_sentence(
         port = taken.getsockname()[1]
         assert report(folder.parent, "--to", folder, "--serve", port) == 2
     error = capsys.readouterr().err
-    assert f"report.py: --serve cannot use port {port} (" in error
+    assert f"hybridnets report: --serve cannot use port {port} (" in error
     assert error.count("\n") == 1
     for bad in ("70000", "-1", "eighty", "1.5"):
         with pytest.raises(ReportError, match="--serve must be a port from 1 to 65535, or 0 for a free one, got"):
