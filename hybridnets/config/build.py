@@ -5,6 +5,7 @@ import inspect
 import logging
 import sys
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,9 @@ def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) 
     """
     # Gradients that fade over 1,024 steps become denormal numbers, on which a CPU is six times slower. This comes first
     # because a thread inherits the setting from the thread that starts it.
+    warnings.filterwarnings(
+        "ignore", message="The value of the smallest subnormal"
+    )  # older NumPys notice the next line
     torch.set_flush_denormal(True)
     settings, run = request.settings, request.run
     incomplete_loggers = build_loggers(settings)
