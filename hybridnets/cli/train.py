@@ -24,6 +24,8 @@ def train_run(cfg: DictConfig) -> float:
     run = request.run
     if result := run.result():
         print(f"{run.name} is finished already: see {run.folder}")
+        if message := config.changed_code_message([run]):
+            print(message, file=sys.stderr)
         return result.monitored
     request.check_diverged()
 

@@ -6,13 +6,14 @@ A configuration becomes a `RunRequest` by `resolve`, once; `hybridnets.config.bu
 from hybridnets.config.command_line import repeating_command, report_user_errors, run_command
 from hybridnets.config.dataset import load_dataset
 from hybridnets.config.errors import ConfigError
-from hybridnets.config.request import RunRequest, resolve
+from hybridnets.config.request import RunRequest, changed_code_message, resolve
 from hybridnets.config.schema import register
 from hybridnets.config.sweep import plan
 
 __all__ = [
     "ConfigError",
     "RunRequest",
+    "changed_code_message",
     "load_dataset",
     "plan",
     "register",

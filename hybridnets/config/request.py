@@ -1,7 +1,7 @@
 """What a configuration asks for, resolved and checked once: the value that a run's parts are built from."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,3 +114,21 @@ def _composed(hydra: Any, overrides: tuple[str, ...]) -> DictConfig:  # noqa: AR
 def divergence_message(run: Run) -> str:
     """Why a run is not tried again: its last attempt diverged; empty where it did not."""
     return f"{store.reason(run.folder)} (retry_diverged=true tries it again)" if store.diverged(run.folder) else ""
+
+
+def changed_code_message(runs: Iterable[Run]) -> str:
+    """Says which finished runs were trained with other code of the user's own; empty where none was.
+
+    Args:
+        runs: Finished runs.
+    """
+    changed = {run.name: run.changed_code() for run in runs}
+    names = [name for name, modules in changed.items() if modules]
+    if not names:
+        return ""
+    modules = ", ".join(sorted({module for modules in changed.values() for module in modules}))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"{modules} has changed since {names[0]}{more} finished: such runs are not trained again; for runs of the new code "
+        "give another out=, or the class another name"
+    )

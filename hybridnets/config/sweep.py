@@ -21,7 +21,7 @@ from hybridnets.config.command_line import typed_command
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.rehearsal import rehearsal
-from hybridnets.config.request import RunRequest, divergence_message, resolve
+from hybridnets.config.request import RunRequest, changed_code_message, divergence_message, resolve
 from hybridnets.config.schema import scratch
 from hybridnets.runs import Run, identities, manifest
 from hybridnets.runs.claims import Watch
@@ -52,6 +52,8 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
         requested = [run for run in runs.values() if run.out == out]
         _declare(out, None if name == "config" else name, requested, report)
     _check_question(report, [*runs.values(), *(job.need.run for job in jobs if job.need)])
+    if message := changed_code_message(job.run for job in jobs if job.finished()):
+        print(message, file=sys.stderr)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
     return jobs
 

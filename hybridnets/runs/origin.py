@@ -1,17 +1,27 @@
 """The origin of an attempt: command, versions and hardware, recorded for the reader; part of no identity."""
 
+import contextlib
+import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy", "numba")
 
 
-def describe_origin(command: str) -> dict[str, Any]:
-    """Command, versions, hardware, and the source's git commit with whether anything was changed since."""
+def describe_origin(command: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Command, versions, hardware, the source's git commit with whether anything was changed since, and the user's code.
+
+    Args:
+        command: The command that repeats the run.
+        identity: The run's identity.
+    """
     source = Path(__file__).parent
     commit = _git(source, "rev-parse", "HEAD")
     return {
@@ -19,10 +29,38 @@ def describe_origin(command: str) -> dict[str, Any]:
         "git_commit": commit,
         "git_dirty": bool(_git(source, "status", "--porcelain")) if commit else None,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "code": code_of(identity),
         "system": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def code_of(identity: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each file of the user's own from which the run builds something, by module; no installed package's.
+
+    A run's identity has names and settings, not code: who edits a model must be able to see which runs were trained before.
+
+    Args:
+        identity: The run's identity.
+    """
+    ours, installed = Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")).resolve()
+    hashes = {}
+    for module in sorted({target.rpartition(".")[0] for target in _targets(identity)}):
+        with contextlib.suppress(ImportError, ValueError, AttributeError, OSError):
+            spec = importlib.util.find_spec(module)
+            file = Path(spec.origin).resolve() if spec and spec.origin else None
+            if file and file.is_file() and not file.is_relative_to(ours) and not file.is_relative_to(installed):
+                hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashes
+
+
+def _targets(settings: Any) -> Iterator[str]:
+    for key, value in settings.items() if isinstance(settings, Mapping) else enumerate(settings):
+        if key == "_target_":
+            yield str(value)
+        elif isinstance(value, Mapping | list | tuple):
+            yield from _targets(value)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

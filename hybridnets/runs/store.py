@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hybridnets import signals
 from hybridnets.runs import claims, identities
 from hybridnets.runs.files import make_folder, replacing, sha256, write_json, write_text
+from hybridnets.runs.origin import code_of
 from hybridnets.runs.records import metrics, provenance, result
 from hybridnets.runs.records.errors import RecordError
 from hybridnets.runs.records.provenance import AttemptRecord, Provenance
@@ -68,6 +69,11 @@ class Run:
     def best_checkpoint(self) -> Path:
         """The weights of the reported epoch."""
         return self.folder / "checkpoints" / "best.ckpt"
+
+    def changed_code(self) -> list[str]:
+        """The user's own modules that have changed since the run was trained, as far as that was recorded."""
+        record = _provenance(self.folder)
+        return record.changed_code(code_of(self.identity)) if record else []
 
     def result(self) -> Result | None:
         """The finished run's result; None where it is not finished.

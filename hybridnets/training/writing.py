@@ -50,7 +50,7 @@ class RunWriter:
             device=str(self.parts.trainer.strategy.root_device),
             devices=self.parts.trainer.world_size,
             sync_batchnorm=self.parts.synchronized,
-            **describe_origin(command),
+            **describe_origin(command, self.run.identity),
         )
         self.run.write_text(self.run.folder / "config.yaml", configuration)
         log.info("%s in %s\n%s", self.run.name, self.run.folder, table(self.parts.layers))

@@ -163,6 +163,25 @@ def test_a_projects_question_is_swept_and_answered(project: Path, tmp_path: Path
     assert rows[0]["class"] == ("circle", "square", "triangle")[int(np.argmax(shares))]
 
 
+def test_runs_that_were_trained_with_other_code_are_named(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    words = ("train", "model=mlp", "data=shapes", "trainer.max_epochs=1")
+    assert hybridnets_command(*words, cwd=tmp_path / "copy").returncode == 0
+    assert hybridnets_command(*words, cwd=tmp_path / "copy").stderr == ""
+    model = tmp_path / "copy" / "my_study" / "model.py"
+    model.write_text(model.read_text().replace(".relu()", ".tanh()"))
+    sentence = (
+        "my_study.model has changed since mlp seed=0 finished: such runs are not trained again; for runs of the new code give "
+        "another out=, or the class another name\n"
+    )
+    completed = hybridnets_command(*words, cwd=tmp_path / "copy")
+    assert "mlp seed=0 is finished already" in completed.stdout
+    assert completed.stderr == sentence
+    assert sentence in hybridnets_command(*words, "-m", "seed=0", cwd=tmp_path / "copy").stderr
+    (attempt,) = json.loads(next((tmp_path / "copy" / "runs").rglob("provenance.json")).read_text())["attempts"]
+    assert list(attempt["code"]) == ["my_study.model"]
+
+
 def test_a_file_of_the_project_that_would_be_hidden_is_refused(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project, tmp_path / "copy")
     hidden = tmp_path / "copy" / "conf" / "model" / "cnn.yaml"

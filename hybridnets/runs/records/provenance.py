@@ -1,6 +1,7 @@
 """provenance.json: the attempts at a run, with the times, places and versions on which no result depends."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +23,9 @@ class AttemptRecord(TypedDict, total=False):
     """One attempt at a run. Versions differ in what they record, so any key may be missing.
 
     `host`, `process`, `started` and `ended` (ISO 8601) say where and when; `command` repeats the run; `git_commit`,
-    `git_dirty`, `versions`, `system`, `processor` and `cores` say with what; `threads`, `kernels`, `device`, `devices` and
-    `sync_batchnorm` say how it computed; `error` says why it ended early, `diverged` that the loss was not finite, and
-    `stopped` that somebody asked it to end.
+    `git_dirty`, `versions`, `code` (SHA-256 of each module of the user's own), `system`, `processor` and `cores` say with what;
+    `threads`, `kernels`, `device`, `devices` and `sync_batchnorm` say how it computed; `error` says why it ended early,
+    `diverged` that the loss was not finite, and `stopped` that it was asked to end.
     """
 
     host: str
@@ -35,6 +36,7 @@ class AttemptRecord(TypedDict, total=False):
     git_commit: str | None
     git_dirty: bool | None
     versions: dict[str, str | None]
+    code: dict[str, str]
     system: str
     processor: str
     cores: int
@@ -115,7 +117,17 @@ class Provenance:
         last: AttemptRecord = self.attempts[-1] if self.attempts else {}
         commit, changed = last.get("git_commit"), " with changes" if last.get("git_dirty") else ""
         versions = [f"{package} {version}" for package, version in last.get("versions", {}).items()]
-        return ", ".join([*([f"commit {str(commit)[:10]}{changed}"] if commit else []), *versions])
+        code = [f"{module} {str(sha256)[:10]}" for module, sha256 in last.get("code", {}).items()]
+        return ", ".join([*([f"commit {str(commit)[:10]}{changed}"] if commit else []), *code, *versions])
+
+    def changed_code(self, now: Mapping[str, str]) -> list[str]:
+        """The modules whose code differs from that of the last attempt, as far as it was recorded.
+
+        Args:
+            now: SHA-256 of each module's code now.
+        """
+        before = self.attempts[-1].get("code", {}) if self.attempts else {}
+        return [module for module, sha256 in now.items() if before.get(module, sha256) != sha256]
 
 
 def read(folder: Path) -> Provenance | None:
