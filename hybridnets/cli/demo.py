@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def _introduction(params: Mapping[str, Any], epochs: int, jobs: int, out: Path) 
 def _measure(overrides: list[str]) -> tuple[float, float] | None:
     """Seconds that a run of the demo takes to start and end, and those of one of its epochs; None where it fails."""
     with tempfile.TemporaryDirectory(prefix="hybridnets-demo-") as folder:
+        signals.at_end(lambda: shutil.rmtree(folder, ignore_errors=True))  # after the process below has been killed
         command = [sys.executable, "-m", "hybridnets.cli.train", "-cn", "demo", "hydra.mode=RUN", *overrides]
         started = time.monotonic()
         process = subprocess.Popen(

@@ -54,7 +54,10 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     find_modules_here()
     run = hybridnets.load(arguments.run, arguments.device)
-    names, probabilities = zip(*_rows(run, arguments.images), strict=True)
+    rows = list(_rows(run, arguments.images))
+    if not rows:
+        raise ValueError("IMAGE must hold at least one image, got none")
+    names, probabilities = zip(*rows, strict=True)
     answer(names, run.classes, probabilities, arguments.output, run.name)
     return 0
 

@@ -88,6 +88,11 @@ def build_model(
         arguments["backbone"] = _backbone(request, image_shape, num_classes, is_rehearsal or request.is_trial)
     with errors_of("model"):
         model: Classifier = make(**arguments)
+        if "image_shape" not in getattr(model, "hparams", {}):
+            raise ValueError(
+                f"model.{type(model).__name__} must call self.save_hyperparameters() in its __init__, after "
+                "super().__init__(num_classes), because its runs could not be loaded otherwise"
+            )
     model.optimizer, model.scheduler = optimizer, scheduler
     return model
 

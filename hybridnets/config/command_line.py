@@ -14,6 +14,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from hybridnets import program, signals
+from hybridnets.config.errors import ConfigError
 from hybridnets.config.hydra_errors import explain
 from hybridnets.config.overrides import complete_overrides
 from hybridnets.config.schema import register
@@ -27,6 +28,7 @@ TAKES_VALUE = {  # Hydra's options whose value is the next word
     *("--config-name", "--config-dir", "--config-path", "--cfg", "--package", "--experimental-rerun"),
 }
 _typed: list[str] = []  # the arguments of the command line before `run_command` puts them in order
+EXITED = "sys.exit was called by a module that the configuration names"
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # optional values of --info
 
 
@@ -44,6 +46,10 @@ def report_user_errors(conf: Path) -> Callable[[Callable[[DictConfig], float]], 
                 return main(cfg)
             except Exception as error:
                 sys.exit(_report(error, conf))
+            except SystemExit as ended:
+                if signals.exit_code() is not None:
+                    raise
+                sys.exit(_report(ConfigError(f"{EXITED}, with {ended.code!r}: remove that call"), conf))
 
         return run
 
@@ -70,7 +76,7 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
     Plugins.instance().register(ProjectSearchPath)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
     try:
-        check_project(conf)
+        check_project(conf, _config_folder(sys.argv[1:]))
         _typed[:] = sys.argv[1:]
         sys.argv[1:] = _with_options_first(sys.argv[1:])
         main()
@@ -92,6 +98,15 @@ def repeating_command(overrides: Sequence[str] | None = None) -> str:
     name = hydra.job.config_name or "config"
     sweep = [] if name == "config" else ["-cn", name, "hydra.mode=RUN"]
     return shlex.join([*program.words("train"), *sweep, *(hydra.overrides.task if overrides is None else overrides)])
+
+
+def _config_folder(words: Sequence[str]) -> Path | None:
+    """The folder that --config-dir names; None without one."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, _, value = word.partition("=")
+        if option in ("-cd", "--config-dir"):
+            return Path(value or following)
+    return None
 
 
 def _with_options_first(words: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from hybridnets import signals
 from hybridnets.config.errors import ConfigError, build_failure
 from hybridnets.data.dataset import RESIZE, ImageDataset
 
@@ -28,6 +29,10 @@ def load_dataset(settings: Any) -> ImageDataset:
 def _load(settings: str) -> ImageDataset:
     try:
         dataset = instantiate(json.loads(settings), _convert_="all")
+    except SystemExit as ended:
+        if signals.exit_code() is not None:
+            raise
+        raise ConfigError(f"data.dataset must return an ImageDataset, but called sys.exit({ended.code!r})") from None
     except InstantiationException as error:
         if isinstance(cause := error.__cause__, ValueError):
             if RAGGED.search(str(cause)):

@@ -18,18 +18,22 @@ class ProjectSearchPath(SearchPathPlugin):
             search_path.append("hybridnets", f"file://{folder}")
 
 
-def check_project(conf: Path) -> None:
-    """Refuses a project's configuration that one of hybridnets' own would hide.
+def check_project(conf: Path, further: Path | None = None) -> None:
+    """Refuses a configuration that one of hybridnets' own would hide, and a sweep that would hide one of its own.
 
     Args:
         conf: Folder of hybridnets' configuration.
+        further: The folder that --config-dir names.
 
     Raises:
         ConfigError: If a file has the name of another one and differs from it.
     """
-    for folder in program.project_folders("conf"):
+    sweeps = program.folder("sweeps")
+    for folder in [*program.project_folders("conf", "sweeps"), *([further] if further and further.is_dir() else [])]:
         for path in sorted(folder.rglob("*.yaml")):
-            ours = conf / path.relative_to(folder)
-            if ours.is_file() and ours.read_bytes() != path.read_bytes():
-                name = path.relative_to(folder.parent)
-                raise ConfigError(f"{name} must have another name, because hybridnets brings a {name} too: rename it")
+            for ours in (conf / path.relative_to(folder), sweeps / path.relative_to(folder)):
+                if ours.is_file() and ours.read_bytes() != path.read_bytes():
+                    raise ConfigError(
+                        f"{folder.name}/{path.relative_to(folder)} must have another name, because hybridnets brings a "
+                        f"{ours.relative_to(conf.parent)} too: rename it"
+                    )

@@ -44,7 +44,16 @@ class ImageDataset:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuses inconsistent arrays."""
+        """Refuses inconsistent arrays, and classes that are no list of names."""
+        names = self.classes
+        if (
+            not isinstance(names, tuple | list)
+            or not names
+            or not all(name and isinstance(name, str) for name in names)
+        ):
+            raise DataError(f"classes must be a tuple of names, such as ('cat', 'dog'), got {names!r}")
+        if len(set(names)) < len(names):
+            raise DataError(f"classes must be different names, got {names!r}")
         check_images(self.train_images, "the training images")
         check_images(self.test_images, "the test images")
         check_labels(self.train_labels, len(self.train_images), self.classes, "the training labels")

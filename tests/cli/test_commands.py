@@ -220,6 +220,50 @@ def test_a_projects_own_mistakes_are_one_sentence(project: Path, tmp_path: Path)
     assert "report.primary names mpl, which the sweep does not train: its variants are cnn, mlp" in completed.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        (
+            "my_study/model.py",
+            "import sys; sys.exit(0)",
+            "sys.exit was called by a module that the configuration names, with 0",
+        ),
+        (
+            "my_study/data.py",
+            "def load(): raise SystemExit(3)",
+            "data.dataset must return an ImageDataset, but called sys.exit(3)",
+        ),
+        (
+            "sweeps/demo.yaml",
+            "defaults: [config]",
+            "sweeps/demo.yaml must have another name, because hybridnets brings a sweeps/demo.yaml",
+        ),
+        (
+            "my_study/model.py",
+            "from hybridnets.models import Classifier\nclass MLP(Classifier):\n"
+            "    def __init__(self, image_shape, num_classes, width): super().__init__(num_classes)\n",
+            "model.MLP must call self.save_hyperparameters() in its __init__, after super().__init__(num_classes)",
+        ),
+    ],
+)
+def test_a_projects_broken_file_is_one_sentence(
+    file: str, text: str, sentence: str, project: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    (tmp_path / "copy" / file).write_text(text)
+    completed = hybridnets_command("train", "model=mlp", "data=shapes", cwd=tmp_path / "copy")
+    assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1), completed.stderr
+    assert completed.stderr.startswith(f"hybridnets train: {sentence}")
+
+
+def test_a_file_of_config_dir_that_would_be_hidden_is_refused(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "cnn.yaml").write_text("_target_: my_study.model.MLP\n")
+    completed = hybridnets_command("train", "--config-dir", str(tmp_path), "model=cnn", cwd=project)
+    assert completed.returncode == 2
+    assert "model/cnn.yaml must have another name, because hybridnets brings a conf/model/cnn.yaml" in completed.stderr
+
+
 def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., object], tmp_path: Path) -> None:
     command(*SMALL, "model=cnn", "trainer.max_epochs=1")
     (run,) = (tmp_path / "runs" / "digits" / "cnn").iterdir()

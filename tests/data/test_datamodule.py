@@ -203,3 +203,20 @@ def test_without_scikit_learn_the_message_has_the_remedy(monkeypatch: pytest.Mon
     monkeypatch.setattr(digits, "find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'hybridnets\[demo\]'"):
         digits.load()
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        ("cat", r"classes must be a tuple of names, such as \('cat', 'dog'\), got 'cat'"),  # a forgotten comma
+        ({"a", "b"}, "classes must be a tuple of names"),  # in an order that differs from process to process
+        ((0, 1), r"classes must be a tuple of names, .* got \(0, 1\)"),
+        ((), r"classes must be a tuple of names, .* got \(\)"),
+        (None, "classes must be a tuple of names, .* got None"),
+        (("a", "a"), r"classes must be different names, got \('a', 'a'\)"),
+    ],
+)
+def test_classes_are_different_names_in_an_order(classes: Any, sentence: str) -> None:
+    images, labels = np.zeros((2, 1, 4, 4), np.uint8), np.array([0, 1])
+    with pytest.raises(DataError, match=sentence):
+        ImageDataset(images, labels, images, labels, classes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.rendering.files import PAGE, RECORD, recorded_files
@@ -32,6 +33,9 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, port: int, folder: Path) -> None:
         self.folder = folder
         super().__init__((LOOPBACK, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a request that is malformed or cut short: it concerns nobody but its sender."""
 
 
 class _Handler(BaseHTTPRequestHandler):
