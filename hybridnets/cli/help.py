@@ -9,12 +9,15 @@ TEXT = Path(__file__).with_name("train_help.txt")
 LAUNCHERS = ("local", "slurm")
 
 
-def is_requested(words: Sequence[str]) -> bool:
-    """Whether the words of a command line ask for help."""
-    return "--help" in words or "-h" in words
+def print_if_requested(words: Sequence[str]) -> bool:
+    """Prints the help if the words of a command line ask for it; returns whether they do."""
+    requested = "--help" in words or "-h" in words
+    if requested:
+        print(_train_help(), end="")
+    return requested
 
 
-def train_help() -> str:
+def _train_help() -> str:
     """What the command train takes, with the groups that are there: hybridnets' and the project's in the working folder."""
     folders = [program.folder("conf"), *program.project_folders("conf")]
     options: dict[str, set[str]] = {}

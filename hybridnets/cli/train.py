@@ -43,8 +43,7 @@ def train_run(cfg: DictConfig) -> float:
 
 def main() -> int:
     """Runs `train_run` with the words of the command line, and returns the exit code."""
-    if help.is_requested(sys.argv[1:]):
-        print(help.train_help(), end="")
+    if help.print_if_requested(sys.argv[1:]):
         return 0
     return config.run_command(train_run, CONF)
 

@@ -23,8 +23,7 @@ def main(argv: list[str]) -> int:
     sys.argv[:] = [spec.origin, *argv[1:]]
     find_modules_here()
 
-    if help.is_requested(argv[1:]):  # before Hydra is imported
-        print(help.train_help(), end="")
+    if help.print_if_requested(argv[1:]):  # before Hydra is imported
         return 0
     from hybridnets.cli import train
 

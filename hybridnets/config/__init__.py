@@ -1,4 +1,4 @@
-"""The border between Hydra's configuration and everything else; only `parts` and `loggers` import torch.
+"""The border between Hydra's configuration and everything else; only `build` and `loggers` import torch.
 
 A configuration becomes a `RunRequest` by `resolve`, once; `hybridnets.config.build.build` builds the parts of its run.
 """

@@ -37,13 +37,15 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     """What the launcher calls before it starts a process: checks the runs of a sweep, and declares them in a manifest.
 
     Raises:
-        ValueError: As `check`, for the first configuration that breaks a rule.
+        ValueError: As `resolve`, for the first configuration that breaks a rule.
     """
     _check_sweep(configs)
     report = _report(configs[0])
     jobs = [SweepJob(resolve(cfg)) for cfg in configs]
     runs = {job.key: job.run for job in jobs}
-    pending = [job for job in {job.key: job for job in jobs}.values() if not job.finished()]
+    unique = {job.key: job for job in jobs}.values()
+    finished = [job for job in unique if job.finished()]
+    pending = [job for job in unique if job not in finished]
     needed = [job.need for job in pending if job.need]
     _name_uniquely([*jobs, *needed])
     _rehearse([*(need for need in needed if not need.finished()), *pending])
@@ -52,9 +54,9 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
         requested = [run for run in runs.values() if run.out == out]
         _declare(out, None if name == "config" else name, requested, report)
     _check_question(report, [*runs.values(), *(job.need.run for job in jobs if job.need)])
-    if message := changed_code_message(job.run for job in jobs if job.finished()):
+    if message := changed_code_message(job.run for job in finished):
         print(message, file=sys.stderr)
-    print(f"{len(configs)} settings, {len(runs)} runs, {len(runs) - len(pending)} finished already", flush=True)
+    print(f"{len(configs)} settings, {len(runs)} runs, {len(finished)} finished already", flush=True)
     return jobs
 
 

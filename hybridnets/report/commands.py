@@ -251,7 +251,7 @@ def verify(sources: Sources, paths: list[Path], to: Path) -> int:
     """
     run_set, problems = recompute(_read(sources.paths))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
-    summary = f"{verified} run{'s' * (verified != 1)} verified from their predictions"
+    summary = f"{plural(verified, 'run')} verified from their predictions"
     separator = ", and "
     if not run_set.predictions:
         summary, separator = f"{paths[0]} names no predictions, so its scores cannot be verified", "; "
@@ -297,7 +297,7 @@ def pack_runs(sources: Sources, to: Path | None, all_probabilities: bool) -> int
     _print_list(map(sources.named, run_set.problems))
     count = len(run_set.runs)
     print(
-        f"{count} finished run{'s' * (count != 1)} packed into {to}, {to.stat().st_size:,} bytes; no weights, no pixels"
+        f"{plural(count, 'finished run')} packed into {to}, {to.stat().st_size:,} bytes; no weights, no pixels"
     )
     return 0
 

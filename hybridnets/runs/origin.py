@@ -1,7 +1,6 @@
 """The origin of an attempt: command, versions and hardware, recorded for the reader; part of no identity."""
 
-import contextlib
-import hashlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -11,6 +10,8 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from hybridnets.runs.files import sha256
 
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy", "numba")
 
@@ -44,15 +45,33 @@ def code_of(identity: Mapping[str, Any]) -> dict[str, str]:
     Args:
         identity: The run's identity.
     """
-    ours, installed = Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")).resolve()
-    hashes = {}
-    for module in sorted({target.rpartition(".")[0] for target in _targets(identity)}):
-        with contextlib.suppress(ImportError, ValueError, AttributeError, OSError):
-            spec = importlib.util.find_spec(module)
-            file = Path(spec.origin).resolve() if spec and spec.origin else None
-            if file and file.is_file() and not file.is_relative_to(ours) and not file.is_relative_to(installed):
-                hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return hashes
+    modules = sorted({target.rpartition(".")[0] for target in _targets(identity)})
+    files = {module: _own_file(module) for module in modules}
+    return {module: sha256(file) for module, file in files.items() if file}
+
+
+@functools.cache  # once for all runs of a sweep
+def _own_file(module: str) -> Path | None:
+    """The file of a module of the user's own; None for one of ours or of an installed package.
+
+    Nothing is imported: a sweep's parent asks this of torch.optim too.
+    """
+    top, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    files = [
+        *(place.joinpath(*inner, "__init__.py") for place in places),
+        *(place.joinpath(*inner).with_suffix(".py") for place in places if inner),
+        *([Path(spec.origin)] if spec.origin and not inner else []),
+    ]
+    file = next((path.resolve() for path in files if path.is_file()), None)
+    foreign = (Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")).resolve())
+    return None if file is None or any(file.is_relative_to(folder) for folder in foreign) else file
 
 
 def _targets(settings: Any) -> Iterator[str]:

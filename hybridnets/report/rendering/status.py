@@ -122,6 +122,8 @@ def _note(folder: Path, now: State, silence: str) -> str:
         # "on request" or "by SIGTERM": the table says after which epoch, and how the run continues.
         who = re.match(r"(?:stopped |ended )?((?:on|by) \w+)", reason(folder))
         return who[1] if who else ""
+    if now != "unreadable":
+        return ""
     try:
         result.read(folder)
     except RecordError as error:

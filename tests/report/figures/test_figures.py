@@ -59,6 +59,15 @@ def words(picture: Picture) -> str:
     return " ".join("".join(element.itertext()) for element in root.iter() if element.tag.endswith("}text"))
 
 
+def ends(svg: str, gid: str) -> tuple[float, float]:
+    """The smallest and the largest x of a drawn line, by the id of its group."""
+    root = ElementTree.fromstring(svg)
+    (group,) = [element for element in root.iter() if element.get("id") == gid]
+    path = next(element for element in group.iter() if element.tag.endswith("}path")).attrib["d"]
+    xs = [float(x) for x in re.findall(r"[ML] (\S+) ", path)]
+    return min(xs), max(xs)
+
+
 def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     grid(3, PRIMARY, lost=(("crnn", "lstm", 16, 2),), diverged=(("crnn", "lstm", 32, 1),))
     drawn = figures_of(part(tmp_path), IMAGES)
@@ -93,14 +102,7 @@ def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> No
     assert evidence.plain.interval is not None
     assert evidence.corrected.interval is not None
 
-    def ends(gid: str) -> tuple[float, float]:
-        root = ElementTree.fromstring(drawn.svg)
-        (group,) = [element for element in root.iter() if element.get("id") == gid]
-        path = next(element for element in group.iter() if element.tag.endswith("}path")).attrib["d"]
-        xs = [float(x) for x in re.findall(r"[ML] (\S+) ", path)]
-        return min(xs), max(xs)
-
-    plain, corrected = ends("plain-val-0"), ends("corrected-val-0")
+    plain, corrected = ends(drawn.svg, "plain-val-0"), ends(drawn.svg, "corrected-val-0")
     wider = (evidence.corrected.interval[1] - evidence.corrected.interval[0]) / (
         evidence.plain.interval[1] - evidence.plain.interval[0]
     )
@@ -115,15 +117,8 @@ def test_the_answers_figure_has_its_interval_its_seeds_and_its_margin(tmp_path: 
     drawn = draw_primary(digits.data_set, analysis)
     assert analysis.test.interval is not None
 
-    def across(gid: str) -> tuple[float, float]:
-        root = ElementTree.fromstring(drawn.svg)
-        (group,) = [element for element in root.iter() if element.get("id") == gid]
-        path = next(element for element in group.iter() if element.tag.endswith("}path")).attrib["d"]
-        xs = [float(x) for x in re.findall(r"[ML] (\S+) ", path)]
-        return min(xs), max(xs)
-
-    low, high = across("primary-margin")  # from -1 to 1 point
-    start, end = across("primary-interval")
+    low, high = ends(drawn.svg, "primary-margin")  # from -1 to 1 point
+    start, end = ends(drawn.svg, "primary-interval")
     points = [2 * (x - low) / (high - low) - 1 for x in (start, end)]
     assert points == pytest.approx([100 * x for x in analysis.test.interval], abs=1e-2)
     assert marks(drawn, "primary-seeds") == 3

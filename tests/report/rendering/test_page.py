@@ -148,6 +148,24 @@ addEventListener("load", async () => {
 """
 
 
+def probed(folder: Path, profile: Path, *options: str) -> Any:
+    """What the script of a folder's probe.html wrote into its element `result`, in a browser of its own profile."""
+    process = subprocess.run(
+        [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+            *(f"--user-data-dir={profile}", *options, "--virtual-time-budget=10000", "--dump-dom"),
+            (folder / "probe.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    output = re.search(r'<pre id="result">(.+?)</pre>', process.stdout, re.S)
+    assert output, process.stderr[-2000:]
+    return json.loads(html.unescape(output[1]))
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
@@ -162,20 +180,7 @@ def test_in_a_browser_it_fits_sorts_and_follows_the_scheme(tmp_path: Path) -> No
     (tmp_path / "probe.html").write_text(f"<!doctype html><title>quiet</title><body>{PROBE}", encoding="utf-8")
     results: dict[str, Any] = {}
     for scheme, number in (("light", 1), ("dark", 0)):
-        process = subprocess.run(
-            [
-                *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
-                *(f"--user-data-dir={tmp_path / scheme}", f"--blink-settings=preferredColorScheme={number}"),
-                *("--virtual-time-budget=10000", "--dump-dom", (tmp_path / "probe.html").as_uri()),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        output = re.search(r'<pre id="result">(.+?)</pre>', process.stdout, re.S)
-        assert output, process.stderr[-2000:]
-        results[scheme] = json.loads(html.unescape(output[1]))
+        results[scheme] = probed(tmp_path, tmp_path / scheme, f"--blink-settings=preferredColorScheme={number}")
     light, dark = results["light"], results["dark"]
     assert light["errors"] == dark["errors"] == []
     assert {int(width): wide for width, wide in light["widths"].items() if wide > int(width)} == {}
@@ -211,20 +216,7 @@ addEventListener("load", () => {
 def test_the_answer_its_figure_and_three_facts_fit_one_screen(tmp_path: Path, page: str) -> None:
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<!doctype html><body>{HEAD_PROBE}", encoding="utf-8")
-    process = subprocess.run(
-        [
-            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom"),
-            (tmp_path / "probe.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    output = re.search(r'<pre id="result">(.+?)</pre>', process.stdout, re.S)
-    assert output, process.stderr[-2000:]
-    bottoms = json.loads(html.unescape(output[1]))
+    bottoms = probed(tmp_path, tmp_path / "profile")
     assert len(bottoms) == 4
     assert {part: bottom for part, bottom in bottoms.items() if bottom > 800} == {}
 
