@@ -296,9 +296,7 @@ def pack_runs(sources: Sources, to: Path | None, all_probabilities: bool) -> int
         raise ReportError(str(error)) from None
     _print_list(map(sources.named, run_set.problems))
     count = len(run_set.runs)
-    print(
-        f"{plural(count, 'finished run')} packed into {to}, {to.stat().st_size:,} bytes; no weights, no pixels"
-    )
+    print(f"{plural(count, 'finished run')} packed into {to}, {to.stat().st_size:,} bytes; no weights, no pixels")
     return 0
 
 
