@@ -22,6 +22,7 @@ examples:
   PROGRAM runs --baseline model=cnn --vary rnn      tables by the variants' own axes
   PROGRAM runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
   PROGRAM scores.csv                                scores of any project: columns variant, seed, score
+  PROGRAM losses.csv --lower-is-better --metric loss      scores of which less is better
   PROGRAM --verify runs/digits                      computes everything again from the stored predictions
   PROGRAM --watch runs --serve                      keeps the page fresh while runs are trained, and serves it
   PROGRAM --status runs                             how far the runs of a sweep are
@@ -174,9 +175,35 @@ def _add_comparison_options(add: Any) -> None:
     )
     add("--compare", **several, metavar="LABEL", help="labels in pairs: the first is compared with the second")
     add("--vary", **several, metavar="AXIS", help="make the tables of these axes: model, rnn, layers ...")
-    add("--primary", nargs=2, metavar="LABEL", help="the comparison that answers, instead of the declared one")
-    add("--metric", choices=("test", "val", "score"), help="the metric of the answer (default: test)")
+    add(
+        "--primary",
+        nargs=2,
+        metavar="LABEL",
+        help="variant and baseline of a comparison that answers, too; chosen after the runs, it is corrected for that choice",
+    )
+    add(
+        "--planned",
+        action="store_true",
+        help="with --primary: this comparison was planned before the runs; the page says that this is your word",
+    )
+    add("--metric", metavar="NAME", help="the metric of the answer (default: test), or the name of a file's scores")
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
+    add(
+        "--test",
+        choices=("paired", "corrected"),
+        help="the test over seeds that answers: paired is about this data set, corrected about new data (default: as "
+        "declared, or corrected where the scores are of held-out parts of random splits)",
+    )
+    add(
+        "--sweep",
+        **several,
+        metavar="NAME",
+        help="the sweeps that the report is about, or all (default: the last that declared a question)",
+    )
+    direction = {"dest": "lower_is_better", "action": "store_const", "default": None}
+    add("--lower-is-better", **direction, const=True, help="of a file's scores, as of errors and losses")
+    add("--higher-is-better", **direction, const=False, help="of a file's scores")
+    add("--unit", metavar="UNIT", help="the unit of a file's scores: percent, seconds ...")
     add(
         "--to",
         type=path_of,

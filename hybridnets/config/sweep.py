@@ -40,8 +40,9 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
         ValueError: As `resolve`, for the first configuration that breaks a rule.
     """
     _check_sweep(configs)
-    report = _report(configs[0])
+    report = read_report(configs[0])
     jobs = [SweepJob(resolve(cfg)) for cfg in configs]
+    _plans[GlobalHydra.instance().hydra] = jobs
     runs = {job.key: job.run for job in jobs}
     unique = {job.key: job for job in jobs}.values()
     finished = [job for job in unique if job.finished()]
@@ -62,9 +63,9 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
 
 def _check_question(report: Any, runs: Iterable[Run]) -> None:
     """Says so if the declared question is about a variant that the sweep does not train, as with a misspelt label."""
-    declared = parse_declaration(report).primary
+    questions = parse_declaration(report).primary
     names = sorted({identities.name(run.identity) for run in runs})
-    for label in (declared.variant, declared.baseline) if declared else ():
+    for label in dict.fromkeys(side for question in questions for side in (question.variant, question.baseline)):
         if label.split()[0] not in names:
             print(
                 f"report.primary names {label}, which the sweep does not train: its variants are {', '.join(names)}; without "
@@ -96,6 +97,21 @@ def _check_sweep(configs: list[DictConfig]) -> None:
 _manifests: weakref.WeakKeyDictionary[Any, dict[Path, Path]] = weakref.WeakKeyDictionary()
 
 
+# The jobs of the last batch, for each sweep of this process by its Hydra.
+_plans: weakref.WeakKeyDictionary[Any, list["SweepJob"]] = weakref.WeakKeyDictionary()
+
+
+def manifests_of_this_sweep() -> list[Path]:
+    """The manifests that this sweep wrote, one in each folder of runs."""
+    return list(_manifests.get(GlobalHydra.instance().hydra, {}).values())
+
+
+def last_plan() -> list[str]:
+    """The hashes of the variants of the last batch, job by job."""
+    jobs = _plans.get(GlobalHydra.instance().hydra, [])
+    return [identities.hash_of(identities.variant(job.run.identity)) for job in jobs]
+
+
 def _declare(out: Path, name: str | None, runs: list[Run], report: Any) -> None:
     """Writes the sweep's manifest; adds to it the further batches of the same search."""
     manifests = _manifests.setdefault(GlobalHydra.instance().hydra, {})
@@ -125,7 +141,7 @@ def _keep(folder: Path) -> None:
         print(f"{names}: in {folder}")
 
 
-def _report(cfg: DictConfig) -> Any:
+def read_report(cfg: DictConfig) -> Any:
     """The sweep's `report:` section as its manifest keeps it, with the published figures instead of their file's name.
 
     Raises:

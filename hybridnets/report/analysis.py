@@ -1,21 +1,25 @@
 """The whole report as data: from finished runs to answers, tables, and the comparisons that figures are drawn from."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.families import Families
 from hybridnets.report.comparing.primary import primary_analyses
 from hybridnets.report.comparing.resources import Resources, resources
-from hybridnets.report.comparing.selection import check_labels, select
+from hybridnets.report.comparing.scope import Scope, scopes
+from hybridnets.report.comparing.selection import Selection, check_labels, select
 from hybridnets.report.comparing.units import unit_of
-from hybridnets.report.comparing.variants import DataSetVariants, MissingRun, variants_by_data_set
-from hybridnets.report.reading.manifests import Sweep, read_sweeps
+from hybridnets.report.comparing.variants import DataSetVariants, MissingRun
+from hybridnets.report.reading.manifests import read_sweeps
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.answer import Answer, answer_question
+from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
@@ -35,12 +39,14 @@ class DataSetReport:
 
     Attributes:
         data_set: Its variants.
-        answers: The primary analyses, the oldest first; usually one.
+        scope: Which runs it is about.
+        answers: The primary analyses, the declared ones first; usually one.
         variants_table: The table of all variants.
         contrasts: The contrasts behind the tables.
         tables: The tables of contrasts by metric, and the tables of differences and effects.
         comparisons: All comparisons in those tables, each once.
         compressed: Those of an autoencoder with its backbone.
+        families: How their p-values are corrected.
         notes: Sentences on what could not be compared, or only with care.
         missing: The requested runs without a result.
         comparisons_requested: Whether single comparisons were requested, and not only contrasts.
@@ -50,12 +56,14 @@ class DataSetReport:
     """
 
     data_set: DataSetVariants
+    scope: Scope
     answers: tuple[Answer, ...]
     variants_table: Table
     contrasts: tuple[ContrastComparisons, ...]
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     compressed: tuple[Comparison, ...]
+    families: Families
     notes: tuple[str, ...]
     missing: tuple[MissingRun, ...]
     comparisons_requested: bool
@@ -113,16 +121,19 @@ def analyse(
         ReportError: If it requests a variant, an axis or a metric that the runs do not have.
     """
     sweeps, problems = read_sweeps(runs)
-    data_sets = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
+    in_scope = scopes(runs, sweeps, request.sweep)
+    data_sets = [scope.data_set for scope in in_scope]
     variants = [variant for data_set in data_sets for variant in data_set.variants]
     labels = sorted({variant.label for variant in variants})
     level = request.baseline_level(labels, {axis for variant in variants for axis in variant.axes})
     if level:
         request = replace(request, baseline=None)
     check_labels(data_sets, request.baseline, request.compare)
+    if request.metric and any(variant.scores_only for variant in variants):
+        request = replace(request, metric="score")  # the command line gave the score's own name
     invocation = Invocation(command, tuple(map(str, paths or runs.folders)))
-    parts = tuple(_report_data_set(data_set, request, level, sweeps, invocation) for data_set in data_sets)
-    if request.primary and not any(part.answers for part in parts):
+    parts = tuple(_report_data_set(scope, request, level, invocation) for scope in in_scope)
+    if request.primary and not any(_answers(part, *request.primary) for part in parts):
         raise ReportError(
             f"--primary must be two variants with a common seed, of {', '.join(labels)}, "
             f"got {' and '.join(request.primary)}"
@@ -138,40 +149,52 @@ def analyse(
     )
 
 
+def _answers(part: DataSetReport, variant: str, baseline: str) -> bool:
+    """Whether a part answers a question about these two labels, in either direction."""
+    comparisons = [answer.comparison for answer in part.answers]
+    labels = ({side.label for side in (c.variant, c.baseline)} for c in comparisons)
+    names = ({side.name for side in (c.variant, c.baseline)} for c in comparisons)
+    return {variant, baseline} in (*labels, *names)
+
+
 def _report_data_set(
-    data_set: DataSetVariants,
-    request: ReportRequest,
-    level: tuple[str, str] | None,
-    sweeps: Sequence[Sweep],
-    invocation: Invocation,
+    scope: Scope, request: ReportRequest, level: tuple[str, str] | None, invocation: Invocation
 ) -> DataSetReport:
     """The report on one data set.
 
     Args:
-        data_set: Its variants.
+        scope: Its variants, and the sweeps with what they declared.
         request: What to compare; its baseline is a label, or None.
         level: The axis and the level that are the baseline instead.
-        sweeps: The sweeps with what they declared.
         invocation: How the report was requested.
     """
-    cache = ComparisonCache(data_set)
+    data_set, sweeps = scope.data_set, scope.sweeps
+    cache = ComparisonCache(data_set, [sweep.manifest for sweep in sweeps])
     declarations = [sweep.declaration for sweep in sweeps]
     analyses, unanswered = primary_analyses(cache, request, sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     comparisons = list(dict.fromkeys(selection.all_comparisons()))
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
+    comparisons = list(dict.fromkeys(comparisons))
+    families = _families(analyses, selection, comparisons, request)
     notes = [*unanswered, *selection.notes]
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
+    notes += _notes_on_scope(scope)
     return DataSetReport(
         data_set,
+        scope,
         answers=tuple(answer_question(analysis, data_set) for analysis in analyses),
         variants_table=variants_table(data_set),
         contrasts=tuple(selection.contrasts),
-        tables=tuple(_tables(data_set, selection.contrasts, comparisons, compressed, declarations)),
+        tables=(
+            *_tables(data_set, selection.contrasts, comparisons, compressed, families, declarations),
+            *([variants_table(scope.apart, is_apart=True)] if scope.apart else []),
+        ),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
+        families=families,
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
         comparisons_requested=selection.requested,
@@ -181,23 +204,54 @@ def _report_data_set(
     )
 
 
+def _families(
+    analyses: Sequence[PrimaryAnalysis],
+    selection: Selection,
+    comparisons: Sequence[Comparison],
+    request: ReportRequest,
+) -> Families:
+    """The hierarchy of all comparisons: the questions, the declared tables, and everything else."""
+    declared = selection.contrasts if selection.declared else []
+    tests = {a.metric: a.primary.test for a in reversed(analyses) if not a.is_exploratory}
+    return Families(
+        primary=[(a.comparison, a.metric) for a in analyses if not a.is_exploratory],
+        secondary={c.title: (*c.comparisons, *c.best) for c in declared},
+        exploratory=comparisons,
+        tests=defaultdict(lambda: request.test or "", {} if request.test else tests),
+        chosen=[(a.comparison, a.metric, a.choices) for a in analyses if a.is_exploratory],
+    )
+
+
+def _notes_on_scope(scope: Scope) -> Iterator[str]:
+    """Which runs the report is about, where these are not all."""
+    if scope.apart:
+        runs = sum(len(variant.runs) for variant in scope.apart.variants)
+        yield (
+            f"this report is about the runs of {' and '.join(scope.names)}; {plural(runs, 'other run')} of "
+            f"{scope.data_set.name} {'is' if runs == 1 else 'are'} listed apart and not compared: --sweep all includes them"
+        )
+    if scope.others:
+        yield f"other sweeps declared questions, too: --sweep {' or --sweep '.join(scope.others)} answers those"
+
+
 def _tables(
     data_set: DataSetVariants,
     contrasts: Sequence[ContrastComparisons],
     comparisons: Sequence[Comparison],
     compressed: Sequence[Comparison],
+    families: Families,
     declarations: Sequence[Declaration],
 ) -> Iterator[Table]:
     """The tables of one data set, without those of its variants and of its answers."""
-    unit = unit_of(data_set)
     figures = [declaration.published for declaration in declarations]
     published = next((f for f in figures if f.accuracies), PublishedFigures())
     by_class = next((f for f in figures if f.classes), PublishedFigures())
-    yield from compression_tables(data_set, compressed, by_class)
+    yield from compression_tables(data_set, compressed, families, by_class)
     for metric in data_set.metrics:
+        unit = unit_of(data_set, metric)
         for number, contrast in enumerate(contrasts, start=1):
-            yield grid_table(contrast, metric, unit, published, number)
+            yield grid_table(contrast, families, metric, unit, published, number)
         if comparisons:
-            yield differences_table(comparisons, metric, unit)
+            yield differences_table(comparisons, families, metric, unit)
         if table := effects_table(data_set, metric, unit):
             yield table

@@ -78,7 +78,7 @@ class ReportTask:
 
     def analyse(self) -> Report:
         """Reads and compares the runs."""
-        report = analyse(_read(self.sources.paths), self.title, self.command, self.request, self.paths)
+        report = analyse(_read(self.sources.paths, self.request), self.title, self.command, self.request, self.paths)
         return dataclasses.replace(report, problems=tuple(map(self.sources.named, report.problems)))
 
     def text(self, report: Report) -> str:
@@ -172,11 +172,11 @@ def _analyse_so_far(task: ReportTask, progress: Progress) -> Report:
         return Report(task.title, (), problems, (task.command,), ())
 
 
-def _read(paths: list[Path]) -> RunSet:
+def _read(paths: list[Path], request: ReportRequest) -> RunSet:
     files = [path for path in paths if path.is_file()]
     tables = [path for path in files if path.suffix.lower() in SUFFIXES]
     if len(paths) == len(tables) == 1:
-        return read_scores(paths[0])
+        return read_scores(paths[0], request.score_options)
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     if files:
@@ -249,15 +249,16 @@ def verify(sources: Sources, paths: list[Path], to: Path) -> int:
         paths: The same as the user gave them.
         to: The folder of the report to verify.
     """
-    run_set, problems = recompute(_read(sources.paths))
+    record = read_record(to) if (to / RECORD).is_file() else None
+    request = record[0] if record else ReportRequest()
+    run_set, problems = recompute(_read(sources.paths, request))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
     summary = f"{plural(verified, 'run')} verified from their predictions"
     separator = ", and "
     if not run_set.predictions:
         summary, separator = f"{paths[0]} names no predictions, so its scores cannot be verified", "; "
-    if (to / RECORD).is_file():
-        request, complete = read_record(to)
-        if not complete:
+    if record:
+        if not record[1]:
             problems.append(f"{to / RECORD}: the report was cut short; make it again")
         tables = table_files(analyse(run_set, "", "", request))
         problems += compare_tables(tables, to / "tables", "predictions" if run_set.predictions else "scores")

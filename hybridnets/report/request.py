@@ -1,11 +1,12 @@
 """What the command line of the report requests: which variants are compared, and by which analysis."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from hybridnets.report.reading.results import ReportError
-from hybridnets.runs.declaration import METRICS
+from hybridnets.report.reading.score_kind import ScoreOptions
+from hybridnets.runs.declaration import TESTS
 
 LARGEST_MARGIN = 1e12  # that a figure can still draw
 
@@ -20,7 +21,12 @@ class ReportRequest:
         vary: The axes to make tables of.
         primary: The labels of variant and baseline of the primary analysis.
         margin: The smallest difference that matters, in percent points, or in the score's unit; None: as declared.
-        metric: The metric of the primary analysis.
+        metric: The metric of the primary analysis; for a file of scores its name.
+        test: The test over seeds that answers, a key of TESTS; None: as declared, or as follows from the splits.
+        planned: Whether the primary analysis was planned before the runs, which only the user knows.
+        sweep: The names of the sweeps that the report is about; empty for the last one that declared a question.
+        lower_is_better: Which direction of a file's scores is better; None: as the file says.
+        unit: The unit of a file's scores; None: as the file says.
     """
 
     baseline: str | None = None
@@ -29,19 +35,36 @@ class ReportRequest:
     primary: tuple[str, str] | None = None
     margin: float | None = None
     metric: str | None = None
+    test: str | None = None
+    planned: bool = False
+    sweep: tuple[str, ...] = ()
+    lower_is_better: bool | None = None
+    unit: str | None = None
+
+    @property
+    def score_options(self) -> ScoreOptions:
+        """What it says of a file's scores."""
+        return ScoreOptions(self.metric or "", self.lower_is_better, self.unit or "")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "ReportRequest":
         """Checks plain values by name: the command line's arguments, or what a report's record holds.
 
+        A record of an earlier version lacks the values that are new.
+
         Raises:
             ReportError: If a value is not legal.
         """
-        plain: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        plain: dict[str, Any] = {
+            field.name: values[field.name] if field.default is MISSING else values.get(field.name, field.default)
+            for field in fields(cls)
+        }
         plain |= {key: tuple(value) for key, value in plain.items() if isinstance(value, list)}
         for key, (rule, is_legal) in RULES.items():
             if not is_legal(plain[key]):
-                raise ReportError(f"--{key} must be {rule}, got {plain[key]}")
+                raise ReportError(f"--{key.replace('_', '-')} must be {rule}, got {plain[key]}")
+        if plain["planned"] and not plain["primary"]:
+            raise ReportError("--planned goes with --primary: it says that this comparison was planned before the runs")
         return cls(**plain)
 
     def baseline_is_level(self, labels: Collection[str]) -> bool:
@@ -88,5 +111,10 @@ RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         f"a difference from 0 to {LARGEST_MARGIN:g}",
         _is_none_or(lambda value: isinstance(value, int | float) and 0 <= value <= LARGEST_MARGIN),
     ),
-    "metric": ("test, val or score", _is_none_or(lambda value: value in METRICS)),
+    "metric": ("the name of a metric", _is_none_or(lambda value: isinstance(value, str) and bool(value.strip()))),
+    "test": (" or ".join(TESTS), _is_none_or(lambda value: value in TESTS)),
+    "planned": ("given or not", lambda value: isinstance(value, bool)),
+    "sweep": ("names of sweeps", _are_texts),
+    "lower_is_better": ("given or not", _is_none_or(lambda value: isinstance(value, bool))),
+    "unit": ("a unit", _is_none_or(lambda value: isinstance(value, str))),
 }

@@ -1,11 +1,20 @@
 """What a sweep declares before it runs: its primary analysis, its tables, and published figures to compare them with."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
 
 from hybridnets.runs.published_figures import DeclarationError, PublishedFigures, parse_figures
 
+Method = Literal["anytime", "obrien-fleming", "pocock"]
+METHODS: Mapping[Method, str] = {  # of adding seeds
+    "anytime": "the anytime-valid t over seeds (Lai 1976; Wang and Ramdas 2024)",
+    "obrien-fleming": "the group-sequential t over seeds, with O'Brien-Fleming-like spending (Lan and DeMets 1983)",
+    "pocock": "the group-sequential t over seeds, with Pocock-like spending (Lan and DeMets 1983)",
+}
+STEPS = {"first": 5, "most": 20, "every": 1}  # seeds before the first look, at most, and between two looks
+FEWEST, LARGEST_LOOK = 2, 1000  # seeds
 METRICS = ("test", "val", "score")
 TESTS = {
     "paired": "the plain paired t over seeds",
@@ -21,15 +30,35 @@ class Primary:
         variant: Label of the variant that a positive difference favours.
         baseline: Label of the variant that is subtracted.
         metric: test, val, or score for a file of scores.
-        test: A key of TESTS.
+        test: A key of TESTS; empty for the one that follows from the splits: corrected on held-out parts, else paired.
         margin: The smallest difference that matters, a fraction for an accuracy; 0 if every difference does.
     """
 
     variant: str
     baseline: str
     metric: str = "test"
-    test: str = "paired"
+    test: str = ""
     margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Until:
+    """How seeds are added until the question is settled.
+
+    Attributes:
+        looks: The number of seeds at each look, increasing.
+        method: A key of METHODS.
+        train: Which variants get the seeds after the first look: those of the primary analysis, or all.
+    """
+
+    looks: tuple[int, ...]
+    method: Method = "anytime"
+    train: str = "primary"
+
+    @property
+    def most(self) -> int:
+        """The largest number of seeds."""
+        return self.looks[-1]
 
 
 @dataclass(frozen=True)
@@ -54,13 +83,15 @@ class Declaration:
     """A sweep's `report:` section.
 
     Attributes:
-        primary: The analysis that heads the page; None if none was declared.
+        primary: The analyses that head the page; several are corrected for their number; empty if none was declared.
         tables: The tables; empty for those that follow from the variants' axes.
+        until: How seeds are added until the question is settled; None where their number is fixed.
         published: Published figures to print next to ours.
     """
 
-    primary: Primary | None = None
+    primary: tuple[Primary, ...] = ()
     tables: tuple[Contrast, ...] = ()
+    until: Until | None = None
     published: PublishedFigures = field(default_factory=PublishedFigures)
 
 
@@ -75,41 +106,69 @@ def parse_declaration(section: Any) -> Declaration:
     """
     if section is None:
         return Declaration()
-    values = _check_keys("report", section, ("primary", "tables", "published"))
+    values = _check_keys("report", section, ("primary", "until", "tables", "published"))
     tables = values.get("tables") or []
     if not isinstance(tables, list):
         raise DeclarationError(f"report.tables must be a list of tables (vary, from, to, title), got {tables}")
     rows = values.get("published") or []
     if not isinstance(rows, list):
         raise DeclarationError(f"report.published must be the rows of a CSV of published figures, got {rows}")
+    primary = values.get("primary")
     return Declaration(
-        _parse_primary(values["primary"]) if values.get("primary") is not None else None,
+        tuple(_parse_primary(f"report.primary[{n}]", section) for n, section in enumerate(primary))
+        if isinstance(primary, list)
+        else (_parse_primary("report.primary", primary),)
+        if primary is not None
+        else (),
         tuple(_parse_contrast(f"report.tables[{n}]", table) for n, table in enumerate(tables)),
+        _parse_until(values["until"]) if values.get("until") is not None else None,
         parse_figures(rows),
     )
 
 
-def _parse_primary(section: Any) -> Primary:
-    values = _check_keys(
-        "report.primary", section, ("variant", "baseline", "metric", "test", "margin"), ("variant", "baseline")
-    )
+def _parse_primary(key: str, section: Any) -> Primary:
+    values = _check_keys(key, section, ("variant", "baseline", "metric", "test", "margin"), ("variant", "baseline"))
     primary = Primary(
         str(values["variant"]),
         str(values["baseline"]),
-        _check_choice("report.primary.metric", values.get("metric", "test"), METRICS),
-        _check_choice("report.primary.test", values.get("test", "paired"), tuple(TESTS)),
-        _parse_percent("report.primary.margin", values.get("margin", 0)),
+        _check_choice(f"{key}.metric", values.get("metric", "test"), METRICS),
+        _check_choice(f"{key}.test", values["test"], tuple(TESTS)) if values.get("test") is not None else "",
+        _parse_percent(f"{key}.margin", values.get("margin", 0)),
     )
     if primary.variant == primary.baseline:
-        raise DeclarationError(
-            f"report.primary must compare two variants, got {primary.variant} as both variant and baseline"
-        )
+        raise DeclarationError(f"{key} must compare two variants, got {primary.variant} as both variant and baseline")
     if (primary.metric, primary.test) == ("test", "corrected"):
         raise DeclarationError(
-            "report.primary.test must be paired if metric is test, got corrected: the correction is for the held-out parts of "
-            "random splits, so give metric: val or test: paired"
+            f"{key}.test must be paired if metric is test, got corrected: the correction is for the held-out parts of random "
+            "splits, so give metric: val or test: paired"
         )
     return primary
+
+
+def _parse_until(section: Any) -> Until:
+    values = _check_keys("report.until", section, ("first", "most", "every", "looks", "method", "train"))
+    method = _check_choice("report.until.method", values.get("method", "anytime"), tuple(METHODS))
+    train = _check_choice("report.until.train", values.get("train", "primary"), ("primary", "all"))
+    if "looks" in values:
+        looks = values["looks"]
+        if not isinstance(looks, list) or not looks or not all(type(n) is int for n in looks):
+            raise DeclarationError(f"report.until.looks must be numbers of seeds, as in [3, 5, 10], got {looks}")
+        if set(values) & {"first", "most", "every"}:
+            raise DeclarationError("report.until must have looks, or first, most and every, got both")
+    else:
+        first, most, every = (_parse_count(f"report.until.{key}", values.get(key, d)) for key, d in STEPS.items())
+        looks = sorted({*range(first, most, every), most})
+    if not FEWEST <= looks[0] or any(later <= earlier for earlier, later in itertools.pairwise(looks)):
+        raise DeclarationError(
+            f"report.until must look at increasing numbers of seeds from {FEWEST} on, got {', '.join(map(str, looks))}"
+        )
+    return Until(tuple(looks), cast("Method", method), train)
+
+
+def _parse_count(key: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= LARGEST_LOOK:
+        raise DeclarationError(f"{key} must be a whole number from 1 to {LARGEST_LOOK}, got {value}")
+    return value
 
 
 def _parse_contrast(key: str, section: Any) -> Contrast:

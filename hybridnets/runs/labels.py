@@ -42,6 +42,19 @@ def label_variants(
     return labels
 
 
+def find_variant(variants: Mapping[str, identities.Identity], label: str) -> str | None:
+    """The key of the one variant that has a label, or else of the one that has it as its short name; None without one.
+
+    Args:
+        variants: Identities without seeds, by any key.
+        label: The label.
+    """
+    names = {key: identities.name(settings) for key, settings in variants.items()}
+    labels = label_variants(variants, names)
+    matches = [key for key in variants if labels[key][0] == label] or [key for key in variants if names[key] == label]
+    return matches[0] if len(matches) == 1 else None
+
+
 def differing_settings(first: identities.Identity, second: identities.Identity) -> list[tuple[str, str, str]]:
     """The settings in which two configurations differ: dotted path, and both values as text.
 

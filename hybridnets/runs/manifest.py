@@ -1,5 +1,6 @@
 """A sweep's manifest: what it requested, so that "2 of 3 runs" and "declared before" can be known later."""
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -32,6 +33,25 @@ class RequestedRun:
 
 
 @dataclass(frozen=True)
+class TakenLook:
+    """What a sweep that adds seeds until its question is settled saw at a look.
+
+    Attributes:
+        n: The number of seeds.
+        time: When the look was first taken, as ISO 8601.
+        estimate: The mean difference.
+        interval: Its interval, which holds at every look; infinite ends where nothing was known yet.
+        settled: better, worse, equivalent or open.
+    """
+
+    n: int
+    time: str
+    estimate: float
+    interval: tuple[float, float]
+    settled: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What one sweep requested.
 
@@ -42,6 +62,7 @@ class Manifest:
         command: What the user typed.
         requested: The runs, by hash.
         report: The sweep's `report:` section.
+        looks: The looks that it took, where it added seeds until its question was settled.
     """
 
     path: Path
@@ -50,6 +71,12 @@ class Manifest:
     command: str
     requested: Mapping[str, RequestedRun]
     report: Any
+    looks: tuple[TakenLook, ...] = ()
+
+    @property
+    def variants(self) -> Mapping[str, identities.Identity]:
+        """The identities without seeds of the requested runs, by hash."""
+        return {identities.hash_of(run.variant): run.variant for run in self.requested.values() if run.variant}
 
     @property
     def runs(self) -> Mapping[str, PurePath]:
@@ -85,7 +112,39 @@ def parse(path: Path, out: Path, content: Any) -> Manifest:
     requested = {str(entry["hash"]): _requested(entry, variants) for entry in content["runs"]}
     declared = datetime.fromisoformat(content["declared"])
     declared.timestamp()
-    return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"))
+    looks = tuple(map(_look, content.get("looks", ())))
+    return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"), looks)
+
+
+def read_one(path: Path) -> Manifest:
+    """The manifest in a file.
+
+    Args:
+        path: The file, OUT/sweeps/NAME.json.
+
+    Raises:
+        ValueError: As `parse`, if it is no manifest.
+    """
+    return parse(path, path.parent.parent, read_json(path))
+
+
+def record_looks(path: Path, looks: list[TakenLook]) -> None:
+    """Writes the looks of a sweep into its manifest.
+
+    Args:
+        path: The manifest.
+        looks: All looks so far.
+    """
+    entries = [
+        {**vars(look), "interval": [end if math.isfinite(end) else None for end in look.interval]} for look in looks
+    ]
+    write_json(path, {**read_json(path), "looks": entries})
+
+
+def _look(entry: Mapping[str, Any]) -> TakenLook:
+    low, high = entry["interval"]
+    interval = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    return TakenLook(int(entry["n"]), str(entry["time"]), float(entry["estimate"]), interval, str(entry["settled"]))
 
 
 def _requested(entry: Mapping[str, Any], variants: Mapping[str, identities.Identity]) -> RequestedRun:

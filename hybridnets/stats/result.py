@@ -16,6 +16,7 @@ class Test:
         interval: The estimate's confidence interval, lower end first; None if it is undefined.
         n: The number of units: seeds, images or outcomes, depending on the test.
         why: The reason for a missing p as a short phrase ("one seed"), otherwise empty.
+        ratio: What its error was corrected for: n_val / n_train of each split; 0 for a test without that correction.
     """
 
     estimate: float | None
@@ -24,6 +25,7 @@ class Test:
     interval: tuple[float, float] | None
     n: int
     why: str = ""
+    ratio: float = 0.0
 
     __test__ = False  # because pytest would collect the class by its name
 

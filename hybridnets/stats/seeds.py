@@ -3,7 +3,7 @@
 They are about runs with other seeds, that is, with another split, initialisation and order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erfc
 
 import numpy as np
@@ -46,8 +46,8 @@ def paired_t(d: npt.ArrayLike, ratio: float = 0.0, confidence: float = 0.95) -> 
     at_least_0(ratio, "ratio")
     share(confidence, "confidence")
     if why := _no_spread(x):
-        return Test(mean, None, None, None, n, why)
-    return student(mean, float(x.std(ddof=1)) * (1 / n + ratio) ** 0.5, n - 1, n, confidence)
+        return Test(mean, None, None, None, n, why, ratio)
+    return replace(student(mean, float(x.std(ddof=1)) * (1 / n + ratio) ** 0.5, n - 1, n, confidence), ratio=ratio)
 
 
 def wilcoxon(d: npt.ArrayLike) -> Test:

@@ -45,8 +45,8 @@ def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, repo
     assert " ".join(line(text, "cnn", "3").split()) == "cnn 3 71.00 ± 1.00 80.00 ± 0.00 79.00 ± 0.00 400,586 4.0 15.0 3"
     assert "val is optimistic" in text
     differences = " ".join(line(text, "crnn-lstm-1x16", "cnn").split())
-    assert differences == "crnn-lstm-1x16 cnn 3 +1.30 0.46 +0.16 to +2.44 0.039 0.039 0.039 3 : 0"
-    assert "its question: on this data set, over splits and seeds" in " ".join(text.split())
+    assert differences == "crnn-lstm-1x16 cnn primary 3 +1.30 0.46 +0.16 to +2.44 0.039 0.039 0.039 3 : 0"
+    assert "its question: on these test images, over splits and seeds" in " ".join(text.split())
 
     assert report(tmp_path, "--to", tmp_path / "folder") == 0
     tests = [row for row in rows(tmp_path / "folder" / "tables" / "tests.csv") if row["metric"] == "test"]
@@ -80,7 +80,7 @@ def test_one_seed_and_equal_differences_have_no_p_value(
     assert report(tmp_path, "--no-page") == 0
     text = capsys.readouterr().out
     assert "n/a (all differences" in line(text, "crnn-lstm-1x16", "cnn")
-    assert "That does not say which is better (all differences equal)" in text
+    assert "So the two are identical by this metric: the same value in each of 2 seeds." in text
 
 
 def test_a_users_slip_exits_with_2_and_one_sentence(

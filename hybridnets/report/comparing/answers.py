@@ -1,20 +1,29 @@
 """A primary analysis carried out: the test, and the verdict that follows from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.evidence import Comparison, Evidence
 from hybridnets.report.comparing.families import mean_levels
+from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
 from hybridnets.runs.declaration import Primary
+
+LEVEL = 0.05  # of the claim that an answer makes
+FEWEST = 3  # units from which a claim can be made: the spread of two is known to within a factor of 30
 
 
 class Verdict(Enum):
     """What an interval of the difference says."""
 
     INCOMPLETE = auto()  # runs failed or are missing, so that no test can be trusted
-    NO_INTERVAL = auto()
+    ONE_SEED = auto()
+    TOO_FEW = auto()  # two seeds
+    NO_TEST = auto()
+    IDENTICAL = auto()  # the same value in every seed
+    CONSTANT = auto()  # the same difference in every seed, in too few seeds for a test of signs
+    CONSTANT_BETTER = auto()  # the same difference in every seed, of which a test of signs is sure
     BETTER = auto()  # by any amount, where no margin was declared
     BETTER_BY_MARGIN = auto()
     BETTER_WITHIN_MARGIN = auto()
@@ -31,16 +40,23 @@ class PrimaryAnalysis:
         comparison: The comparison, of at least one pair.
         primary: The metric, the test and the margin to answer by.
         declared: When it was declared, in words, and whether before the runs.
+        choices: How many pairs of variants it was chosen from after the runs; 1 for a question that was there before.
     """
 
     comparison: Comparison
     primary: Primary
     declared: str
+    choices: int = 1
 
     @property
     def metric(self) -> str:
-        """test, val or score."""
+        """The metric's key."""
         return self.primary.metric
+
+    @property
+    def kind(self) -> Metric:
+        """What the metric is."""
+        return self.evidence.metric_kind
 
     @property
     def margin(self) -> float:
@@ -53,19 +69,35 @@ class PrimaryAnalysis:
         return self.comparison.evidence(self.metric)
 
     @property
-    def is_corrected(self) -> bool:
-        """Whether the declared test is corrected for overlapping splits."""
-        return self.primary.test == "corrected"
+    def is_exploratory(self) -> bool:
+        """Whether it was chosen from several pairs after the runs."""
+        return self.choices > 1
+
+    @property
+    def level(self) -> float:
+        """The level of its test: 5 %, divided by the number of pairs that it was chosen from."""
+        return LEVEL / self.choices
 
     @property
     def test(self) -> stats.Test:
-        """The declared test."""
-        return self.evidence.corrected if self.is_corrected else self.evidence.plain
+        """The test that answers, with p and interval corrected for the pairs that it was chosen from."""
+        test = self.evidence.answer(self.primary.test, 1 - self.level)
+        return test if test.p is None else replace(test, p=min(1.0, self.choices * test.p))
 
     @property
-    def question(self) -> str | None:
-        """What the test is about; None where some seeds share a split, so that it is about nothing."""
-        return NEW if self.is_corrected else self.evidence.question
+    def is_corrected(self) -> bool:
+        """Whether the test is corrected for overlapping training parts."""
+        return bool(self.test.ratio)
+
+    @property
+    def test_name(self) -> str:
+        """The test that answers, a key of TESTS."""
+        return self.primary.test or ("corrected" if self.is_corrected else "paired")
+
+    @property
+    def question(self) -> str:
+        """What the test is about."""
+        return self.evidence.question_of(self.test)
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -74,11 +106,14 @@ class PrimaryAnalysis:
 
     @property
     def verdict(self) -> Verdict:
-        """What the test's interval says."""
+        """What the test says."""
         if self.comparison.why_no_stars:
             return Verdict.INCOMPLETE
+        n = len(self.evidence.d)
         if self.test.interval is None:
-            return Verdict.NO_INTERVAL
+            return self._verdict_without_interval(n)
+        if n < FEWEST:
+            return Verdict.TOO_FEW
         low, high = self.test.interval
         within = max(-low, high) < self.margin
         if low <= 0 <= high:
@@ -89,16 +124,26 @@ class PrimaryAnalysis:
             return Verdict.BETTER_BY_MARGIN
         return Verdict.BETTER_WITHIN_MARGIN if within else Verdict.BETTER_MARGIN_OPEN
 
+    def _verdict_without_interval(self, n: int) -> Verdict:
+        if n == 1:
+            return Verdict.ONE_SEED
+        if self.evidence.differences.sd != 0:
+            return Verdict.NO_TEST
+        if not self.evidence.differences.mean:
+            return Verdict.IDENTICAL
+        p = self.evidence.sign_flip.p
+        return Verdict.CONSTANT if p is None or p >= self.level else Verdict.CONSTANT_BETTER
+
     @property
     def favours_variant(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.test.interval is not None and self.test.interval[0] > 0
+        """Whether the difference is in the variant's favour."""
+        return self.kind.sign * self.evidence.differences.mean > 0
 
     def needed(self, scale: float) -> SeedPlan | None:
-        """The seeds that its test needs for the margin, or without one for the observed difference.
+        """The seeds that its test needs for the margin; None without a margin or a spread.
 
         Args:
             scale: What values are multiplied by, so that the reason in the plan is in the printed unit.
         """
-        name = "corrected t" if self.is_corrected and self.evidence.ratio else "paired t"
+        name = "corrected t" if self.is_corrected else "paired t"
         return next((p for p in seed_plans(self.evidence, self.margin, scale) if p.plan.test == name), None)

@@ -1,7 +1,9 @@
 """Contrasts: every variant at one level of an axis against the variant at another level that is equal in all other axes."""
 
 import itertools
+import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -10,6 +12,7 @@ from hybridnets.report.comparing.variants import DataSetVariants, Variant, natur
 from hybridnets.report.reading.results import ReportError
 from hybridnets.runs import identities
 from hybridnets.runs.declaration import Contrast
+from hybridnets.runs.manifest import Manifest
 
 PLAINEST = "cnn"  # the model that every other one adds something to
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -31,23 +34,40 @@ class ContrastComparisons:
     comparisons: tuple[Comparison, ...]
     best: tuple[Comparison, ...]
 
+    @property
+    def title(self) -> str:
+        """The declared title of its table, or axis and levels."""
+        return self.levels.title or f"{self.levels.axis}: {self.levels.low} and {self.levels.high}"
+
 
 class ComparisonCache:
-    """The comparisons between the variants of one data set, each computed once.
+    """The comparisons between the variants of one data set, each computed once, and in one direction.
+
+    The direction in which a pair is first compared stays: whoever asks for the other one gets the same comparison.
 
     Args:
         data_set: The variants.
+        manifests: What the sweeps requested.
     """
 
-    def __init__(self, data_set: DataSetVariants) -> None:
+    def __init__(self, data_set: DataSetVariants, manifests: Iterable[Manifest] = ()) -> None:
         self.data_set = data_set
+        self._requested = [set(manifest.requested) for manifest in manifests]
         self.comparisons: dict[tuple[str, str], Comparison] = {}
         self.by_label = {variant.label: variant for variant in data_set.variants}
         self._to_backbone: dict[str, Comparison] = {}
 
+    def fresh(self) -> "ComparisonCache":
+        """Another one of the same variants, in which no direction is fixed yet."""
+        copy = ComparisonCache(self.data_set)
+        copy._requested = self._requested
+        return copy
+
     def of(self, variant: Variant, baseline: Variant) -> Comparison:
-        """The comparison of a variant with a baseline."""
+        """The comparison of a variant with a baseline, or that of the baseline with the variant if it exists."""
         key = (variant.label, baseline.label)
+        if reverse := self.comparisons.get(key[::-1]):
+            return reverse
         if key not in self.comparisons:
             self.comparisons[key] = compare(variant, baseline)
         return self.comparisons[key]
@@ -70,14 +90,51 @@ class ComparisonCache:
             )
         return self._to_backbone[variant.label]
 
-    def contrast(self, levels: Contrast) -> ContrastComparisons:
-        """The comparisons of a contrast: of variants that are equal in every other axis that both have."""
+    def without_other_recipes(self, comparisons: Sequence[Comparison]) -> tuple[list[Comparison], list[str]]:
+        """The comparisons of variants that are trained alike, or that one sweep requested, and a sentence on the others.
+
+        A smoke run of three epochs in the same folder is no variant of the question, but a sweep over learning rates is one.
+
+        Args:
+            comparisons: The comparisons that nobody requested one by one.
+        """
+        kept, notes = [], []
+        for comparison in comparisons:
+            if comparison.pairs and comparison.other_recipe and not self._requested_together(comparison):
+                notes.append(
+                    f"{comparison.name}: not compared, because they differ in more than the model ({comparison.other_recipe}) "
+                    "and no sweep requested both: --compare LABEL LABEL compares them all the same"
+                )
+            else:
+                kept.append(comparison)
+        return kept, notes
+
+    def _requested_together(self, comparison: Comparison) -> bool:
+        hashes = [{run.hash for run in side.runs} for side in (comparison.variant, comparison.baseline)]
+        return any(all(requested & side for side in hashes) for requested in self._requested)
+
+    def contrast(self, levels: Contrast, is_requested: bool = True) -> ContrastComparisons:
+        """The comparisons of a contrast: of variants that are equal in every other axis that both have.
+
+        Its levels change places where the other direction is that of the page.
+
+        Args:
+            levels: The axis and its levels.
+            is_requested: Whether the contrast was declared or requested, so that variants may differ in their recipes.
+        """
         low, high = (
             [v for v in self.data_set.variants if v.axes.get(levels.axis) == level]
             for level in (levels.low, levels.high)
         )
         couples = [(variant, base) for variant in high for base in low if _differ_only_in(levels.axis, variant, base)]
+        if any((base.label, variant.label) in self.comparisons for variant, base in couples):
+            levels, low, high = replace(levels, low=levels.high, high=levels.low), high, low
+            couples = [(base, variant) for variant, base in couples]
+        couples = [(v, base) for v, base in couples if (base.label, v.label) not in self.comparisons]
         cells = [self.of(variant, base) for variant, base in couples]
+        if not is_requested:
+            cells, _ = self.without_other_recipes(cells)
+            couples = [(cell.variant, cell.baseline) for cell in cells]
         not_in_rows = {*numeric_axes(self.data_set.variants, levels.axis), levels.axis}
         best = []
         for row in dict.fromkeys(_row(variant, not_in_rows) for variant, _ in couples):
@@ -88,6 +145,8 @@ class ComparisonCache:
             ]
             if all(len(side) > 1 for side in candidates):
                 best.append(self.of(*(max(side, key=_mean_on_val) for side in candidates)))
+        if not is_requested:
+            best, _ = self.without_other_recipes(best)
         return ContrastComparisons(levels, tuple(c for c in cells if c.pairs), tuple(c for c in best if c.pairs))
 
 
@@ -166,8 +225,9 @@ def _row(variant: Variant, without: set[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _mean_on_val(variant: Variant) -> float:
-    scores = variant.scores("val" if "val" in variant.runs[0].scores else "score")
-    return scores.mean if scores else -1.0
+    metric = "val" if "val" in variant.runs[0].scores else "score"
+    scores = variant.scores(metric)
+    return variant.metric(metric).sign * scores.mean if scores else -math.inf
 
 
 def _differ_only_in(axis: str, variant: Variant, base: Variant) -> bool:

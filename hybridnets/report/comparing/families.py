@@ -1,35 +1,62 @@
-"""Comparisons that are tested together: their p-values are corrected for the size of the family."""
+"""One hierarchy of comparisons, in which each has one corrected p-value on the whole page.
 
-from collections.abc import Callable, Iterable, Sequence
+The primary analyses come first and are corrected among themselves. The tables that a sweep declared follow, each as a family
+of its own. All other comparisons are exploratory, and together one family. A comparison belongs to the first family that it
+occurs in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from statistics import fmean
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.evidence import Comparison, Evidence
 
-NO_QUESTION = "none, because some seeds share a split"
+CHOSEN = "the comparison that was chosen after the runs"
+
+
+class Rank(Enum):
+    """What a family is for."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    EXPLORATORY = "exploratory"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons at one metric whose p-values are corrected together.
+
+    Attributes:
+        rank: What it is for.
+        name: What it consists of, in words: the primary analysis, a table's title, all other comparisons.
+        size: How many comparisons it has.
+    """
+
+    rank: Rank
+    name: str
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
 class FamilyMember:
-    """A comparison with its p-values corrected for the family.
+    """A comparison with its p-values corrected for its family.
 
     Attributes:
         evidence: The comparison at one metric.
-        test: Its test over seeds: corrected for overlapping splits where that applies, otherwise plain.
+        family: Its family.
+        test: The test over seeds that answers at this metric.
         holm: p by Holm's method over these tests; None where the test has no p.
         benjamini_hochberg: p by Benjamini and Hochberg's method over these tests; None where the test has no p.
-        holm_plain: p by Holm's method over the plain tests of the family.
-        holm_corrected: p by Holm's method over those corrected tests of the family that apply.
     """
 
     evidence: Evidence
+    family: Family
     test: stats.Test
     holm: float | None
     benjamini_hochberg: float | None
-    holm_plain: float | None
-    holm_corrected: float | None
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -37,24 +64,98 @@ class FamilyMember:
         return mean_levels(self.evidence)
 
 
-def family(comparisons: Iterable[Comparison], metric: str) -> list[FamilyMember]:
-    """Tests comparisons together, each once.
+class Families:
+    """The families of a data set's comparisons.
 
     Args:
-        comparisons: The comparisons.
-        metric: test, val or score.
+        primary: The comparisons of the primary analyses, by the metric that each answers by.
+        secondary: The comparisons of each declared table by its title, in the order of their declaration.
+        exploratory: All other comparisons; those above may be among them.
+        tests: The test that is requested or declared by metric, a key of TESTS; a metric that is absent has none.
+        chosen: Comparisons that were chosen after the runs, by metric, and among how many pairs: each is corrected for all
+            of these, whatever else is tested.
     """
-    evidence = [comparison.evidence(metric) for comparison in dict.fromkeys(comparisons)]
-    tests = [over_seeds(e) for e in evidence]
-    columns = (
-        evidence,
-        tests,
-        adjusted(tests),
-        adjusted(tests, stats.benjamini_hochberg),
-        adjusted([e.plain for e in evidence]),
-        adjusted([e.corrected for e in evidence]),
-    )
-    return [FamilyMember(*member) for member in zip(*columns, strict=True)]
+
+    def __init__(
+        self,
+        primary: Sequence[tuple[Comparison, str]],
+        secondary: Mapping[str, Sequence[Comparison]],
+        exploratory: Sequence[Comparison],
+        tests: Mapping[str, str],
+        chosen: Sequence[tuple[Comparison, str, int]] = (),
+    ) -> None:
+        self._primary, self._secondary, self._exploratory, self._tests = primary, secondary, exploratory, tests
+        self._chosen = chosen
+        self._members: dict[str, dict[Comparison, FamilyMember]] = {}
+
+    def members(self, comparisons: Sequence[Comparison], metric: str) -> list[FamilyMember]:
+        """The members of their families that some comparisons are, each once.
+
+        Args:
+            comparisons: Some of the comparisons.
+            metric: The metric.
+        """
+        members = self.at(metric)
+        return [members[comparison] for comparison in dict.fromkeys(comparisons)]
+
+    def at(self, metric: str) -> Mapping[Comparison, FamilyMember]:
+        """All comparisons at a metric, by family, the primary ones first.
+
+        Args:
+            metric: The metric.
+        """
+        if metric not in self._members:
+            self._members[metric] = {member.evidence.comparison: member for member in self._make(metric)}
+        return self._members[metric]
+
+    def _make(self, metric: str) -> Iterator[FamilyMember]:
+        assigned: set[Comparison] = set()
+        for comparison, chosen_by, pairs in self._chosen:
+            if chosen_by == metric and comparison not in {c for c, by in self._primary if by == metric}:
+                assigned.add(comparison)
+                evidence = comparison.evidence(metric)
+                test = evidence.answer(self._tests.get(metric, ""))
+                p = None if test.p is None else min(1.0, pairs * test.p)
+                yield FamilyMember(evidence, Family(Rank.EXPLORATORY, CHOSEN, pairs), test, p, p)
+        for rank, name, candidates in self._candidates(metric):
+            comparisons = [c for c in dict.fromkeys(candidates) if c not in assigned]
+            assigned.update(comparisons)
+            pieces = [comparison.evidence(metric) for comparison in comparisons]
+            tests = [piece.answer(self._tests.get(metric, "")) for piece in pieces]
+            family = Family(rank, name, len(comparisons))
+            corrected = (adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
+            for piece, test, p_holm, p_rate in zip(pieces, tests, *corrected, strict=True):
+                yield FamilyMember(piece, family, test, p_holm, p_rate)
+
+    def _candidates(self, metric: str) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
+        primary = [comparison for comparison, primary_metric in self._primary if primary_metric == metric]
+        yield Rank.PRIMARY, "the primary analysis" if len(primary) == 1 else "the primary analyses", primary
+        for title, comparisons in self._secondary.items():
+            yield Rank.SECONDARY, title, comparisons
+        yield Rank.EXPLORATORY, "all comparisons that were not declared", self._exploratory
+
+
+def described(members: Sequence[FamilyMember]) -> list[str]:
+    """A phrase on each family that some members are of: what is corrected for what.
+
+    Args:
+        members: Comparisons at one metric.
+    """
+    phrases = []
+    for family in dict.fromkeys(member.family for member in members):
+        count = f"{family.size} comparison{'s' * (family.size != 1)}"
+        match family.rank:
+            case Rank.PRIMARY if family.size == 1:
+                phrases.append("primary: the one comparison that answers, which needs no correction")
+            case Rank.PRIMARY:
+                phrases.append(f"primary: the {count} that answer")
+            case Rank.SECONDARY:
+                phrases.append(f"secondary: the {count} of {family.name}, as declared")
+            case Rank.EXPLORATORY if family.name == CHOSEN:
+                phrases.append(f"exploratory: {family.name}, for all {family.size} pairs that it was chosen from")
+            case Rank.EXPLORATORY:
+                phrases.append(f"exploratory: {family.name} ({count})")
+    return phrases
 
 
 def mean_levels(evidence: Evidence) -> tuple[float, float]:
@@ -63,11 +164,6 @@ def mean_levels(evidence: Evidence) -> tuple[float, float]:
         fmean(run.scores[evidence.metric] for run in runs) for runs in zip(*evidence.pairs, strict=True)
     )
     return variant, baseline
-
-
-def over_seeds(evidence: Evidence) -> stats.Test:
-    """The test over seeds that a table reports: corrected for overlapping splits where that applies, otherwise plain."""
-    return evidence.corrected if evidence.ratio else evidence.plain
 
 
 def adjusted(tests: Sequence[stats.Test], method: Callable[[Any], Any] = stats.holm) -> list[float | None]:
@@ -82,5 +178,5 @@ def adjusted(tests: Sequence[stats.Test], method: Callable[[Any], Any] = stats.h
 
 
 def questions(members: Sequence[FamilyMember]) -> list[str]:
-    """What the reported tests over seeds are about, each once."""
-    return sorted({(NEW if m.evidence.ratio else m.evidence.question) or NO_QUESTION for m in members})
+    """What the tests are about, each once."""
+    return sorted({m.evidence.question_of(m.test) for m in members})

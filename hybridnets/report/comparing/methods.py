@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybridnets.report.comparing.evidence import Comparison
-from hybridnets.report.comparing.families import family
+from hybridnets.report.comparing.families import Families, Family, FamilyMember
+from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.variants import DataSetVariants, natural
 from hybridnets.report.reading.results import FinishedRun
 
@@ -16,17 +16,17 @@ KINDS = ("the split into train and val", "the initialisation", "the order of the
 
 @dataclass(frozen=True)
 class FamilySize:
-    """The comparisons that are corrected together at one metric.
+    """The comparisons at one metric that are corrected together.
 
     Attributes:
-        metric: test, val or score.
-        comparisons: How many there are.
-        tested: How many of them have a p, which is what Holm's method counts.
+        metric: The metric.
+        family: The family.
+        tested: How many of its comparisons have a p, which is what Holm's method counts.
         corrected: How many of those are tested by the corrected resampled t; the others by the plain paired t.
     """
 
-    metric: str
-    comparisons: int
+    metric: Metric
+    family: Family
     tested: int
     corrected: int
 
@@ -45,7 +45,7 @@ class Methods:
         recipe: The settings outside the model that all variants share, by section: a class with its arguments.
         differing: The settings outside the model that variants do not share.
         diverged: How many runs diverged or failed.
-        families: One per metric; none where nothing was compared.
+        families: The families at each metric; none where nothing was compared.
     """
 
     seeds: tuple[str, ...]
@@ -60,12 +60,12 @@ class Methods:
     families: tuple[FamilySize, ...]
 
 
-def methods(data_set: DataSetVariants, comparisons: Sequence[Comparison]) -> Methods:
+def methods(data_set: DataSetVariants, families: Families) -> Methods:
     """How the runs of one data set were made and compared.
 
     Args:
         data_set: Its variants.
-        comparisons: All comparisons of the report on it, each once.
+        families: All comparisons of the report on it.
     """
     runs = [run for variant in data_set.variants for run in variant.runs]
     numbers = zip(*(run.seeds for run in runs), strict=True)
@@ -81,7 +81,7 @@ def methods(data_set: DataSetVariants, comparisons: Sequence[Comparison]) -> Met
         recipe=shared,
         differing=tuple(differing),
         diverged=sum(variant.diverged for variant in data_set.variants),
-        families=tuple(_families(data_set, comparisons)),
+        families=tuple(_families(data_set, families)),
     )
 
 
@@ -94,12 +94,15 @@ def _same_splits(runs: Sequence[FinishedRun]) -> bool | None:
     return all(len(splits) == 1 for splits in by_seed.values())
 
 
-def _families(data_set: DataSetVariants, comparisons: Sequence[Comparison]) -> Iterator[FamilySize]:
-    for metric in data_set.metrics if comparisons else ():
-        members = family(comparisons, metric)
-        tested = [member for member in members if member.test.p is not None]
-        corrected = sum(bool(member.evidence.ratio) for member in tested)
-        yield FamilySize(metric, len(members), len(tested), corrected)
+def _families(data_set: DataSetVariants, families: Families) -> Iterator[FamilySize]:
+    for metric in data_set.metrics:
+        by_family: dict[Family, list[FamilyMember]] = {}
+        for member in families.at(metric).values():
+            by_family.setdefault(member.family, []).append(member)
+        for family, members in by_family.items():
+            tested = [member for member in members if member.test.p is not None]
+            corrected = sum(bool(member.test.ratio) for member in tested)
+            yield FamilySize(data_set.metric(metric), family, len(tested), corrected)
 
 
 def _recipe(data_set: DataSetVariants) -> tuple[dict[str, dict[str, Any]], list[str]]:

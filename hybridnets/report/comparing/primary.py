@@ -1,5 +1,7 @@
 """The primary analyses of a data set: the one that the command line requests, or those declared, or the only possible one."""
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -33,14 +35,10 @@ def primary_analyses(
         raise ReportError(
             f"--metric must be one of {', '.join(metrics)} for {cache.data_set.name}, got {request.metric}"
         )
-    if request.primary:
-        return list(_requested(cache, request, request.primary)), []
     declared: dict[Primary, Manifest] = {}
     for sweep in sweeps:
-        if sweep.declaration.primary:
-            declared.setdefault(sweep.declaration.primary, sweep.manifest)
-    if not declared:
-        return list(_only_possible(cache, request)), []
+        for primary in sweep.declaration.primary:
+            declared.setdefault(primary, sweep.manifest)
     analyses, notes = [], []
     for primary, manifest in declared.items():
         comparison, why = _find_declared(cache, primary, manifest)
@@ -49,28 +47,57 @@ def primary_analyses(
         elif why:
             analysis = f"{primary.variant} - {primary.baseline}, {primary.metric}"
             notes.append(f"the primary analysis of {manifest.path.name} ({analysis}) cannot be made: {why}")
+    if request.primary:
+        analyses += _requested(cache, request, request.primary, analyses)
+    elif not analyses and not notes:
+        analyses += _only_possible(cache, request)
     return analyses, notes
 
 
-def _requested(cache: ComparisonCache, request: ReportRequest, labels: tuple[str, str]) -> Iterator[PrimaryAnalysis]:
+def _requested(
+    cache: ComparisonCache, request: ReportRequest, labels: tuple[str, str], declared: Iterable[PrimaryAnalysis]
+) -> Iterator[PrimaryAnalysis]:
+    """The analysis that the command line names, unless it is a declared one."""
     variant, baseline = (cache.by_label.get(label) for label in labels)
     comparison = _compare(cache, variant, baseline, labels[1])
-    if comparison and comparison.pairs:
-        primary = _undeclared(request, cache.data_set, *labels)
-        yield PrimaryAnalysis(comparison, primary, "requested on the command line, after the runs")
+    if not comparison or not comparison.pairs:
+        return
+    primary = _undeclared(request, cache.data_set, *labels)
+    if any(a.comparison.is_between(comparison) and a.metric == primary.metric for a in declared):
+        return
+    if request.planned:
+        yield PrimaryAnalysis(comparison, primary, "planned before the runs, by the word of --planned")
+        return
+    pairs = _possible_pairs(cache.data_set)
+    when = "requested on the command line, after the runs"
+    if pairs > 1:
+        when += f", so its interval and its p are corrected for the choice among all {pairs} pairs"
+    yield PrimaryAnalysis(comparison, primary, when, pairs)
+
+
+def _possible_pairs(data_set: DataSetVariants) -> int:
+    """How many pairs of variants have a seed in common: what a question is chosen from."""
+    counts = Counter(frozenset(run.seeds for run in variant.sound) for variant in data_set.variants)
+    within = sum(n * (n - 1) // 2 for seeds, n in counts.items() if seeds)
+    return within + sum(counts[a] * counts[b] for a, b in itertools.combinations(counts, 2) if a & b)
 
 
 def _only_possible(cache: ComparisonCache, request: ReportRequest) -> Iterator[PrimaryAnalysis]:
-    comparisons = select_comparisons(cache)[0] if cache.data_set.metrics else []
-    if len(comparisons) == 1:
-        labels = (comparisons[0].variant.label, comparisons[0].baseline.label)
-        primary = _undeclared(request, cache.data_set, *labels)
-        yield PrimaryAnalysis(comparisons[0], primary, "not declared: the only possible comparison")
+    """The only comparison that there is, with the baseline that the command line names."""
+    if not cache.data_set.metrics:
+        return
+    usual = select_comparisons(cache.fresh())[0]
+    if len(usual) == 1:
+        baseline = request.baseline if request.baseline in cache.by_label else None
+        comparisons = select_comparisons(cache, baseline, request.compare)[0]
+        comparison = next((c for c in comparisons if c.is_between(usual[0])), usual[0])
+        primary = _undeclared(request, cache.data_set, comparison.variant.label, comparison.baseline.label)
+        yield PrimaryAnalysis(comparison, primary, "not declared: the only possible comparison")
 
 
 def _undeclared(request: ReportRequest, data_set: DataSetVariants, variant: str, baseline: str) -> Primary:
     metric = request.metric or next(iter(data_set.metrics), "test")
-    return Primary(variant, baseline, metric, "paired", (request.margin or 0.0) / data_set.scale)
+    return Primary(variant, baseline, metric, request.test or "", (request.margin or 0.0) / data_set.scale(metric))
 
 
 def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest) -> tuple[Comparison | None, str]:
@@ -87,13 +114,21 @@ def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest)
 def _with_request(
     request: ReportRequest, data_set: DataSetVariants, comparison: Comparison, primary: Primary, declared: str
 ) -> PrimaryAnalysis:
-    """A declared analysis with the margin and the metric of the command line, if it gives any, which `declared` then says."""
-    if request.margin is not None and request.margin / data_set.scale != primary.margin:
-        primary = replace(primary, margin=request.margin / data_set.scale)
-        declared += "; its margin was given on the command line, after the runs"
+    """A declared analysis with what the command line changes in it, which `declared` then says.
+
+    An earlier analysis may have declared the same comparison in the other direction, which is then that of the page.
+    """
+    if primary.variant not in (comparison.variant.label, comparison.variant.name):
+        primary = replace(primary, variant=primary.baseline, baseline=primary.variant)
     if request.metric and request.metric != primary.metric:
-        primary = replace(primary, metric=request.metric, test="paired")
+        primary = replace(primary, metric=request.metric, test="")
         declared += "; its metric was given on the command line, after the runs"
+    if request.test and request.test != primary.test:
+        primary = replace(primary, test=request.test)
+        declared += "; its test was given on the command line, after the runs"
+    if request.margin is not None and (margin := request.margin / data_set.scale(primary.metric)) != primary.margin:
+        primary = replace(primary, margin=margin)
+        declared += "; its margin was given on the command line, after the runs"
     return PrimaryAnalysis(comparison, primary, declared)
 
 

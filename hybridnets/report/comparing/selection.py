@@ -10,7 +10,7 @@ from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.request import ReportRequest
-from hybridnets.runs.declaration import Declaration
+from hybridnets.runs.declaration import Contrast, Declaration
 
 MAX_VARIANTS = 6  # of which every pair is compared
 
@@ -23,12 +23,14 @@ class Selection:
         contrasts: The contrasts, a table each.
         single: Single comparisons.
         requested: Whether the command line requested the single comparisons.
+        declared: Whether the contrasts are those that a sweep declared.
         notes: A sentence on each comparison that cannot be made.
     """
 
     contrasts: list[ContrastComparisons]
     single: list[Comparison]
     requested: bool
+    declared: bool
     notes: list[str]
 
     def all_comparisons(self) -> Iterator[Comparison]:
@@ -62,15 +64,19 @@ def select(
     if request.compare or request.baseline:
         single, notes = select_comparisons(cache, request.baseline, request.compare)
     requested = bool(single)
+    declared: list[Contrast] = []
     contrasts: list[ContrastComparisons] = []
     if level or request.vary or not requested:
         declared = [] if level or request.vary else [contrast for d in declarations for contrast in d.tables]
         levels = list(dict.fromkeys(declared)) or contrasts_by_axis(cache.data_set, level, request.vary)
-        contrasts = [contrast for contrast in map(cache.contrast, levels) if contrast.comparisons]
+        contrasts = [
+            cache.contrast(contrast, is_requested=bool(declared or level or request.vary)) for contrast in levels
+        ]
+        contrasts = [contrast for contrast in contrasts if contrast.comparisons]
     if not contrasts and not requested and (len(cache.data_set.variants) > 1 or not has_backbones):
         single, more_notes = select_comparisons(cache)
         notes += more_notes
-    return Selection(contrasts, single, requested, notes)
+    return Selection(contrasts, single, requested, bool(declared), notes)
 
 
 def select_comparisons(
@@ -96,7 +102,10 @@ def select_comparisons(
         notes.append(f"no run of {name} was found: comparisons with it are left out")
     possible = [pair for pair in dict.fromkeys(pairs) if set(pair) <= set(variants)]
     comparisons = [cache.of(variants[label], variants[base]) for label, base in possible]
-    return [comparison for comparison in comparisons if comparison.pairs], notes
+    if not (baseline or names):
+        comparisons, more_notes = cache.without_other_recipes(comparisons)
+        notes = [*notes, *more_notes]
+    return [comparison for comparison in dict.fromkeys(comparisons) if comparison.pairs], notes
 
 
 def check_labels(data_sets: Sequence[DataSetVariants], baseline: str | None, names: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from statistics import median
 from hybridnets import stats
 from hybridnets.report.comparing.variants import DataSetVariants
 
+OWN = "its own unit"  # the name of a unit that is not known
 DECIMALS = 2  # of an accuracy in percent, and the least of any other metric
 SMALL, LARGE = -4, 15  # powers of ten beyond which a value is written with an exponent
 
@@ -28,6 +29,16 @@ class Unit:
     differences: str
     decimals: int = DECIMALS
     adapts: bool = False
+
+    @property
+    def sign(self) -> str:
+        """What follows a level: a percent sign, or a unit that is known; empty otherwise."""
+        return {"percent": " %", OWN: ""}.get(self.name, f" {self.name}")
+
+    @property
+    def points(self) -> str:
+        """What follows a difference: points, or a unit that is known; empty otherwise."""
+        return "" if self.differences == OWN else f" {self.differences}"
 
     def level(self, value: float) -> str:
         """Prints a level."""
@@ -69,12 +80,21 @@ class Unit:
         return text if float(text) or not value else _printed(value, -_power(value), "+")
 
 
-def unit_of(section: DataSetVariants) -> Unit:
-    """Percent and points where all values are shares; scores get as many decimals as their spread leaves significant."""
-    unit = Unit(100, "percent", "points") if section.shares else Unit(1, "its own unit", "its own unit")
-    if any("model" in variant.settings for variant in section.variants):
+def unit_of(section: DataSetVariants, metric: str) -> Unit:
+    """How a metric is printed: in percent and points where all values are shares, and otherwise in its own unit.
+
+    Values other than accuracies get as many decimals as their spread leaves significant.
+
+    Args:
+        section: The variants.
+        metric: The metric's key.
+    """
+    name = section.metric(metric).unit or OWN
+    name, differences = ("percent", "points") if name in ("percent", "%") else (name, name)
+    unit = Unit(100, "percent", "points") if section.are_shares(metric) else Unit(1, name, differences)
+    if section.metric(metric).part and unit.scale == 100:
         return unit
-    levels = [level for v in section.variants for metric in section.metrics if (level := v.scores(metric))]
+    levels = [level for v in section.variants if (level := v.scores(metric))]
     widths = [unit.scale * half for level in levels if level.sd and (half := _half_width(level))]
     if widths:
         return replace(unit, decimals=_decimals(median(widths)), adapts=True)

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import PurePath
 from statistics import fmean, median
 
+from hybridnets.report.comparing.metric import Metric, metric_of
 from hybridnets.report.reading.manifests import is_below
 from hybridnets.report.reading.results import FinishedRun, RunSet
+from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
 from hybridnets.report.text import visible
 from hybridnets.runs import identities
 from hybridnets.runs.declaration import METRICS
@@ -53,6 +55,7 @@ class Variant:
         runs: Its finished runs by their seeds; at least one.
         missing: The requested runs without a result; for a file of scores those without a score.
         partial: How many rows of their file are left out, in words; empty if none is.
+        score: What the scores of a file are.
     """
 
     label: str
@@ -62,6 +65,15 @@ class Variant:
     runs: tuple[FinishedRun, ...]
     missing: tuple[MissingRun, ...]
     partial: str = ""
+    score: ScoreKind = ACCURACY
+
+    def metric(self, key: str) -> Metric:
+        """What a metric of its runs is.
+
+        Args:
+            key: Its key.
+        """
+        return metric_of(key, self.score)
 
     @property
     def scores_only(self) -> bool:
@@ -151,15 +163,30 @@ class DataSetVariants:
         runs = [run for variant in self.variants for run in variant.runs]
         return tuple(metric for metric in METRICS if all(metric in run.scores for run in runs))
 
-    @cached_property
-    def shares(self) -> bool:
-        """Whether every value is a share, as an accuracy is."""
-        return all(0 <= run.scores[m] <= 1 for v in self.variants for run in v.runs for m in self.metrics)
+    def metric(self, key: str) -> Metric:
+        """What a metric of its runs is.
 
-    @property
-    def scale(self) -> int:
-        """What a value is multiplied by to be printed: 100 for percent, 1 for scores in a unit of their own."""
-        return 100 if self.shares else 1
+        Args:
+            key: Its key.
+        """
+        return self.variants[0].metric(key)
+
+    def are_shares(self, key: str) -> bool:
+        """Whether every value of a metric is a share, as an accuracy is.
+
+        Args:
+            key: The metric's key.
+        """
+        values = [run.scores[key] for variant in self.variants for run in variant.runs if key in run.scores]
+        return self.metric(key).may_be_share and all(0 <= value <= 1 for value in values)
+
+    def scale(self, key: str) -> int:
+        """What a metric's value is multiplied by to be printed: 100 for percent, 1 for values in a unit of their own.
+
+        Args:
+            key: The metric's key.
+        """
+        return 100 if self.are_shares(key) else 1
 
 
 def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> list[DataSetVariants]:
@@ -186,6 +213,7 @@ def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> li
                 runs=tuple(sorted(group, key=lambda run: run.seeds)),
                 missing=(*_take_missing_of(group[0], missing), *unscored.pop((data, group[0].name), ())),
                 partial=runs.partial,
+                score=runs.score,
             )
             for key, group in by_variant.items()
         ]

@@ -44,7 +44,7 @@ def pictures(
         *(functools.partial(draw_primary, section, analysis, n) for n, analysis in enumerate(analyses, start=1)),
         lambda: draw_accuracy(section, metric, primary),
         lambda: draw_differences(section, comparisons, analyses),
-        lambda: draw_compression(section.name, compressed, metric, unit_of(section)),
+        lambda: draw_compression(section.name, compressed, metric, unit_of(section, metric)),
         lambda: draw_cost(section, metric, primary),
         lambda: draw_curves(section, focus),
         lambda: draw_classes(focus, metric) if focus else None,

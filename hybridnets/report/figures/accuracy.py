@@ -45,10 +45,11 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
         metric: The metric that decides which of very many variants are drawn.
         primary: Variants that are always drawn.
     """
-    metrics, unit = section.metrics, unit_of(section)
+    metrics = section.metrics
     if not any(variant.scores(m) for variant in section.variants for m in metrics):
         return None
-    rows, excerpt = _rows(section.variants, metric, primary)
+    unit = unit_of(section, metrics[0])
+    rows, excerpt = _rows(section, metric, primary)
     figure = Figure((WIDTH, 1.3 + len(rows) * (0.4 if len(metrics) > 1 else 0.3)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     striped(axes, [fitted(variant.label, 36) if variant else "⋮" for variant in rows])
@@ -62,7 +63,7 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
                     axes.plot(np.mean(values), y, "|", color=INK, markersize=13, markeredgewidth=2)
             _note(axes, row, _runs(variant))
     _note(axes, -0.5, "runs", is_header=True)
-    axes.set_xlabel(level_name(metrics[0], unit) if len(metrics) == 1 else "accuracy (%)")
+    axes.set_xlabel(level_name(section.metric(metrics[0]), unit) if len(metrics) == 1 else "accuracy (%)")
     entries = {"val": "val, one seed (optimistic: its epoch was chosen on it)"}
     legend(
         figure,
@@ -80,15 +81,16 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
     return save_picture(figure, "accuracy", f"{section.name}: every seed of every variant", caption)
 
 
-def _rows(variants: Sequence[Variant], metric: str, primary: Collection[Variant]) -> tuple[list[Variant | None], str]:
+def _rows(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> tuple[list[Variant | None], str]:
     """The variants from top to bottom, with None for a gap, and a sentence on the gap where there is one."""
+    variants, kind = section.variants, section.metric(metric)
     if len(variants) <= MOST:
         return list(variants), ""
     means = {variant: level.mean for variant in variants if (level := variant.scores(metric))}
-    order = sorted(means, key=lambda variant: -means[variant])
+    order = sorted(means, key=lambda variant: -kind.sign * means[variant])
     top = [v for n, v in enumerate(order) if n < BEST or (v in primary and n < len(order) - WORST)]
     sentence = (
-        f"Of {len(variants)} variants these are the {BEST} with the highest mean on {metric} and the {WORST} with the lowest"
+        f"Of {len(variants)} variants these are the {BEST} with the best mean on {kind.name} and the {WORST} with the worst"
         f"{', and those of the primary analysis' * (len(top) > BEST)}, in this order; the table has them all."
     )
     return [*top, None, *order[-WORST:]], sentence
@@ -128,9 +130,10 @@ def draw_differences(
     """
     primary = [analysis.comparison for analysis in analyses]
     drawable = [c for c in dict.fromkeys((*primary, *comparisons)) if c.pairs]
-    metrics, unit = section.metrics, unit_of(section)
+    metrics = section.metrics
     if not drawable or not metrics:
         return None
+    unit = unit_of(section, metrics[0])
     rows = drawable[:MOST]
     width = WIDTH if len(metrics) == 1 else 9.0
     figure = Figure((width, 1.7 + 0.42 * len(rows)), dpi=150, layout="constrained")
@@ -139,7 +142,7 @@ def draw_differences(
     for axes, metric in zip(panels, metrics, strict=True):
         striped(axes, [f"{fitted(c.variant.label, 34)}\n- {fitted(c.baseline.label, 32)}" for c in rows])
         _forest(axes, [c.evidence(metric) for c in rows], unit.scale, margin if metric == margin_metric else 0.0)
-        axes.set_xlabel(difference_name(metric, unit))
+        axes.set_xlabel(difference_name(section.metric(metric), unit))
     for label, comparison in zip(panels[0].get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if comparison in primary else "normal")
     for row, comparison in enumerate(rows):
@@ -154,7 +157,8 @@ def draw_differences(
     ]
     legend(figure, marks, columns=3)
     caption = [
-        "Each dot is the difference of one seed, to the right of 0 where the first variant is better.",
+        f"Each dot is the difference of one seed, to the {'right' if section.metric(metrics[0]).higher_is_better else 'left'} "
+        "of 0 where the first variant is better.",
         "Plain: the paired t interval over seeds, about this data set.",
         "Corrected: Nadeau and Bengio's interval for overlapping splits, about new data of this kind; it applies to val only."
         * corrected,
@@ -172,10 +176,12 @@ def _margin_patch() -> Patch:
 
 def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -> None:
     """One metric's differences, row by row."""
-    farthest = max([margin, *(scale * float(np.abs(e.d).max()) for e in rows)]) or 1.0
+    farthest = max([margin, *(scale * float(np.abs(e.seed_differences).max()) for e in rows)]) or 1.0
     ends = [end * scale for e in rows for test in (e.plain, e.corrected) for end in test.interval or ()]
-    low = max(min([-0.2 * farthest, *(scale * float(e.d.min()) for e in rows), *ends]), -REACH * farthest)
-    high = min(max([0.2 * farthest, *(scale * float(e.d.max()) for e in rows), *ends]), REACH * farthest)
+    low = max(
+        min([-0.2 * farthest, *(scale * float(e.seed_differences.min()) for e in rows), *ends]), -REACH * farthest
+    )
+    high = min(max([0.2 * farthest, *(scale * float(e.seed_differences.max()) for e in rows), *ends]), REACH * farthest)
     low, high = min(low, -margin), max(high, margin)
     pad = 0.05 * (high - low)
     axes.set_xlim(low - pad, high + pad)
@@ -198,4 +204,4 @@ def _forest(axes: Axes, rows: Sequence[Evidence], scale: float, margin: float) -
                     if beyond:
                         axes.plot(x, row, marker, color=INK, markersize=6)
         axes.plot(scale * e.d.mean(), row, "d", color=INK, markersize=7)
-        _seeds(axes, list(scale * e.d), row - 0.27, e.metric, f"seeds-{e.metric}-{row}")
+        _seeds(axes, list(scale * e.seed_differences), row - 0.27, e.metric, f"seeds-{e.metric}-{row}")

@@ -60,14 +60,15 @@ def draw_compression(data: str, compressed: Sequence[Comparison], metric: str, u
         _label_sizes(axes, [c for line in lines.values() for c in line], TICKS // len(drawn))
         if len(drawn) > 1:
             axes.set_title(fitted(next(iter(lines.values()))[0].baseline.name, 30, 1))
-    all_axes[0].set_ylabel(level_name(metric, unit))
+    name = level_name(compressed[0].variant.metric(metric), unit)
+    all_axes[0].set_ylabel(name)
     marks = [
         mark(color, marker, fitted(kind, 30, 1), line=dashes) for kind, (color, marker, dashes) in markings.items()
     ]
     band = mark(INK, "", "backbone, before the code", line="-")
     legend(figure, [*marks, mark(INK, "o", "one seed", filled=False), band])
     caption = [
-        f"{level_name(metric, unit).capitalize()} through the code against the share of the feature maps' values that it "
+        f"{name.capitalize()} through the code against the share of the feature maps' values that it "
         "saves, which grows to the right. Each small dot is one seed; the line joins the means over the seeds.",
         "Horizontal line and band: the backbone itself on the same images, mean and range over its seeds.",
         f"The first {len(LOOKS)} of {len(kinds)} kinds; the table has them all." * (len(kinds) > len(LOOKS)),

@@ -64,7 +64,7 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
     Returns:
         The picture; None where neither cost is known for two variants.
     """
-    unit = unit_of(section)
+    unit, kind = unit_of(section, metric), section.metric(metric)
     drawn = []
     for name, cost_of in COSTS.items():
         points = [(x, level.mean, v) for v in section.variants if (x := cost_of(v)) and (level := v.scores(metric))]
@@ -91,13 +91,17 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
             axes.plot(size, unit.scale * mean, marker, color=color, markersize=6)
         named = points
         if len(points) > LABELLED:
-            named = [(size, mean, v) for size, mean, v in points if v in primary or _undominated(size, mean, points)]
+            named = [
+                (size, mean, v)
+                for size, mean, v in points
+                if v in primary or _undominated(size, mean, points, kind.sign)
+            ]
         axes.set_xlabel(name)
         if "time" not in name:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.margins(x=0.18, y=0.1)
         labels.append((axes, [(size, unit.scale * mean, variant.label) for size, mean, variant in named], bars))
-    panels[0].set_ylabel(level_name(metric, unit))
+    panels[0].set_ylabel(level_name(kind, unit))
     marks = [mark(BLUE, "o", "mean of a variant"), mark(INK, "", "lowest to highest seed", line="-")]
     if primary:
         marks.insert(1, mark(VERMILLION, "D", "variant of the primary analysis"))
@@ -105,7 +109,7 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
     for axes, named_points, bars in labels:
         _name(figure, axes, named_points, bars)
     caption = [
-        "Up and to the left is better: more accurate, and cheaper.",
+        f"{'Up' if kind.higher_is_better else 'Down'} and to the left is better: better by {kind.name}, and cheaper.",
         "Training time: the sum over a run's epochs, mean over the runs; seconds on different hardware cannot be compared.",
         "Labels: the variants of the primary analysis, and those that no other variant beats in both respects; the table has "
         "all." * (len(section.variants) > LABELLED),
@@ -113,9 +117,9 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
     return save_picture(figure, "cost", f"{section.name}: accuracy and its cost", caption)
 
 
-def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]]) -> bool:
-    """Whether no other variant is both cheaper and better."""
-    return not any(s <= size and m >= mean and (s, m) != (size, mean) for s, m, _ in points)
+def _undominated(size: float, mean: float, points: Sequence[tuple[float, float, Variant]], sign: int) -> bool:
+    """Whether no other variant is both cheaper and better; the sign is -1 where less is better."""
+    return not any(s <= size and sign * m >= sign * mean and (s, m) != (size, mean) for s, m, _ in points)
 
 
 def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]], all_points: Sequence[Place]) -> None:

@@ -33,7 +33,7 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
         analysis: The analysis, of at least one pair.
         number: Its number among several, from 1.
     """
-    unit = unit_of(section)
+    unit = unit_of(section, analysis.metric)
     fine = unit.at(analysis.test.interval, analysis.evidence.differences.mean)
     figure = Figure(SIZE, dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -55,7 +55,7 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
         axes.annotate(text, place, (offset, 0), textcoords="offset points", ha=side, va="bottom", fontsize=SMALL - 0.5)
     axes.axvline(0, color=INK, linewidth=1.2)
     _interval(axes, analysis, unit, (low, high))
-    values = list(unit.scale * analysis.evidence.d)
+    values = list(unit.scale * analysis.evidence.seed_differences)
     (dots,) = axes.plot(values, [SEEDS] * len(values), "o", color=BLUE, alpha=0.9, markersize=6, markeredgewidth=0)
     dots.set_gid("primary-seeds")
     mean = analysis.evidence.differences.mean
@@ -63,10 +63,13 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
         unit.scale * mean, MEAN - 0.16, fine.difference(mean), ha="center", va="top", fontsize=10, fontweight="bold"
     )
     _sides(axes, analysis)
-    axes.set_xlabel(difference_name(analysis.metric, unit))
+    axes.set_xlabel(difference_name(analysis.kind, unit))
     n = len(values)
     seeds = f"the {n} seeds" if n > 1 else "the only seed"
-    interval = f"with its 95 % interval ({TESTS[analysis.primary.test]})" if analysis.test.interval else "no interval"
+    confidence = f"{100 * (1 - analysis.level):.4g} %"
+    interval = (
+        f"with its {confidence} interval ({TESTS[analysis.test_name]})" if analysis.test.interval else "no interval"
+    )
     caption = [
         f"Diamond: the mean difference, {interval}. Dots: {seeds}.",
         f"Shaded: the differences that do not matter, up to {unit.margin(analysis.margin)}." * bool(margin),
@@ -78,7 +81,12 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
 
 def _limits(analysis: PrimaryAnalysis, unit: Unit) -> tuple[float, float]:
     """Both ends of the axis, which has 0 and the margin on it, and not all of an interval that is very wide."""
-    values = [*(unit.scale * analysis.evidence.d), unit.scale * analysis.margin, -unit.scale * analysis.margin, 0.0]
+    values = [
+        *(unit.scale * analysis.evidence.seed_differences),
+        unit.scale * analysis.margin,
+        -unit.scale * analysis.margin,
+        0.0,
+    ]
     farthest = max(map(abs, values)) or 1.0
     ends = [unit.scale * end for end in analysis.test.interval or ()]
     low = max(min([-0.25 * farthest, *values, *ends]), -REACH * farthest)
@@ -101,9 +109,10 @@ def _interval(axes: Axes, analysis: PrimaryAnalysis, unit: Unit, limits: tuple[f
 def _sides(axes: Axes, analysis: PrimaryAnalysis) -> None:
     """Which side of 0 favours which variant, at the two ends of the axis."""
     place = axes.transAxes
+    sides = (analysis.primary.baseline, analysis.primary.variant)[:: analysis.kind.sign]
     for label, x, side, arrow in (
-        (analysis.primary.baseline, 0.0, "left", "← {} better"),
-        (analysis.primary.variant, 1.0, "right", "{} better →"),
+        (sides[0], 0.0, "left", "← {} better"),
+        (sides[1], 1.0, "right", "{} better →"),
     ):
         text = arrow.format(fitted(label, LABEL, 1))
         axes.text(x, 1.02, text, transform=place, ha=side, va="bottom", fontsize=SMALL + 0.5)

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybridnets.report.comparing.evidence import Comparison
-from hybridnets.report.comparing.units import Unit
+from hybridnets.report.comparing.metric import Metric
+from hybridnets.report.comparing.units import OWN, Unit
 from hybridnets.report.figures.picture import Picture
 
 INK = "#123456"  # of all text and axes; the page replaces it by its own text colour
@@ -155,16 +156,16 @@ def striped(axes: Axes, labels: Sequence[str]) -> None:
         axes.axhspan(row - 0.5, row + 0.5, color=INK, alpha=0.06, linewidth=0)
 
 
-def level_name(metric: str, unit: Unit) -> str:
+def level_name(metric: Metric, unit: Unit) -> str:
     """The name of an axis of levels, with its unit."""
-    name = {"test": "test accuracy", "val": "val accuracy"}.get(metric, metric)
-    return f"{name} (%)" if unit.scale == 100 else f"{name} (its own unit)"
+    return f"{metric.name} ({'%' if unit.name == 'percent' else unit.name})"
 
 
-def difference_name(metric: str, unit: Unit) -> str:
+def difference_name(metric: Metric, unit: Unit) -> str:
     """The name of an axis of differences, with its unit."""
-    name = {"test": "difference in test accuracy", "val": "difference in val accuracy"}.get(metric, "difference")
-    return f"{name} (percentage points)" if unit.scale == 100 else f"{name} (the {metric}'s own unit)"
+    name = "difference" if metric.name == metric.key else f"difference in {metric.name}"
+    units = {"points": "percentage points", OWN: f"the {metric.name}'s own unit"}
+    return f"{name} ({units.get(unit.differences, unit.differences)})"
 
 
 def both_labels(comparison: Comparison) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hybridnets import runs
+from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
 from hybridnets.runs import identities
 from hybridnets.runs.records import metrics, predictions, provenance, result
 from hybridnets.runs.records.errors import SHARE_ROUNDING, RecordError, refuse, share
@@ -36,6 +37,7 @@ class FinishedRun:
         images: How many images train, val and test have; empty where unknown.
         split: Hash of its split into train and val; empty where unknown.
         ratio: Images in val for one in train; None where unknown.
+        is_fold: Whether its split is one of the folds of a partition.
         diverged: Whether a loss at the reported or the last epoch is not finite.
         best_epoch: The reported epoch, counted from 0.
         epochs: How many epochs were trained.
@@ -63,6 +65,7 @@ class FinishedRun:
     images: Mapping[str, int] = field(default_factory=dict)
     split: str = ""
     ratio: float | None = None
+    is_fold: bool = False
     diverged: bool = False
     best_epoch: int = 0
     epochs: int = 0
@@ -106,6 +109,7 @@ class RunSet:
         partial: How many rows of a file of scores are left out, in words; empty where none is.
         head: What a report on a file of scores says first: what is left out or missing, and how the file was read.
         predictions: Whether there may be predictions; False for a file of scores that names none.
+        score: What the scores of a file are; of no meaning for runs.
     """
 
     folders: tuple[Path, ...]
@@ -115,6 +119,7 @@ class RunSet:
     partial: str = ""
     head: tuple[str, ...] = ()
     predictions: bool = True
+    score: ScoreKind = ACCURACY
 
 
 def read(folders: list[Path], progress: Progress = iter) -> RunSet:

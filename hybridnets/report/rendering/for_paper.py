@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.comparing.families import CHOSEN
 from hybridnets.report.comparing.methods import FamilySize, Methods, methods
 from hybridnets.report.comparing.resources import Resources, duration
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.tables.answer import Answer
-from hybridnets.report.tables.cells import metric_name, p_text, plural
+from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.table import LATEX, wrapped
 from hybridnets.runs.declaration import TESTS
 
@@ -69,7 +70,7 @@ def for_paper(report: Report) -> ForPaper:
     Args:
         report: The report, with at least one data set.
     """
-    facts = [(part, methods(part.data_set, part.comparisons)) for part in report.parts]
+    facts = [(part, methods(part.data_set, part.families)) for part in report.parts]
     return ForPaper(
         methods=tuple(" ".join(_paragraph(part, known)) for part, known in facts),
         items=(_significance(facts), _compute(report)),
@@ -144,48 +145,56 @@ def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[s
     """One primary analysis with its result."""
     analysis, test = answer.analysis, answer.analysis.test
     primary, comparison = analysis.primary, answer.comparison
-    unit = unit_of(part.data_set).at(test.interval, analysis.evidence.differences.mean)
+    unit = unit_of(part.data_set, primary.metric).at(test.interval, analysis.evidence.differences.mean)
     n, expected = len(comparison.pairs), comparison.expected_pairs
-    points, percent = (f" {unit.differences}", " %") if unit.scale == 100 else ("", "")
     equal = (
         "equal seed, split and data" if all(run.split for pair in comparison.pairs for run in pair) else "equal seed"
     )
-    metric = metric_name(primary.metric).rstrip(" *")
+    which = "An exploratory" if analysis.is_exploratory else "The primary" if is_first else "A further primary"
     yield (
-        f"{'The' if is_first else 'A further'} primary analysis ({analysis.declared}) compares {primary.variant} with "
-        f"{primary.baseline} by {metric}, by {TESTS[primary.test]}, with n = {n}"
+        f"{which} analysis ({analysis.declared}) compares {primary.variant} with {primary.baseline} by "
+        f"{analysis.kind.name}, by {TESTS[analysis.test_name]}, with n = {n}"
         f"{f' of {expected}' * (expected > n)} pairs of runs with {equal}."
     )
     if analysis.margin:
-        yield f"The smallest difference that matters is {unit.margin(analysis.margin)}{points}."
-    levels = [f"{unit.level(level)}{percent}" for level in analysis.levels]
+        yield f"The smallest difference that matters is {unit.margin(analysis.margin)}{unit.points}."
+    levels = [f"{unit.level(level)}{unit.sign}" for level in analysis.levels]
     difference = unit.difference(analysis.evidence.differences.mean)
-    results = [f"95 % interval {unit.interval(test.interval)}"] if test.interval else []
+    confidence = f"{100 * (1 - analysis.level):.4g} %"
+    results = [f"{confidence} interval {unit.interval(test.interval)}"] if test.interval else []
     if test.p is not None and test.statistic is not None and not comparison.why_no_stars:
-        results.append(f"t({n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, uncorrected")
+        corrected = f"corrected for {analysis.choices} possible pairs" if analysis.is_exploratory else "uncorrected"
+        results.append(f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}")
     why = f"no p-value is given ({comparison.why_no_stars or test.why})" if len(results) < 2 else ""
     yield (
         f"Over these pairs {primary.variant} reaches {levels[0]} and {primary.baseline} {levels[1]} on average: a difference "
-        f"of {difference}{points} ({'; '.join(filter(None, (*results, why)))})."
+        f"of {difference}{unit.points} ({'; '.join(filter(None, (*results, why)))})."
     )
     yield f"{answer.headline}"
 
 
 def _family(size: FamilySize) -> str:
-    """The comparisons at one metric, and how their p-values are corrected."""
-    metric = metric_name(size.metric).rstrip(" *")
+    """The comparisons at one metric that are corrected together, and how."""
+    metric, family = size.metric.name, size.family
     plain = size.tested - size.corrected
     names = [name for count, name in ((plain, "the paired t-test over seeds"), (size.corrected, "the corrected resampled "
              "t-test (Nadeau and Bengio, 2003)")) if count]  # fmt: skip
     if not size.tested:
-        return f"No test applies to the {plural(size.comparisons, 'comparison')} by {metric}."
-    if size.comparisons == 1:
-        return f"There is one comparison by {metric} ({names[0]}), whose p-value needs no correction."
-    without = size.comparisons - size.tested
-    rest = f" ({without} of {size.comparisons} comparisons have none)" if without else ""
+        return f"No test applies to the {plural(family.size, f'{family.rank.value} comparison')} by {metric}."
+    if family.size == 1:
+        return (
+            f"There is one {family.rank.value} comparison by {metric} ({names[0]}), whose p-value needs no correction."
+        )
+    if family.name == CHOSEN:
+        return (
+            f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} pairs that it "
+            "was chosen from."
+        )
+    without = family.size - size.tested
+    rest = f" ({without} of {family.size} comparisons have none)" if without else ""
     return (
-        f"By {metric} we make {size.comparisons} comparisons by {' or '.join(names)}; their p-values are corrected by Holm's "
-        f"method for {plural(size.tested, 'test')}{rest}."
+        f"By {metric} we make {family.size} {family.rank.value} comparisons by {' or '.join(names)}; their p-values are "
+        f"corrected by Holm's method for {plural(size.tested, 'test')}{rest}."
     )
 
 
@@ -196,7 +205,7 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
     if not counts:
         why = "there is one pair of runs per comparison" if comparisons else "no two variants were compared"
         return ChecklistItem(*SIGNIFICANCE, "No", (f"Differences have no error bars, because {why}.",))
-    tests = {analysis.analysis.primary.test for part, _ in facts for analysis in part.answers}
+    tests = {analysis.analysis.test_name for part, _ in facts for analysis in part.answers}
     names = [TESTS[test] for test in TESTS if test in tests] or ["a paired t over seeds"]
     sentences = [
         "Levels are means with standard deviations (n - 1) over the runs of a variant.",
@@ -207,7 +216,7 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
     varying = list(dict.fromkeys(kind for _, known in facts for kind in known.varying))
     if any(not part.data_set.variants[0].scores_only for part, _ in facts):
         sentences.append(f"What varies between seeds: {', '.join(varying)}." if varying else "No seed varies.")
-    questions = dict.fromkeys(a.analysis.question for part, _ in facts for a in part.answers if a.analysis.question)
+    questions = dict.fromkeys(a.analysis.question for part, _ in facts for a in part.answers)
     sentences += [f"The intervals speak of differences {'; or '.join(questions)}."] * bool(questions)
     sentences.append(
         "They assume that differences are normally distributed and independent given the data"

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 from xml.etree import ElementTree
 
 from hybridnets.report.analysis import DataSetReport, Report
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
-SORTABLE = {"variants", "compression", "differences", "sensitivity", "power", "effects", "lost"}
+SORTABLE = {"variants", "apart", "compression", "differences", "sensitivity", "power", "effects", "lost"}
 SHORT = 20  # characters of a cell that stay on one line
 PRIMARY = "primary"  # begins the key of an answer's figure
 RELOAD_SECONDS = 10  # between two looks of a page at itself while runs are trained
@@ -108,7 +108,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], live:
 
 
 def _chapter(name: str, part: DataSetReport, pictures: Sequence[Picture]) -> Chapter:
-    tables: dict[Kind, list[Table]] = {"compression": [], "classes": [], "grid": [], "effects": [], "differences": []}
+    tables: dict[Kind, list[Table]] = {kind: [] for kind in get_args(Kind)}
     for table in part.tables:
         tables[table.kind].append(table)
     figures = [_figure(picture, f"{name}-figure-{n}") for n, picture in enumerate(pictures, 1)]

@@ -64,7 +64,7 @@ def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
     classes = [table for table in tables if table.kind == "classes"]
     yield from classes if len(classes) <= FEW else ()
     kinds = ("grid", "differences") if part.comparisons_requested else ("grid",) if grids else ("differences",)
-    yield from (table for table in tables if table.kind in kinds)
+    yield from (table for table in tables if table.kind in (*kinds, "apart"))
 
 
 def _list(title: str, sentences: Sequence[str], width: int) -> str:

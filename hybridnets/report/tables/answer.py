@@ -1,16 +1,18 @@
-"""A primary analysis answered in two plain sentences, or three where the two differ in more than the model."""
+"""A primary analysis answered in plain sentences: the result, the verdict with its scope, and what weakens it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hybridnets.report.comparing.answers import PrimaryAnalysis, Verdict
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.answers import FEWEST, PrimaryAnalysis, Verdict
+from hybridnets.report.comparing.evidence import NEW, Comparison
 from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.report.tables.cells import metric_name
+from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.sensitivity import power_table, sensitivity_table
 from hybridnets.report.tables.table import Table
 from hybridnets.runs.declaration import TESTS
+from hybridnets.stats.power import MOST_SEEDS
+from hybridnets.stats.seeds import LEAST_SEEDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class Answer:
     Attributes:
         analysis: The analysis.
         question: What it asks.
-        sentences: The answer in plain words: the result, the verdict, and what else the two differ in.
+        sentences: The answer in plain words: the result, the verdict, and what weakens it.
         tables: The same comparison by every other test, and how many seeds a claim needs.
     """
 
@@ -33,7 +35,7 @@ class Answer:
     def headline(self) -> str:
         """The conclusion as a sentence that can be read alone."""
         alone = self.sentences[1].removeprefix("So ").replace("That does not say", "These runs do not say", 1)
-        return f"T{alone[1:]}" if alone.startswith(("the two are", "these runs")) else alone
+        return f"{alone[0].upper()}{alone[1:]}" if alone.startswith(("the two", "these runs", "two seeds")) else alone
 
     @property
     def comparison(self) -> Comparison:
@@ -49,86 +51,148 @@ def answer_question(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> Ans
         data_set: The variants that it is among.
     """
     primary = analysis.primary
-    unit = unit_of(data_set).at(analysis.test.interval, analysis.evidence.differences.mean)
-    about = analysis.question or "over seeds of which some share a split"
-    metric = metric_name(primary.metric).rstrip(" *")
+    unit = unit_of(data_set, primary.metric).at(analysis.test.interval, analysis.evidence.differences.mean)
+    better = "" if analysis.kind.higher_is_better else ", of which less is better"
+    metrics = list(dict.fromkeys((primary.metric, *data_set.metrics)))
+    units = {metric: unit if metric == primary.metric else unit_of(data_set, metric) for metric in metrics}
     return Answer(
         analysis,
-        f"Is {primary.variant} better than {primary.baseline} by its {metric}, {about}?",
-        (_result(analysis, unit), _conclusion(analysis, unit), *_reservation(analysis)),
+        f"Is {primary.variant} better than {primary.baseline} by its {analysis.kind.name}{better}, {analysis.question}?",
+        (_result(analysis, unit), _conclusion(analysis, unit), *_reservations(analysis, unit)),
         (
-            sensitivity_table(analysis.comparison, primary.margin, data_set.metrics, unit),
-            power_table(analysis.comparison, primary.margin, data_set.metrics, unit),
+            sensitivity_table(analysis.comparison, primary.margin, units, primary.metric),
+            power_table(analysis.comparison, primary.margin, units, primary.metric),
         ),
     )
 
 
 def _result(analysis: PrimaryAnalysis, unit: Unit) -> str:
     """Both levels and their difference, with its interval."""
-    primary, interval = analysis.primary, analysis.test.interval
-    n, requested = len(analysis.comparison.pairs), analysis.comparison.expected_pairs
-    seeds = f"the mean of {n} seeds" if n > 1 else "one seed"
-    if n < requested:
-        is_sweep = "model" in analysis.comparison.variant.settings
-        seeds += f" of {requested} requested" if is_sweep else f" of {requested}"
+    primary, test = analysis.primary, analysis.test
+    n, evidence = len(analysis.comparison.pairs), analysis.evidence
+    seeds = f"the mean of {n} {'folds' if evidence.is_folds else 'seeds'}" if n > 1 else "one seed"
+    if evidence.is_nested:
+        seeds += f" in {len(evidence.d)} splits"
+    seeds += _missing(analysis.comparison)
     variant, baseline = analysis.levels
-    percent = " %" if unit.scale == 100 else ""
-    difference = f"{unit.difference(variant - baseline)}{_points(unit)}"
-    ends = f", 95 % interval {unit.interval(interval)}" if interval else ""
+    difference = f"{unit.difference(evidence.differences.mean)}{unit.points}"
+    confidence = f"{100 * (1 - analysis.level):.4g} %"
+    ends = f", {confidence} interval {unit.interval(test.interval)}" if test.interval else ""
     return (
-        f"{primary.variant} reached {unit.level(variant)}{percent} and {primary.baseline} {unit.level(baseline)}{percent} "
-        f"({primary.metric}, {seeds}): a difference of {difference}{ends} ({TESTS[primary.test]})."
+        f"{primary.variant} reached {unit.level(variant)}{unit.sign} and {primary.baseline} {unit.level(baseline)}{unit.sign} "
+        f"({_level_name(analysis)}, {seeds}): a difference of {difference}{ends} ({TESTS[analysis.test_name]})."
     )
 
 
+def _level_name(analysis: PrimaryAnalysis) -> str:
+    return analysis.metric if analysis.kind.part and "/" not in analysis.metric else analysis.kind.name
+
+
+def _missing(comparison: Comparison) -> str:
+    """How many pairs there would be, and for a file of scores which seeds have none."""
+    n, requested = len(comparison.pairs), comparison.expected_pairs
+    if n >= requested:
+        return ""
+    if not comparison.variant.scores_only:
+        return f" of {requested} requested"
+    return f" of {requested}; {comparison.seeds_without_pair}"
+
+
 def _conclusion(analysis: PrimaryAnalysis, unit: Unit) -> str:
-    """The verdict in words."""
-    comparison, sides = analysis.comparison, (analysis.primary.variant, analysis.primary.baseline)
+    """The verdict in words, with what it is about."""
+    sides = (analysis.primary.variant, analysis.primary.baseline)
     better, worse = sides if analysis.favours_variant else reversed(sides)
-    margin = f"{unit.margin(analysis.margin)}{_points(unit)}"
+    margin = f"{unit.margin(analysis.margin)}{unit.points}"
+    about = analysis.question.partition(",")[0]
+    wins = f"So {better} is better than {worse} {about}"
+    match analysis.verdict:
+        case Verdict.BETTER:
+            return f"{wins}."
+        case Verdict.BETTER_BY_MARGIN:
+            return f"{wins}, by more than the {margin} that matter."
+        case Verdict.BETTER_WITHIN_MARGIN:
+            return f"{wins}, but by less than the {margin} that would matter."
+        case Verdict.BETTER_MARGIN_OPEN:
+            return f"{wins}; whether by the {margin} that matter is not settled."
+        case Verdict.CONSTANT_BETTER:
+            p = p_text(analysis.evidence.sign_flip.p or 0.0)
+            return f"{wins}: by the same difference in every seed, which leaves no spread to test (sign-flip test: p = {p})."
+        case Verdict.EQUIVALENT:
+            return f"So the two are equivalent {about}: the whole interval lies within the {margin} that would matter."
+        case Verdict.OPEN:
+            return f"So these runs do not settle which is better: the interval contains 0{_needed(analysis, unit)}."
+        case _:
+            return _no_verdict(analysis)
+
+
+def _no_verdict(analysis: PrimaryAnalysis) -> str:
+    """Why there is no verdict."""
+    comparison, n = analysis.comparison, len(analysis.evidence.d)
     match analysis.verdict:
         case Verdict.INCOMPLETE:
             why = (
                 "the remaining runs are the lucky ones" if comparison.failures else "what is missing may say otherwise"
             )
             return f"That does not say which is better ({comparison.why_no_stars}): {why}."
-        case Verdict.NO_INTERVAL:
-            remedy = ": train more seeds" if len(comparison.pairs) == 1 else ""
-            return f"That does not say which is better ({analysis.test.why}){remedy}."
-        case Verdict.BETTER:
-            return f"So {better} is better than {worse}."
-        case Verdict.BETTER_BY_MARGIN:
-            return f"So {better} is better than {worse}, by more than the {margin} that matter."
-        case Verdict.BETTER_WITHIN_MARGIN:
-            return f"So {better} is better than {worse}, but by less than the {margin} that would matter."
-        case Verdict.BETTER_MARGIN_OPEN:
-            return f"So {better} is better than {worse}; whether by the {margin} that matter is not settled."
-        case Verdict.EQUIVALENT:
-            return f"So the two are equivalent: the whole interval lies within the {margin} that would matter."
-        case Verdict.OPEN:
-            return f"So these runs do not settle which is better: the interval contains 0{_needed(analysis, unit)}."
+        case Verdict.ONE_SEED:
+            return "That does not say which is better (one seed): train more seeds."
+        case Verdict.TOO_FEW:
+            return (
+                f"So two {analysis.evidence.units} do not say which is better: the spread of two differences is known to "
+                f"within a factor of 30, so a claim needs {FEWEST} at least."
+            )
+        case Verdict.IDENTICAL:
+            return f"So the two are identical by this metric: the same value in each of {n} seeds."
+        case Verdict.CONSTANT:
+            return (
+                f"That does not say which is better: the difference is the same in all {n} seeds, which leaves no spread to "
+                f"test, and a test of signs needs {LEAST_SEEDS} seeds at least."
+            )
+        case _:
+            return f"That does not say which is better ({analysis.test.why})."
 
 
-def _reservation(analysis: PrimaryAnalysis) -> Iterator[str]:
-    """A sentence on the settings in which the two differ besides their models."""
+def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
+    """What weakens the answer, or narrows what it is about."""
+    evidence = analysis.evidence
     if note := analysis.comparison.recipe_note:
         yield f"But {note}."
+    if (crossed := evidence.crossed) and crossed.interval and analysis.test.interval:
+        wide = unit.at(crossed.interval)
+        low, high = crossed.interval
+        says = "which does not contain 0, either" if low > 0 or high < 0 else "which contains 0"
+        if analysis.verdict not in (Verdict.OPEN, Verdict.TOO_FEW, Verdict.INCOMPLETE):
+            yield (
+                f"For other test images like these the interval is {wide.interval(crossed.interval)}{wide.points} ({says}): it "
+                "counts that these test images are a sample, too."
+            )
+    if analysis.margin and (images := evidence.smallest_part) and 1 / images > analysis.margin and unit.scale == 100:
+        yield (
+            f"{plural(images, 'image')} cannot show a margin of {unit.margin(analysis.margin)}{unit.points}: a single image "
+            f"is {unit.level(1 / images)}{unit.points}."
+        )
+    if analysis.test.interval and FEWEST <= len(evidence.d) < LEAST_SEEDS:
+        yield (
+            f"With fewer than {LEAST_SEEDS} {evidence.units} this rests on normally distributed differences, which so few "
+            "cannot show."
+        )
+    if evidence.is_folds and analysis.question == NEW:
+        yield "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1))."
 
 
 def _needed(analysis: PrimaryAnalysis, unit: Unit) -> str:
-    """How many seeds would settle it; empty where there is no difference to plan for."""
+    """How many seeds would settle it; empty where there is no margin to plan for."""
     needed = analysis.needed(unit.scale)
     if needed is None:
         return ""
-    size = unit.margin(needed.difference) if needed.is_margin else unit.level(needed.difference)
-    difference = f"a difference of {size}{_points(unit)}"
+    size = f"{unit.margin(needed.difference)}{unit.points}"
     plan = needed.plan
     if plan.seeds is None:
-        return f"; more seeds alone cannot settle {difference} ({plan.why})"
-    low, high = (f"{end:,}" if end is not None else "any number" for end in plan.interval)
+        return f"; more seeds alone cannot settle a difference of {size} ({plan.why})"
+    most = "no number" if analysis.is_corrected else f"more than {MOST_SEEDS:,}"
+    low, high = (f"{end:,}" if end is not None else most for end in plan.interval)
     rough = f" (rough: {low} to {high})" if plan.rough else f" ({low} to {high})"
-    return f"; about {plan.seeds:,} seeds{rough} would settle {difference}"
-
-
-def _points(unit: Unit) -> str:
-    return f" {unit.differences}" if unit.scale == 100 else ""
+    return (
+        f"; about {plan.seeds:,} seeds{rough} would settle it with a probability of 80 %, if the true difference is at least "
+        f"{size}"
+    )

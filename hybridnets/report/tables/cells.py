@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hybridnets import stats
 from hybridnets.report.comparing.evidence import Comparison, Evidence
 from hybridnets.report.comparing.families import FamilyMember
+from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.tables.table import Cell
@@ -12,11 +13,12 @@ from hybridnets.report.tables.table import Cell
 LEVELS = "* p < .05, ** p < .005, *** p < .0001, two-sided; a dash where p is larger."
 OPTIMISTIC = "val is optimistic: it is measured at the epoch that was chosen on it. An answer rests on test."
 DASH = Cell("-")
+SMALLEST = 1e-300  # p that is printed as a number
 
 
-def metric_name(metric: str) -> str:
-    """The name of a metric in a sentence."""
-    return {"test": "test accuracy", "val": "val accuracy *"}.get(metric, metric)
+def metric_name(metric: Metric) -> str:
+    """The name of a metric, with a star that refers to the footnote `optimistic`."""
+    return f"{metric.name} *" if metric.is_chosen_on else metric.name
 
 
 def optimistic(metrics: Sequence[str]) -> list[str]:
@@ -76,12 +78,10 @@ def adjusted_cell(member: FamilyMember, p: float | None) -> Cell:
 
 def p_text(p: float) -> str:
     """A p-value in a few digits."""
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}" if p >= SMALLEST else f"< {SMALLEST:g}"
 
 
 def test_names(members: Sequence[FamilyMember]) -> str:
     """The tests over seeds that a table reports."""
-    names = {
-        "corrected resampled t (Nadeau and Bengio 2003)" if m.evidence.ratio else "plain paired t" for m in members
-    }
+    names = {"corrected resampled t (Nadeau and Bengio 2003)" if m.test.ratio else "plain paired t" for m in members}
     return " or ".join(sorted(names))

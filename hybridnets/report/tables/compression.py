@@ -7,9 +7,11 @@ from statistics import fmean
 from hybridnets import stats
 from hybridnets.report.comparing.codes import ClassAccuracies, by_class, code_of, map_error
 from hybridnets.report.comparing.evidence import NETWORKS, Comparison
-from hybridnets.report.comparing.families import FamilyMember, family, over_seeds, questions
+from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
+from hybridnets.report.comparing.metric import metric_of
 from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
+from hybridnets.report.reading.score_kind import ACCURACY
 from hybridnets.report.tables.cells import (
     LEVELS,
     adjusted_cell,
@@ -19,7 +21,6 @@ from hybridnets.report.tables.cells import (
     optimistic,
     p_cell,
     pairs_cell,
-    plural,
     runs_cell,
     test_names,
 )
@@ -27,24 +28,26 @@ from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs.published_figures import PublishedFigures
 
 BeforeAndAfter = tuple[float, float]
+METRICS = {metric: metric_name(metric_of(metric, ACCURACY)) for metric in ("test", "val")}  # of runs with a code
 
 
 def compression_tables(
-    section: DataSetVariants, compressed: Sequence[Comparison], published: PublishedFigures
+    section: DataSetVariants, compressed: Sequence[Comparison], families: Families, published: PublishedFigures
 ) -> Iterator[Table]:
     """The tables about codes; none where no variant compresses the features of a backbone.
 
     Args:
         section: The variants.
         compressed: Each variant with a code against its backbone, in pairs of runs on the same images.
+        families: How their p-values are corrected.
         published: Test accuracies by class to print next to ours.
     """
     if not compressed:
         return
-    unit = unit_of(section)
-    yield _savings(compressed, section.metrics, unit)
+    unit = unit_of(section, section.metrics[0])
+    yield _savings(compressed, families, section.metrics, unit)
     for metric in section.metrics:
-        yield _before_and_after(compressed, metric, unit)
+        yield _before_and_after(compressed, families, metric, unit)
     for metric in section.metrics:
         figures = published.classes if metric == "test" else {}
         for number, comparison in enumerate(compressed, start=1):
@@ -52,7 +55,7 @@ def compression_tables(
                 yield _classes(comparison, accuracies, metric, unit, figures, number)
 
 
-def _savings(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Unit) -> Table:
+def _savings(compressed: Sequence[Comparison], families: Families, metrics: Sequence[str], unit: Unit) -> Table:
     """The size of each code, and the accuracy that is left."""
     main, order = metrics[0], tuple(reversed(metrics))
     rows = []
@@ -71,7 +74,7 @@ def _savings(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Uni
                 Cell(f"{error:.3g}", error),
                 *(Cell(unit.level(level), level) for level in levels),
                 Cell(unit.difference(mean), mean),
-                interval_text(over_seeds(evidence), unit),
+                interval_text(families.at(main)[comparison].test, unit),
             )
         )
     maps = sorted({code_of(comparison).maps for comparison in compressed})
@@ -89,24 +92,24 @@ def _savings(compressed: Sequence[Comparison], metrics: Sequence[str], unit: Uni
     return Table("compression", "What the code saves and costs", header, tuple(rows), caption)
 
 
-def _before_and_after(compressed: Sequence[Comparison], metric: str, unit: Unit) -> Table:
+def _before_and_after(compressed: Sequence[Comparison], families: Families, metric: str, unit: Unit) -> Table:
     """Each variant against its backbone on the same images, tested over runs and image by image."""
-    members = family(compressed, metric)
+    members = families.members(compressed, metric)
     is_val = metric == "val"
     caption = (
-        f"{metric_name(metric)} in {unit.name}, mean over n runs, of the backbone alone (before) and through the code (after), "
+        f"{METRICS[metric]} in {unit.name}, mean over n runs, of the backbone alone (before) and through the code (after), "
         f"on the same images; difference: after minus before, in {unit.differences}.",
         *optimistic([metric]),
         *["Before, the epoch was chosen on this accuracy; after, on the MSE of the maps. So val is unfair to the code."]
         * is_val,
         f"95 % interval and p: {test_names(members)} over seeds; its question: {'; or '.join(questions(members))}, does the "
-        f"code change the accuracy? Holm over the {plural(len(members), 'variant')} of this table.",
+        f"code change the accuracy? Holm: p corrected for the comparison's family ({'; '.join(described(members))}).",
         "lost:won: images that are right only before, and only after, for each seed, with the stars of McNemar's exact test, "
         f"uncorrected; its question: do {NETWORKS} differ? It counts images, not runs: with many images, even a loss too "
         f"small to matter has stars. {LEVELS.partition(';')[0]}; tests.csv has each p.",
     )
     header = ("variant", "n", "before", "after", "difference", "95 % interval", "p", "p Holm", "lost:won")
-    title = f"Before and after the code ({metric_name(metric)})"
+    title = f"Before and after the code ({METRICS[metric]})"
     return Table("compression", title, header, tuple(_change(m, unit) for m in members), caption, metric)
 
 
@@ -151,7 +154,7 @@ def _classes(
         rows.append(row(*cells))
     runs = counted(n, requested, "runs" if n < requested or n > 1 else "run")
     caption = (
-        f"{metric_name(metric)} in {unit.name} of {comparison.baseline.name} (before) and of {comparison.variant.label} "
+        f"{METRICS[metric]} in {unit.name} of {comparison.baseline.name} (before) and of {comparison.variant.label} "
         f"(after), mean over {runs}; differences in {unit.differences}.",
         "average: over the classes, each with equal weight; it is the accuracy where all classes have equally many images. No "
         "single class is tested: the table of before and after tests all images together.",
@@ -164,7 +167,7 @@ def _classes(
     header = ["class", "before", "after", "difference", *["lowest to highest seed"] * (n > 1)]
     header += ["published before", "after", "difference"] * bool(complete)
     incomplete = f" ({runs})" * (n < requested)
-    title = f"{comparison.variant.label}{incomplete}: accuracy by class, before and after ({metric_name(metric)})"
+    title = f"{comparison.variant.label}{incomplete}: accuracy by class, before and after ({METRICS[metric]})"
     return Table("classes", title, tuple(header), tuple(rows), caption, metric, number)
 
 

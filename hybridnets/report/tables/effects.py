@@ -24,20 +24,22 @@ def effects_table(section: DataSetVariants, metric: str, unit: Unit) -> Table | 
     effects = [e for factorial, obstacle in grids if not obstacle for e in measure_effects(factorial, metric)]
     effects = [replace(e, holm=p) for e, p in zip(effects, adjusted([e.test for e in effects]), strict=True)]
     excluded = [f"{factorial.group} ({obstacle})" for factorial, obstacle in grids if obstacle]
+    name = metric_name(section.metric(metric))
     caption = (
-        f"{metric_name(metric)}: the mean at the second level minus the mean at the first, in {unit.differences}, averaged "
-        "over all other settings of the group: one value per seed, tested over seeds (the seed is the block). An interaction "
-        "is half of how much one effect differs between the levels of the other.",
+        f"{name}: the mean at the second level minus the mean at the first, in {unit.differences}, averaged over all other "
+        "settings of the group: one value per seed, tested over seeds (the seed is the block). An interaction is half of how "
+        "much one effect differs between the levels of the other.",
         *optimistic([metric]),
         "p: plain paired t. p corrected: the corrected resampled t, where it applies; the interval is then the corrected "
-        f"one. Holm over the {plural(len(effects), 'effect')} of this table. parameters, s/epoch: the factor of the cost.",
+        f"one. Exploratory: Holm over the {plural(len(effects), 'effect')} of this table. parameters, s/epoch: the factor of "
+        "the cost.",
         *([f"Left out: {', '.join(excluded)}."] if excluded else []),
     )
     header = (
         *("within", "effect", "n", "difference", "95 % interval", "p", "p corrected", "p Holm"),
         *("parameters", "s/epoch"),
     )
-    title = f"What each setting does ({metric_name(metric)})"
+    title = f"What each setting does ({name})"
     return Table("effects", title, header, tuple(_row(e, unit) for e in effects), caption, metric, labels=2)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hybridnets import stats
 from hybridnets.report.comparing.contrasts import ContrastComparisons, numeric_axes
-from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
-from hybridnets.report.comparing.families import NO_QUESTION, FamilyMember, family
+from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant, natural
-from hybridnets.report.tables.cells import LEVELS, counted, level_cell, metric_name, optimistic, plural
+from hybridnets.report.tables.cells import LEVELS, counted, level_cell, metric_name, optimistic, test_names
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs.published_figures import PublishedFigures
 
@@ -21,27 +21,33 @@ Place = tuple[str, ...]  # the levels of the axes across, which choose a column
 
 
 def grid_table(
-    contrast: ContrastComparisons, metric: str, unit: Unit, published: PublishedFigures, number: int
+    contrast: ContrastComparisons,
+    families: Families,
+    metric: str,
+    unit: Unit,
+    published: PublishedFigures,
+    number: int,
 ) -> Table:
     """One of the paper's tables: accuracies of both levels, differences with stars, best against best.
 
     Args:
         contrast: The comparisons.
+        families: How their p-values are corrected.
         metric: test, val or score.
         unit: How the metric is printed.
         published: Val accuracies and stars to print below ours.
         number: The table's number among the grids.
     """
     layout = _Layout(contrast.levels.axis, [variant for side in _sides(contrast) for variant in side])
-    members = family([*contrast.comparisons, *contrast.best], metric)
+    members = families.members([*contrast.comparisons, *contrast.best], metric)
     rows = [
         *_level_rows(contrast, layout, metric, unit, published),
         *_difference_rows(contrast, layout, members, unit, published),
     ]
-    title = contrast.levels.title or f"{contrast.levels.axis}: {contrast.levels.low} and {contrast.levels.high}"
     header = ("", *(_column_name(layout.across, place, metric) for place in layout.places))
     caption = tuple(_caption(contrast, metric, unit, members, published, layout))
-    return Table("grid", f"{title} ({metric_name(metric)})", header, tuple(rows), caption, metric, number)
+    title = f"{contrast.title} ({metric_name(members[0].evidence.metric_kind)})"
+    return Table("grid", title, header, tuple(rows), caption, metric, number)
 
 
 class _Layout:
@@ -129,11 +135,10 @@ def _difference_rows(
 ) -> Iterator[tuple[Cell, ...]]:
     """The differences with their stars, a block of rows for each row of the higher level, then best against best."""
     by_comparison = {member.evidence.comparison: member for member in members}
-    corrected = any(member.evidence.ratio for member in members)
 
     def block(name: str, comparisons: Mapping[Place, Comparison]) -> Iterator[tuple[Cell, ...]]:
         cells = {place: by_comparison[c] for place, c in comparisons.items()}
-        return _block(name, layout, cells, corrected, unit, published)
+        return _block(name, layout, cells, unit, published)
 
     subtraction = f"{contrast.levels.high} - {contrast.levels.low}"
     for name, variants in layout.lines([c.variant for c in contrast.comparisons]):
@@ -153,7 +158,6 @@ def _block(
     name: str,
     layout: _Layout,
     members: Mapping[Place, FamilyMember],
-    corrected: bool,
     unit: Unit,
     published: PublishedFigures,
 ) -> Iterator[tuple[Cell, ...]]:
@@ -164,9 +168,7 @@ def _block(
 
     yield line(name, lambda m: _difference(m.evidence, unit))
     yield line("  stars over images", lambda m: _stars(m, m.evidence.pooled, m.evidence.pooled.p))
-    yield line("  stars over seeds", lambda m: _stars(m, m.evidence.plain, m.holm_plain))
-    if corrected:
-        yield line("  stars over seeds, corrected", lambda m: _stars(m, m.evidence.corrected, m.holm_corrected))
+    yield line("  stars over seeds", lambda m: _stars(m, m.test, m.holm))
     comparisons = {place: member.evidence.comparison for place, member in members.items()}
     figures = {place: published.stars.get((c.variant.label, c.baseline.label)) for place, c in comparisons.items()}
     if any(figures.values()):
@@ -197,28 +199,27 @@ def _caption(
     published: PublishedFigures,
     layout: _Layout,
 ) -> Iterator[str]:
+    name = metric_name(members[0].evidence.metric_kind)
     seeds = sorted({len(member.evidence.pairs) for member in members})
     n = f"n = {seeds[0]}" if len(seeds) == 1 else f"n = {seeds[0]} to {seeds[-1]}"
     if layout.across == PAPER:
         yield "Columns: layers x nodes of the recurrent part."
     yield (
-        f"{metric_name(metric)} in {unit.name}, mean over the runs; differences in {unit.differences}, mean over {n} pairs of "
+        f"{name} in {unit.name}, mean over the runs; differences in {unit.differences}, mean over {n} pairs of "
         "runs with equal seed, split, data and protocol."
     )
     yield from optimistic([metric])
     yield f"Stars {IMAGES}."
-    questions = sorted({member.evidence.question or NO_QUESTION for member in members})
     yield (
-        f"Stars over seeds: plain paired t; its question: {'; '.join(questions)}; Holm over the "
-        f"{plural(len(members), 'comparison')} of this table."
+        f"Stars over seeds: {test_names(members)}; the question: {'; '.join(questions(members))}. Holm's method, over each "
+        f"family ({'; '.join(described(members))})."
     )
-    if any(member.evidence.ratio for member in members):
-        yield f"Corrected: the corrected resampled t (Nadeau and Bengio 2003); its question: {NEW}; Holm over the same family."
     yield LEVELS
     if contrast.best:
         chosen = "val" if metric in ("test", "val") else "these scores"
         consequence = (
-            " and compared here on test."
+            " and compared here on test. The stars keep their level; the difference favours the level with more variants, "
+            "because the best of many is in part the luckiest. Train both again with fresh seeds for an unbiased difference."
             if metric == "test"
             else ": chosen on the data that it is compared on, so it gets too many stars."
         )

@@ -103,9 +103,10 @@ def next_step(
                 "needs to find it:",
                 invocation.with_words("--margin", "1"),
             )
-        case Verdict.OPEN | Verdict.NO_INTERVAL:
-            plan = needed.plan if (needed := analysis.needed(data_set.scale)) else None
-            seeds = PILOT if len(analysis.comparison.pairs) == 1 else plan.seeds if plan else None
+        case Verdict.OPEN | Verdict.ONE_SEED | Verdict.TOO_FEW | Verdict.CONSTANT:
+            plan = needed.plan if (needed := analysis.needed(data_set.scale(analysis.metric))) else None
+            pilot = analysis.verdict is not Verdict.OPEN
+            seeds = PILOT if pilot else plan.seeds if plan else None
             if seeds:
                 return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
     return _look_closer(data_set, scores_only, request, invocation)
@@ -163,6 +164,11 @@ def _name_the_question(
             invocation.with_words("--primary", first.variant.label, first.baseline.label, "--margin", "1"),
         )
     label = data_set.variants[0].label
+    if len(data_set.variants) > 2:
+        return NextStep(
+            "compare all variants with one of them, chosen for what it is and not for its score (here the first one):",
+            invocation.with_words("--baseline", label),
+        )
     if data_set.variants[0].scores_only:
         return NextStep(f"add the scores of a variant that shares seeds with {label}, then the same command compares them:",
                         invocation.command)  # fmt: skip
@@ -181,15 +187,14 @@ def _start_fresh(
 ) -> NextStep:
     """A sweep of its own over seeds that no run has used."""
     comparison = analysis.comparison
-    pilot = len(comparison.pairs) == 1
     why = (
-        "one seed does not show how much seeds differ"
-        if pilot
+        "so few do not show how much seeds differ"
+        if analysis.verdict is not Verdict.OPEN
         else "seeds added to these until the interval excludes 0 would find differences that do not exist"
     )
     sentence = f"a fresh sweep of {seeds:,} other seeds, declared before it runs; {why}:"
     if comparison.variant.scores_only:
-        margin = f"{data_set.scale * analysis.margin:g}"
+        margin = f"{data_set.scale(analysis.metric) * analysis.margin:g}"
         path = Path(invocation.paths[0]) if invocation.paths else Path("scores.csv")
         fresh = path.with_name(f"{path.stem}{FRESH}{path.suffix}")
         primary = ["--primary", analysis.primary.variant, analysis.primary.baseline]

@@ -1,9 +1,10 @@
 """All variants with their accuracies and costs, and any comparisons, one per row."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hybridnets.report.comparing.evidence import Comparison
-from hybridnets.report.comparing.families import FamilyMember, family, questions
+from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.tables.cells import (
@@ -15,28 +16,41 @@ from hybridnets.report.tables.cells import (
     optimistic,
     p_cell,
     pairs_cell,
-    plural,
     runs_cell,
     test_names,
 )
 from hybridnets.report.tables.table import Cell, Table, row
 
+UNSHARED = "†"  # marks a mean over more seeds than the comparisons count
 NAMES = {"test": "test", "val": "val at best *", "val_last": "val at last", "score": "score"}
 
 
-def variants_table(section: DataSetVariants) -> Table:
-    """Every variant with its accuracies over the runs, and its costs."""
-    unit = unit_of(section)
+def variants_table(section: DataSetVariants, is_apart: bool = False) -> Table:
+    """Every variant with its accuracies over the runs, and its costs.
+
+    Args:
+        section: The variants.
+        is_apart: Whether these are the variants that the report is not about.
+    """
     metrics = [m for m in NAMES if all(m in run.scores for v in section.variants for run in v.runs)]
+    units = {metric: unit_of(section, metric) for metric in metrics}
     has_costs = any(v.parameters is not None or v.epoch_seconds is not None for v in section.variants)
+    unshared = _with_unshared_seeds(section)
     rows = []
     for variant in section.variants:
-        levels = (level_cell(variant, metric, unit) for metric in metrics)
+        levels = [level_cell(variant, metric, units[metric]) for metric in metrics]
+        if variant in unshared:
+            levels = [replace(level, text=f"{level.text} {UNSHARED}") for level in levels]
         rows.append(row(variant.label, runs_cell(variant), *levels, *(_costs(variant) if has_costs else ())))
+    names = " and ".join(dict.fromkeys(unit.name for unit in units.values()))
     caption = [
-        f"In {unit.name}, mean ± standard deviation over the runs (n - 1). runs: 2/3 means that two of three requested runs "
+        f"In {names}, mean ± standard deviation over the runs (n - 1). runs: 2/3 means that two of three requested runs "
         "are finished."
     ]
+    if unshared:
+        caption.append(
+            f"{UNSHARED} This mean also counts seeds that another variant lacks; a comparison counts only pairs."
+        )
     if any(variant.diverged for variant in section.variants):
         caption.append(
             "Mean and deviation leave out runs that diverged or failed; in brackets, the mean in which these count at chance."
@@ -52,8 +66,21 @@ def variants_table(section: DataSetVariants) -> Table:
             f"over runs{where}{mixed}."
         )
     costs = ("parameters", "s/epoch", "s/run", "epochs") if has_costs else ()
-    header = ("variant", "runs", *(NAMES[m] for m in metrics), *costs)
+    columns = (section.metric(m).name if m == "score" else NAMES[m] for m in metrics)
+    header = ("variant", "runs", *columns, *costs)
+    if is_apart:
+        caption.insert(0, "These runs are in no comparison, because the sweep of the question did not request them.")
+        return Table("apart", f"{section.name}: other runs in the same folder", header, tuple(rows), tuple(caption))
     return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption))
+
+
+def _with_unshared_seeds(section: DataSetVariants) -> set[Variant]:
+    """The variants of a file of scores that have a seed which another variant lacks."""
+    if not section.variants[0].scores_only:
+        return set()  # a sweep says which runs are missing
+    seeds = {variant: {run.seeds for run in variant.sound} for variant in section.variants}
+    shared = set.intersection(*seeds.values())
+    return {variant for variant, own in seeds.items() if own - shared}
 
 
 def _costs(variant: Variant) -> list[Cell]:
@@ -74,15 +101,19 @@ def _seconds(seconds: float | None) -> Cell:
     return Cell(f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}", seconds)
 
 
-def differences_table(comparisons: Sequence[Comparison], metric: str, unit: Unit) -> Table:
+def differences_table(comparisons: Sequence[Comparison], families: Families, metric: str, unit: Unit) -> Table:
     """Any comparisons, one per row: the mean difference with its interval, and p alone and corrected for the family.
 
     Args:
         comparisons: The comparisons.
+        families: How their p-values are corrected.
         metric: test, val or score.
         unit: How the metric is printed.
     """
-    members = family(comparisons, metric)
+    order = list(families.at(metric))  # the primary ones first
+    members = families.members(sorted(comparisons, key=order.index), metric)
+    better = "higher" if members[0].evidence.metric_kind.higher_is_better else "lower"
+    name = metric_name(members[0].evidence.metric_kind)
     splits_known = all(run.split for comparison in comparisons for pair in comparison.pairs for run in pair)
     same = (
         ": both runs of a pair saw the same split of the same data"
@@ -90,16 +121,17 @@ def differences_table(comparisons: Sequence[Comparison], metric: str, unit: Unit
         else ", as far as their splits are known"
     )
     caption = (
-        f"{metric_name(metric)}: differences in {unit.differences}, variant minus baseline, paired by seed{same}. "
-        "n: pairs. won: pairs that favour the variant : the baseline.",
+        f"{name}, {better} is better: differences in {unit.differences}, variant minus baseline, paired by "
+        f"seed{same}. n: pairs. won: pairs that favour the variant : the baseline.",
         *optimistic([metric]),
-        f"95 % interval and p: {test_names(members)}; its question: {'; or '.join(questions(members))}. "
-        f"Holm and BH (Benjamini-Hochberg): p corrected for the {plural(len(members), 'comparison')} of this table.",
+        f"95 % interval and p: {test_names(members)}; its question: {'; or '.join(questions(members))}. The intervals are of "
+        "each comparison alone, not simultaneous.",
+        f"Holm and BH (Benjamini-Hochberg): p corrected for the comparison's family ({'; '.join(described(members))}).",
     )
-    header = ("variant", "baseline", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
-    title = f"Differences on {metric_name(metric)}"
+    header = ("variant", "baseline", "family", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
+    title = f"Differences on {name}"
     rows = tuple(_difference_row(member, unit) for member in members)
-    return Table("differences", title, header, rows, caption, metric, labels=2)
+    return Table("differences", title, header, rows, caption, metric, labels=3)
 
 
 def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
@@ -107,12 +139,12 @@ def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
     comparison, d = evidence.comparison, evidence.differences
     fine = unit.at(test.interval, d.mean)
     return row(
-        *(comparison.variant.label, comparison.baseline.label, pairs_cell(comparison)),
+        *(comparison.variant.label, comparison.baseline.label, member.family.rank.value, pairs_cell(comparison)),
         Cell(fine.difference(d.mean), d.mean),
         Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
         interval_text(test, fine),
         p_cell(evidence, test),
         adjusted_cell(member, member.holm),
         adjusted_cell(member, member.benjamini_hochberg),
-        f"{d.positive} : {d.negative}",
+        "{} : {}".format(*((d.positive, d.negative)[:: evidence.metric_kind.sign])),
     )

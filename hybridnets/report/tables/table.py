@@ -15,6 +15,7 @@ CELL = 26  # columns of any other cell; longer text is wrapped
 
 Kind = Literal[
     "variants",  # every variant with its levels and costs
+    "apart",  # variants of runs that the report is not about
     "grid",  # two levels of an axis, as in the paper's tables
     "effects",  # what each setting does
     "differences",  # comparisons, one per row

@@ -12,7 +12,7 @@ from hybridnets.report.comparing.selection import select_comparisons
 from hybridnets.report.comparing.variants import variants_by_data_set
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
-from hybridnets.runs import Run
+from hybridnets.runs import Run, manifest
 
 Make = Callable[..., Run]
 
@@ -44,10 +44,19 @@ def test_runs_pair_only_on_the_same_split_of_the_same_data(
 def test_settings_outside_the_model_that_differ_are_named(
     tmp_path: Path, finished: Make, report: Report, capsys: Any
 ) -> None:
-    finished("cnn")
-    finished("crnn", optimizer__lr=0.01, model__dropout=0.5)
+    runs = [finished("cnn"), finished("crnn", optimizer__lr=0.01, model__dropout=0.5)]
     assert report(tmp_path, "--no-page") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "crnn-lstm-1x16 - cnn: not compared, because they differ in more than the model (optimizer.lr 0.01 and 0.001) and no "
+        "sweep requested both: --compare LABEL LABEL compares them all the same"
+    ) in text
+    assert "Differences on" not in text
     note = "crnn-lstm-1x16 - cnn: they differ in more than the model: optimizer.lr 0.01 and 0.001\n"
+    assert report(tmp_path, "--no-page", "--compare", "crnn-lstm-1x16", "cnn") == 0
+    assert note in capsys.readouterr().out
+    manifest.write(tmp_path, None, "python train.py -m ...", runs, None)  # a sweep over both asks for their comparison
+    assert report(tmp_path, "--no-page") == 0
     assert note in capsys.readouterr().out
 
 
@@ -103,15 +112,9 @@ def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: M
     assert question() == "on this data set and this one split, over seeds"
     for model in seeds:
         finished(model, (5, 0, 0))
-    assert question() is None
+    assert question() == "on this data set, over splits and seeds"  # of two splits, one with two seeds
     (comparison,) = analysed(tmp_path).parts[0].comparisons
-    for test in (
-        comparison.evidence("val").plain,
-        comparison.evidence("val").corrected,
-        comparison.evidence("test").sign_flip,
-    ):
-        assert (test.p, test.interval) == (None, None)
-    assert comparison.evidence("test").plain.why == "some seeds share a split"
+    assert (len(comparison.pairs), len(comparison.evidence("val").d)) == (3, 2)
 
 
 def test_comparisons_are_those_requested(tmp_path: Path, finished: Make) -> None:

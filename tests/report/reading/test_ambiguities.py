@@ -12,6 +12,7 @@ from hybridnets.report.reading.scores.reader import read_scores
 
 Command = Callable[..., int]
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")
+ASSUMED = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
 
 
 def write_scores(folder: Path, *lines: str, header: str = "variant,seed,score", name: str = "scores.csv") -> Path:
@@ -89,7 +90,7 @@ def test_only_what_has_predictions_is_verified(tmp_path: Path, report: Command, 
 def test_optional_cells_that_are_no_numbers_are_ignored(header: str, cells: str, note: str, tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *(f"{line},{cells}" for line in LONG), header=f"variant,seed,score,{header}")
     assert len(runs.runs) == 6
-    assert runs.head == (f"How the file was read: {note}.",)
+    assert runs.head == (f"How the file was read: {note}; {ASSUMED}.",)
     assert (runs.partial, runs.problems) == ("", ())
     assert all(run.parameters is None and not run.epoch_seconds and run.ratio is None for run in runs.runs)
 

@@ -23,7 +23,9 @@ from hybridnets.report.tables.effects import effects_table
 Command = Callable[..., int]
 SCORES = {("a", 0): 0.7, ("b", 0): 0.712, ("a", 1): 0.72, ("b", 1): 0.738, ("a", 2): 0.71, ("b", 2): 0.719}
 LONG = [f"{variant},{seed},{score}" for (variant, seed), score in SCORES.items()]
-B_IS_BETTER = "So b is better than a."
+B_IS_BETTER = "So b is better than a on this data."
+ASSUMED = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
+READ_AS_IS = f"How the file was read: {ASSUMED}."
 
 
 def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score", encoding: str = "utf-8") -> RunSet:
@@ -32,8 +34,9 @@ def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score", enc
     return read_scores(path)
 
 
-def values(runs: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs}
+def values(runs: RunSet, data: str = "") -> dict[tuple[str, int], float]:
+    """The scores by variant and seed: all, or those of one data set."""
+    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs if data in ("", run.data)}
 
 
 def text(runs: RunSet) -> str:
@@ -160,11 +163,13 @@ def test_a_table_with_one_meaning_is_read_and_the_report_says_how(
     assert values(runs) == pytest.approx(SCORES)
     assert (runs.problems, runs.missing, runs.partial) == ((), (), "")
     assert B_IS_BETTER in text(runs)
+    (head,) = runs.head
     if note:
-        assert note in runs.head[0]
+        assert note in head
+        assert ASSUMED in head
         assert first_line(runs).startswith("How the file was read: ")
     else:
-        assert runs.head == ()
+        assert head == READ_AS_IS
 
 
 def test_old_line_ends_are_line_ends() -> None:
@@ -174,28 +179,52 @@ def test_old_line_ends_are_line_ends() -> None:
 
 
 @pytest.mark.parametrize("column", ["env", "dataset", "Task"])
-def test_rows_of_another_data_set_are_counted_first_and_nothing_is_concluded(column: str, tmp_path: Path) -> None:
-    rows = [f"{variant},{level},{seed},{score}" for level in "xyz" for (variant, seed), score in SCORES.items()]
+def test_each_data_set_of_a_file_is_a_part_of_the_report(column: str, tmp_path: Path) -> None:
+    better = {"x": True, "y": False, "z": True}
+    rows = [
+        f"{variant if better[level] else {'a': 'b', 'b': 'a'}[variant]},{level},{seed},{score}"
+        for level in better
+        for (variant, seed), score in SCORES.items()
+    ]
     runs = read_rows(tmp_path, *rows, header=f"variant,{column},seed,score")
+    swapped = {("b" if variant == "a" else "a", seed): score for (variant, seed), score in SCORES.items()}
+    assert [values(runs, data) for data in better] == [SCORES, swapped, SCORES]
+    assert (runs.partial, runs.problems, runs.missing, runs.head) == ("", (), (), (READ_AS_IS,))
+    parts = analyse(runs, "title", "command").parts
+    assert [part.data_set.name for part in parts] == ["x", "y", "z"]
+    assert [part.answers[0].headline for part in parts] == [
+        f"{'b' if wins else 'a'} is better than {'a' if wins else 'b'} on this data." for wins in better.values()
+    ]
+    assert all(variant.axes == {} for part in parts for variant in part.data_set.variants)
+
+
+def test_a_row_without_the_name_of_its_data_set_is_left_out(tmp_path: Path) -> None:
+    rows = [f"{variant},{level},{seed},{score}" for level in ("x", "") for (variant, seed), score in SCORES.items()]
+    runs = read_rows(tmp_path, *rows, header="variant,dataset,seed,score")
     assert values(runs) == SCORES
-    assert runs.partial == "12 of 18 rows are left out"
-    assert first_line(runs).startswith("12 of 18 rows are left out, so nothing is concluded from the rest: ")
-    assert f"{column} other than x (12); put each {column} into a separate file." in runs.head[0]
-    assert "line 8 (and 11 more rows like it): a has" in runs.problems[0]
+    assert {run.data for run in runs.runs} == {"x"}
+    assert runs.partial == "6 of 12 rows are left out"
+    assert first_line(runs).startswith("6 of 12 rows are left out, so nothing is concluded from the rest: ")
+    assert "dataset must be the name of a data set (6)." in runs.head[0]
+    assert "line 8 (and 5 more rows like it): dataset must be the name of a data set, got nothing" in runs.problems[0]
     assert len(runs.problems) == 1
     assert "So b" not in text(runs)
-    assert "That does not say which is better (12 of 18 rows are left out)" in text(runs)
-    assert "n/a (12 of 18 rows are" in text(runs)
+    assert "That does not say which is better (6 of 12 rows are left out)" in text(runs)
+    assert "n/a (6 of 12 rows are" in text(runs)
 
 
 def test_variants_of_different_data_sets_are_not_compared(tmp_path: Path) -> None:
     rows = [f"{variant},{'x' if variant == 'a' else 'y'},{seed},{score}" for (variant, seed), score in SCORES.items()]
     runs = read_rows(tmp_path, *rows, header="variant,dataset,seed,score")
-    assert {run.name for run in runs.runs} == {"a"}
-    assert runs.partial == "3 of 6 rows are left out"
+    assert {(run.name, run.data) for run in runs.runs} == {("a", "x"), ("b", "y")}
+    assert (runs.partial, runs.problems) == ("", ())
+    parts = analyse(runs, "title", "command").parts
+    assert [(part.data_set.name, part.comparisons, part.answers) for part in parts] == [("x", (), ()), ("y", (), ())]
+    assert "So b" not in text(runs)
     wide = read_rows(tmp_path, "x,0,.7,.8", "x,1,.7,.9", "y,0,.2,.1", header="dataset,seed,a,b")
-    assert values(wide) == {("a", 0): 0.7, ("b", 0): 0.8, ("a", 1): 0.7, ("b", 1): 0.9}
-    assert wide.partial == "2 of 6 cells are left out"
+    assert values(wide, "x") == {("a", 0): 0.7, ("b", 0): 0.8, ("a", 1): 0.7, ("b", 1): 0.9}
+    assert values(wide, "y") == {("a", 0): 0.2, ("b", 0): 0.1}
+    assert (wide.partial, wide.problems) == ("", ())
 
 
 def test_several_settings_of_one_variant_are_not_mixed(tmp_path: Path) -> None:
@@ -212,7 +241,7 @@ def test_a_column_that_differs_from_run_to_run_is_no_setting(tmp_path: Path) -> 
     runs = read_rows(tmp_path, *rows, header="variant,seed,score,loss,host,size,width")
     assert values(runs) == SCORES
     assert runs.head == (
-        "How the file was read: columns ignored, because they differ between the runs of a variant: loss.",
+        f"How the file was read: {ASSUMED}; columns ignored, because they differ between the runs of a variant: loss.",
     )
     assert runs.partial == ""
     assert runs.runs[0].axes == {"host": "0", "size": "small"}
@@ -251,7 +280,7 @@ def test_a_missing_value_is_missing_and_did_not_fail(cell: str, tmp_path: Path) 
 def test_a_missing_row_is_a_missing_run(tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *LONG[:5])
     told_first = "1 of 6 pairs of variant and seed has no row, so no comparison that needs it is decided."
-    assert runs.head == (told_first,)
+    assert runs.head == (told_first, READ_AS_IS)
     (part,) = analyse(runs, "title", "command").parts
     (comparison,) = part.comparisons
     assert (len(comparison.pairs), comparison.expected_pairs) == (2, 3)
@@ -292,7 +321,7 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
         (part,) = analyse(read_rows(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects_table(part.data_set, "score", unit_of(part.data_set))
+        table = effects_table(part.data_set, "score", unit_of(part.data_set, "score"))
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]
@@ -368,4 +397,4 @@ def test_the_page_says_first_what_is_left_out(tmp_path: Path, report: Command, c
     page = (tmp_path / "told" / "index.html").read_text(encoding="utf-8")
     header = page[page.index("<header>") : page.index("</header>")]
     assert '<p class="head">1 of 7 rows is left out, so nothing is concluded' in header
-    assert '<p class="head">How the file was read: cells separated by tabs.</p>' in header
+    assert f'<p class="head">How the file was read: cells separated by tabs; {ASSUMED}.</p>' in header

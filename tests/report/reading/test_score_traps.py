@@ -11,7 +11,9 @@ from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import report_text
 
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
-VERDICT = "So B is better than A."
+VERDICT = "So B is better than A on this data"  # and no more, as the splits are not known
+ASSUMED = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
+READ_AS_IS = f"How the file was read: {ASSUMED}."
 
 
 def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
@@ -95,9 +97,11 @@ def test_a_failure_counts_in_whatever_word(column: str, cells: tuple[str, ...], 
 
 def test_words_other_than_no_in_a_column_of_failures_are_noted(tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *with_cells(*[""] * 5, "CUDA OOM"), header="variant,seed,score,failed")
-    assert runs.head == ("How the file was read: everything but no in the column failed as a failure (CUDA OOM).",)
+    assert runs.head == (
+        f"How the file was read: {ASSUMED}; everything but no in the column failed as a failure (CUDA OOM).",
+    )
     runs = read_rows(tmp_path, *with_cells(*["0"] * 5, "True"), header="variant,seed,score,failed")
-    assert runs.head == ()
+    assert runs.head == (READ_AS_IS,)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,7 @@ def test_an_unknown_state_is_reported_first_and_nothing_is_concluded(tmp_path: P
     assert runs.head == (
         "1 of 6 rows is left out, so nothing is concluded from the rest: state early-stopped, which does not say how the "
         "run ended (1).",
+        READ_AS_IS,
     )
     assert "line 6: state must say how the run ended (finished, failed or running, " in runs.problems[0]
     assert report(runs).parts[0].data_set.variants[1].failures == "1 failed"
@@ -133,7 +138,8 @@ def test_a_variant_may_begin_with_a_hash(tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *HASHED, "C,0,.5", "C,1,.6", "C,2,.5")
     assert {run.name for run in runs.runs} == {"#1", "B", "C"}
     assert runs.head == (
-        "How the file was read: 3 lines that begin with # as rows, because they have as many cells as the header.",
+        "How the file was read: 3 lines that begin with # as rows, because they have as many cells as the header; "
+        f"{ASSUMED}.",
     )
     runs = read_rows(tmp_path, *(line.replace("#1", '"#1 base"') for line in HASHED))
     assert {run.name for run in runs.runs} == {"#1 base", "B"}
@@ -152,9 +158,9 @@ def test_comments_are_counted_wherever_they_are(tmp_path: Path) -> None:
     runs = read_rows(
         tmp_path, *LONG[:3], "# half,,", "# and, besides", *LONG[3:], "# end", header="# a, b, c\nvariant,seed,score"
     )
-    assert runs.head == ("How the file was read: 4 lines that begin with # are skipped.",)
+    assert runs.head == (f"How the file was read: 4 lines that begin with # are skipped; {ASSUMED}.",)
     assert len(runs.runs) == 6
-    assert VERDICT in text(runs)
+    assert f"{VERDICT}." in text(runs)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +199,6 @@ def test_a_header_that_may_be_a_comment_is_refused(tmp_path: Path) -> None:
         ("part", "test", "train"),
         ("split", "val", "test"),
         ("split", "Test set", "validation"),
-        ("Datasets", "cifar10", "cifar100"),
-        ("DATA-SET", "cifar10", "cifar100"),
     ],
 )
 def test_incomparable_rows_are_reported_first_and_not_compared(
@@ -208,8 +212,29 @@ def test_incomparable_rows_are_reported_first_and_not_compared(
         assert runs.head[0].startswith(
             f"{left_out} of {total} rows are left out, so nothing is concluded from the rest: {column} "
         )
-        assert f"{column} other than {first} ({left_out}); put each " in runs.head[0]
+        advice = f"choose one with --metric, as --metric {second}."
+        if not column.casefold().startswith("metric"):
+            advice = f"put each {column} into a separate file."
+        assert f"{column} other than {first} ({left_out}); {advice}" in runs.head[0]
         assert VERDICT not in text(runs)
+
+
+@pytest.mark.parametrize("column", ["Datasets", "DATA-SET"])
+def test_scores_of_two_data_sets_are_not_compared_with_each_other(column: str, tmp_path: Path) -> None:
+    header = f"variant,seed,score,{column}"
+    first, second = "cifar10", "cifar100"
+    runs = read_rows(tmp_path, *with_cells(*[first] * 3, *[second] * 3), header=header)  # each variant on its own
+    assert (runs.head, runs.partial, len(runs.runs)) == ((READ_AS_IS,), "", 6)
+    assert [(part.data_set.name, part.comparisons) for part in report(runs).parts] == [(first, ()), (second, ())]
+    assert VERDICT not in text(runs)
+    runs = read_rows(tmp_path, *with_cells(*[first, first, second] * 2), header=header)
+    assert (runs.head, runs.partial, len(runs.runs)) == ((READ_AS_IS,), "", 6)
+    pairs = [[run.seed for run, _ in part.answers[0].comparison.pairs] for part in report(runs).parts]
+    assert pairs == [["0", "1"], ["2"]]
+    assert VERDICT not in text(runs)
+    runs = read_rows(tmp_path, *(f"{line},{cell}" for cell in (first, second) for line in LONG), header=header)
+    assert (runs.head, runs.partial, len(runs.runs)) == ((READ_AS_IS,), "", 12)
+    assert text(runs).count(f"{VERDICT}.") == 2
 
 
 def test_the_first_line_lists_some_of_many_unknown_words(tmp_path: Path) -> None:
@@ -228,9 +253,9 @@ def test_a_column_of_dates_or_shares_says_nothing_of_failures(tmp_path: Path) ->
     ):
         runs = read_rows(tmp_path, *with_cells(*cells), header=f"variant,seed,score,{column}")
         assert runs.head == (
-            f"How the file was read: columns ignored, because they differ between the runs of a variant: {column}.",
+            f"How the file was read: {ASSUMED}; columns ignored, because they differ between the runs of a variant: {column}.",
         )
-        assert VERDICT in text(runs)
+        assert f"{VERDICT}." in text(runs)
 
 
 def test_an_empty_cell_is_not_the_data_set_of_the_other_rows(tmp_path: Path) -> None:
@@ -245,7 +270,7 @@ def test_a_split_called_test_is_no_split_of_many(tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *with_cells(*["test"] * 6), header="variant,seed,score,split")
     (comparison,) = report(runs).parts[0].comparisons
     assert comparison.evidence("score").question == UNKNOWN
-    assert VERDICT in text(runs)
+    assert f"{VERDICT}." in text(runs)
     runs = read_rows(tmp_path, *with_cells(*["a"] * 6), header="variant,seed,score,split")
     assert report(runs).parts[0].comparisons[0].evidence("score").question == ONE_SPLIT
 
@@ -255,7 +280,7 @@ def test_sizes_without_splits_are_reported_as_ignored(header: str, more: str, tm
     rows = [f"{line},350,150{more}" for line in LONG]
     runs = read_rows(tmp_path, *rows, header=f"variant,seed,score,n_train,n_val{header}")
     assert runs.head == (
-        "How the file was read: n_train and n_val ignored, because no column split distinguishes the splits.",
+        f"How the file was read: {ASSUMED}; n_train and n_val ignored, because no column split distinguishes the splits.",
     )
     rows = [f"{line},350,150,s{line[2]}" for line in LONG]
-    assert read_rows(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == ()
+    assert read_rows(tmp_path, *rows, header="variant,seed,score,n_train,n_val,split").head == (READ_AS_IS,)

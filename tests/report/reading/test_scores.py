@@ -26,7 +26,7 @@ def test_three_columns_are_enough(tmp_path: Path, report: Report, capsys: Any) -
     text = " ".join(capsys.readouterr().out.split())
     assert "b reached 72.30 % and a 71.00 %" in text
     assert "a difference of +1.30 points, 95 % interval +0.16 to +2.44" in text
-    assert "So b is better than a; whether by the 0.50 points that matter is not settled." in text
+    assert "So b is better than a on this data; whether by the 0.50 points that matter is not settled." in text
     (part,) = analyse(read_scores(path), "t", "c").parts
     evidence = part.answers[0].comparison.evidence("score")
     assert evidence.question == UNKNOWN
@@ -177,7 +177,8 @@ def test_labels_are_one_line_of_visible_characters(tmp_path: Path, report: Repor
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--metric", "test"), "--metric must be one of score for scores, got test"),
+        (("--metric", " "), "--metric must be the name of a metric, got "),
+        (("--planned",), "--planned goes with --primary"),
         (("--margin", "1e308"), "--margin must be a difference from 0 to 1e+12, got 1e+308"),
         (("--margin", "-1"), "--margin must be a difference from 0 to 1e+12, got -1.0"),
         (("--primary", "a", "a"), "--primary must be the labels of two different variants"),

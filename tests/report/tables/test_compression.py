@@ -153,7 +153,8 @@ def test_before_and_after_are_paired_by_seed_and_by_image(tmp_path: Path) -> Non
     assert [row[7].value for row in changes.rows] == pytest.approx(list(stats.holm(p_values)))
     captions = {metric: " ".join(table(report.parts[0], f"compression-{metric}").caption) for metric in ("test", "val")}
     assert (
-        "its question: on this data set, over splits and seeds, does the code change the accuracy?" in captions["test"]
+        "its question: on these test images, over splits and seeds, does the code change the accuracy?"
+        in captions["test"]
     )
     assert "do these trained networks on these images differ? It counts images, not runs" in captions["test"]
     assert "on new data of this kind and size, does the code" in captions["val"]
@@ -314,7 +315,7 @@ def test_the_curve_and_the_maps_are_drawn(tmp_path: Path) -> None:
     )
     digits = part(tmp_path)
     compressed = digits.compressed
-    curve = draw_compression("digits", compressed, "test", unit_of(digits.data_set))
+    curve = draw_compression("digits", compressed, "test", unit_of(digits.data_set, "test"))
     drawn, alone = draw_maps("digits", compressed, images), draw_maps("digits", compressed, None)
     assert curve is not None
     assert drawn is not None
@@ -345,7 +346,7 @@ def test_maps_that_cannot_be_drawn_are_left_out(examples: str, tmp_path: Path, f
     assert len(digits.compressed) == 1
     assert draw_maps("digits", digits.compressed, None) is None
     # One size is no curve.
-    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.data_set)) is None
+    assert draw_compression("digits", digits.compressed, "test", unit_of(digits.data_set, "test")) is None
 
 
 def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Report, capsys: Any) -> None:

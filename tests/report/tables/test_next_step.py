@@ -98,7 +98,7 @@ def test_an_answer_is_looked_at_closer_and_then_kept(
     runs = pairs(0.03, 0.031, 0.032)
     declare(tmp_path, runs)
     assert step(tmp_path).command == "python report.py --pack runs -o runs.npz"
-    finished("crnn", model__hidden_size=32)
+    declare(tmp_path, [*runs, finished("crnn", model__hidden_size=32)])
     assert step(tmp_path).command == f"{OWN} --vary model nodes"
     assert step(tmp_path, vary=("nodes",)).command == "python report.py --pack runs -o runs.npz"
 
@@ -117,7 +117,9 @@ def test_scores_have_no_sweep_but_a_next_step(tmp_path: Path) -> None:
     assert of(*undecided, **primary).command == ("python report.py 'my scores-fresh.csv' --primary b a --margin 1")
     assert of(*undecided[:-1], **primary).command == "python report.py scores.csv"
     assert "1 of 3 seeds has no pair of scores" in of(*undecided[:-1], **primary).sentence
-    assert "a column predictions" in of("a,0,.7", "a,1,.71", "b,0,.8", "b,1,.811", **primary).sentence
+    assert (
+        "a column predictions" in of("a,0,.7", "a,1,.71", "a,2,.7", "b,0,.8", "b,1,.811", "b,2,.8", **primary).sentence
+    )
     several = of(*undecided, "c,0,.7", "c,1,.7")
     assert several.command == "python report.py scores.csv --primary b a --margin 1"
 

@@ -73,18 +73,19 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
         for a, b in zip(by_label["ecrnn-bilstm-1x32"].runs, by_label["crnn-bilstm-1x32"].runs, strict=True)
     ]
     assert cells["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f}"
-    # The three kinds of stars, each from its own test; over seeds they are corrected for the table's size.
-    contrast = digits.contrasts[2]
-    family = [*contrast.comparisons, *contrast.best]
-    evidence = {c.name: c.evidence("val") for c in family}
+    # Two kinds of stars, each from its own test; over seeds they are corrected for the family, here of all comparisons.
+    evidence = {c.name: c.evidence("val") for c in digits.comparisons}
     name = "ecrnn-bilstm-1x32 - crnn-bilstm-1x32"
     place = list(evidence).index(name)
     assert cells["ecrnn - crnn, bilstm  stars over images"][1] == (stats.stars(evidence[name].pooled.p) or "-")
-    for words, test in (("", "plain"), (", corrected", "corrected")):
-        p = stats.holm([getattr(e, test).p for e in evidence.values()])[place]
-        assert cells[f"ecrnn - crnn, bilstm  stars over seeds{words}"][1] == (stats.stars(p) or "-")
-    assert any(f"Holm over the {len(evidence)} comparisons" in sentence for sentence in third.caption)
-    assert "corrected" not in " ".join(lines(table(digits, "table-3-test")))  # r is about val
+    p = stats.holm([e.corrected.p for e in evidence.values()])[place]
+    assert cells["ecrnn - crnn, bilstm  stars over seeds"][1] == (stats.stars(p) or "-")
+    holm = {member.evidence.comparison.name: member.holm for member in digits.families.at("val").values()}
+    assert holm[name] == pytest.approx(p)
+    family = f"exploratory: all comparisons that were not declared ({len(evidence)} comparisons)"
+    assert any(family in sentence for sentence in third.caption)
+    assert any("corrected resampled t" in sentence for sentence in third.caption)
+    assert "corrected resampled t" not in " ".join(table(digits, "table-3-test").caption)  # r is about val
     assert [c.name for c in digits.contrasts[0].best] == []  # one CNN is no choice
 
 
@@ -157,13 +158,14 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
     (answer,) = part(tmp_path).answers
     assert (
         answer.question
-        == "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on this data set, over splits and seeds?"
+        == "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on these test images, over splits and seeds?"
     )
     evidence = answer.comparison.evidence("test")
     assert evidence.plain.interval is not None
     low, high = (100 * end for end in evidence.plain.interval)
     assert f"95 % interval {low:+.2f} to {high:+.2f} (the plain paired t over seeds)" in answer.sentences[0]
-    assert len(answer.sentences) == 2
+    assert len(answer.sentences) == 3
+    assert answer.sentences[2].startswith("With fewer than 6 seeds this rests on normally distributed differences")
     path = tmp_path / "sweeps" / "grid.json"
     text = path.read_text(encoding="utf-8")
     for century, when in (("19", "before the runs"), ("30", "after 6 of its 6 runs had begun")):
@@ -176,11 +178,27 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
 @pytest.mark.parametrize(
     ("d", "margin", "verdict"),
     [
-        ((0.030, 0.031, 0.029), 1.0, "So crnn-lstm-1x16 is better than cnn, by more than the 1.00 points that matter."),
-        ((-0.030, -0.031, -0.029), 0, "So cnn is better than crnn-lstm-1x16."),
-        ((0.030, 0.031, 0.029), 5.0, "is better than cnn, but by less than the 5.00 points that would matter."),
-        ((0.030, 0.031, 0.029), 3.0, "is better than cnn; whether by the 3.00 points that matter is not settled."),
-        ((0.001, -0.001, 0.0), 1.0, "So the two are equivalent: the whole interval lies within the 1.00 points"),
+        (
+            (0.030, 0.031, 0.029),
+            1.0,
+            "So crnn-lstm-1x16 is better than cnn on these test images, by more than the 1.00 points that matter.",
+        ),
+        ((-0.030, -0.031, -0.029), 0, "So cnn is better than crnn-lstm-1x16 on these test images."),
+        (
+            (0.030, 0.031, 0.029),
+            5.0,
+            "is better than cnn on these test images, but by less than the 5.00 points that would matter.",
+        ),
+        (
+            (0.030, 0.031, 0.029),
+            3.0,
+            "is better than cnn on these test images; whether by the 3.00 points that matter is not settled.",
+        ),
+        (
+            (0.001, -0.001, 0.0),
+            1.0,
+            "So the two are equivalent on these test images: the whole interval lies within the 1.00 points",
+        ),
         ((0.05, -0.03, 0.01), 1.0, "So these runs do not settle which is better: the interval contains 0; about "),
     ],
 )
@@ -201,7 +219,7 @@ def test_a_plan_without_a_number_of_seeds_names_a_remedy(tmp_path: Path, finishe
     declared = {
         "primary": {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val", "test": "corrected", "margin": 0.5}
     }
-    manifest.write(tmp_path, "sweep", "command", [finished("cnn", 0), finished("crnn", 0)], declared)
+    manifest.write(tmp_path, "sweep", "command", [finished(m, s) for m in ("cnn", "crnn") for s in range(3)], declared)
     (answer,) = part(tmp_path).answers
     assert (
         "more seeds alone cannot settle a difference of 0.50 points (no number of seeds can on overlapping splits"
@@ -355,15 +373,18 @@ def test_every_test_is_written_as_csv(tmp_path: Path, grid: Contrast) -> None:
     assert not any(math.isnan(float(line["estimate"] or 0)) for line in tests)
 
 
-def test_splits_that_are_shared_in_part_carry_no_test(tmp_path: Path, finished: Make) -> None:
-    for model, test in (("cnn", 0.7), ("crnn", 0.72)):
-        for n, seed in enumerate(((0, 0, 0), (0, 1, 0), (5, 0, 0))):
-            finished(model, seed, test=test + n * n / 100)
+def test_seeds_that_share_a_split_are_averaged_within_it(tmp_path: Path, finished: Make) -> None:
+    """Three splits with two seeds each are three units, whose differences are independent given the pool."""
+    differences = {0: (0.02, 0.04), 5: (0.01, 0.03), 7: (0.02, 0.02)}
+    for split, pair in differences.items():
+        for init, difference in enumerate(pair):
+            finished("cnn", (split, init, 0), test=0.7, val=0.7, split=f"split {split}")
+            finished("crnn", (split, init, 0), test=0.7 + difference, val=0.7 + difference, split=f"split {split}")
     (answer,) = part(tmp_path).answers
-    assert "over seeds of which some share a split?" in answer.question
-    assert answer.sentences[1] == "That does not say which is better (some seeds share a split)."
-    over_seeds = [
-        cells for cells in answer.tables[0].rows if "images" not in cells[1].text and "image" not in cells[2].text
-    ]
-    assert all(cells[5].text.startswith("n/a") for cells in over_seeds), over_seeds
-    assert not any("P(" in cells[1].text or "effect" in cells[1].text for cells in over_seeds)
+    means = [np.mean(pair) for pair in differences.values()]
+    assert answer.analysis.evidence.d == pytest.approx(means)
+    assert answer.analysis.test.p == pytest.approx(stats.paired_t(means).p)
+    assert "the mean of 6 seeds in 3 splits): a difference of +2.33 points" in answer.sentences[0]
+    assert "fewer than 6 splits" in answer.sentences[-1]
+    on_val = answer.comparison.evidence("val")
+    assert on_val.corrected.p == pytest.approx(stats.paired_t(means, ratio=3 / 7).p)

@@ -12,11 +12,17 @@ FLAGS = (  # columns that are empty, or say no, for a run that did not fail
 )
 GOALS = ("success", "succeeded", "finished", "completed")  # columns that may say no for a run that failed or goes on
 KNOWN = {*NEEDED, *OPTIONAL, *STATES, *FLAGS, *GOALS}
-DATA = {  # columns whose values no comparison may mix, even if each variant has a single value
+DATA_SETS = {  # columns that name one of several data sets
     *("data", "dataset", "datasets", "data_set", "data_sets", "dataset_name", "benchmark", "benchmarks"),
     *("corpus", "corpora", "domain", "domains", "env", "envs", "env_id", "env_name", "environment", "environments"),
     *("task", "tasks", "task_name", "game", "games"),
-    *("metric", "metrics", "metric_name", "measure", "score_name", "score_type"),
+}
+METRICS = {"metric", "metrics", "metric_name", "measure", "score_name", "score_type"}  # columns that name the score
+UNITS = {"unit", "units"}
+DIRECTIONS = {"direction", "goal", "lower_is_better", "higher_is_better"}  # columns that say which scores are better
+DATA = {  # columns whose values no comparison may mix, even if each variant has a single value
+    *DATA_SETS,
+    *METRICS,
     *("phase", "stage", "part", "partition", "subset", "split_name", "split_type", "data_split"),
     *("eval_split", "eval_set"),
 }
@@ -44,6 +50,11 @@ def is_known(name: str) -> bool:
 def is_data(name: str) -> bool:
     """Whether a column names the data set, the part of it, or the metric that a score was measured with."""
     return normalise(name) in DATA
+
+
+def is_data_set(name: str) -> bool:
+    """Whether a column names the data set that a score was measured on."""
+    return normalise(name) in DATA_SETS
 
 
 def is_measure(name: str) -> bool:

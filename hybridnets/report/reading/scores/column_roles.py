@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hybridnets.report.reading.scores import cell_values
-from hybridnets.report.reading.scores.column_names import FLAGS, GOALS, NEEDED, OPTIONAL, STATES, is_data, is_part
+from hybridnets.report.reading.scores.column_names import (
+    FLAGS,
+    GOALS,
+    NEEDED,
+    OPTIONAL,
+    STATES,
+    is_data,
+    is_data_set,
+    is_part,
+)
 from hybridnets.report.reading.scores.long_form import ScoreRow
 
 
@@ -32,13 +41,15 @@ class ColumnRoles:
 
     Attributes:
         states: Columns that say how a run ended.
-        data: Columns that name one of several data sets, parts of one, or metrics.
+        data_sets: Columns that name one of several data sets: each combination of their values is one.
+        data: Columns that name one of several parts of a data set, or metrics.
         distinguishing: Columns in which runs of the same variant and seed differ, so that they are several variants.
         unused: Columns that differ between the runs of a variant and distinguish none, such as a time or a loss.
         settings: All others: at most one value per variant.
     """
 
     states: tuple[str, ...]
+    data_sets: tuple[str, ...]
     data: tuple[str, ...]
     distinguishing: tuple[str, ...]
     unused: tuple[str, ...]
@@ -61,12 +72,14 @@ def assign_roles(rows: Sequence[ScoreRow]) -> ColumnRoles:
     split_is_part = "split" in names and bool(values["split"].distinct) and all(map(is_part, values["split"].distinct))
     free = [name for name in names if name not in (*NEEDED, *OPTIONAL) or (split_is_part and name == "split")]
     states = [n for n in free if n in (*STATES, *FLAGS) or (n in GOALS and _says_yes_or_no(values[n]))]
-    data = [name for name in free if (name == "split" or is_data(name)) and values[name].differ_at_all]
-    varying = [name for name in free if name not in (*states, *data) and values[name].differ_within_a_variant]
-    distinguishing = _distinguishing(rows, sorted(varying, key=lambda name: len(values[name].distinct)), data, values)
+    parts = [name for name in free if (name == "split" or is_data(name)) and values[name].differ_at_all]
+    data_sets = [name for name in parts if is_data_set(name)]
+    data = [name for name in parts if name not in data_sets]
+    varying = [name for name in free if name not in (*states, *parts) and values[name].differ_within_a_variant]
+    distinguishing = _distinguishing(rows, sorted(varying, key=lambda name: len(values[name].distinct)), parts, values)
     unused = [name for name in varying if name not in distinguishing]
-    settings = [name for name in free if name not in (*states, *data, *varying)]
-    return ColumnRoles(*map(tuple, (states, data, distinguishing, unused, settings)))
+    settings = [name for name in free if name not in (*states, *parts, *varying)]
+    return ColumnRoles(*map(tuple, (states, data_sets, data, distinguishing, unused, settings)))
 
 
 def run_state(row: ScoreRow, states: Sequence[str]) -> str:

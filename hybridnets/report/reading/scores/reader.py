@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
+from hybridnets.report.reading.score_kind import HIGHER, LOWER, NO_OPTIONS, ScoreKind, ScoreOptions, score_kind
 from hybridnets.report.reading.scores import ambiguities, cell_values
+from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, UNITS, normalise
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
@@ -17,18 +20,20 @@ SUFFIXES = (".csv", ".tsv", ".txt")
 ROUNDING = 1e-3  # between a rounded score and the accuracy of its predictions
 
 
-def read_scores(path: Path) -> RunSet:
+def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
     """The runs of a file of scores.
 
     Columns: variant, seed and score; if they are known also split (anything that is equal for equal splits), n_train
     and n_val (images trained on and held out, for the corrected test), predictions (a .npz or .csv with index, label and
-    class, next to the file), seconds and parameters; and status or failed, which say how a run ended. Every other
-    column with at most one value per variant is an axis: a setting by which tables are ordered. The table may be wide: with
+    class, next to the file), seconds and parameters; status or failed, which say how a run ended; dataset, which makes each
+    of its values a data set of its own; and metric, unit and direction, which say what the scores are. Every other column
+    with at most one value per variant is an axis: a setting by which tables are ordered. The table may be wide: with
     one row per seed and one column per variant, or the other way round. A score that is empty, nan or NA is missing; a
     run failed if status or failed says so, or if its score is infinite.
 
     Args:
         path: The table: cells separated by commas, semicolons or tabs.
+        options: What the command line says of the scores.
 
     Raises:
         ReportError: If it cannot be read, has no usable row, or has scores of mixed scales or too small for any test.
@@ -38,13 +43,15 @@ def read_scores(path: Path) -> RunSet:
     except (OSError, ValueError) as error:
         raise ReportError(f"{path} cannot be read as a table of scores ({error})") from None
     try:
-        long_table = to_long_form(table)
+        long_table = to_long_form(_with_score_column(table, options.name))
     except ValueError as error:
         raise ReportError(visible(f"{path} {error}")) from None
     left_out = LeftOutRows(long_table.unit)
     _leave_out_long_lines(table, left_out)
     roles = assign_roles(long_table.rows)
-    rows = _of_one_setting(long_table.rows, roles, left_out)
+    kind = _kind(path, long_table.rows, options)
+    rows = _of_one_metric(long_table.rows, options.name)
+    rows = _of_one_setting(rows, roles, left_out)
     mark = cell_values.find_decimal_mark(row.values["score"] for row in rows)
     if roles.split_is_part:
         rows = [replace(row, values={**row.values, "split": ""}) for row in rows]
@@ -60,6 +67,7 @@ def read_scores(path: Path) -> RunSet:
     finished, more_problems = _with_agreeing_predictions(path, finished)
     total = len(long_table.rows) + len(table.too_long)
     notes = [*table.notes, *long_table.notes, *_notes_on_numbers(rows, mark), *notes_on_cells]
+    notes += [kind.assumed] * bool(kind.assumed)
     notes += _notes_on_columns(rows, roles, table.separator)
     if any(run.ratio and not run.split for run in finished):
         notes.append("n_train and n_val ignored, because no column split distinguishes the splits")
@@ -74,7 +82,69 @@ def read_scores(path: Path) -> RunSet:
         partial=f"{count_of(left_out.count, total, left_out.unit)} left out" if left_out.count else "",
         predictions=not all(cell_values.is_missing(row.values.get("predictions", "")) for row in rows),
         head=first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+        score=kind,
     )
+
+
+def _with_score_column(table: TextTable, name: str) -> TextTable:
+    """The table with the requested column as that of the scores, if it has a column of that name."""
+    header = [normalise(column) for column in table.header]
+    wanted = normalise(name)
+    if not name or wanted not in header or wanted == "score":
+        return table
+    renamed = {wanted: "score", "score": "another score"}
+    columns = [renamed.get(plain, column) for plain, column in zip(header, table.header, strict=True)]
+    return replace(table, header=columns)
+
+
+def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions) -> ScoreKind:
+    """What the scores are, by the command line, or else by a column with one value."""
+
+    def stated(names: Iterable[str]) -> tuple[str, str]:
+        """The column among some names that has one value in all rows, and the value."""
+        columns = {normalise(column): column for column in (rows[0].values if rows else ())}
+        for name in (name for name in names if name in columns):
+            values = {row.values[columns[name]] for row in rows} - {""}
+            if len(values) == 1:
+                return name, values.pop()
+        return "", ""
+
+    column, direction = stated(sorted(DIRECTIONS))
+    lower = parse_direction(path, column, direction) if direction else None
+    lower = lower if options.lower_is_better is None else options.lower_is_better
+    name = options.name or stated(sorted(METRICS))[1]
+    return score_kind(name, path.stem, lower, options.unit or stated(sorted(UNITS))[1])
+
+
+def parse_direction(path: Path, column: str, word: str) -> bool:
+    """Whether lower scores are better, as a cell says.
+
+    Args:
+        path: The file.
+        column: The normalised name of the column.
+        word: The cell.
+
+    Raises:
+        ReportError: If the word is unknown.
+    """
+    plain = word.strip().casefold()
+    if column == "lower_is_better" and plain in (*cell_values.YES, *cell_values.NO):
+        return plain in cell_values.YES
+    if column == "higher_is_better" and plain in (*cell_values.YES, *cell_values.NO):
+        return plain in cell_values.NO
+    for meaning, words in ((True, LOWER), (False, HIGHER)):
+        if plain.removesuffix("_is_better").removesuffix("imize") in words:
+            return meaning
+    raise ReportError(f"{path}: the column {column} must say lower or higher, got {visible(word)}")
+
+
+def _of_one_metric(rows: Sequence[ScoreRow], name: str) -> Sequence[ScoreRow]:
+    """The rows of the requested metric, where a column names the metric of each row and has this one."""
+    for column in (column for column in (rows[0].values if rows else ()) if normalise(column) in METRICS):
+        chosen = [row for row in rows if normalise(row.values[column]) == normalise(name)]
+        if name and chosen:
+            return chosen
+    return rows
 
 
 def _leave_out_long_lines(table: TextTable, left_out: LeftOutRows) -> None:
@@ -100,7 +170,7 @@ def _without_split_numbers(rows: Sequence[ScoreRow], table: TextTable, left_out:
 
 
 def _of_one_setting(rows: Sequence[ScoreRow], roles: ColumnRoles, left_out: LeftOutRows) -> list[ScoreRow]:
-    """The rows of the first data set, and of the first setting of each variant that has several with the same seed."""
+    """The rows of the first part or metric, and of the first setting of each variant that has several with the same seed."""
     first_level = {name: next(row.values[name] for row in rows if row.values[name]) for name in roles.data}
     first_setting: dict[str, Mapping[str, str]] = {}
     kept = []
@@ -109,7 +179,11 @@ def _of_one_setting(rows: Sequence[ScoreRow], roles: ColumnRoles, left_out: Left
         setting = {name: row.values[name] for name in roles.distinguishing}
         mixed = next((name for name in roles.data if row.values[name] != first_level[name]), "")
         if mixed:
-            advice = f"put each {mixed} into a separate file"
+            advice = (
+                f"choose one with --metric, as --metric {row.values[mixed] or 'NAME'}"
+                if normalise(mixed) in METRICS
+                else f"put each {mixed} into a separate file"
+            )
             left_out.add(
                 row.line,
                 f"{variant} has {mixed} {row.values[mixed] or 'nothing'} here, but only the first, {first_level[mixed]}, is "
@@ -157,7 +231,7 @@ def _build_runs(
     for row in rows:
         levels = axes.setdefault(row.values["variant"], {})
         levels |= {name: value for name in (*roles.settings, *roles.distinguishing) if (value := row.values[name])}
-    builder = RunBuilder(path, roles.states, axes, mark)
+    builder = RunBuilder(path, roles, axes, mark)
     by_hash: dict[str, FinishedRun] = {}
     lines: dict[FinishedRun, int] = {}
     repeated = 0
@@ -180,9 +254,11 @@ def _build_runs(
 
 def _pairs_without_row(runs: Iterable[FinishedRun]) -> tuple[int, int]:
     """How many pairs of variant and seed have no row in the file, and how many pairs there are."""
-    pairs = {(run.name, run.seeds) for run in runs}
-    names, seeds = (len(set(side)) for side in zip(*pairs, strict=True))
-    return names * seeds - len(pairs), names * seeds
+    by_data: dict[str, set[tuple[str, tuple[int, int, int]]]] = {}
+    for run in runs:
+        by_data.setdefault(run.data, set()).add((run.name, run.seeds))
+    expected = sum(prod(len(set(side)) for side in zip(*pairs, strict=True)) for pairs in by_data.values())
+    return expected - sum(map(len, by_data.values())), expected
 
 
 def _with_agreeing_predictions(path: Path, runs: list[FinishedRun]) -> tuple[list[FinishedRun], list[str]]:

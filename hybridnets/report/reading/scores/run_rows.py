@@ -7,7 +7,7 @@ from hybridnets.report.reading.predictions import read_predictions
 from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import OPTIONAL
-from hybridnets.report.reading.scores.column_roles import UnknownStateError, run_state
+from hybridnets.report.reading.scores.column_roles import ColumnRoles, UnknownStateError, run_state
 from hybridnets.report.reading.scores.long_form import ScoreRow
 from hybridnets.report.text import visible
 from hybridnets.runs import identities
@@ -36,14 +36,14 @@ class RunBuilder:
 
     Args:
         path: The file.
-        states: The columns that say how a run ended.
+        roles: What the columns are for.
         axes: The settings of each variant.
         mark: The decimal mark of the scores; empty if unknown.
     """
 
-    def __init__(self, path: Path, states: tuple[str, ...], axes: Mapping[str, Mapping[str, str]], mark: str) -> None:
+    def __init__(self, path: Path, roles: ColumnRoles, axes: Mapping[str, Mapping[str, str]], mark: str) -> None:
         self.path = path
-        self.states = states
+        self.roles = roles
         self.axes = axes
         self.mark = mark
         self._predictions = PredictionsReader()
@@ -68,17 +68,23 @@ class RunBuilder:
         has_score = not (failed or state == "unfinished" or cell_values.is_missing(values["score"]))
         score = _number(values, "score", self.mark) if has_score else 0.0
         predictions = self._read_predictions(values.get("predictions", ""))
-        identity = {"variant": values["variant"], "seeds": dict.fromkeys(identities.SEED_KINDS, seed)}
+        data = self._data_set(row)
+        identity = {
+            "variant": values["variant"],
+            **({"data": {"name": data}} if data else {}),
+            "seeds": dict.fromkeys(identities.SEED_KINDS, seed),
+        }
         return FinishedRun(
             folder=self.path if has_score or failed else Path(f"{self.path}, line {row.line}"),
             hash=identities.hash_of(identity),
             identity=identity,
-            data=visible(self.path.stem),
+            data=visible(data or self.path.stem),
             name=values["variant"],
             seeds=(seed, seed, seed),
             scores={"score": score} if has_score or failed else {},
             split=values.get("split", ""),
             ratio=_ratio(values),
+            is_fold="fold" in values.get("split", "").casefold(),
             diverged=failed,
             parameters=int(_amount(values, "parameters")) if values.get("parameters") else None,
             classes=_class_names(predictions.values()),
@@ -87,9 +93,22 @@ class RunBuilder:
             axes=self.axes[row.values["variant"]],
         )
 
+    def _data_set(self, row: ScoreRow) -> str:
+        """The data set's name; empty where the file has only one.
+
+        Raises:
+            RowError: If the row names none.
+        """
+        names = [row.values[column] for column in self.roles.data_sets]
+        if not all(names):
+            column = self.roles.data_sets[names.index("")]
+            rule = f"{column} must be the name of a data set"
+            raise RowError(f"{rule}, got nothing", rule)
+        return ", ".join(names)
+
     def _state(self, row: ScoreRow) -> str:
         try:
-            return run_state(row, self.states)
+            return run_state(row, self.roles.states)
         except UnknownStateError as error:
             kind = f"{error.column} {error.word}, which does not say how the run ended"
             raise RowError(str(error), kind) from None
