@@ -12,7 +12,7 @@ POINTS = 0.75  # the weight of the two points, chosen by simulated power (docs/s
 HALVINGS = 60  # of the interval that contains a root
 
 
-def log_e_value(d: npt.ArrayLike) -> float:
+def log_e_value(d: npt.ArrayLike, points: float = POINTS) -> float:
     """The natural logarithm of the e-value against a true mean difference of 0: 3.0 (= log 20) or more is "significant".
 
     The likelihood ratio of the t statistic under a mixture of standardised effects (true mean over true spread) against an
@@ -32,12 +32,13 @@ def log_e_value(d: npt.ArrayLike) -> float:
 
     Args:
         d: One difference of scores per seed, (n,), finite, independent and normal.
+        points: The weight of the two points, from 0 to 1. Another weight is another test, to be chosen beforehand.
 
     Returns:
         log e. With one seed, or if all differences are equal, it is 0: they say nothing about the mean against the spread.
 
     Raises:
-        ValueError: If a difference is not finite.
+        ValueError: If a difference is not finite, or the weight is not from 0 to 1.
 
     Source: Lai 1976, On confidence sequences, Annals of Statistics 4(2), 265-280; Grünwald, de Heide and Koolen 2024, Safe
     testing, Journal of the Royal Statistical Society B 86(5), 1091-1128 (the likelihood ratio of the maximal invariant); Wang
@@ -45,14 +46,15 @@ def log_e_value(d: npt.ArrayLike) -> float:
     Analysis 44(1), 56-110 (the normal mixture).
     """
     x = sample(d, "d")
+    _weight(points)
     t = paired_t(x).statistic
     if t is None:
         return 0.0
     n = len(x)
-    return float(_log_ratio(1 / (1 + (n - 1) / t**2) if t else 0.0, n))
+    return float(_log_ratio(1 / (1 + (n - 1) / t**2) if t else 0.0, n, points))
 
 
-def anytime_critical(n: int, alpha: float = 0.05) -> float:
+def anytime_critical(n: int, alpha: float = 0.05, points: float = POINTS) -> float:
     """The |t| of n seeds from which on the e-value is at least 1 / alpha.
 
     mean +- this s / sqrt(n) is the confidence sequence: with a probability of 1 - alpha the interval contains the true mean at
@@ -62,33 +64,36 @@ def anytime_critical(n: int, alpha: float = 0.05) -> float:
     Args:
         n: The number of seeds, at least 1.
         alpha: The level, between 0 and 1.
+        points: The weight of the two points, as in `log_e_value`.
 
     Returns:
         The critical |t|; infinity where no t is enough: at level .05 below 5 seeds.
 
     Raises:
-        ValueError: If n is below 1, or alpha is not between 0 and 1.
+        ValueError: If n is below 1, alpha is not between 0 and 1, or the weight is not from 0 to 1.
 
     Source: As `log_e_value`.
     """
     needed = -np.log(share(alpha, "alpha"))
+    _weight(points)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n!r}")
-    if n == 1 or _log_ratio(1.0, n) <= needed:
+    if n == 1 or _log_ratio(1.0, n, points) <= needed:
         return float("inf")
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _log_ratio(middle, n) < needed else (low, middle)
+        low, high = (middle, high) if _log_ratio(middle, n, points) < needed else (low, middle)
     return float(np.sqrt((n - 1) * low / (1 - low)))
 
 
-def _log_ratio(y: float, n: int) -> float:
+def _log_ratio(y: float, n: int, weight: float) -> float:
     """The logarithm of the mixture's likelihood ratio.
 
     Args:
         y: t^2 / (t^2 + n - 1), from 0 to 1.
         n: The number of seeds.
+        weight: Of the two points.
     """
     from scipy.special import gammaln
 
@@ -101,4 +106,11 @@ def _log_ratio(y: float, n: int) -> float:
     with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
         terms = rising + np.concatenate(([0.0], k[1:] * np.log(information * y / 2)))
     points = -information / 2 + terms.max() + np.log(np.exp(terms - terms.max()).sum())
-    return float(np.logaddexp(np.log(POINTS) + points, np.log(1 - POINTS) + normal))
+    with np.errstate(divide="ignore"):
+        return float(np.logaddexp(np.log(weight) + points, np.log(1 - weight) + normal))
+
+
+def _weight(points: float) -> None:
+    """Raises ValueError if a weight is not from 0 to 1."""
+    if not 0 <= points <= 1:
+        raise ValueError(f"points must be from 0 to 1, got {points!r}")

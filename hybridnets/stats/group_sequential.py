@@ -56,7 +56,7 @@ class _Law:
         even = Chebyshev.interpolate(lambda w: angular(limit * np.sqrt((w + 1) / 2)), DEGREE, domain=[-1, 1]).coef
         full = np.zeros(2 * DEGREE + 1)
         full[::2] = even  # because T_2k(u) = T_k(2 u^2 - 1)
-        return cls(n, radius, limit, even, limit * np.asarray(chebyshev.chebint(full, lbnd=0.0), np.float64))
+        return cls(n, radius, limit, full[::2], limit * np.asarray(chebyshev.chebint(full, lbnd=0.0), np.float64))
 
     def density(self, z: Array) -> Array:
         """The density of z; 0 where |z| is too large."""

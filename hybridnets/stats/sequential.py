@@ -29,8 +29,8 @@ class Look:
         interval: The interval of this look, lower end first; infinite ends where nothing is known yet. The intervals of all
             looks contain the true mean at once with a probability of 1 - alpha, and so does their intersection.
         p: The p-value against a difference of 0, which holds although the study could have stopped at another look. With
-            "anytime" it is the smallest 1 / e so far, at most 1; with group-sequential bounds it is the `repeated_p` of the look
-            at which the study stops, because it is settled or was the last one planned, and None before.
+            "anytime" it is the smallest 1 / e so far, at most 1; with group-sequential bounds it is the `repeated_p` of the
+            look at which the study stops, because it is settled or was the last one planned, and None before.
         settled: "better" or "worse" if the interval of this look or an earlier one lies above or below 0, "equivalent" if it
             contains 0 and lies within the margin; the first answer stays. Otherwise "open".
         why: The reason for an infinite interval ("one seed"), otherwise empty.
