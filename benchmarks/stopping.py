@@ -2,8 +2,8 @@
 
 python benchmarks/stopping.py            100,000 studies per cell; docs/statistics.md has the cost and the result
 
-A study has independent normal differences, one per seed, and begins with 3 seeds. It stops when its rule settles the question, or
-at the largest number of seeds. Effects and margins are in units of the differences' standard deviation over seeds.
+A study has independent normal differences, one per seed, and begins with 3 seeds. It stops when its rule settles the question,
+or at the largest number of seeds. Effects and margins are in units of the differences' standard deviation over seeds.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def tables(cells: list[Cell]) -> str:
         groups.setdefault((cell.part, cell.rule, cell.looks), []).append(cell)
     rules = [["rule", "looks (seeds)", "false, %", "exact", *(f"{e:g} sd" for e in EFFECTS[1:]), "covered, %"]]
     margin = [["rule", "looks (seeds)", "equal: equivalent", "at the margin: equivalent, %", "covered, %"]]
-    mixtures = [["weight of ±1", "looks (seeds)", *(f"{e:g} sd" for e in EFFECTS[1:])]]
+    mixtures = [["weight of ±1", "looks (seeds)", *(f"{e:g} sd" for e in EFFECTS[1:]), "interval at 100 seeds"]]
     for (part, rule, looks), row in groups.items():
         null, *effects = row
         covered = f"{100 * min(cell.covered for cell in row):.1f}"
@@ -155,7 +155,7 @@ def tables(cells: list[Cell]) -> str:
             continue
         gains = [f"{100 * cell.settled:.0f} / {cell.seeds:.1f}" for cell in effects]
         if part == "mixtures":
-            mixtures.append([rule, looks, *gains])
+            mixtures.append([rule, looks, *gains, f"± {anytime_critical(100, points=float(rule)) / 10:.2f} sd"])
         else:
             exact = "" if null.exact is None else f"{100 * null.exact:.2f}"
             rules.append([rule, looks, f"{100 * null.settled:.2f}", exact, *gains, covered])
@@ -181,13 +181,10 @@ def read_csv(path: Path) -> list[Cell]:
     """Reads a file of `write_csv`."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            Cell(
-                *(row[name] for name in Cell._fields[:3]),
-                *(float(row[name]) for name in Cell._fields[3:-1]),
-                float(row["exact"]) if row["exact"] else None,
-            )
-            for row in csv.DictReader(file)
-        ]
+            Cell(r["part"], r["rule"], r["looks"], float(r["effect"]), float(r["settled"]), float(r["equivalent"]),
+                 float(r["seeds"]), float(r["covered"]), float(r["exact"]) if r["exact"] else None)
+            for r in csv.DictReader(file)
+        ]  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -207,9 +204,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"--to must be a folder that can be created: {error}")
     cells = simulate(arguments.repeats, arguments.seed)
-    error = 50 / arguments.repeats**0.5
+    most = 50 / arguments.repeats**0.5
     print(
-        f"{arguments.repeats:,} studies per cell; the Monte Carlo standard error of a share is at most {error:.2f} %\n"
+        f"{arguments.repeats:,} studies per cell; the Monte Carlo standard error of a share is at most {most:.2f} %\n"
     )
     print(tables(cells))
     write_csv(cells, arguments.to / "stopping.csv")
