@@ -20,15 +20,17 @@ from hybridnets.stats.group_sequential import repeated_error, student_critical
 from hybridnets.stats.power import power
 from hybridnets.stats.sequential import METHODS, characteristics, critical_values
 
+Looks = tuple[int, ...]
+
 FIRST, LARGEST = 3, 30
 EFFECTS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0)
 MARGIN = 1.0
-PLANS = {
+PLANS: dict[str, Looks] = {
     "3, 5, 7, 10, 15": (3, 5, 7, 10, 15),
     "each from 3 to 10": tuple(range(3, 11)),
     "each from 3 to 30": tuple(range(3, 31)),
 }
-FIXED = {f"{n} only": (n,) for n in (3, 10, 15, 30)}
+FIXED: dict[str, Looks] = {f"{n} only": (n,) for n in (3, 10, 15, 30)}
 ADVISED = {"extended once as advised": 1, "extended up to four times as advised": 4}
 POINTS = (1.0, 0.75, 0.0)  # weights of the two points in the anytime-valid t's mixture, to choose one
 
@@ -81,7 +83,7 @@ def simulate(repeats: int, seed: int = 0) -> list[Cell]:
     return cells
 
 
-def _designs() -> Iterator[tuple[str, str, str, tuple[int, ...], tuple[float, ...]]]:
+def _designs() -> Iterator[tuple[str, str, str, Looks, tuple[float, ...]]]:
     """Part, rule, name of the looks, looks and critical values of each rule with fixed looks."""
     for label, looks in FIXED.items():
         yield "rules", "plain", label, looks, student_critical(looks)

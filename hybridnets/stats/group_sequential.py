@@ -66,11 +66,15 @@ class _Law:
         result: Array = np.where(np.abs(u) <= 1, value / (self.radius * np.sqrt(np.maximum(1 - sine**2, 1e-16))), 0.0)
         return result
 
-    def beyond(self, z: Array) -> Array:
-        """The probability that |z| is at least the given values, (k,), each at least 0."""
-        u = np.minimum(np.arcsin(np.minimum(z / self.radius, 1.0)) / self.limit, 1.0)
+    def beyond(self, x: Array) -> Array:
+        """The probability that |x| is at least the given values, (k,), each at least 0."""
+        u = np.minimum(x / self.limit, 1.0)
         result: Array = 2 * (chebyshev.chebval(1.0, self.integral) - chebyshev.chebval(u, self.integral))
         return np.maximum(result, 0.0)
+
+    def crossed(self, bound: float) -> float:
+        """The probability that |z| is at least a bound."""
+        return float(self.beyond(np.arcsin(np.array([min(bound / self.radius, 1.0)])))[0])
 
 
 def repeated_error(looks: Sequence[int], critical: Sequence[float]) -> tuple[float, ...]:
@@ -101,7 +105,7 @@ def repeated_error(looks: Sequence[int], critical: Sequence[float]) -> tuple[flo
     for n, t in zip(looks, critical, strict=True):
         law = _start(n) if law is None else _after(law, bound, n)
         bound = _z(t, n)
-        spent += float(law.beyond(np.array([bound]))[0])
+        spent += law.crossed(bound)
         errors.append(spent)
     return tuple(errors)
 
@@ -205,7 +209,7 @@ def _critical(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, 
     for n, target in zip(looks, spent, strict=True):
         law = _start(n) if law is None else _after(law, bound, n)
         bound = _quantile(law, target - total)
-        total += float(law.beyond(np.array([bound]))[0])
+        total += law.crossed(bound)
         critical.append(_t(bound, n))
     return tuple(critical)
 
@@ -223,12 +227,14 @@ def _quantile(law: _Law, probability: float) -> float:
     """The z that |z| reaches with a probability; the largest z that n seeds can have if the probability is too small."""
     if probability < LEAST_SPENT:
         return float(law.n**0.5)
-    low, high = 0.0, min(law.radius, REACH)
-    for _ in range(8):  # each round divides the interval by 64
-        z = np.linspace(low, high, 65)
-        i = int(np.argmax(law.beyond(z) < probability)) or 64
-        low, high = float(z[i - 1]), float(z[i])
-    return low
+    low, high = 0.0, law.limit
+    for _ in range(2):  # each round divides the interval by 128
+        x = np.linspace(low, high, 129)
+        chance = law.beyond(x)
+        i = int(np.argmax(chance < probability)) or 128
+        low, high = float(x[i - 1]), float(x[i])
+    part = (chance[i - 1] - probability) / max(chance[i - 1] - chance[i], 1e-300)
+    return float(law.radius * np.sin(low + np.clip(part, 0, 1) * (high - low)))
 
 
 def _start(n: int) -> _Law:
