@@ -228,7 +228,7 @@ def _quantile(law: _Law, probability: float) -> float:
     if probability < LEAST_SPENT:
         return float(law.n**0.5)
     low, high = 0.0, law.limit
-    for _ in range(2):  # each round divides the interval by 128
+    for _ in range(3):  # each round divides the interval by 128
         x = np.linspace(low, high, 129)
         chance = law.beyond(x)
         i = int(np.argmax(chance < probability)) or 128

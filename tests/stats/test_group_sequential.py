@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from hybridnets.stats import group_sequential_critical, repeated_error, repeated_p, student_critical
@@ -87,6 +88,8 @@ def test_one_look_is_the_plain_test_and_bounds_at_few_seeds_are_those_of_t() -> 
     # The first look's level is what is spent: log(1 + (e - 1) / 3) x 5 % at 5 of 15 seeds.
     first = group_sequential_critical([5, 10, 15], "pocock")[0]
     assert first == pytest.approx(student.isf(0.025 * np.log(1 + (np.e - 1) / 3), 4), rel=1e-5)
+    rare = group_sequential_critical([3, 5, 7, 10, 15])[0]
+    assert rare == pytest.approx(student.isf(2 * norm.sf(norm.isf(0.0125) * 5**0.5), 2), rel=1e-4)  # a part of 1e-6
     assert group_sequential_critical([3, 100])[0] == float("inf")  # 1e-20 would be spent there
     assert group_sequential_critical([3, 100])[1] == pytest.approx(student_critical([100])[0], rel=1e-5)
 
