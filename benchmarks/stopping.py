@@ -74,7 +74,7 @@ def simulate(repeats: int, seed: int = 0) -> list[Cell]:
         for effect in (0.0, MARGIN) if part == "margin" else EFFECTS:
             c = characteristics(looks, critical, effect, margin, repeats, 1000 * seed + number)
             exact = repeated_error(looks, critical)[-1] if part == "rules" and not effect else None
-            settled = c.better + c.worse
+            settled = round(c.better + c.worse, 9)
             cells.append(Cell(part, rule, label, effect, settled, c.equivalent, c.seeds, c.covered, exact))
     for number, (label, extensions) in enumerate(ADVISED.items()):
         for effect in EFFECTS:

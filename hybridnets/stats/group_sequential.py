@@ -22,13 +22,9 @@ Spending = Literal["obrien-fleming", "pocock"]
 
 DEGREE = 50  # of the polynomial in x^2 that interpolates a density; 100 changes an error probability by less than 1e-5
 NODES = 56  # of an integral
-REACH = (
-    8.0  # |z| beyond which a density is taken as 0; only 64 seeds or more can reach it, with a probability below 1e-14
-)
+REACH = 8.0  # |z| beyond which a density is taken as 0: it needs 64 seeds and has a probability below 1e-14
 LEAST_P = 1e-9  # the smallest repeated p-value
-LEAST_SPENT = (
-    1e-12  # a smaller probability is saved for the next look, because the integrals are no more exact than that
-)
+LEAST_SPENT = 1e-12  # a smaller probability is saved for the next look, because the integrals are no more exact
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,14 @@ def test_a_plain_t_looked_at_several_times_errs_as_often_as_in_simulated_studies
     assert repeated_error(looks, student_critical(looks)) == pytest.approx(errors, abs=5 * 0.5 / 100_000**0.5)
 
 
+def test_bounds_of_normal_theory_would_break_the_promise_at_few_seeds() -> None:
+    looks = [3, 5, 7, 10, 15]
+    normal = group_sequential_critical([10_000 * n for n in looks])  # of the same shares of seeds
+    assert repeated_error(looks, normal)[-1] == pytest.approx(0.129, abs=1e-3)
+    same_p = student.isf(norm.sf(normal), np.array(looks) - 1)
+    assert repeated_error(looks, same_p)[-1] == pytest.approx(0.0522, abs=2e-4)
+
+
 def test_worked_values_of_extending_a_plain_test() -> None:
     assert repeated_error([3], student_critical([3])) == pytest.approx((0.05,), abs=1e-9)
     far_apart = repeated_error([3, 4000], student_critical([3, 4000]))[-1]
