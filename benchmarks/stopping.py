@@ -9,18 +9,21 @@ or at the largest number of seeds. Effects and margins are in units of the diffe
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from hybridnets.stats.anytime import anytime_critical
 from hybridnets.stats.group_sequential import repeated_error, student_critical
 from hybridnets.stats.power import power
 from hybridnets.stats.sequential import METHODS, characteristics, critical_values
 
+Array = npt.NDArray[np.float64]
 Looks = tuple[int, ...]
+Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
 
 FIRST, LARGEST = 3, 30
 EFFECTS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -32,6 +35,11 @@ PLANS: dict[str, Looks] = {
 }
 FIXED: dict[str, Looks] = {f"{n} only": (n,) for n in (3, 10, 15, 30)}
 ADVISED = {"extended once as advised": 1, "extended up to four times as advised": 4}
+SHAPES: dict[str, Draw] = {  # differences that are not normal, with a mean of 0
+    "exponential": lambda rng, size: rng.standard_exponential(size) - 1,
+    "uniform": lambda rng, size: rng.uniform(-1, 1, size),
+    "t, 3 df": lambda rng, size: rng.standard_t(3, size),
+}
 POINTS = (1.0, 0.75, 0.0)  # weights of the two points in the anytime-valid t's mixture, to choose one
 
 
@@ -39,7 +47,7 @@ class Cell(NamedTuple):
     """The studies of one rule at one effect.
 
     Attributes:
-        part: "rules", "margin" or "mixtures": the table to which it belongs.
+        part: "rules", "margin" or "mixtures": the table to which it belongs; or one of SHAPES, of the fourth table.
         rule: The rule by which a study is settled.
         looks: The numbers of seeds at which it is looked at.
         effect: The true mean difference over its standard deviation.
@@ -80,6 +88,12 @@ def simulate(repeats: int, seed: int = 0) -> list[Cell]:
         for effect in EFFECTS:
             rng = np.random.default_rng([seed, number])
             cells.append(Cell("rules", "plain", label, effect, *advised(rng, repeats, effect, extensions), None))
+    rules = [design for design in _designs() if design[0] == "rules"]
+    for number, shape in enumerate(SHAPES):
+        for _, rule, label, looks, critical in rules:
+            rng = np.random.default_rng([seed, number, len(looks)])
+            settled, seeds = not_normal(rng, repeats, shape, looks, critical)
+            cells.append(Cell(shape, rule, label, 0.0, settled, 0.0, seeds, 1 - settled, None))
     return cells
 
 
@@ -133,7 +147,30 @@ def advised(
     return float(settled.mean()), 0.0, float(n.mean()), float(covered.mean())
 
 
-def _detectable() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def not_normal(
+    rng: np.random.Generator, repeats: int, shape: str, looks: Looks, critical: tuple[float, ...]
+) -> tuple[float, float]:
+    """Studies whose differences are not normal and have a mean of 0.
+
+    Args:
+        rng: The random generator.
+        repeats: Studies.
+        shape: One of SHAPES.
+        looks: The numbers of seeds at the looks, (k,).
+        critical: The critical |t| at each, (k,).
+
+    Returns:
+        Settled and seeds, as in `Cell`.
+    """
+    d, n = SHAPES[shape](rng, (repeats, looks[-1])), np.array(looks)
+    sums, squares = d.cumsum(axis=1)[:, n - 1], (d**2).cumsum(axis=1)[:, n - 1]
+    sd = np.sqrt((squares - sums**2 / n) / (n - 1))
+    crossed = np.abs(sums) >= np.array(critical) * sd * np.sqrt(n)
+    settled = crossed.any(axis=1)
+    return float(settled.mean()), float(np.where(settled, n[crossed.argmax(axis=1)], n[-1]).mean())
+
+
+def _detectable() -> Array:
     """The effect that the plain t detects with a power of 80 %, for 2 to LARGEST seeds."""
     from scipy.optimize import brentq
 
@@ -141,15 +178,18 @@ def _detectable() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def tables(cells: list[Cell]) -> str:
-    """The three tables in Markdown; shares in percent."""
+    """The four tables in Markdown; shares in percent."""
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.part, cell.rule, cell.looks), []).append(cell)
     rules = [["rule", "looks (seeds)", "false, %", "exact", *(f"{e:g} sd" for e in EFFECTS[1:]), "covered, %"]]
     margin = [["rule", "looks (seeds)", "equal: equivalent", "at the margin: equivalent, %", "covered, %"]]
     mixtures = [["weight of ±1", "looks (seeds)", *(f"{e:g} sd" for e in EFFECTS[1:]), "interval at 100 seeds"]]
+    shapes = [["rule", "looks (seeds)", "normal", *SHAPES]]
     for (part, rule, looks), row in groups.items():
         null, *effects = row
+        if part in SHAPES:
+            continue
         covered = f"{100 * min(cell.covered for cell in row):.1f}"
         if part == "margin":
             equal = f"{100 * null.equivalent:.0f} / {null.seeds:.1f}"
@@ -161,7 +201,10 @@ def tables(cells: list[Cell]) -> str:
         else:
             exact = "" if null.exact is None else f"{100 * null.exact:.2f}"
             rules.append([rule, looks, f"{100 * null.settled:.2f}", exact, *gains, covered])
-    return "\n\n".join(_markdown(rows) for rows in (rules, margin, mixtures))
+            if exact:
+                others = [f"{100 * groups[shape, rule, looks][0].settled:.1f}" for shape in SHAPES]
+                shapes.append([rule, looks, f"{100 * null.settled:.1f}", *others])
+    return "\n\n".join(_markdown(rows) for rows in (rules, margin, mixtures, shapes))
 
 
 def _markdown(rows: list[list[str]]) -> str:
