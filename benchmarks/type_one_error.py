@@ -5,6 +5,7 @@ python benchmarks/type_one_error.py            10,000 repetitions per cell; docs
 A sound test at the 5 % level does so in at most 5 % of the repetitions. The two arms ask different questions: one has a fixed
 pool of examples ("is A better on this data set?"), the other draws a new pool in each repetition ("is A better on new data of
 this kind?"). In both, all differences come from learners that are trained on random 7:3 splits of a pool.
+benchmarks/stopping.py measures what adding seeds until p < .05 does to the plain test, and the rules that allow it.
 """
 
 import argparse

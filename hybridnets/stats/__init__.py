@@ -1,9 +1,17 @@
 """Statistics as pure functions on arrays, independent of torch, files and configuration."""
 
+from hybridnets.stats.anytime import anytime_critical, log_e_value
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
+from hybridnets.stats.group_sequential import (
+    group_sequential_critical,
+    repeated_error,
+    repeated_p,
+    student_critical,
+)
 from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
+from hybridnets.stats.improvement import improvement_decision, improvement_seeds
 from hybridnets.stats.paired import Differences, paired_differences
 from hybridnets.stats.power import Plan, floor, plan, power, seeds_needed
 from hybridnets.stats.published import reproduced, uncorrelated
@@ -20,25 +28,36 @@ from hybridnets.stats.seeds import (
     sign_flip,
     wilcoxon,
 )
+from hybridnets.stats.sequential import Characteristics, Look, Method, characteristics, critical_values, sequential
 
 __all__ = [
+    "Characteristics",
     "Differences",
     "Effect",
     "Improvement",
+    "Look",
     "McNemar",
+    "Method",
     "Plan",
     "Posterior",
     "Summary",
     "Test",
+    "anytime_critical",
     "bayesian_t",
     "benjamini_hochberg",
     "bootstrap",
+    "characteristics",
     "clustered_t",
+    "critical_values",
     "effect_size",
     "effects",
     "floor",
+    "group_sequential_critical",
     "holm",
+    "improvement_decision",
+    "improvement_seeds",
     "least_p",
+    "log_e_value",
     "mcnemar",
     "paired_differences",
     "paired_t",
@@ -46,10 +65,14 @@ __all__ = [
     "pooled_t",
     "power",
     "probability_of_improvement",
+    "repeated_error",
+    "repeated_p",
     "reproduced",
     "seeds_needed",
+    "sequential",
     "sign_flip",
     "stars",
+    "student_critical",
     "summary",
     "uncorrelated",
     "wilcoxon",
