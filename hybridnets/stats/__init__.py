@@ -1,5 +1,6 @@
 """Statistics as pure functions on arrays, independent of torch, files and configuration."""
 
+from hybridnets.stats.crossed import Components, components, crossed
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
@@ -14,14 +15,15 @@ from hybridnets.stats.seeds import (
     Posterior,
     bayesian_t,
     effect_size,
-    least_p,
+    kfold_ratio,
     paired_t,
     probability_of_improvement,
-    sign_flip,
-    wilcoxon,
+    tost,
 )
+from hybridnets.stats.signs import least_p, sign_flip, wilcoxon
 
 __all__ = [
+    "Components",
     "Differences",
     "Effect",
     "Improvement",
@@ -34,10 +36,13 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "clustered_t",
+    "components",
+    "crossed",
     "effect_size",
     "effects",
     "floor",
     "holm",
+    "kfold_ratio",
     "least_p",
     "mcnemar",
     "paired_differences",
@@ -51,6 +56,7 @@ __all__ = [
     "sign_flip",
     "stars",
     "summary",
+    "tost",
     "uncorrelated",
     "wilcoxon",
 ]
