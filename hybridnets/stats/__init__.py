@@ -8,6 +8,7 @@ from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, po
 from hybridnets.stats.paired import Differences, paired_differences
 from hybridnets.stats.power import Plan, floor, plan, power, seeds_needed
 from hybridnets.stats.published import reproduced, uncorrelated
+from hybridnets.stats.quality import QUALITY, Predicted, Quality
 from hybridnets.stats.result import Test
 from hybridnets.stats.seeds import (
     Effect,
@@ -23,6 +24,7 @@ from hybridnets.stats.seeds import (
 from hybridnets.stats.signs import least_p, sign_flip, wilcoxon
 
 __all__ = [
+    "QUALITY",
     "Components",
     "Differences",
     "Effect",
@@ -30,6 +32,8 @@ __all__ = [
     "McNemar",
     "Plan",
     "Posterior",
+    "Predicted",
+    "Quality",
     "Summary",
     "Test",
     "bayesian_t",

@@ -58,7 +58,8 @@ def test_tost_of_students_sleep_data() -> None:
     assert result.statistic == pytest.approx(-3.65077298, abs=5e-6)
     assert result.p == pytest.approx(2.65557029266e-03, rel=1e-6)
     assert result.interval == pytest.approx((0.866994732971, 2.293005267029), abs=1e-7)
-    assert (result.estimate, result.n, result.why) == (pytest.approx(1.58), 10, "")
+    assert result.estimate == pytest.approx(1.58)
+    assert (result.n, result.why) == (10, "")
 
 
 @relaxed
@@ -70,10 +71,8 @@ def test_tost_is_two_one_sided_tests_and_says_equivalent_if_the_90_percent_inter
     result, mirrored = tost(d, margin, ratio), tost(-d, margin, ratio)
     assert result.p is not None
     assert result.interval is not None
-    assert (mirrored.p, mirrored.interval) == (
-        pytest.approx(result.p),
-        pytest.approx((-result.interval[1], -result.interval[0]), abs=1e-15),
-    )
+    assert mirrored.p == pytest.approx(result.p)
+    assert mirrored.interval == pytest.approx((-result.interval[1], -result.interval[0]), abs=1e-15)
     if abs(result.p - 0.05) > 1e-9:
         assert (result.p < 0.05) == (-margin < result.interval[0] and result.interval[1] < margin)
     if ratio == 0:
@@ -221,8 +220,8 @@ def test_without_a_spread_the_result_has_a_mean_and_a_reason(d: list[float], why
 
 @pytest.mark.parametrize("d", [[], [0.1, float("nan")], [0.1, float("inf")]])
 def test_an_illegal_sample_is_refused_by_name(d: list[float]) -> None:
-    tests = (paired_t, wilcoxon, sign_flip, effect_size, probability_of_improvement, lambda x: bayesian_t(x, 0.01))
-    tests += (lambda x: tost(x, 0.01),)
+    of_margin = (lambda x: bayesian_t(x, 0.01), lambda x: tost(x, 0.01))
+    tests = (paired_t, wilcoxon, sign_flip, effect_size, probability_of_improvement, *of_margin)
     for test in tests:
         with pytest.raises(ValueError, match=r"^d must be a row of at least one finite number"):
             test(d)
