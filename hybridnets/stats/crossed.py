@@ -101,8 +101,8 @@ def crossed(d: npt.ArrayLike, confidence: float = 0.95) -> Test:
 
     Source: Banerjee 1960, Approximate confidence interval for linear functions of means of k populations when the population
     variances are not equal, Sankhya 22, 357-358, and 1961, On confidence interval for two-means problem based on separate
-    estimates of variances and tabulated values of t-table, Sankhya A 23, 359-378 (the interval); Owen 2007, The pigeonhole bootstrap,
-    Annals of Applied Statistics 1(2), 386-411 (seeds and images as crossed random effects).
+    estimates of variances and tabulated values of t-table, Sankhya A 23, 359-378 (the interval); Owen 2007, The pigeonhole
+    bootstrap, Annals of Applied Statistics 1(2), 386-411 (seeds and images as crossed random effects).
     """
     x = np.asarray(d, dtype=np.float64)
     share(confidence, "confidence")
