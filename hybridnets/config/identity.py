@@ -60,7 +60,7 @@ PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64
 # Flags at which 1 is one batch and 1.0 is all batches.
 COUNT_OR_SHARE = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
 
-# The data module for which it does not matter how often its loaders are made.
+# The data module that we know: how often its loaders are made does not matter, and folds do without a fraction.
 OWN_DATA = "hybridnets.data.datamodule.ImageDataModule"
 
 
@@ -77,6 +77,8 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     """
     sections = ("model", "data", "optimizer", "trainer")
     model, data, optimizer, trainer = (_without(section, settings[section]) for section in sections)
+    if data.get("_target_") == OWN_DATA and data.get("split") == "kfold":
+        data.pop("train_fraction", None)  # the number of folds says it
     if isinstance(layer := model.get("rnn"), Mapping):
         model["rnn"] = _without("model.rnn", layer)
     if path := settings["model"].get("weights"):

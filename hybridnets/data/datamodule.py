@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images
 from hybridnets.data.loader import Batch, BatchLoader
-from hybridnets.data.split import check_settings, draw_split
+from hybridnets.data.split import check_settings, draw_fold, draw_split
 
 # In evaluation, batches affect only the rounding of sums. A constant size, instead of data.batch_size, makes even the rounding
 # the same for all runs; maps of 100 images stay in a CPU's cache, so that CNN takes a third less time than with 500.
@@ -29,7 +29,9 @@ class ImageDataModule(pl.LightningDataModule):
         dataset: The data set.
         split_seed: Determines which images are for training and which for validation.
         order_seed: Determines the order of the training images, and their augmentation.
-        train_fraction: The training part's share of the data set's training images.
+        split: How training images are divided: `random`, or `kfold`, where the split seed is the number of the fold.
+        folds: Number of folds with `kfold`; otherwise None.
+        train_fraction: The training part's share of the data set's training images at random; folds do without it.
         batch_size: Images per training step, over all devices.
         standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: computed
             over `all` training images, including the validation part as in the paper, or over the `train` part only.
@@ -53,6 +55,8 @@ class ImageDataModule(pl.LightningDataModule):
         *,
         split_seed: int,
         order_seed: int,
+        split: str = "random",
+        folds: int | None = None,
         train_fraction: float = 0.7,
         batch_size: int = 32,
         standardize: Mapping[str, str] = STANDARDIZE,
@@ -61,12 +65,12 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         n, channels, height, width = dataset.train_images.shape
         self.image_shape = (channels, height, width)
-        check_settings(n, self.image_shape, train_fraction, batch_size, standardize, augment)
+        check_settings(n, self.image_shape, train_fraction, batch_size, standardize, augment, split, folds)
         self.dataset = dataset
         self.order_seed = order_seed
         self.batch_size = batch_size
         self.augment = augment
-        self.split = draw_split(n, train_fraction, split_seed)
+        self.split = draw_fold(n, folds, split_seed) if folds else draw_split(n, train_fraction, split_seed)
         self.classes = dataset.classes
         self.num_classes = len(dataset.classes)
         images = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from hybridnets.data.dataset import DataError, Integers
 
 # The purpose of a stream comes first in its key, so that equal seeds do not give equal streams.
-SPLIT, ORDER, AUGMENT = 1, 2, 3
+SPLIT, ORDER, AUGMENT, FOLDS = 1, 2, 3, 4
+
+WAYS = ("random", "kfold")  # to split
 
 STATISTICS = ("scalar", "channel")
 OVER = ("all", "train")
@@ -68,7 +70,33 @@ def draw_split(n: int, train_fraction: float, seed: int) -> Split:
     """
     n_train = training_size(n, train_fraction)
     order = permutation(n, SPLIT, seed)
-    train, val = np.sort(order[:n_train]), np.sort(order[n_train:])
+    return _split(order[:n_train], order[n_train:])
+
+
+def draw_fold(n: int, folds: int, seed: int) -> Split:
+    """One fold of a repeated k-fold cross-validation of positions 0 to n - 1: val is the fold, train are the others.
+
+    The seed counts the folds: it is fold seed mod folds of repetition seed // folds. So seeds 0 to folds - 1 are one k-fold
+    cross-validation, whose val parts are disjoint and together hold every image, and every further group of as many seeds
+    is another, in a random order of its own. Sizes of folds differ by at most one image.
+
+    Args:
+        n: Number of images.
+        folds: Number of folds, k.
+        seed: The split seed.
+
+    Raises:
+        DataError: If there are no such folds.
+    """
+    fold_training_size(n, folds)
+    repetition, fold = divmod(seed, folds)
+    order = permutation(n, FOLDS, repetition)
+    start, end = fold * n // folds, (fold + 1) * n // folds
+    return _split(np.concatenate((order[:start], order[end:])), order[start:end])
+
+
+def _split(train: Integers, val: Integers) -> Split:
+    train, val = np.sort(train), np.sort(val)
     # The sizes are hashed, too, because parts of other sizes could have the same concatenation.
     content = np.concatenate(([len(train), len(val)], train, val)).astype("<i8")
     return Split(train, val, hashlib.sha256(content.tobytes()).hexdigest())
@@ -89,6 +117,20 @@ def training_size(n: int, train_fraction: float) -> int:
     )
 
 
+def fold_training_size(n: int, folds: int | None) -> int:
+    """The number of images in the smallest training part of n images in folds.
+
+    Raises:
+        DataError: If there are no such folds.
+    """
+    if type(folds) is int and 2 <= folds <= n:
+        return n - -(-n // folds)
+    raise DataError(
+        f"data.folds must be a whole number from 2 to the {n:,} images that data.split=kfold divides, got {folds!r} "
+        "(5 and 10 are usual)"
+    )
+
+
 def check_settings(
     n: int,
     image_shape: tuple[int, ...],
@@ -96,21 +138,31 @@ def check_settings(
     batch_size: int,
     standardize: Mapping[str, Any],
     augment: Mapping[str, Any],
+    way: str = "random",
+    folds: int | None = None,
 ) -> None:
     """Refuses illegal settings of `ImageDataModule` without importing torch, so that a sweep's parent can call it.
 
     Args:
         n: Number of images to split.
         image_shape: (C, H, W).
-        train_fraction: Share of the training part.
+        train_fraction: Share of the training part; not used with folds, whose number determines it.
         batch_size: Images per training step.
         standardize: `statistics` and `over`.
         augment: `flip` and `crop`.
+        way: How to split, random or kfold.
+        folds: Number of folds; None at random.
 
     Raises:
         DataError: If a value is not legal; the sentence names its key.
     """
-    n_train = training_size(n, train_fraction)
+    if way not in WAYS:
+        raise DataError(f"data.split must be {' or '.join(WAYS)}, got {way!r}")
+    if way == "random" and folds is not None:
+        raise DataError(
+            f"data.folds must be null where data.split is random, got {folds!r}: data.split=kfold makes folds"
+        )
+    n_train = training_size(n, train_fraction) if way == "random" else fold_training_size(n, folds)
     if type(batch_size) is not int or not 2 <= batch_size <= n_train:
         raise DataError(
             f"data.batch_size must be a whole number from 2 (batch normalisation needs two images) "

@@ -12,7 +12,11 @@ PROTOCOL = 1
 
 # Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
 # An identity omits a key at that value, so that older runs keep their names.
-ADDED: Mapping[tuple[str, ...], Any] = {("model", "initialisation"): "keras"}
+ADDED: Mapping[tuple[str, ...], Any] = {
+    ("model", "initialisation"): "keras",
+    ("data", "split"): "random",
+    ("data", "folds"): None,
+}
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the
 # report says so beside their comparison.

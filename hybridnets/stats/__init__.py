@@ -1,6 +1,7 @@
 """Statistics as pure functions on arrays, independent of torch, files and configuration."""
 
 from hybridnets.stats.anytime import anytime_critical, log_e_value
+from hybridnets.stats.crossed import Components, components, crossed
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
@@ -15,6 +16,7 @@ from hybridnets.stats.improvement import improvement_decision, improvement_seeds
 from hybridnets.stats.paired import Differences, paired_differences
 from hybridnets.stats.power import Plan, floor, plan, power, seeds_needed
 from hybridnets.stats.published import reproduced, uncorrelated
+from hybridnets.stats.quality import QUALITY, Predicted, Quality
 from hybridnets.stats.result import Test
 from hybridnets.stats.seeds import (
     Effect,
@@ -22,16 +24,17 @@ from hybridnets.stats.seeds import (
     Posterior,
     bayesian_t,
     effect_size,
-    least_p,
+    kfold_ratio,
     paired_t,
     probability_of_improvement,
-    sign_flip,
-    wilcoxon,
+    tost,
 )
 from hybridnets.stats.sequential import Characteristics, Look, Method, characteristics, critical_values, sequential
 
 __all__ = [
+    "QUALITY",
     "Characteristics",
+    "Components",
     "Differences",
     "Effect",
     "Improvement",
@@ -40,6 +43,8 @@ __all__ = [
     "Method",
     "Plan",
     "Posterior",
+    "Predicted",
+    "Quality",
     "Summary",
     "Test",
     "anytime_critical",
@@ -48,7 +53,9 @@ __all__ = [
     "bootstrap",
     "characteristics",
     "clustered_t",
+    "components",
     "critical_values",
+    "crossed",
     "effect_size",
     "effects",
     "floor",
@@ -56,6 +63,7 @@ __all__ = [
     "holm",
     "improvement_decision",
     "improvement_seeds",
+    "kfold_ratio",
     "least_p",
     "log_e_value",
     "mcnemar",
@@ -74,6 +82,7 @@ __all__ = [
     "stars",
     "student_critical",
     "summary",
+    "tost",
     "uncorrelated",
     "wilcoxon",
 ]

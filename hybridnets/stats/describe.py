@@ -48,3 +48,15 @@ def sample(x: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"{name} must be a row of at least one finite number, got {values!r}")
     return values
+
+
+def rounding(d: npt.NDArray[np.float64]) -> float:
+    """The rounding error of differences of scores, within which they count as equal, as .75 - .74 and .76 - .75."""
+    return max(1e-9 * float(np.abs(d).max()), 8 * float(np.finfo(np.float64).eps))
+
+
+def no_spread(d: npt.NDArray[np.float64]) -> str:
+    """The reason why the differences have no spread; empty if they have one."""
+    if len(d) == 1:
+        return "one seed"
+    return "all differences equal" if np.ptp(d) <= rounding(d) else ""

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from hybridnets.stats.describe import sample
 from hybridnets.stats.result import at_least_0, noncentral_t_below, share
-from hybridnets.stats.seeds import LEAST_SEEDS, paired_t
+from hybridnets.stats.seeds import paired_t
+from hybridnets.stats.signs import LEAST_SEEDS
 
 MOST_SEEDS = 10_000  # where the search ends
 FEWEST_PILOT_SEEDS = 5  # with fewer, the spread is known at best to within a factor of 3

@@ -85,7 +85,8 @@ def _check_images(path: str, checkpoint: Mapping[str, Any], parts: Parts) -> Non
     if split and split != parts.data.split.sha256:
         raise ValueError(
             f"ckpt_path must be a checkpoint of this run's split, because with another one it was trained on images of this "
-            f"run's val, got {path}: set seeds.split and data.train_fraction as in its run, or start from a run of this split"
+            f"run's val, got {path}: set seeds.split, data.split and data.train_fraction as in its run, or start from a run "
+            "of this split"
         )
     if not split and parts.trainer.is_global_zero:
         log.warning("%s does not say which images it was trained on: some of them may be in val", path)

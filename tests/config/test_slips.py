@@ -54,6 +54,12 @@ SLIPS = [
     (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
     (["data.train_fraction=0"], "data.train_fraction must lie between 0 and 1"),
     (["data.train_fraction=1"], "data.train_fraction must lie between 0 and 1"),
+    (["data.folds=5"], "data.folds must be null where data.split is random, got 5: data.split=kfold makes folds"),
+    (
+        ["data.split=kfold"],
+        "data.folds must be a whole number from 2 to the 1,500 images that data.split=kfold divides",
+    ),
+    (["data.split=k-fold"], "data.split must be random or kfold, got 'k-fold'"),
     (["data.batch_size=1051"], "data.batch_size must be a whole number from 2"),
     (["optimizer.lr=0"], "optimizer.lr must be a number above 0, got 0"),
     (["optimizer.lr=nan"], "optimizer.lr must be a number above 0, got nan"),

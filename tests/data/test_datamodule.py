@@ -13,7 +13,7 @@ from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.loader import Batch
-from hybridnets.data.split import ORDER, permutation
+from hybridnets.data.split import ORDER, draw_fold, permutation
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -61,6 +61,19 @@ def test_split_and_order_have_separate_seeds() -> None:
     assert reordered.split.sha256 == first.split.sha256 != resplit.split.sha256
     assert order(reordered) != order(first)
     assert sorted(order(reordered)) == sorted(order(first)) == first.split.train.tolist()
+
+
+def test_the_split_seed_is_the_number_of_the_fold() -> None:
+    folds = [module(split="kfold", folds=4, split_seed=seed) for seed in range(8)]
+    for repetition in (folds[:4], folds[4:]):
+        assert sorted(i for data in repetition for i in data.split.val.tolist()) == list(range(100))
+    val = [i for _, _, index in folds[5].val_dataloader() for i in index.tolist()]
+    assert val == folds[5].split.val.tolist() == draw_fold(100, 4, 5).val.tolist()
+    # The fraction is not used, and neither the order nor the statistics of all images depend on the fold.
+    assert module(split="kfold", folds=4, train_fraction=0.5).split.sha256 == folds[0].split.sha256
+    assert torch.equal(folds[0].mean, folds[5].mean)
+    with pytest.raises(DataError, match=r"data\.folds must be a whole number"):
+        module(split="kfold")
 
 
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:

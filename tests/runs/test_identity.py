@@ -66,6 +66,11 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monk
         ),
         ("", "optimizer.fused=false"),
         ("", "report={baseline:cnn}"),
+        ("", "data.split=random data.folds=null"),
+        (
+            "data.split=kfold data.folds=5",
+            "data.split=kfold data.folds=5 data.train_fraction=0.8",
+        ),  # folds do without it
         ("", "trainer.precision=32"),
         ("", "trainer.precision=32-true"),
         ("trainer.precision=bf16", "trainer.precision=bf16-mixed"),
@@ -103,6 +108,12 @@ def test_one_run(composed: Callable[..., DictConfig], first: str, second: str) -
         ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1 trainer.gradient_clip_algorithm=value"),
         ("trainer.min_epochs=1", "trainer.min_epochs=2"),
         ("trainer.devices=2", "trainer.devices=2 trainer.sync_batchnorm=false"),
+        ("data.train_fraction=0.8", "data.split=kfold data.folds=5"),
+        ("data.split=kfold data.folds=10", "data.split=kfold data.folds=5"),
+        (
+            f"data._target_={MINE} data.split=kfold",
+            f"data._target_={MINE} data.split=kfold data.train_fraction=0.8",
+        ),
         (f"data._target_={MINE}", f"data._target_={MINE} trainer.reload_dataloaders_every_n_epochs=1"),
     ],
 )
@@ -147,6 +158,14 @@ def test_one_batch_is_not_all_of_them(composed: Callable[..., DictConfig]) -> No
         resolve(composed(f"trainer.limit_train_batches={limit}")).run.hash for limit in ("1", "1.0")
     )
     assert one_batch != all_batches
+
+
+def test_the_identity_says_that_a_split_is_a_fold(composed: Callable[..., DictConfig]) -> None:
+    at_random, fold = (
+        resolve(composed(*words)).run.identity["data"] for words in ((), ("data.split=kfold", "data.folds=5"))
+    )
+    assert {"split", "folds"}.isdisjoint(at_random)
+    assert (fold["split"], fold["folds"], "train_fraction" in fold) == ("kfold", 5, False)
 
 
 def test_all_devices_are_as_many_as_the_machine_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,18 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
+from statsmodels.stats.weightstats import DescrStatsW
 
 from hybridnets.stats import (
     bayesian_t,
     effect_size,
-    least_p,
+    kfold_ratio,
     paired_t,
     probability_of_improvement,
     sign_flip,
+    tost,
     wilcoxon,
 )
 
@@ -50,6 +50,46 @@ def test_all_three_tests_on_darwins_maize() -> None:
     assert sign_flip(DARWIN).p == 2 * 863 / 2**15  # Fisher 1935, section 21: 5.267 %
     result = wilcoxon(DARWIN)  # from scipy's page of wilcoxon
     assert (result.statistic, result.p) == (24, 0.041259765625)
+
+
+def test_tost_of_students_sleep_data() -> None:
+    # R 4.2.2: t.test(d, mu = -3, alternative = "greater"), t.test(d, mu = 3, alternative = "less"), conf.level = .90
+    result = tost(SLEEP, 3)
+    assert result.statistic == pytest.approx(-3.65077298, abs=5e-6)
+    assert result.p == pytest.approx(2.65557029266e-03, rel=1e-6)
+    assert result.interval == pytest.approx((0.866994732971, 2.293005267029), abs=1e-7)
+    assert result.estimate == pytest.approx(1.58)
+    assert (result.n, result.why) == (10, "")
+
+
+@relaxed
+@given(SPREAD, st.integers(1, 300), RATIOS)
+def test_tost_is_two_one_sided_tests_and_says_equivalent_if_the_90_percent_interval_is_within_the_margin(
+    d: np.ndarray, points: int, ratio: float
+) -> None:
+    margin = points / 15_000
+    result, mirrored = tost(d, margin, ratio), tost(-d, margin, ratio)
+    assert result.p is not None
+    assert result.interval is not None
+    assert mirrored.p == pytest.approx(result.p)
+    assert mirrored.interval == pytest.approx((-result.interval[1], -result.interval[0]), abs=1e-15)
+    if abs(result.p - 0.05) > 1e-9:
+        assert (result.p < 0.05) == (-margin < result.interval[0] and result.interval[1] < margin)
+    if ratio == 0:
+        one_sided = [
+            scipy_stats.ttest_1samp(d, bound, alternative=side).pvalue
+            for bound, side in ((-margin, "greater"), (margin, "less"))
+        ]
+        assert result.p == pytest.approx(max(one_sided), rel=1e-9)
+        assert result.p == pytest.approx(DescrStatsW(d).ttost_mean(-margin, margin)[0], rel=1e-9)
+
+
+def test_the_ratio_of_folds_is_that_of_their_sizes() -> None:
+    assert [kfold_ratio(k) for k in (2, 5, 10)] == [1, 1 / 4, 1 / 9]
+    # Bouckaert and Frank 2004, section 2.4: r times k folds, t = mean / sqrt((1 / (k r) + n2 / n1) s^2)
+    d = np.random.default_rng(8).normal(0.5, 1, 100)
+    t = d.mean() / ((1 / 100 + 10 / 90) * d.var(ddof=1)) ** 0.5
+    assert paired_t(d, kfold_ratio(10)).statistic == pytest.approx(t)
 
 
 def test_three_seeds_are_significant_from_a_known_effect_size() -> None:
@@ -103,50 +143,6 @@ def test_swapping_sides_flips_signs_and_the_order_of_seeds_does_not_matter(
         assert (chances.better, chances.equivalent) == pytest.approx(
             (mirrored_chances.worse, mirrored_chances.equivalent), abs=1e-12
         )
-
-
-@relaxed
-@given(st.lists(st.integers(-9, 9), min_size=6, max_size=9))
-def test_rank_and_sign_tests_equal_an_enumeration_of_all_signs(counts: list[int]) -> None:
-    d = np.array(counts) / 15_000 + 0.7 - 0.7  # with rounding errors, so that ties and zeros are inexact
-    nonzero = np.array([count for count in counts if count])
-    ranked, flipped = wilcoxon(d), sign_flip(d)
-    if len(nonzero) < 6:
-        assert ranked.p is flipped.p is None
-        assert ranked.why == flipped.why == "fewer than 6 differences that are not zero"
-        return
-    ranks = scipy_stats.rankdata(np.abs(nonzero))
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(nonzero))))
-    for p, size in ((ranked.p, ranks), (flipped.p, np.abs(nonzero))):
-        sums = np.abs(signs @ size)
-        assert p is not None
-        assert p == pytest.approx(np.mean(sums >= abs(np.sign(nonzero) @ size) - 1e-9))
-        assert p >= least_p(len(nonzero))
-
-
-def test_with_many_seeds_ranks_are_exact_and_sign_patterns_are_drawn() -> None:
-    d = np.random.default_rng(3).normal(0.4, 1, 40)
-    assert wilcoxon(d).p == pytest.approx(scipy_stats.wilcoxon(d, method="exact").pvalue)
-    assert sign_flip(d).p == pytest.approx(paired_t(d).p, abs=0.003)
-    assert sign_flip(d) == sign_flip(d)  # the same patterns are drawn
-    assert sign_flip(d + 3).p == 1 / 100_001  # never 0
-
-
-@pytest.mark.parametrize("n", [520, 50_000])
-def test_very_many_seeds_use_the_normal_approximation(n: int) -> None:
-    d = (
-        np.random.default_rng(3).normal(0.01, 1, n).round(2)
-    )  # with ties and zeros; the exact distribution for 50,000 would need 20 GB
-    assert wilcoxon(d).p == pytest.approx(scipy_stats.wilcoxon(d, method="asymptotic").pvalue, rel=1e-9)
-
-
-@pytest.mark.parametrize(("n", "p"), [(1, 1), (3, 0.25), (5, 0.0625), (6, 0.03125)])
-def test_the_least_p_of_signs(n: int, p: float) -> None:
-    assert least_p(n) == p
-    if n >= 6:
-        assert wilcoxon(range(1, n + 1)).p == sign_flip(range(1, n + 1)).p == p
-    else:
-        assert wilcoxon(range(1, n + 1)).why == sign_flip(range(1, n + 1)).why == "fewer than 6 seeds"
 
 
 def test_hedges_correction_equals_its_closed_form() -> None:
@@ -214,6 +210,7 @@ def test_without_a_spread_the_result_has_a_mean_and_a_reason(d: list[float], why
     for ratio in (0, 3 / 7):
         result = paired_t(d, ratio)
         assert (result.statistic, result.p, result.interval, result.why) == (None, None, None, why)
+        assert tost(d, 0.02, ratio) == result
         assert result.estimate == pytest.approx(0.01)
         posterior = bayesian_t(d, 0.005, ratio)
         assert (posterior.better, posterior.interval, posterior.why) == (None, None, why)
@@ -221,19 +218,10 @@ def test_without_a_spread_the_result_has_a_mean_and_a_reason(d: list[float], why
     assert effect_size(d).d_z is None
 
 
-def test_differences_that_are_equal_but_for_rounding_are_ties() -> None:
-    d = [0.75 - 0.74, 0.02 - 0.01, 0.29 - 0.28, 0.58 - 0.57, 0.12 - 0.11, 0.25 - 0.26, 0.73 - 0.70]
-    assert len(set(np.abs(d))) > 2
-    assert wilcoxon(d).statistic == 3.5  # the mean rank of six
-    assert wilcoxon(d).p == pytest.approx(wilcoxon(np.round(d, 2)).p)
-    assert sign_flip(d).p == pytest.approx(sign_flip(np.round(d, 2)).p)
-    zeros = [0.1 + 0.2 - 0.3, *d[:5]]
-    assert wilcoxon(zeros).why == sign_flip(zeros).why == "fewer than 6 differences that are not zero"
-
-
 @pytest.mark.parametrize("d", [[], [0.1, float("nan")], [0.1, float("inf")]])
 def test_an_illegal_sample_is_refused_by_name(d: list[float]) -> None:
-    tests = (paired_t, wilcoxon, sign_flip, effect_size, probability_of_improvement, lambda x: bayesian_t(x, 0.01))
+    of_margin = (lambda x: bayesian_t(x, 0.01), lambda x: tost(x, 0.01))
+    tests = (paired_t, wilcoxon, sign_flip, effect_size, probability_of_improvement, *of_margin)
     for test in tests:
         with pytest.raises(ValueError, match=r"^d must be a row of at least one finite number"):
             test(d)
@@ -247,5 +235,12 @@ def test_arguments_out_of_range_are_refused_by_name() -> None:
     for test in (paired_t, effect_size, probability_of_improvement):
         with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 1"):
             test(WORKED, confidence=1)
-    with pytest.raises(ValueError, match="n must be"):
-        least_p(-1)
+    with pytest.raises(ValueError, match="margin must be a finite number, at least 0, got nan"):
+        tost(WORKED, float("nan"))
+    with pytest.raises(ValueError, match="margin must be above 0, got 0"):
+        tost(WORKED, 0)
+    with pytest.raises(ValueError, match="ratio must be"):
+        tost(WORKED, 0.01, -1)
+    for folds in (1, 2.5, -3):
+        with pytest.raises(ValueError, match="folds must be a whole number of at least 2"):
+            kfold_ratio(folds)  # type: ignore[arg-type]
