@@ -18,7 +18,7 @@ from hybridnets.runs.records import result
 SEED = "seed="
 
 
-class UntilSettledSweeper(BasicSweeper):  # type: ignore[misc]
+class UntilSettledSweeper(BasicSweeper):
     """Sweeps as Hydra's own sweeper does, one batch of seeds after the other."""
 
     primary: Primary
@@ -33,7 +33,8 @@ class UntilSettledSweeper(BasicSweeper):  # type: ignore[misc]
         Raises:
             ConfigError: If the sweep does not declare one question and its design.
         """
-        section = OmegaConf.to_container(self.config.report, resolve=True) if self.config.report else {}
+        report = self.config.report if self.config else None
+        section = OmegaConf.to_container(report, resolve=True) if report else {}
         design = {key: section.get(key) for key in ("primary", "until")} if isinstance(section, dict) else section
         declaration = parse_declaration(design)
         if len(declaration.primary) != 1 or declaration.until is None:
@@ -146,7 +147,8 @@ def _values(sweep: Manifest, variant: str, metric: str) -> dict[tuple[int, int, 
             continue
         if record.diverged:
             raise ConfigError(
-                f"the question cannot be settled, because a run of it diverged: {run.folder}; sweep a recipe with which none does"
+                f"the question cannot be settled, because a run of it diverged: {run.folder}; sweep a recipe with which none "
+                "does"
             )
         values[run.seeds] = record.best[f"{metric}/acc"]
     return values

@@ -1,13 +1,13 @@
 """The whole report as data: from finished runs to answers, tables, and the comparisons that figures are drawn from."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
-from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.families import Families
 from hybridnets.report.comparing.primary import primary_analyses
 from hybridnets.report.comparing.resources import Resources, resources
@@ -23,8 +23,9 @@ from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.looks import looks_table
 from hybridnets.report.tables.next_step import Invocation, NextStep, next_step
-from hybridnets.report.tables.overview import differences_table, variants_table
+from hybridnets.report.tables.overview import differences_table, qualities_table, variants_table
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
 from hybridnets.runs.declaration import Declaration
@@ -171,13 +172,13 @@ def _report_data_set(
     data_set, sweeps = scope.data_set, scope.sweeps
     cache = ComparisonCache(data_set, [sweep.manifest for sweep in sweeps])
     declarations = [sweep.declaration for sweep in sweeps]
-    analyses, unanswered = primary_analyses(cache, request, sweeps)
+    analyses, unanswered = primary_analyses(cache, request, sweeps, scope.all_sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     comparisons = list(dict.fromkeys(selection.all_comparisons()))
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
     comparisons = list(dict.fromkeys(comparisons))
-    families = _families(analyses, selection, comparisons, request)
+    families = _families(analyses, selection, comparisons, request, data_set.metrics)
     notes = [*unanswered, *selection.notes]
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
@@ -190,6 +191,7 @@ def _report_data_set(
         contrasts=tuple(selection.contrasts),
         tables=(
             *_tables(data_set, selection.contrasts, comparisons, compressed, families, declarations),
+            *filter(None, (qualities_table(data_set), looks_table(analyses, data_set))),
             *([variants_table(scope.apart, is_apart=True)] if scope.apart else []),
         ),
         comparisons=tuple(comparisons),
@@ -209,16 +211,17 @@ def _families(
     selection: Selection,
     comparisons: Sequence[Comparison],
     request: ReportRequest,
+    metrics: Sequence[str],
 ) -> Families:
     """The hierarchy of all comparisons: the questions, the declared tables, and everything else."""
     declared = selection.contrasts if selection.declared else []
     tests = {a.metric: a.primary.test for a in reversed(analyses) if not a.is_exploratory}
     return Families(
-        primary=[(a.comparison, a.metric) for a in analyses if not a.is_exploratory],
+        primary=[(a.comparison, a.metric, a.test) for a in analyses if not a.is_exploratory],
         secondary={c.title: (*c.comparisons, *c.best) for c in declared},
         exploratory=comparisons,
-        tests=defaultdict(lambda: request.test or "", {} if request.test else tests),
-        chosen=[(a.comparison, a.metric, a.choices) for a in analyses if a.is_exploratory],
+        tests=dict.fromkeys(metrics, request.test) if request.test else tests,
+        chosen=[(a.comparison, a.metric, a.test, a.choices) for a in analyses if a.is_exploratory],
     )
 
 

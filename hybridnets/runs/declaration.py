@@ -15,7 +15,18 @@ METHODS: Mapping[Method, str] = {  # of adding seeds
 }
 STEPS = {"first": 5, "most": 20, "every": 1}  # seeds before the first look, at most, and between two looks
 FEWEST, LARGEST_LOOK = 2, 1000  # seeds
-METRICS = ("test", "val", "score")
+METRICS = ("test", "val", "score")  # what tables are made of by default
+QUALITIES = {  # measures of the predictions of the test images, and whether each is a share
+    "macro_f1": True,
+    "balanced_accuracy": True,
+    "top2": True,
+    "top5": True,
+    "nll": False,
+    "brier": False,
+    "ece": True,
+    "auroc": False,
+}
+LEGAL_METRICS = (*METRICS, "val_last", *(f"test/{quality}" for quality in QUALITIES))
 TESTS = {
     "paired": "the plain paired t over seeds",
     "corrected": "the corrected resampled t over seeds (Nadeau and Bengio 2003)",
@@ -29,9 +40,9 @@ class Primary:
     Attributes:
         variant: Label of the variant that a positive difference favours.
         baseline: Label of the variant that is subtracted.
-        metric: test, val, or score for a file of scores.
+        metric: One of LEGAL_METRICS; score is that of a file of scores.
         test: A key of TESTS; empty for the one that follows from the splits: corrected on held-out parts, else paired.
-        margin: The smallest difference that matters, a fraction for an accuracy; 0 if every difference does.
+        margin: The smallest difference that matters, a fraction for a share; 0 if every difference does.
     """
 
     variant: str
@@ -128,19 +139,20 @@ def parse_declaration(section: Any) -> Declaration:
 
 def _parse_primary(key: str, section: Any) -> Primary:
     values = _check_keys(key, section, ("variant", "baseline", "metric", "test", "margin"), ("variant", "baseline"))
+    metric = _check_choice(f"{key}.metric", values.get("metric", "test"), LEGAL_METRICS)
     primary = Primary(
         str(values["variant"]),
         str(values["baseline"]),
-        _check_choice(f"{key}.metric", values.get("metric", "test"), METRICS),
+        metric,
         _check_choice(f"{key}.test", values["test"], tuple(TESTS)) if values.get("test") is not None else "",
-        _parse_percent(f"{key}.margin", values.get("margin", 0)),
+        _parse_margin(f"{key}.margin", values.get("margin", 0), metric),
     )
     if primary.variant == primary.baseline:
         raise DeclarationError(f"{key} must compare two variants, got {primary.variant} as both variant and baseline")
-    if (primary.metric, primary.test) == ("test", "corrected"):
+    if metric.startswith("test") and primary.test == "corrected":
         raise DeclarationError(
-            f"{key}.test must be paired if metric is test, got corrected: the correction is for the held-out parts of random "
-            "splits, so give metric: val or test: paired"
+            f"{key}.test must be paired if metric is {metric}, got corrected: the correction is for the held-out parts of "
+            "random splits, so give metric: val or test: paired"
         )
     return primary
 
@@ -158,7 +170,7 @@ def _parse_until(section: Any) -> Until:
     else:
         first, most, every = (_parse_count(f"report.until.{key}", values.get(key, d)) for key, d in STEPS.items())
         looks = sorted({*range(first, most, every), most})
-    if not FEWEST <= looks[0] or any(later <= earlier for earlier, later in itertools.pairwise(looks)):
+    if not looks[0] >= FEWEST or any(later <= earlier for earlier, later in itertools.pairwise(looks)):
         raise DeclarationError(
             f"report.until must look at increasing numbers of seeds from {FEWEST} on, got {', '.join(map(str, looks))}"
         )
@@ -192,7 +204,9 @@ def _check_choice(key: str, value: Any, legal: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _parse_percent(key: str, value: Any) -> float:
+def _parse_margin(key: str, value: Any, metric: str) -> float:
+    is_share = QUALITIES.get(metric.removeprefix("test/"), True)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise DeclarationError(f"{key} must be a percentage from 0 to 100, got {value}")
-    return value / 100
+        rule = "a percentage from 0 to 100" if is_share else "a number from 0 to 100"
+        raise DeclarationError(f"{key} must be {rule}, got {value}")
+    return value / 100 if is_share else float(value)

@@ -5,12 +5,7 @@ from hybridnets.stats.crossed import Components, components, crossed
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
-from hybridnets.stats.group_sequential import (
-    group_sequential_critical,
-    repeated_error,
-    repeated_p,
-    student_critical,
-)
+from hybridnets.stats.group_sequential import group_sequential_critical, repeated_error, repeated_p, student_critical
 from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
 from hybridnets.stats.improvement import improvement_decision, improvement_seeds
 from hybridnets.stats.paired import Differences, paired_differences
@@ -30,6 +25,7 @@ from hybridnets.stats.seeds import (
     tost,
 )
 from hybridnets.stats.sequential import Characteristics, Look, Method, characteristics, critical_values, sequential
+from hybridnets.stats.signs import least_p, sign_flip, wilcoxon
 
 __all__ = [
     "QUALITY",

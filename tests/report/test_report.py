@@ -74,7 +74,7 @@ def test_one_seed_and_equal_differences_have_no_p_value(
     text = capsys.readouterr().out
     assert "75.00 ± n/a" in line(text, "cnn", "1")
     assert "n/a (one seed)" in line(text, "crnn-lstm-1x16", "cnn")
-    assert "That does not say which is better (one seed): train more seeds." in text
+    assert "That does not say which is better (one seed): one difference does not show how much seeds differ." in text
     finished("cnn", 1, test=0.74)
     finished("crnn", 1, test=0.74)
     assert report(tmp_path, "--no-page") == 0

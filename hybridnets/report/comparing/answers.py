@@ -1,14 +1,18 @@
 """A primary analysis carried out: the test, and the verdict that follows from it."""
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import cached_property
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import mean_levels
+from hybridnets.report.comparing.growth import Growth
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
-from hybridnets.runs.declaration import Primary
+from hybridnets.runs.declaration import METHODS, TESTS, Primary, Until
 
 LEVEL = 0.05  # of the claim that an answer makes
 FEWEST = 3  # units from which a claim can be made: the spread of two is known to within a factor of 30
@@ -41,12 +45,16 @@ class PrimaryAnalysis:
         primary: The metric, the test and the margin to answer by.
         declared: When it was declared, in words, and whether before the runs.
         choices: How many pairs of variants it was chosen from after the runs; 1 for a question that was there before.
+        until: How seeds were added until it was settled; None where their number was fixed.
+        growth: How its sweep was extended without such a plan; None where it was not.
     """
 
     comparison: Comparison
     primary: Primary
     declared: str
     choices: int = 1
+    until: Until | None = None
+    growth: Growth | None = None
 
     @property
     def metric(self) -> str:
@@ -78,9 +86,21 @@ class PrimaryAnalysis:
         """The level of its test: 5 %, divided by the number of pairs that it was chosen from."""
         return LEVEL / self.choices
 
-    @property
+    @cached_property
+    def looks(self) -> tuple[stats.Look, ...]:
+        """What was seen at each look; empty where the number of seeds was fixed."""
+        if self.until is None:
+            return ()
+        return stats.sequential(self.evidence.seed_differences, self.until.looks, self.until.method, self.margin)
+
+    @cached_property
     def test(self) -> stats.Test:
         """The test that answers, with p and interval corrected for the pairs that it was chosen from."""
+        if self.looks:
+            look = self.looks[-1]
+            interval = look.interval if math.isfinite(look.interval[0]) else None
+            why = "" if interval else look.why or "too few seeds for this method"
+            return stats.Test(look.estimate, None, look.p, interval, look.n, why)
         test = self.evidence.answer(self.primary.test, 1 - self.level)
         return test if test.p is None else replace(test, p=min(1.0, self.choices * test.p))
 
@@ -91,8 +111,10 @@ class PrimaryAnalysis:
 
     @property
     def test_name(self) -> str:
-        """The test that answers, a key of TESTS."""
-        return self.primary.test or ("corrected" if self.is_corrected else "paired")
+        """The test that answers, in words."""
+        if self.looks and self.until:
+            return METHODS[self.until.method]
+        return TESTS[self.primary.test or ("corrected" if self.is_corrected else "paired")]
 
     @property
     def question(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from hybridnets.report.comparing.evidence import Comparison, compare
+from hybridnets.report.comparing.comparison import Comparison, compare
 from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
 from hybridnets.report.reading.results import ReportError
 from hybridnets.runs import identities

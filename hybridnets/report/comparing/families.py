@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import Any
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import Evidence
 
 CHOSEN = "the comparison that was chosen after the runs"
 
@@ -68,21 +69,21 @@ class Families:
     """The families of a data set's comparisons.
 
     Args:
-        primary: The comparisons of the primary analyses, by the metric that each answers by.
+        primary: The comparisons of the primary analyses, the metric that each answers by, and its test.
         secondary: The comparisons of each declared table by its title, in the order of their declaration.
         exploratory: All other comparisons; those above may be among them.
         tests: The test that is requested or declared by metric, a key of TESTS; a metric that is absent has none.
-        chosen: Comparisons that were chosen after the runs, by metric, and among how many pairs: each is corrected for all
-            of these, whatever else is tested.
+        chosen: Comparisons that were chosen after the runs, with their metric, their test, whose p is corrected for all pairs
+            that they were chosen from, and how many pairs these are.
     """
 
     def __init__(
         self,
-        primary: Sequence[tuple[Comparison, str]],
+        primary: Sequence[tuple[Comparison, str, stats.Test]],
         secondary: Mapping[str, Sequence[Comparison]],
         exploratory: Sequence[Comparison],
         tests: Mapping[str, str],
-        chosen: Sequence[tuple[Comparison, str, int]] = (),
+        chosen: Sequence[tuple[Comparison, str, stats.Test, int]] = (),
     ) -> None:
         self._primary, self._secondary, self._exploratory, self._tests = primary, secondary, exploratory, tests
         self._chosen = chosen
@@ -109,26 +110,26 @@ class Families:
         return self._members[metric]
 
     def _make(self, metric: str) -> Iterator[FamilyMember]:
-        assigned: set[Comparison] = set()
-        for comparison, chosen_by, pairs in self._chosen:
-            if chosen_by == metric and comparison not in {c for c, by in self._primary if by == metric}:
-                assigned.add(comparison)
-                evidence = comparison.evidence(metric)
-                test = evidence.answer(self._tests.get(metric, ""))
-                p = None if test.p is None else min(1.0, pairs * test.p)
-                yield FamilyMember(evidence, Family(Rank.EXPLORATORY, CHOSEN, pairs), test, p, p)
-        for rank, name, candidates in self._candidates(metric):
+        answers = {comparison: test for comparison, by, test in self._primary if by == metric}
+        chosen = {comparison: (test, pairs) for comparison, by, test, pairs in self._chosen if by == metric}
+        for comparison, (test, pairs) in chosen.items():
+            if comparison not in answers:
+                yield FamilyMember(
+                    comparison.evidence(metric), Family(Rank.EXPLORATORY, CHOSEN, pairs), test, test.p, test.p
+                )
+        assigned = {*chosen} - {*answers}
+        for rank, name, candidates in self._candidates(list(answers)):
             comparisons = [c for c in dict.fromkeys(candidates) if c not in assigned]
             assigned.update(comparisons)
-            pieces = [comparison.evidence(metric) for comparison in comparisons]
-            tests = [piece.answer(self._tests.get(metric, "")) for piece in pieces]
+            evidence = [comparison.evidence(metric) for comparison in comparisons]
+            requested = self._tests.get(metric, "")
+            tests = [answers.get(piece.comparison) or piece.answer(requested) for piece in evidence]
             family = Family(rank, name, len(comparisons))
-            corrected = (adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
-            for piece, test, p_holm, p_rate in zip(pieces, tests, *corrected, strict=True):
+            columns = (evidence, tests, adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
+            for piece, test, p_holm, p_rate in zip(*columns, strict=True):
                 yield FamilyMember(piece, family, test, p_holm, p_rate)
 
-    def _candidates(self, metric: str) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
-        primary = [comparison for comparison, primary_metric in self._primary if primary_metric == metric]
+    def _candidates(self, primary: Sequence[Comparison]) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
         yield Rank.PRIMARY, "the primary analysis" if len(primary) == 1 else "the primary analyses", primary
         for title, comparisons in self._secondary.items():
             yield Rank.SECONDARY, title, comparisons

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hybridnets.report.reading.score_kind import ScoreKind
+from hybridnets.stats.quality import QUALITY
 
 ACCURACIES = {"test": "test accuracy", "val": "val accuracy", "val_last": "val accuracy at the last epoch"}
 
@@ -12,7 +13,7 @@ class Metric:
     """A measured quantity.
 
     Attributes:
-        key: How it is requested and stored: test, val, val_last, score.
+        key: How it is requested and stored: test, val, val_last, score, or test/ and a key of stats.QUALITY.
         name: Its name in a sentence.
         part: The part of the data that it is measured on: test or val; empty where that is unknown.
         higher_is_better: Which direction is better.
@@ -47,4 +48,9 @@ def metric_of(key: str, score: ScoreKind) -> Metric:
     """
     if key in ACCURACIES:
         return Metric(key, ACCURACIES[key], key.partition("_")[0])
+    part, _, measure = key.partition("/")
+    if quality := QUALITY.get(measure):
+        is_share = quality.unit == "percent"
+        unit = "" if is_share else quality.unit
+        return Metric(key, f"{part} {quality.name}", part, quality.higher_is_better, is_share, unit)
     return Metric(key, score.name or key, "", score.higher_is_better, score.may_be_share, score.unit)

@@ -2,12 +2,13 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ComparisonCache
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.growth import growth
 from hybridnets.report.comparing.selection import select_comparisons
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.manifests import Sweep
@@ -18,7 +19,7 @@ from hybridnets.runs.manifest import Manifest
 
 
 def primary_analyses(
-    cache: ComparisonCache, request: ReportRequest, sweeps: Iterable[Sweep]
+    cache: ComparisonCache, request: ReportRequest, sweeps: Sequence[Sweep], all_sweeps: Sequence[Sweep]
 ) -> tuple[list[PrimaryAnalysis], list[str]]:
     """The primary analyses of a data set, and a sentence on each that was declared and cannot be made.
 
@@ -26,27 +27,32 @@ def primary_analyses(
         cache: The comparisons of the data set.
         request: What the command line requests.
         sweeps: The sweeps with what they declared, the oldest first.
+        all_sweeps: All sweeps that requested some of the runs, the oldest first.
 
     Raises:
         ReportError: If not all runs have the requested metric.
     """
-    metrics = cache.data_set.metrics
+    metrics = cache.data_set.available
     if request.metric and request.metric not in metrics:
         raise ReportError(
             f"--metric must be one of {', '.join(metrics)} for {cache.data_set.name}, got {request.metric}"
         )
-    declared: dict[Primary, Manifest] = {}
+    declared: dict[Primary, Sweep] = {}
     for sweep in sweeps:
         for primary in sweep.declaration.primary:
-            declared.setdefault(primary, sweep.manifest)
+            declared.setdefault(primary, sweep)
     analyses, notes = [], []
-    for primary, manifest in declared.items():
+    for primary, sweep in declared.items():
+        manifest = sweep.manifest
         comparison, why = _find_declared(cache, primary, manifest)
         if comparison:
-            analyses.append(_with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison)))
+            analysis = _with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison))
+            until = sweep.declaration.until if manifest.looks else None
+            grown = None if until else growth(all_sweeps, comparison)
+            analyses.append(replace(analysis, until=until, growth=grown))
         elif why:
-            analysis = f"{primary.variant} - {primary.baseline}, {primary.metric}"
-            notes.append(f"the primary analysis of {manifest.path.name} ({analysis}) cannot be made: {why}")
+            question = f"{primary.variant} - {primary.baseline}, {primary.metric}"
+            notes.append(f"the primary analysis of {manifest.path.name} ({question}) cannot be made: {why}")
     if request.primary:
         analyses += _requested(cache, request, request.primary, analyses)
     elif not analyses and not notes:
@@ -105,7 +111,7 @@ def _find_declared(cache: ComparisonCache, primary: Primary, manifest: Manifest)
     data_set = cache.data_set
     variant, baseline = (_find_variant(data_set, label, manifest) for label in (primary.variant, primary.baseline))
     comparison = _compare(cache, variant, baseline, primary.baseline)
-    if not comparison or primary.metric not in data_set.metrics:
+    if not comparison or primary.metric not in data_set.available:
         is_about_this = any(run.parts[0] == data_set.name for run in manifest.runs.values())
         return None, f"not both of its variants have finished runs with {primary.metric}" * is_about_this
     return (comparison, "") if comparison.pairs else (None, comparison.left_out)

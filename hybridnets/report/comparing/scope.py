@@ -18,6 +18,7 @@ class Scope:
     Attributes:
         data_set: Their variants.
         sweeps: The sweeps that requested them, with what they declared, the oldest first.
+        all_sweeps: All sweeps that requested runs of this data set.
         apart: The variants of the runs that are left apart; None where there are none.
         names: The names of the sweeps that the report is about; empty where it is about all runs.
         others: The names of the other sweeps that declared a question about this data set.
@@ -25,6 +26,7 @@ class Scope:
 
     data_set: DataSetVariants
     sweeps: Sequence[Sweep]
+    all_sweeps: Sequence[Sweep]
     apart: DataSetVariants | None = None
     names: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -64,15 +66,15 @@ def _scope(data: str, runs: RunSet, sweeps: Sequence[Sweep], requested: Sequence
     chosen = [sweep for sweep in about if sweep.manifest.path.stem in requested] if requested else declaring[-1:]
     if ALL in requested or not chosen:
         (data_set,) = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
-        return Scope(data_set, sweeps)
+        return Scope(data_set, sweeps, sweeps)
     wanted = {key for sweep in chosen for key in sweep.manifest.requested}
     wanted |= {run.code.backbone for run in runs.runs if run.code and run.hash in wanted}
     inside = tuple(run for run in runs.runs if run.hash in wanted)
     outside = tuple(run for run in runs.runs if run.hash not in wanted)
     if not inside:
         (data_set,) = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
-        return Scope(data_set, sweeps)
+        return Scope(data_set, sweeps, sweeps)
     (data_set,) = variants_by_data_set(replace(runs, runs=inside), [sweep.manifest for sweep in chosen])
     apart = variants_by_data_set(replace(runs, runs=outside))[0] if outside else None
     others = tuple(sweep.manifest.path.stem for sweep in declaring if sweep not in chosen)
-    return Scope(data_set, chosen, apart, tuple(sweep.manifest.path.stem for sweep in chosen), others)
+    return Scope(data_set, chosen, about, apart, tuple(sweep.manifest.path.stem for sweep in chosen), others)

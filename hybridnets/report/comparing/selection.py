@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import PLAINEST, ComparisonCache, ContrastComparisons, contrasts_by_axis
-from hybridnets.report.comparing.evidence import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.request import ReportRequest

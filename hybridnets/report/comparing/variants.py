@@ -14,7 +14,7 @@ from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
 from hybridnets.report.text import visible
 from hybridnets.runs import identities
-from hybridnets.runs.declaration import METRICS
+from hybridnets.runs.declaration import LEGAL_METRICS, METRICS
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import Manifest
 from hybridnets.runs.store import diverged, reason, seconds, state
@@ -157,11 +157,16 @@ class DataSetVariants:
     variants: list[Variant]
     missing: list[MissingRun]
 
-    @cached_property
+    @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that all runs have, the preferred one first."""
+        """The metrics that tables are made of, the preferred one first."""
+        return tuple(metric for metric in self.available if metric in METRICS)
+
+    @cached_property
+    def available(self) -> tuple[str, ...]:
+        """The metrics that all runs have, and that a question may be about."""
         runs = [run for variant in self.variants for run in variant.runs]
-        return tuple(metric for metric in METRICS if all(metric in run.scores for run in runs))
+        return tuple(metric for metric in LEGAL_METRICS if all(metric in run.scores for run in runs))
 
     def metric(self, key: str) -> Metric:
         """What a metric of its runs is.

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
-from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import (
     GREEN,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from hybridnets.report.comparing.codes import code_of
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.figures.picture import Picture

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, LOOKS, WIDTH, figure_style, fitted, legend, mark, save_picture

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, SMALL, both_labels, figure_style, fitted, save_picture
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.figures.gallery import Images, drawable, name_of
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.style import INK, SMALL, figure_style, fitted, save_picture

@@ -16,7 +16,6 @@ from hybridnets.report.figures.style import (
     fitted,
     save_picture,
 )
-from hybridnets.runs.declaration import TESTS
 
 SIZE = (4.6, 2.4)  # inches
 REACH = 4.0  # the interval is cut at so many times the farthest dot or the margin
@@ -67,9 +66,7 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
     n = len(values)
     seeds = f"the {n} seeds" if n > 1 else "the only seed"
     confidence = f"{100 * (1 - analysis.level):.4g} %"
-    interval = (
-        f"with its {confidence} interval ({TESTS[analysis.test_name]})" if analysis.test.interval else "no interval"
-    )
+    interval = f"with its {confidence} interval ({analysis.test_name})" if analysis.test.interval else "no interval"
     caption = [
         f"Diamond: the mean difference, {interval}. Dots: {seeds}.",
         f"Shaded: the differences that do not matter, up to {unit.margin(analysis.margin)}." * bool(margin),

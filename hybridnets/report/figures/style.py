@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.units import OWN, Unit
 from hybridnets.report.figures.picture import Picture

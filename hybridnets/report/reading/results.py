@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hybridnets import runs
+from hybridnets.report.reading.qualities import read_qualities
 from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
 from hybridnets.runs import identities
 from hybridnets.runs.records import metrics, predictions, provenance, result
@@ -32,7 +33,7 @@ class FinishedRun:
         name: The variant's short name.
         seeds: The seeds of split, initialisation and order.
         scores: By metric: test and val at the epoch that was best on val (val is optimistic there), val_last at the last
-            epoch; or score, from a file of scores.
+            epoch, test/nll and other measures of the predictions of the test images; or score, from a file of scores.
         monitor: The metric that chose the reported epoch; empty where unknown.
         images: How many images train, val and test have; empty where unknown.
         split: Hash of its split into train and val; empty where unknown.
@@ -168,6 +169,8 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
     if record is None:
         refuse(folder / result.FILE, "was removed while the folder was read")
     seeds, images = record.identity["seeds"], record.images
+    outcomes = _predictions(folder, record, reader)
+    qualities = read_qualities(folder, outcomes["test"], len(record.classes)) if "test" in outcomes else {}
     attempts = _provenance(folder, problems)
     return FinishedRun(
         folder=folder,
@@ -180,18 +183,20 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
             "test": _accuracy(folder, record.best, "test/acc"),
             "val": _accuracy(folder, record.best, "val/acc"),
             "val_last": _accuracy(folder, record.last, "val/acc"),
+            **qualities,
         },
         monitor=record.monitor,
         images=images,
         split=record.split,
         ratio=images["val"] / (images["train"] or 1) if images else None,
+        is_fold=record.identity["data"].get("split") == "kfold",
         diverged=record.diverged,
         best_epoch=int(record.best["epoch"]),
         epochs=record.epochs,
         parameters=record.parameters["keras"],
         layers=record.layers,
         classes=record.classes,
-        outcomes=_predictions(folder, record, reader),
+        outcomes=outcomes,
         curves=_curves(folder, problems),
         epoch_seconds=tuple(map(float, attempts.epoch_seconds.values())),
         hardware=attempts.hardware,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # Words of a measure's name that mean "less is better", and those of them that are no share even between 0 and 1.
 LOSSES = {
     "loss",
+    "losses",
     "nll",
     "perplexity",
     "ppl",
@@ -78,7 +79,7 @@ def score_kind(name: str, file: str, lower_is_better: bool | None, unit: str) ->
     """
     if lower_is_better is not None:
         return ScoreKind(name, not lower_is_better, unit)
-    hints = (LOSSES | ERRORS) & words(name) or (LOSSES | ERRORS) & words(file)
+    hints = (LOSSES | ERRORS) & words(name or file)
     if not hints:
         assumed = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
         return ScoreKind(name, True, unit, assumed)

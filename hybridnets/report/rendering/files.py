@@ -230,7 +230,7 @@ def _named_tests(e: Evidence) -> Iterator[tuple[str, stats.Test]]:
     yield "sign flip over seeds", e.sign_flip
     yield "paired t over images", e.pooled
     yield "paired t over images, clustered", e.clustered
-    yield "bootstrap over seeds and images", e.bootstrap
+    yield "t over seeds and images, crossed", e.crossed
     for (run, _), mcnemar in zip(e.pairs, e.mcnemar, strict=False):
         discordant = mcnemar.only_a + mcnemar.only_b
         yield f"McNemar exact, seed {run.seed}", stats.Test(None, None, mcnemar.exact, None, discordant)

@@ -12,7 +12,6 @@ from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.tables.answer import Answer
 from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.table import LATEX, wrapped
-from hybridnets.runs.declaration import TESTS
 
 LISTED = 12  # seeds that are named one by one
 # Source: NeurIPS Paper Checklist, items 7 and 8, https://neurips.cc/public/guides/PaperChecklist
@@ -153,7 +152,7 @@ def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[s
     which = "An exploratory" if analysis.is_exploratory else "The primary" if is_first else "A further primary"
     yield (
         f"{which} analysis ({analysis.declared}) compares {primary.variant} with {primary.baseline} by "
-        f"{analysis.kind.name}, by {TESTS[analysis.test_name]}, with n = {n}"
+        f"{analysis.kind.name}, by {analysis.test_name}, with n = {n}"
         f"{f' of {expected}' * (expected > n)} pairs of runs with {equal}."
     )
     if analysis.margin:
@@ -162,7 +161,9 @@ def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[s
     difference = unit.difference(analysis.evidence.differences.mean)
     confidence = f"{100 * (1 - analysis.level):.4g} %"
     results = [f"{confidence} interval {unit.interval(test.interval)}"] if test.interval else []
-    if test.p is not None and test.statistic is not None and not comparison.why_no_stars:
+    if analysis.looks and test.p is not None and not comparison.why_no_stars:
+        results.append(f"p = {p_text(test.p)}, valid at whichever look the sweep stopped")
+    elif test.p is not None and test.statistic is not None and not comparison.why_no_stars:
         corrected = f"corrected for {analysis.choices} possible pairs" if analysis.is_exploratory else "uncorrected"
         results.append(f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}")
     why = f"no p-value is given ({comparison.why_no_stars or test.why})" if len(results) < 2 else ""
@@ -205,8 +206,8 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
     if not counts:
         why = "there is one pair of runs per comparison" if comparisons else "no two variants were compared"
         return ChecklistItem(*SIGNIFICANCE, "No", (f"Differences have no error bars, because {why}.",))
-    tests = {analysis.analysis.test_name for part, _ in facts for analysis in part.answers}
-    names = [TESTS[test] for test in TESTS if test in tests] or ["a paired t over seeds"]
+    tests = dict.fromkeys(answer.analysis.test_name for part, _ in facts for answer in part.answers)
+    names = list(tests) or ["a paired t over seeds"]
     sentences = [
         "Levels are means with standard deviations (n - 1) over the runs of a variant.",
         f"Error bars of differences are 95 % intervals of the mean paired difference ({' or '.join(names)}), with "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
-SORTABLE = {"variants", "apart", "compression", "differences", "sensitivity", "power", "effects", "lost"}
+SORTABLE = {"variants", "qualities", "apart", "compression", "differences", "sensitivity", "power", "effects", "lost"}
 SHORT = 20  # characters of a cell that stay on one line
 PRIMARY = "primary"  # begins the key of an answer's figure
 RELOAD_SECONDS = 10  # between two looks of a page at itself while runs are trained

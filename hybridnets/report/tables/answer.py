@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hybridnets.report.comparing.answers import FEWEST, PrimaryAnalysis, Verdict
-from hybridnets.report.comparing.evidence import NEW, Comparison
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import NEW
 from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.sensitivity import power_table, sensitivity_table
 from hybridnets.report.tables.table import Table
-from hybridnets.runs.declaration import TESTS
 from hybridnets.stats.power import MOST_SEEDS
-from hybridnets.stats.seeds import LEAST_SEEDS
+from hybridnets.stats.signs import LEAST_SEEDS
+
+CLAIMS = (  # verdicts that rest on an interval
+    *(Verdict.BETTER, Verdict.BETTER_BY_MARGIN, Verdict.BETTER_WITHIN_MARGIN, Verdict.BETTER_MARGIN_OPEN),
+    Verdict.EQUIVALENT,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,7 @@ def _result(analysis: PrimaryAnalysis, unit: Unit) -> str:
     ends = f", {confidence} interval {unit.interval(test.interval)}" if test.interval else ""
     return (
         f"{primary.variant} reached {unit.level(variant)}{unit.sign} and {primary.baseline} {unit.level(baseline)}{unit.sign} "
-        f"({_level_name(analysis)}, {seeds}): a difference of {difference}{ends} ({TESTS[analysis.test_name]})."
+        f"({_level_name(analysis)}, {seeds}): a difference of {difference}{ends} ({analysis.test_name})."
     )
 
 
@@ -95,7 +100,7 @@ def _missing(comparison: Comparison) -> str:
         return ""
     if not comparison.variant.scores_only:
         return f" of {requested} requested"
-    return f" of {requested}; {comparison.seeds_without_pair}"
+    return f" of {requested}" + (f"; {comparison.seeds_without_pair}" if comparison.unmatched else "")
 
 
 def _conclusion(analysis: PrimaryAnalysis, unit: Unit) -> str:
@@ -135,7 +140,7 @@ def _no_verdict(analysis: PrimaryAnalysis) -> str:
             )
             return f"That does not say which is better ({comparison.why_no_stars}): {why}."
         case Verdict.ONE_SEED:
-            return "That does not say which is better (one seed): train more seeds."
+            return "That does not say which is better (one seed): one difference does not show how much seeds differ."
         case Verdict.TOO_FEW:
             return (
                 f"So two {analysis.evidence.units} do not say which is better: the spread of two differences is known to "
@@ -157,24 +162,29 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
     evidence = analysis.evidence
     if note := analysis.comparison.recipe_note:
         yield f"But {note}."
-    if (crossed := evidence.crossed) and crossed.interval and analysis.test.interval:
-        wide = unit.at(crossed.interval)
-        low, high = crossed.interval
-        says = "which does not contain 0, either" if low > 0 or high < 0 else "which contains 0"
-        if analysis.verdict not in (Verdict.OPEN, Verdict.TOO_FEW, Verdict.INCOMPLETE):
-            yield (
-                f"For other test images like these the interval is {wide.interval(crossed.interval)}{wide.points} ({says}): it "
-                "counts that these test images are a sample, too."
-            )
+    if analysis.verdict in CLAIMS and (interval := evidence.crossed.interval):
+        says = "which does not contain 0, either" if interval[0] > 0 or interval[1] < 0 else "which contains 0"
+        wide = unit.at(interval)
+        yield (
+            f"For other test images like these the 95 % interval is {wide.interval(interval)}{wide.points} ({says}), because "
+            "these images are a sample, too."
+        )
     if analysis.margin and (images := evidence.smallest_part) and 1 / images > analysis.margin and unit.scale == 100:
         yield (
             f"{plural(images, 'image')} cannot show a margin of {unit.margin(analysis.margin)}{unit.points}: a single image "
             f"is {unit.level(1 / images)}{unit.points}."
         )
-    if analysis.test.interval and FEWEST <= len(evidence.d) < LEAST_SEEDS:
+    if analysis.verdict in CLAIMS and FEWEST <= len(evidence.d) < LEAST_SEEDS:
         yield (
             f"With fewer than {LEAST_SEEDS} {evidence.units} this rests on normally distributed differences, which so few "
             "cannot show."
+        )
+    if grown := analysis.growth:
+        steps = ", ".join(map(str, grown.looks))
+        yield (
+            f"These runs were requested in {len(grown.looks)} steps ({steps} seeds) without a plan: if the results decided "
+            f"when to stop, the test errs in {100 * grown.error:.1f} % and not in 5 % of such studies (until=settled plans the "
+            "steps)."
         )
     if evidence.is_folds and analysis.question == NEW:
         yield "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1))."

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import FamilyMember
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.units import Unit

@@ -6,7 +6,8 @@ from statistics import fmean
 
 from hybridnets import stats
 from hybridnets.report.comparing.codes import ClassAccuracies, by_class, code_of, map_error
-from hybridnets.report.comparing.evidence import NETWORKS, Comparison
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import NETWORKS
 from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.metric import metric_of
 from hybridnets.report.comparing.units import Unit, unit_of

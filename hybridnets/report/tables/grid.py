@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hybridnets import stats
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ContrastComparisons, numeric_axes
-from hybridnets.report.comparing.evidence import Comparison, Evidence
+from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant, natural

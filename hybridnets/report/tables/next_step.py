@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from hybridnets import program
 from hybridnets.report.comparing.answers import PrimaryAnalysis, Verdict
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.request import ReportRequest

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hybridnets.report.comparing.evidence import Comparison
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
-from hybridnets.report.comparing.units import Unit, unit_of
+from hybridnets.report.comparing.units import OWN, Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.tables.cells import (
     OPTIMISTIC,
@@ -101,6 +102,26 @@ def _seconds(seconds: float | None) -> Cell:
     return Cell(f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}", seconds)
 
 
+def qualities_table(section: DataSetVariants) -> Table | None:
+    """Measures of the predictions of the test images besides accuracy, by variant; None where no run has any."""
+    metrics = [metric for metric in section.available if "/" in metric]
+    if not metrics:
+        return None
+    kinds = {metric: section.metric(metric) for metric in metrics}
+    units = {metric: unit_of(section, metric) for metric in metrics}
+    rows = [row(v.label, runs_cell(v), *(level_cell(v, m, units[m]) for m in metrics)) for v in section.variants]
+    names = []
+    for metric, kind in kinds.items():
+        unit = {"percent": " (%)", OWN: ""}.get(units[metric].name, f" ({units[metric].name})")
+        names.append(f"{kind.name.removeprefix('test ')}{unit} {'↑' if kind.higher_is_better else '↓'}")
+    caption = (
+        "On the test images, at the epoch that was best on val; mean ± standard deviation over the runs. ↑: more is better, ↓: "
+        f"less is better. Each can be the metric of the question: {', '.join(metrics)}.",
+    )
+    title = f"{section.name}: other measures of the predictions"
+    return Table("qualities", title, ("variant", "runs", *names), tuple(rows), caption)
+
+
 def differences_table(comparisons: Sequence[Comparison], families: Families, metric: str, unit: Unit) -> Table:
     """Any comparisons, one per row: the mean difference with its interval, and p alone and corrected for the family.
 
@@ -120,9 +141,11 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
         if splits_known
         else ", as far as their splits are known"
     )
+    nested = any(member.evidence.is_nested for member in members)
+    splits = ", and the splits that they are averaged in, which the test and sd count" if nested else ""
     caption = (
         f"{name}, {better} is better: differences in {unit.differences}, variant minus baseline, paired by "
-        f"seed{same}. n: pairs. won: pairs that favour the variant : the baseline.",
+        f"seed{same}. n: pairs{splits}. won: pairs that favour the variant : the baseline.",
         *optimistic([metric]),
         f"95 % interval and p: {test_names(members)}; its question: {'; or '.join(questions(members))}. The intervals are of "
         "each comparison alone, not simultaneous.",
@@ -134,17 +157,23 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
     return Table("differences", title, header, rows, caption, metric, labels=3)
 
 
+def _pairs(evidence: Evidence) -> Cell:
+    cell = pairs_cell(evidence.comparison)
+    return replace(cell, text=f"{cell.text} in {len(evidence.d)}") if evidence.is_nested else cell
+
+
 def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
     evidence, test = member.evidence, member.test
     comparison, d = evidence.comparison, evidence.differences
     fine = unit.at(test.interval, d.mean)
+    favour = evidence.metric_kind.sign * evidence.seed_differences
     return row(
-        *(comparison.variant.label, comparison.baseline.label, member.family.rank.value, pairs_cell(comparison)),
+        *(comparison.variant.label, comparison.baseline.label, member.family.rank.value, _pairs(evidence)),
         Cell(fine.difference(d.mean), d.mean),
         Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
         interval_text(test, fine),
         p_cell(evidence, test),
         adjusted_cell(member, member.holm),
         adjusted_cell(member, member.benjamini_hochberg),
-        "{} : {}".format(*((d.positive, d.negative)[:: evidence.metric_kind.sign])),
+        " : ".join(str(int((side * favour > 0).sum())) for side in (1, -1)),
     )

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from hybridnets import stats
-from hybridnets.report.comparing.evidence import NEW, Comparison, Evidence
+from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.evidence import NEW, Evidence
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.tables.cells import optimistic, p_cell, p_text
@@ -33,7 +34,8 @@ def sensitivity_table(comparison: Comparison, margin: float, units: Mapping[str,
         "number of tests: the primary analysis gives the answer, and this table shows how much that depends on the test.",
         *optimistic(list(units)),
         "Probability of improvement: how often the variant wins with the same seed (Bouthillier et al. 2021), with Clopper and "
-        "Pearson's interval, because the bootstrap interval has no width where one side always wins.",
+        "Pearson's interval. It is significant if the interval lies above .5, and meaningful if it also reaches above .75, "
+        f"which {stats.improvement_seeds()} seeds can show.",
         "Over seeds: how the architectures differ from run to run. Over images: the trained networks are held fixed.",
     )
     header = ("metric", "test", "about", "estimate", "95 % interval", "p")
@@ -57,14 +59,14 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[Row]:
 
     yield line("paired t", about, e.plain)
     yield line("corrected resampled t", NEW, e.corrected)
-    yield line("Wilcoxon signed rank", about, e.wilcoxon)
+    yield line("Wilcoxon signed rank (Hodges-Lehmann estimate)", about, e.wilcoxon)
     yield line("sign flip", about, e.sign_flip)
     yield from _equivalence(e, margin, unit)
     yield from _sizes(e, about, margin, unit)
     networks = "these trained networks"
     yield line("paired t over images (the paper's)", f"{networks} on these images", e.pooled)
     yield line("the same, clustered by image", f"{networks}, images like these", e.clustered)
-    yield line("bootstrap, seeds and images", "seeds and images like these", e.bootstrap)
+    yield line("t over seeds and images (crossed)", "seeds and images like these", e.crossed)
     if e.mcnemar and not e.comparison.why_no_stars:
         networks = "the two networks of a seed"
         won = sum(m.only_a > m.only_b for m in e.mcnemar)
@@ -76,7 +78,12 @@ def _tests(e: Evidence, margin: float, unit: Unit) -> Iterator[Row]:
 
 def _equivalence(e: Evidence, margin: float, unit: Unit) -> Iterator[Row]:
     """Whether the difference is smaller than the margin, where there is one."""
-    return iter(())
+    if margin:
+        test = e.equivalence(margin)
+        low, high = (unit.at(test.interval).interval(test.interval), "90 %") if test.interval else ("n/a", "")
+        name = f"two one-sided t tests (TOST) within ±{unit.margin(margin)}"
+        estimate = Cell(unit.difference(float(e.d.mean())), float(e.d.mean()))
+        yield name, NEW if e.ratio else e.question, estimate, f"{low} {high}".strip(), p_cell(e, test)
 
 
 def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
@@ -96,7 +103,8 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
         )
     low, high = e.improvement.interval
     wins = Cell(f"{e.improvement.value:.2f}", e.improvement.value)
-    yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", ""
+    decision = stats.improvement_decision(e.improvement) if not e.comparison.why_no_stars else ""
+    yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", decision
     posterior = e.posterior(margin)
     if why := e.comparison.why_no_stars:
         probabilities = Cell(f"n/a ({why})")

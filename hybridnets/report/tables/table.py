@@ -15,6 +15,8 @@ CELL = 26  # columns of any other cell; longer text is wrapped
 
 Kind = Literal[
     "variants",  # every variant with its levels and costs
+    "qualities",  # measures of the predictions besides accuracy
+    "looks",  # what a sweep saw while it added seeds
     "apart",  # variants of runs that the report is not about
     "grid",  # two levels of an axis, as in the paper's tables
     "effects",  # what each setting does

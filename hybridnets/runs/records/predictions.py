@@ -110,6 +110,23 @@ def read_examples(folder: Path) -> ExampleMaps | None:
     return examples if sound and finite and fits and examples.index.shape == examples.maps.shape[:1] else None
 
 
+def read_probabilities(folder: Path, part: str) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """The probabilities of all classes, (N, K), and those of the true class alone, (N,); None for what is not stored.
+
+    They are in the order of the file, which a run writes in ascending order of the images' index.
+
+    Args:
+        folder: The run's folder.
+        part: val or test.
+    """
+    try:
+        with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            every, own = (arrays.get(f"{part}_{name}") for name in ("probabilities", "probability"))
+    except Exception:  # numpy and zipfile raise nearly anything; the run's reader reports what is damaged
+        return None, None
+    return every, own
+
+
 class PredictionsReader:
     """Reads the predictions of many runs; columns that several runs share are kept in memory once."""
 

@@ -63,8 +63,8 @@ def test_the_methods_state_what_was_done(tmp_path: Path) -> None:
         "The smallest difference that matters is 1.00 points.",
         # The worked example: t = 1.3 / (0.4583 / sqrt(3)) with 2 degrees of freedom.
         "a difference of +1.30 points (95 % interval +0.16 to +2.44; t(2) = 4.91, p = 0.039, uncorrected).",
-        "There is one comparison by test accuracy (the paired t-test over seeds), whose p-value needs no correction.",
-        "There is one comparison by val accuracy (the corrected resampled t-test (Nadeau and Bengio, 2003))",
+        "There is one primary comparison by test accuracy (the paired t-test over seeds), whose p-value needs no correction.",
+        "There is one exploratory comparison by val accuracy (the corrected resampled t-test (Nadeau and Bengio, 2003))",
     ):
         assert sentence in paragraph, sentence
 
@@ -77,7 +77,7 @@ def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make)
     assert "Outside the model the variants differ in optimizer.lr." in paragraph
     assert "The seeds of split, initialisation and order were set apart." in paragraph
     assert "lr 0" not in paragraph
-    known = methods(report.parts[0].data_set, report.parts[0].comparisons)
+    known = methods(report.parts[0].data_set, report.parts[0].families)
     assert known.varying == ("the initialisation", "the order of the training images")
 
 
@@ -85,12 +85,12 @@ def test_holms_family_is_counted_as_it_is_corrected(tmp_path: Path, grid: Callab
     grid(2, lost=(("crnn", "lstm", 16, 1),))
     report = report_of(tmp_path)
     (part,) = report.parts
-    test, val = methods(part.data_set, part.comparisons).families
+    test, val = methods(part.data_set, part.families).families
     with_p = [c for c in part.comparisons if c.evidence("test").plain.p is not None]
     one_seed = [c for c in part.comparisons if len(c.pairs) == 1]
     assert one_seed
-    assert (test.comparisons, test.tested, test.corrected) == (len(part.comparisons), len(with_p), 0)
-    assert test.tested <= test.comparisons - len(one_seed)
+    assert (test.family.size, test.tested, test.corrected) == (len(part.comparisons), len(with_p), 0)
+    assert test.tested <= test.family.size - len(one_seed)
     assert val.corrected == val.tested  # on val every test is the corrected one
     (paragraph,) = for_paper(report).methods
     assert (
@@ -140,7 +140,7 @@ def test_error_bars_say_what_they_are(tmp_path: Path) -> None:
     assert item.answer == "Yes"
     assert "(the plain paired t over seeds), with n = 3 pairs." in text
     assert "What varies between seeds: the split into train and val, the initialisation, the order of the" in text
-    assert "The intervals speak of differences on this data set, over splits and seeds." in text
+    assert "The intervals speak of differences on these test images, over splits and seeds." in text
     assert "which so few pairs cannot show" in text
 
 

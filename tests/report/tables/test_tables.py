@@ -78,7 +78,7 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
     name = "ecrnn-bilstm-1x32 - crnn-bilstm-1x32"
     place = list(evidence).index(name)
     assert cells["ecrnn - crnn, bilstm  stars over images"][1] == (stats.stars(evidence[name].pooled.p) or "-")
-    p = stats.holm([e.corrected.p for e in evidence.values()])[place]
+    p = stats.holm([e.corrected.p or 0.0 for e in evidence.values()])[place]
     assert cells["ecrnn - crnn, bilstm  stars over seeds"][1] == (stats.stars(p) or "-")
     holm = {member.evidence.comparison.name: member.holm for member in digits.families.at("val").values()}
     assert holm[name] == pytest.approx(p)
@@ -164,8 +164,13 @@ def test_the_primary_analysis_heads_and_says_when_it_was_declared(
     assert evidence.plain.interval is not None
     low, high = (100 * end for end in evidence.plain.interval)
     assert f"95 % interval {low:+.2f} to {high:+.2f} (the plain paired t over seeds)" in answer.sentences[0]
-    assert len(answer.sentences) == 3
-    assert answer.sentences[2].startswith("With fewer than 6 seeds this rests on normally distributed differences")
+    assert len(answer.sentences) == 4
+    crossed = evidence.crossed.interval  # never narrower than the plain t's
+    assert crossed is not None
+    assert (crossed[0] <= evidence.plain.interval[0], crossed[1] >= evidence.plain.interval[1]) == (True, True)
+    wide = f"{100 * crossed[0]:+.2f} to {100 * crossed[1]:+.2f} points"
+    assert f"For other test images like these the 95 % interval is {wide}" in answer.sentences[2]
+    assert answer.sentences[3].startswith("With fewer than 6 seeds this rests on normally distributed differences")
     path = tmp_path / "sweeps" / "grid.json"
     text = path.read_text(encoding="utf-8")
     for century, when in (("19", "before the runs"), ("30", "after 6 of its 6 runs had begun")):
@@ -213,13 +218,13 @@ def test_the_answer_in_plain_words(
 
 
 def test_a_plan_without_a_number_of_seeds_names_a_remedy(tmp_path: Path, finished: Make) -> None:
+    runs = []
     for seed, difference in enumerate((0.02, -0.01, 0.0)):
-        finished("cnn", seed, val=0.7)
-        finished("crnn", seed, val=0.7 + difference)
+        runs += [finished("cnn", seed, val=0.7), finished("crnn", seed, val=0.7 + difference)]
     declared = {
         "primary": {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val", "test": "corrected", "margin": 0.5}
     }
-    manifest.write(tmp_path, "sweep", "command", [finished(m, s) for m in ("cnn", "crnn") for s in range(3)], declared)
+    manifest.write(tmp_path, "sweep", "command", runs, declared)
     (answer,) = part(tmp_path).answers
     assert (
         "more seeds alone cannot settle a difference of 0.50 points (no number of seeds can on overlapping splits"
@@ -258,13 +263,13 @@ def test_published_figures_are_printed_below_ours(tmp_path: Path, grid: Contrast
 
 
 SECTIONS: dict[str, tuple[Any, str]] = {
-    "no section": ([], "report must be a section with primary, tables, published"),
-    "a typo": ({"primry": {}}, "report must have no other keys than primary, tables, published, got primry"),
+    "no section": ([], "report must be a section with primary, until, tables, published"),
+    "a typo": ({"primry": {}}, "report must have no other keys than primary, until, tables, published, got primry"),
     "no baseline": ({"primary": {"variant": "a"}}, "report.primary must have variant, baseline, got no baseline"),
     "one variant": ({"primary": {"variant": "a", "baseline": "a"}}, "must compare two variants, got a"),
     "a metric": (
         {"primary": PRIMARY | {"metric": "loss"}},
-        "report.primary.metric must be test, val or score, got loss",
+        "report.primary.metric must be test, val, score, val_last, test/macro_f1, .* or test/auroc, got loss",
     ),
     "a test": ({"primary": PRIMARY | {"test": "z"}}, "report.primary.test must be paired or corrected, got z"),
     "corrected on test": ({"primary": PRIMARY | {"test": "corrected"}}, "must be paired if metric is test"),
@@ -367,7 +372,7 @@ def test_every_test_is_written_as_csv(tmp_path: Path, grid: Contrast) -> None:
     assert {line["test"] for line in tests} >= {
         "paired t over images",
         "McNemar exact, seed 1",
-        "bootstrap over seeds and images",
+        "t over seeds and images, crossed",
     }
     assert all(bool(line["p"]) != bool(line["why"]) for line in tests)
     assert not any(math.isnan(float(line["estimate"] or 0)) for line in tests)

@@ -1,5 +1,8 @@
 """The column names that a table of scores may have, and what they mean."""
 
+from hybridnets.report.reading.score_kind import HIGHER, LOWER
+from hybridnets.report.reading.scores import cell_values
+
 NEEDED = ("variant", "seed", "score")
 BY_SEED = ("split", "n_train", "n_val")  # what a row of a wide table may state about all its variants
 OPTIONAL = (*BY_SEED, "predictions", "seconds", "parameters")
@@ -67,3 +70,20 @@ def is_part(text: str) -> bool:
     """Whether a cell names a part of a data set, as `test` and `val set` do, and not one split of many."""
     words = [word for word in normalise(text).split("_") if word not in ("set", "split")]
     return bool(words) and all(word in PARTS for word in words)
+
+
+def parse_direction(word: str, column: str) -> bool | None:
+    """Whether lower scores are better, as a cell says; None where it does not say."""
+    plain, column = normalise(word.strip()), normalise(column)
+    if column in ("lower_is_better", "higher_is_better") and plain in (*cell_values.YES, *cell_values.NO):
+        return (plain in cell_values.YES) == (column == "lower_is_better")
+    plain = plain.removesuffix("_is_better").removesuffix("imize").removesuffix("imise")
+    return plain in LOWER if plain in (*LOWER, *HIGHER) else None
+
+
+def is_about_score(column: str, values: set[str]) -> bool:
+    """Whether a column says what the scores are: their metric, their unit, or which are better."""
+    name = normalise(column)
+    return name in METRICS | UNITS or (
+        name in DIRECTIONS and all(parse_direction(value, column) is not None for value in values)
+    )

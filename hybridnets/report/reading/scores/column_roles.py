@@ -11,6 +11,7 @@ from hybridnets.report.reading.scores.column_names import (
     NEEDED,
     OPTIONAL,
     STATES,
+    is_about_score,
     is_data,
     is_data_set,
     is_part,
@@ -75,10 +76,13 @@ def assign_roles(rows: Sequence[ScoreRow]) -> ColumnRoles:
     parts = [name for name in free if (name == "split" or is_data(name)) and values[name].differ_at_all]
     data_sets = [name for name in parts if is_data_set(name)]
     data = [name for name in parts if name not in data_sets]
-    varying = [name for name in free if name not in (*states, *parts) and values[name].differ_within_a_variant]
+    parts_and_kinds = [*parts, *(name for name in free if is_about_score(name, values[name].distinct))]
+    varying = [
+        name for name in free if name not in (*states, *parts_and_kinds) and values[name].differ_within_a_variant
+    ]
     distinguishing = _distinguishing(rows, sorted(varying, key=lambda name: len(values[name].distinct)), parts, values)
     unused = [name for name in varying if name not in distinguishing]
-    settings = [name for name in free if name not in (*states, *parts, *varying)]
+    settings = [name for name in free if name not in (*states, *parts_and_kinds, *varying)]
     return ColumnRoles(*map(tuple, (states, data_sets, data, distinguishing, unused, settings)))
 
 

@@ -6,14 +6,14 @@ from math import prod
 from pathlib import Path
 
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
-from hybridnets.report.reading.score_kind import HIGHER, LOWER, NO_OPTIONS, ScoreKind, ScoreOptions, score_kind
+from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOptions, score_kind
 from hybridnets.report.reading.scores import ambiguities, cell_values
-from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, UNITS, normalise
+from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, UNITS, normalise, parse_direction
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
 from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
-from hybridnets.report.reading.scores.text_table import TextTable, parse_table
+from hybridnets.report.reading.scores.text_table import Line, TextTable, parse_table
 from hybridnets.report.text import visible
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -48,17 +48,17 @@ def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
         raise ReportError(visible(f"{path} {error}")) from None
     left_out = LeftOutRows(long_table.unit)
     _leave_out_long_lines(table, left_out)
-    roles = assign_roles(long_table.rows)
-    kind = _kind(path, long_table.rows, options)
-    rows = _of_one_metric(long_table.rows, options.name)
-    rows = _of_one_setting(rows, roles, left_out)
+    chosen = _of_one_metric(path, long_table.rows, options.name)
+    roles = assign_roles(chosen)
+    rows = _of_one_setting(chosen, roles, left_out)
+    kind = _kind(path, rows, options)
     mark = cell_values.find_decimal_mark(row.values["score"] for row in rows)
     if roles.split_is_part:
         rows = [replace(row, values={**row.values, "split": ""}) for row in rows]
     rows, notes_on_cells = ambiguities.drop_unreadable(_without_split_numbers(rows, table, left_out))
     lines, repeated = _build_runs(path, rows, roles, mark, left_out)
     finished = [run for run in lines if run.scores]
-    problems = [*_unused_columns(path, long_table.rows, roles), *left_out.sentences(path)]
+    problems = [*_unused_columns(path, chosen, roles), *left_out.sentences(path)]
     if not finished:
         none = f"none of {len(lines)} {long_table.unit}s has a score" if lines else "no row at all"
         raise ReportError(f"{path} must have a usable row, got none: {visible('; '.join(problems) or none)}")
@@ -92,9 +92,10 @@ def _with_score_column(table: TextTable, name: str) -> TextTable:
     wanted = normalise(name)
     if not name or wanted not in header or wanted == "score":
         return table
-    renamed = {wanted: "score", "score": "another score"}
-    columns = [renamed.get(plain, column) for plain, column in zip(header, table.header, strict=True)]
-    return replace(table, header=columns)
+    kept = [n for n, plain in enumerate(header) if plain != "score"]
+    columns = ["score" if header[n] == wanted else table.header[n] for n in kept]
+    lines = [Line(line.number, [line.cells[n] for n in kept]) for line in table.rows]
+    return replace(table, header=columns, rows=lines)
 
 
 def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions) -> ScoreKind:
@@ -110,40 +111,23 @@ def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions) -> ScoreK
         return "", ""
 
     column, direction = stated(sorted(DIRECTIONS))
-    lower = parse_direction(path, column, direction) if direction else None
+    lower = parse_direction(direction, column) if direction else None
+    if lower is None and column in ("lower_is_better", "higher_is_better"):
+        raise ReportError(f"{path}: the column {column} must say lower or higher, got {visible(direction)}")
     lower = lower if options.lower_is_better is None else options.lower_is_better
     name = options.name or stated(sorted(METRICS))[1]
     return score_kind(name, path.stem, lower, options.unit or stated(sorted(UNITS))[1])
 
 
-def parse_direction(path: Path, column: str, word: str) -> bool:
-    """Whether lower scores are better, as a cell says.
-
-    Args:
-        path: The file.
-        column: The normalised name of the column.
-        word: The cell.
-
-    Raises:
-        ReportError: If the word is unknown.
-    """
-    plain = word.strip().casefold()
-    if column == "lower_is_better" and plain in (*cell_values.YES, *cell_values.NO):
-        return plain in cell_values.YES
-    if column == "higher_is_better" and plain in (*cell_values.YES, *cell_values.NO):
-        return plain in cell_values.NO
-    for meaning, words in ((True, LOWER), (False, HIGHER)):
-        if plain.removesuffix("_is_better").removesuffix("imize") in words:
-            return meaning
-    raise ReportError(f"{path}: the column {column} must say lower or higher, got {visible(word)}")
-
-
-def _of_one_metric(rows: Sequence[ScoreRow], name: str) -> Sequence[ScoreRow]:
+def _of_one_metric(path: Path, rows: Sequence[ScoreRow], name: str) -> Sequence[ScoreRow]:
     """The rows of the requested metric, where a column names the metric of each row and has this one."""
     for column in (column for column in (rows[0].values if rows else ()) if normalise(column) in METRICS):
         chosen = [row for row in rows if normalise(row.values[column]) == normalise(name)]
         if name and chosen:
             return chosen
+        names = list(dict.fromkeys(row.values[column] for row in rows if row.values[column]))
+        if name and len(names) > 1:
+            raise ReportError(f"{path}: --metric must be one of {', '.join(names)}, got {visible(name)}")
     return rows
 
 
