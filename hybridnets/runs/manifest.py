@@ -92,7 +92,7 @@ def read(out: Path) -> tuple[list[Manifest], list[str]]:
             manifests.append(parse(path, out, read_json(path)))
         except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
             problems.append(f"{path} cannot be read: runs that it requested and that are missing are not counted")
-    return sorted(manifests, key=lambda manifest: manifest.declared.timestamp()), problems
+    return sorted(manifests, key=lambda sweep: (sweep.declared.timestamp(), len(sweep.requested))), problems
 
 
 def parse(path: Path, out: Path, content: Any) -> Manifest:

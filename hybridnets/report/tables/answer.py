@@ -174,7 +174,7 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             f"{plural(images, 'image')} cannot show a margin of {unit.margin(analysis.margin)}{unit.points}: a single image "
             f"is {unit.level(1 / images)}{unit.points}."
         )
-    if analysis.verdict in CLAIMS and FEWEST <= len(evidence.d) < LEAST_SEEDS:
+    if analysis.verdict in (*CLAIMS, Verdict.OPEN) and FEWEST <= len(evidence.d) < LEAST_SEEDS:
         yield (
             f"With fewer than {LEAST_SEEDS} {evidence.units} this rests on normally distributed differences, which so few "
             "cannot show."

@@ -63,7 +63,8 @@ def answer(of: Report) -> str:
             [".0001"],
             [".00013"],
             "B reached 0.0130 % and A 0.0100 % (score, one seed): a difference of +0.0030 points (the plain "
-            "paired t over seeds). That does not say which is better (one seed): one difference does not show how much seeds differ.",
+            "paired t over seeds). That does not say which is better (one seed): one difference does not show how much seeds "
+            "differ.",
             ["0.010 ± n/a", "0.013 ± n/a"],
         ),
     ],

@@ -195,7 +195,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(baseline="v000")).parts
     drawn = draw_accuracy(scores.data_set, "score", ())
     assert drawn is not None
-    assert "Of 120 variants these are the 25 with the highest mean on score and the 10 with the lowest" in drawn.caption
+    assert "Of 120 variants these are the 25 with the best mean on score and the 10 with the worst" in drawn.caption
     assert "v119" in words(drawn)
     assert "v060" not in words(drawn)
     differences_drawn = forest(scores)

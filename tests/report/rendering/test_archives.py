@@ -62,7 +62,7 @@ def incomplete(grid: Callable[..., list[Run]]) -> list[Run]:
 @pytest.mark.usefixtures("incomplete")
 def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
     for top in (tmp_path / "digits" / "crnn-lstm-1x32", tmp_path, tmp_path / "digits"):
-        path = packed(top, tmp_path / "e.npz")
+        path = packed(top, tmp_path / "e.npz", all_probabilities=True)
         original = analyse(read([top]), "title", "command")
         with opened([path]) as sources:
             same = analyse(read(sources.paths), "title", "command")
@@ -75,6 +75,19 @@ def test_every_cell_and_every_sentence_is_the_folders(tmp_path: Path) -> None:
     assert [run.state for run in same.parts[0].missing] == [run.state for run in original.parts[0].missing]
     assert sorted(run.state for run in same.parts[0].missing) == ["failed", "failed", "pending"]
     assert sum(run.diverged for run in same.parts[0].missing) == 1
+    with opened([packed(tmp_path / "digits", tmp_path / "small.npz")]) as sources:
+        small = analyse(read(sources.paths), "title", "command")
+    less = {name: text for name, text in table_files(small).items() if "qualities" not in name}
+    assert less == {name: text for name, text in table_files(original).items() if "qualities" not in name}
+    # Without the probabilities of all classes, the measures that need them are left out, and the others are the same.
+    every, few = (
+        next(table for table in report.parts[0].tables if table.kind == "qualities") for report in (original, small)
+    )
+    assert few.header == tuple(
+        name for name in every.header if name.startswith(("variant", "runs", "macro", "balanced", "nega"))
+    )
+    kept = [every.header.index(name) for name in few.header]
+    assert few.rows == tuple(tuple(cells[n] for n in kept) for cells in every.rows)
 
 
 def words(command: str) -> str:
@@ -88,7 +101,7 @@ def test_the_command_gives_the_same_text_page_and_figures(
     runs = [finished(model, seed, predictions=True) for model in ("cnn", "crnn") for seed in (0, 1)]
     manifest.write(tmp_path, "s", "python train.py -cn s out=/home/me/runs", [*runs, requested("crnn", 2)], None)
     monkeypatch.chdir(tmp_path)
-    assert report("--pack", "digits", "-o", "e.npz") == 0
+    assert report("--pack", "digits", "-o", "e.npz", "--probabilities") == 0
     output = capsys.readouterr().out
     size = Path("e.npz").stat().st_size
     assert output == f"4 finished runs packed into e.npz, {size:,} bytes; no weights, no pixels\n"

@@ -69,7 +69,7 @@ def test_the_page_is_complete_and_fetches_nothing(page: str) -> None:
     reader = Reader(page)
     text = " ".join(" ".join(reader.words).split())
     for words in (
-        "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on this data set, over splits and seeds?",
+        "Is ecrnn-bilstm-1x16 better than cnn by its test accuracy, on these test images, over splits and seeds?",
         "declared 20",
         "model: crnn and ecrnn (test accuracy)",
         "1/2 runs",

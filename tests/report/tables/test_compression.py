@@ -372,7 +372,7 @@ def test_published_classes_are_read_and_slips_refused(tmp_path: Path, report: Re
 @pytest.mark.usefixtures("runs")
 def test_an_archive_gives_the_same_report_on_codes_but_keeps_no_maps(tmp_path: Path) -> None:
     run_set = read([tmp_path])
-    pack([run.folder for run in run_set.runs], [tmp_path], tmp_path / "e.npz")
+    pack([run.folder for run in run_set.runs], [tmp_path], tmp_path / "e.npz", all_probabilities=True)
     complete = analyse(run_set, "title", "command")
     with opened([tmp_path / "e.npz"]) as sources:
         same = analyse(read(sources.paths), "title", "command")
