@@ -49,9 +49,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("report", "runs", "--margin", "abc"), "hybridnets report: --margin must be a number, got abc"),
         (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
         (("predict", "nothing"), "hybridnets predict: IMAGE is missing"),
-        (("predict", "nothing", "image.png"), "hybridnets predict: IMAGE not found: image.png"),
+        (
+            ("predict", "nothing", "image.png"),
+            "hybridnets predict: RUN must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, "
+            "got nothing, which does not exist",
+        ),
         (("encode", "nothing", "x.png"), "hybridnets encode: --output is missing"),
-        (("decode", "nothing", "codes.npz"), "hybridnets decode: load needs the folder of a finished run"),
+        (("decode", "nothing", "codes.npz"), "hybridnets decode: RUN must be the folder of a finished run"),
         (("completion", "fish"), "hybridnets completion: shell must be bash or zsh, got fish"),
         (("demo", "--jobs", "0"), "hybridnets demo: --jobs must be at least 1, got 0"),
         (("init", "2nd"), "hybridnets init: FOLDER must be named like a Python package"),
@@ -97,6 +101,32 @@ def test_help_lists_every_command_and_imports_neither_torch_nor_hydra(tmp_path: 
         assert f"\n  {name}" in hybridnets_command(cwd=tmp_path).stdout
     version = hybridnets_command("--version", cwd=tmp_path).stdout
     assert version == f"hybridnets {hybridnets.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("predict", "runs", "0.npy"), "RUN must be the folder of a finished run"),
+        (("predict", "file", "0.npy"), "got file, which does not exist"),
+        (("encode", "stopped", "0.npy", "-o", "0.npz"), "got stopped, whose run is stopped"),
+        (("decode", "runs", "codes.npz"), "got runs, which has no result"),
+    ],
+)
+def test_a_wrong_run_is_refused_without_torch(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "stopped").mkdir()
+    attempt = {"error": "StoppedError: stopped on request", "stopped": True}
+    (tmp_path / "stopped" / "provenance.json").write_text(json.dumps({"attempts": [attempt], "epoch_seconds": {}}))
+    script = (
+        "import sys\nsys.argv = ['hybridnets', *sys.argv[1:]]\nsys.modules['torch'] = None\n"  # an import of it fails
+        "from hybridnets.cli import main\nsys.exit(main())\n"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert sentence in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
 
 
 def test_commands_name_themselves_as_they_were_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
