@@ -224,7 +224,7 @@ def result_with_weights(folder: Path) -> Result:
     record = result.read(folder) if folder.is_dir() else None
     if record is None:
         now = state(folder)
-        why = f"whose run is {now}" if now in ("running", "stopped", "failed") else "which has no result"
+        why = f"whose run is {now}" if now != "pending" else "which has no result"
         raise ValueError(
             f"RUN must be the folder of a finished run, with {result.FILE} and {BEST_CHECKPOINT} in it, got {folder}, "
             f"{why if folder.is_dir() else 'which does not exist'}"
