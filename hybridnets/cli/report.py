@@ -174,7 +174,12 @@ def _add_comparison_options(add: Any) -> None:
     )
     add("--compare", **several, metavar="LABEL", help="labels in pairs: the first is compared with the second")
     add("--vary", **several, metavar="AXIS", help="make the tables of these axes: model, rnn, layers ...")
-    add("--primary", nargs=2, metavar="LABEL", help="the comparison that answers, instead of the declared one")
+    add(
+        "--primary",
+        nargs=2,
+        metavar=("VARIANT", "BASELINE"),
+        help="the comparison that answers, instead of the declared one: VARIANT minus BASELINE",
+    )
     add("--metric", choices=("test", "val", "score"), help="the metric of the answer (default: test)")
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
     add(

@@ -154,6 +154,17 @@ def test_a_project_has_its_own_names(project: Path) -> None:
     assert (project / "my_study" / "model.py").is_file()
 
 
+def test_a_bare_train_takes_the_projects_own_model_and_data(project: Path) -> None:
+    for words, name in (
+        ((), "shapes/mlp"),
+        (("model=cnn",), "shapes/cnn"),
+        (("data=digits", "model=cnn"), "digits/cnn"),
+    ):
+        completed = hybridnets_command("train", *words, "dry_run=true", cwd=project)
+        assert completed.returncode == 0, completed.stderr
+        assert f"would run in runs/{name}/seed=0-" in completed.stdout
+
+
 def test_a_new_project_passes_its_own_test(project: Path) -> None:
     completed = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -311,6 +322,25 @@ def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., o
         assert float(words[2]) == pytest.approx(float(row.max()), abs=1e-4)
     wrong = hybridnets_command("predict", str(run), "images.npy", "images.npy", "none.npy", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: IMAGE not found: none.npy\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "unset")],
+)
+def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(environment: dict[str, str], spins: str) -> None:
+    script = (
+        "import os, sys\nfrom hybridnets.cli import train\n"
+        "def run(main, conf):\n"
+        "    assert 'torch' not in sys.modules\n"  # OpenMP reads the variable when torch is imported
+        "    print(os.environ.get('GOMP_SPINCOUNT', 'unset'))\n"
+        "train.config.run_command = run\ntrain.main()\n"
+    )
+    clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, **environment}, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.split() == [spins]
 
 
 def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Comparison:
             self.variant.backbone == self.baseline.settings
         ):  # an autoencoder is trained in another way than its backbone
             return ""
-        shared = {f"model.{name}": name for name in identities.SHARED}
+        shared = {f"model.{name}": name for name in identities.COMMON_SETTINGS}
         differing = [
             (shared.get(path, path), value, base)
             for path, value, base in differing_settings(self.variant.settings, self.baseline.settings)
@@ -105,7 +105,7 @@ class Comparison:
         if not differing:
             return ""
         listed = ", ".join(f"{path} {value} and {base}" for path, value, base in differing)
-        lacks = any("unset" in values for path, *values in differing if path in identities.SHARED)
+        lacks = any("unset" in values for path, *values in differing if path in identities.COMMON_SETTINGS)
         unset = " (unset: the model does not take it, and has values of its own such as torch's)" if lacks else ""
         return f"they differ in more than the model: {listed}{unset}"
 

@@ -120,18 +120,18 @@ def _finish(missing: Sequence[MissingRun], sweeps: Sequence[Sweep], invocation: 
             f"{plural(running, 'run')} {are} being trained: watch until every requested run has ended:",
             invocation.instead("--watch"),
         )
-    left = [run for run in missing if not run.diverged]
-    if not left:
+    to_train = [run for run in missing if not run.diverged]
+    if not to_train:
         return NextStep(
             f"{plural(len(missing), 'run')} diverged, and would do so again: see why, and sweep a gentler recipe for all "
             "variants:",
             invocation.instead("--status"),
         )
-    folders = {run.folder for run in left}
+    folders = {run.folder for run in to_train}
     commands = [sweep.manifest.command for sweep in sweeps if folders & set(sweep.manifest.runs.values())]
-    have = "has" if len(left) == 1 else "have"
+    have = "has" if len(to_train) == 1 else "have"
     sentence = (
-        f"{plural(len(left), 'requested run')} {have} no result: the sweep's command trains these and nothing else:"
+        f"{plural(len(to_train), 'requested run')} {have} no result: the sweep's command trains these and nothing else:"
     )
     unpack = [f"{invocation.program} {shlex.join(['--unpack', path, '-o', 'runs'])}" for path in invocation.archives]
     if unpack:
