@@ -116,8 +116,8 @@ def _training(procedure: Methods) -> Iterator[str]:
         yield "All variants use the same split at a seed."
     if len(procedure.monitors) == 1 and procedure.monitors[0].startswith("val"):
         yield (
-            f"We report each run at its epoch with the best {procedure.monitors[0]}: values on val are optimistic, and test images "
-            "choose nothing."
+            f"We report each run at its epoch with the best {procedure.monitors[0]}: values on val are optimistic, and test "
+            "images choose nothing."
         )
     words = list(_recipe_words(procedure.recipe))
     if words:

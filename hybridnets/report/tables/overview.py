@@ -53,7 +53,7 @@ def variants_table(section: DataSetVariants) -> Table:
         )
     costs = ("parameters", "s/epoch", "s/run", "epochs") if has_costs else ()
     header = ("variant", "runs", *(NAMES[m] for m in metrics), *costs)
-    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption))
+    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption), spare=("s/epoch",))
 
 
 def _costs(variant: Variant) -> list[Cell]:
@@ -99,7 +99,7 @@ def differences_table(comparisons: Sequence[Comparison], metric: str, unit: Unit
     header = ("variant", "baseline", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
     title = f"Differences on {metric_name(metric)}"
     rows = tuple(_difference_row(member, unit) for member in members)
-    return Table("differences", title, header, rows, caption, metric, labels=2)
+    return Table("differences", title, header, rows, caption, metric, labels=2, spare=("p BH", "sd", "won"))
 
 
 def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
