@@ -81,7 +81,7 @@ def next_step(
 
     Args:
         data_set: Its variants.
-        analyses: Its primary analyses; the first one decides.
+        analyses: Its primary analyses; the first one that is open decides.
         comparisons: All comparisons.
         sweeps: The sweeps that requested its runs.
         request: What the command line requested.
@@ -93,22 +93,32 @@ def next_step(
         return _finish(missing, sweeps, invocation)
     if not analyses:
         return _name_the_question(data_set, comparisons, invocation)
-    analysis = analyses[0]
-    match analysis.verdict:
-        case Verdict.INCOMPLETE:
-            return _complete(analysis.comparison, scores_only, invocation)
-        case Verdict.OPEN if not analysis.margin:
-            return NextStep(
-                "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
-                "needs to find it:",
-                invocation.with_words("--margin", "1"),
-            )
-        case Verdict.OPEN | Verdict.NO_INTERVAL:
-            plan = needed.plan if (needed := analysis.needed(data_set.scale)) else None
-            seeds = PILOT if len(analysis.comparison.pairs) == 1 else plan.seeds if plan else None
-            if seeds:
-                return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
+    for analysis in analyses:
+        match analysis.verdict:
+            case Verdict.INCOMPLETE:
+                return _complete(analysis.comparison, scores_only, invocation)
+            case Verdict.OPEN if not analysis.margin:
+                return NextStep(
+                    "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
+                    "needs to find it:",
+                    invocation.with_words("--margin", "1"),
+                )
+        if _seeds_to_settle(analysis, data_set):
+            seeds = max(
+                _seeds_to_settle(question, data_set) for question in analyses
+            )  # one sweep settles all that is open
+            return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
     return _look_closer(data_set, scores_only, request, invocation)
+
+
+def _seeds_to_settle(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> int:
+    """How many seeds of a fresh sweep would settle what an analysis leaves open; 0 where nothing is, or where it is unknown."""
+    if analysis.verdict not in (Verdict.OPEN, Verdict.NO_INTERVAL):
+        return 0
+    if len(analysis.comparison.pairs) == 1:
+        return PILOT
+    needed = analysis.needed(data_set.scale)
+    return (needed.plan.seeds or 0) if needed else 0
 
 
 def _finish(missing: Sequence[MissingRun], sweeps: Sequence[Sweep], invocation: Invocation) -> NextStep:
