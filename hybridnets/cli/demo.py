@@ -54,10 +54,10 @@ def main(argv: list[str]) -> int:
 def _introduction(params: Mapping[str, Any], epochs: int, jobs: int, out: Path) -> str:
     """What the demo does and how long it takes, by a measured epoch if nothing has been trained yet."""
     runs = math.prod(len(str(value).split(",")) for value in params.values())
-    what = f"demo: {runs} runs of CNN, ECNN, CRNN and ECRNN on 1,797 handwritten digits, then a report"
+    summary = f"demo: {runs} runs of CNN, ECNN, CRNN and ECRNN on 1,797 handwritten digits, then a report"
     if any((out / DATA).glob("*/seed=*/result.json")):
-        return f"{what}; finished runs are not trained again"
-    print(f"{what} in {out / DATA / 'report'}\nmeasuring an epoch ...", flush=True)
+        return f"{summary}; finished runs are not trained again"
+    print(f"{summary} in {out / DATA / 'report'}\nmeasuring an epoch ...", flush=True)
     largest = [f"{key}={str(value).split(',')[0]}" for key, value in params.items()]
     seconds = _measure(largest)
     if seconds is None:

@@ -95,9 +95,17 @@ def _encoded_batches(run: "AutoencoderPredictor", paths: list[Path]) -> Iterator
 def _check(arguments: argparse.Namespace) -> None:
     """Checks the arguments as far as possible before torch is imported."""
     from hybridnets.data.pictures import check_images
+    from hybridnets.runs.store import result_with_weights
 
+    result_with_weights(arguments.run)
     check_output(arguments.output, ".npz" if arguments.command == "encode" else ".csv")
-    check_images(getattr(arguments, "images", []))
+    if arguments.command == "encode":
+        check_images(arguments.images)
+        return
+    try:
+        arguments.codes.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"codes cannot be read from {arguments.codes} ({error.strerror})") from error
 
 
 def _dimensions(shape: Sequence[int]) -> str:

@@ -46,7 +46,9 @@ def main(argv: list[str]) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from hybridnets.data.pictures import check_images
+    from hybridnets.runs.store import result_with_weights
 
+    result_with_weights(arguments.run)
     check_images(arguments.images)
     check_output(arguments.output, ".csv")
     # Imported after the arguments are checked, so that no error waits for torch.

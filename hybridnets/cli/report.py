@@ -178,8 +178,8 @@ def _add_comparison_options(add: Any) -> None:
     add(
         "--primary",
         nargs=2,
-        metavar="LABEL",
-        help="variant and baseline of a comparison that answers, too; chosen after the runs, it is corrected for that choice",
+        metavar=("VARIANT", "BASELINE"),
+        help="a comparison that answers, too, VARIANT minus BASELINE; chosen after the runs, it is corrected for that choice",
     )
     add(
         "--planned",

@@ -1,5 +1,6 @@
 """Trains one run, or with -m a sweep of them: `hybridnets train --help`."""
 
+import os
 import sys
 
 from hybridnets import program, signals
@@ -14,6 +15,11 @@ from hybridnets import config
 from hybridnets.cli import help
 
 CONF = program.folder("conf")
+# How often a thread of GNU's OpenMP, which torch has on Linux, looks for work before it sleeps. Its own 300,000 times take
+# milliseconds. Where another process keeps a core busy, that core's thread is late at every operation of torch, the others
+# look for work meanwhile, and small networks trained up to 20 times slower with two threads: docs/performance.md. No result
+# depends on it.
+SPINS = "1000"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -45,6 +51,8 @@ def main() -> int:
     """Runs `train_run` with the words of the command line, and returns the exit code."""
     if help.print_if_requested(sys.argv[1:]):
         return 0
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # OpenMP reads it when torch is imported, here and in every job
     return config.run_command(train_run, CONF)
 
 

@@ -8,13 +8,14 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.keys import keys_of, proposal
 from hybridnets.config.schema import Config
+from hybridnets.runs.identities import Activation, Initialisation
 
 Rule = tuple[str, Callable[[Any], Any]]  # a legal value in words, and whether a value is legal
 
@@ -33,6 +34,10 @@ def _from(least: int, most: int) -> Rule:
 
 def _at_least(least: int) -> Rule:
     return f"a whole number of at least {least}", lambda v: _is_whole(v, least)
+
+
+def _one_of(names: Sequence[str]) -> Rule:
+    return f"{', '.join(names[:-1])} or {names[-1]}", lambda v: v in names
 
 
 def _null_or(rule: Rule) -> Rule:
@@ -123,8 +128,8 @@ RULES: Mapping[str, Rule] = {
     "nodes": _from(1, 1024),
     **dict.fromkeys(("seed", "seeds.split", "seeds.init", "seeds.order", "model.order_seed"), SEED),
     **dict.fromkeys(("batch_norm_momentum", "model.batch_norm_momentum"), SHARE),
-    "activation": ("relu, elu, gelu, tanh or none", lambda v: v in ("relu", "elu", "gelu", "tanh", "none")),
-    "initialisation": ("keras or torch", lambda v: v in ("keras", "torch")),
+    "activation": _one_of(get_args(Activation)),
+    "initialisation": _one_of(get_args(Initialisation)),
     "model.channels": WIDTHS,
     "model.dense": WIDTHS,
     "model.dropout": SHARE,

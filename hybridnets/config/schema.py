@@ -18,7 +18,9 @@ from hybridnets.config.overrides import complete_overrides
 # Overrides that a run shares with its backbone's run, unless the backbone's own overrides differ: data, how much of it is an
 # epoch, seeds, machine.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
-SHARED = re.compile(rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL)
+SHARED_WITH_BACKBONE = re.compile(
+    rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL
+)
 
 
 @dataclass
@@ -79,7 +81,7 @@ def with_shared_overrides(backbone: Any) -> Any:
     hydra = HydraConfig.get()
     # A sweep's file that sets a backbone is the configuration of the backbone's run too, which has no backbone.
     reset = ["backbone=null"] * (hydra.job.config_name not in (None, "config"))
-    return [*filter(SHARED.fullmatch, hydra.overrides.task), *reset, *complete_overrides(plain)]
+    return [*filter(SHARED_WITH_BACKBONE.fullmatch, hydra.overrides.task), *reset, *complete_overrides(plain)]
 
 
 @functools.cache

@@ -8,12 +8,11 @@ from hybridnets.models.classifier import Classifier
 from hybridnets.models.stages import (
     BATCH_NORM_MOMENTUM,
     CHANNELS,
-    Activation,
     Features,
     Head,
-    Initialisation,
     initialise,
 )
+from hybridnets.runs.identities import Activation, Initialisation
 
 
 class CNN(Classifier):

@@ -9,13 +9,12 @@ from hybridnets.models.classifier import Classifier, factory
 from hybridnets.models.stages import (
     BATCH_NORM_MOMENTUM,
     CHANNELS,
-    Activation,
     AsSequence,
     Features,
     Head,
-    Initialisation,
     initialise,
 )
+from hybridnets.runs.identities import Activation, Initialisation
 
 
 class CRNN(Classifier):

@@ -9,13 +9,12 @@ from hybridnets.models.stages import (
     BATCH_NORM_MOMENTUM,
     CHANNELS,
     DENSE_UNITS,
-    Activation,
     EncoderDecoder,
     Features,
     Head,
-    Initialisation,
     initialise,
 )
+from hybridnets.runs.identities import Activation, Initialisation
 
 
 class ECNN(Classifier):

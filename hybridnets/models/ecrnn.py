@@ -10,14 +10,13 @@ from hybridnets.models.stages import (
     BATCH_NORM_MOMENTUM,
     CHANNELS,
     DENSE_UNITS,
-    Activation,
     AsSequence,
     EncoderDecoder,
     Features,
     Head,
-    Initialisation,
     initialise,
 )
+from hybridnets.runs.identities import Activation, Initialisation
 
 
 class ECRNN(Classifier):

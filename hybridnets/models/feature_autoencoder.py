@@ -15,7 +15,7 @@ from torch import Tensor
 from hybridnets.models.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder, code_shape
 from hybridnets.models.classifier import Batch, Classifier, factory, plain
 from hybridnets.models.map_cache import FLOAT32_BYTES, MapCache
-from hybridnets.models.stages import Activation
+from hybridnets.runs.identities import Activation
 
 
 class FeatureAutoencoder(Classifier):

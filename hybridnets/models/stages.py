@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,13 @@ CHANNELS = (32, 64, 128, 256)
 DENSE_UNITS = (512, 256, 512)
 BATCH_NORM_MOMENTUM = 0.99  # in Keras's sense, and Keras's default
 
-Activation = Literal["relu", "elu", "gelu", "tanh", "none"]  # the keys of ACTIVATIONS
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {  # by the names of runs.identities.Activation
     "relu": nn.ReLU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
     "none": nn.Identity,
 }
-
-Initialisation = Literal["keras", "torch"]
-
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from hybridnets.models import Classifier, FeatureAutoencoder
 from hybridnets.predicting.codes import CodesError, EncodedImages
-from hybridnets.runs.records import result as result_file
 from hybridnets.runs.records.result import Result
-from hybridnets.runs.store import Run
+from hybridnets.runs.store import BEST_CHECKPOINT, Run, result_with_weights
 from hybridnets.training.checkpoints import RefusedCheckpointError, hash_weights, load_checkpoint
 
 BATCH_SIZE = 100  # images, as in evaluation
@@ -35,17 +34,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
         ValueError: If the folder holds no finished run, its weights are missing or not those of its result, its model cannot
             be loaded, or torch has no such device.
     """
-    result = result_file.read(folder) if folder.is_dir() else None
-    best = folder / "checkpoints" / "best.ckpt"
-    if result is None:
-        raise ValueError(
-            f"load needs the folder of a finished run, with result.json and checkpoints/best.ckpt in it, got {folder}"
-        )
-    if not best.exists():
-        raise ValueError(
-            f"the weights of {folder} are missing, as archives of runs contain none: copy checkpoints/best.ckpt from where "
-            "the run was trained, or train it again with another out="
-        )
+    result, best = result_with_weights(folder), folder / BEST_CHECKPOINT
     try:
         torch.empty(0, device=device)
     except Exception as error:  # which one depends on the device and on how torch was built

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 # Raised by hand when the same configuration would train differently, so that no older run is taken for a newer one.
 PROTOCOL = 1
@@ -20,7 +20,10 @@ ADDED: Mapping[tuple[str, ...], Any] = {
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the
 # report says so beside their comparison.
-SHARED = ("activation", "batch_norm_momentum", "initialisation")
+COMMON_SETTINGS = ("activation", "batch_norm_momentum", "initialisation")
+# Their legal names, which models and configuration share.
+Activation = Literal["relu", "elu", "gelu", "tanh", "none"]
+Initialisation = Literal["keras", "torch"]
 
 SEED_KINDS = ("split", "init", "order")  # what a seed governs
 

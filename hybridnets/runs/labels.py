@@ -12,6 +12,9 @@ HASH_DIGITS = 6  # of a hash in a label
 
 Path = tuple[str, ...]
 
+# A setting whose value conf/ takes from another one. Where it has that value in all variants, only the other one is shown.
+FOLLOWS: Mapping[Path, Path] = {("scheduler", "T_max"): ("trainer", "max_epochs")}
+
 
 class _ClassName(str):
     """The full name of a class, which a section has as its `_target_`."""
@@ -63,7 +66,7 @@ def differing_settings(first: identities.Identity, second: identities.Identity) 
         second: The configuration to compare it with.
     """
     differences: list[tuple[str, str, str]] = []
-    for path in sorted({*_paths(first), *_paths(second)}):
+    for path in _shown_paths([first, second]):
         values = [_value(first, path), _value(second, path)]
         if None not in values:
             text, second_text = (_text(value, values) for value in values)
@@ -76,13 +79,25 @@ def _distinguishing_settings(group: Mapping[str, identities.Identity]) -> dict[s
     """For each configuration the settings in which it differs from others of the group, by a short path."""
     paths = {path for settings in group.values() for path in _paths(settings)}
     distinguishing: dict[str, dict[str, str]] = {key: {} for key in group}
-    for path in sorted(paths):
+    for path in _shown_paths(list(group.values())):
         values = {key: _value(settings, path) for key, settings in group.items()}
         texts = {key: _text(value, list(values.values())) for key, value in values.items() if value is not None}
         if len(set(texts.values())) > 1:
             for key, text in texts.items():
                 distinguishing[key][_short_path(path, paths)] = text
     return distinguishing
+
+
+def _shown_paths(variants: Sequence[identities.Identity]) -> list[Path]:
+    """The paths of some variants' settings, in order, without those that follow another setting in all of them."""
+    paths = {path for settings in variants for path in _paths(settings)}
+    return sorted(path for path in paths if not all(_follows(settings, path) for settings in variants))
+
+
+def _follows(settings: identities.Identity, path: Path) -> bool:
+    """Whether a setting is not set, or has the value of the setting that it follows."""
+    cause = FOLLOWS.get(path[-2:])
+    return cause is not None and _value(settings, path) in (None, [UNSET], _value(settings, (*path[:-2], *cause)))
 
 
 def _paths(settings: Mapping[str, Any], section: Path = ()) -> Iterator[Path]:

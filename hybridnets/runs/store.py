@@ -18,6 +18,7 @@ from hybridnets.runs.records.provenance import AttemptRecord, Provenance
 from hybridnets.runs.records.result import Result
 
 State = Literal["finished", "unreadable", "running", "stopped", "failed", "pending"]
+BEST_CHECKPOINT = Path("checkpoints", "best.ckpt")  # in a run's folder
 
 
 class DivergedError(ValueError):
@@ -68,7 +69,7 @@ class Run:
     @property
     def best_checkpoint(self) -> Path:
         """The weights of the reported epoch."""
-        return self.folder / "checkpoints" / "best.ckpt"
+        return self.folder / BEST_CHECKPOINT
 
     def changed_code(self) -> list[str]:
         """The user's own modules that have changed since the run was trained, as far as that was recorded."""
@@ -209,6 +210,31 @@ class Attempt:
 
     def _write(self) -> None:
         self.run.write_json(self.run.folder / provenance.FILE, self.provenance.to_json())
+
+
+def result_with_weights(folder: Path) -> Result:
+    """The result of a finished run whose folder still has the weights of its reported epoch.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        ValueError: If the folder holds no finished run, or its weights are missing.
+    """
+    record = result.read(folder) if folder.is_dir() else None
+    if record is None:
+        now = state(folder)
+        why = f"whose run is {now}" if now != "pending" else "which has no result"
+        raise ValueError(
+            f"RUN must be the folder of a finished run, with {result.FILE} and {BEST_CHECKPOINT} in it, got {folder}, "
+            f"{why if folder.is_dir() else 'which does not exist'}"
+        )
+    if not (folder / BEST_CHECKPOINT).exists():
+        raise ValueError(
+            f"the weights of {folder} are missing, as archives of runs contain none: copy {BEST_CHECKPOINT} from where "
+            "the run was trained, or train it again with another out="
+        )
+    return record
 
 
 def state(folder: Path) -> State:

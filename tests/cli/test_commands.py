@@ -49,9 +49,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("report", "runs", "--margin", "abc"), "hybridnets report: --margin must be a number, got abc"),
         (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
         (("predict", "nothing"), "hybridnets predict: IMAGE is missing"),
-        (("predict", "nothing", "image.png"), "hybridnets predict: IMAGE not found: image.png"),
+        (
+            ("predict", "nothing", "image.png"),
+            "hybridnets predict: RUN must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, "
+            "got nothing, which does not exist",
+        ),
         (("encode", "nothing", "x.png"), "hybridnets encode: --output is missing"),
-        (("decode", "nothing", "codes.npz"), "hybridnets decode: load needs the folder of a finished run"),
+        (("decode", "nothing", "codes.npz"), "hybridnets decode: RUN must be the folder of a finished run"),
         (("completion", "fish"), "hybridnets completion: shell must be bash or zsh, got fish"),
         (("demo", "--jobs", "0"), "hybridnets demo: --jobs must be at least 1, got 0"),
         (("init", "2nd"), "hybridnets init: FOLDER must be named like a Python package"),
@@ -99,6 +103,32 @@ def test_help_lists_every_command_and_imports_neither_torch_nor_hydra(tmp_path: 
     assert version == f"hybridnets {hybridnets.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("predict", "runs", "0.npy"), "RUN must be the folder of a finished run"),
+        (("predict", "file", "0.npy"), "got file, which does not exist"),
+        (("encode", "stopped", "0.npy", "-o", "0.npz"), "got stopped, whose run is stopped"),
+        (("decode", "runs", "codes.npz"), "got runs, which has no result"),
+    ],
+)
+def test_a_wrong_run_is_refused_without_torch(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "stopped").mkdir()
+    attempt = {"error": "StoppedError: stopped on request", "stopped": True}
+    (tmp_path / "stopped" / "provenance.json").write_text(json.dumps({"attempts": [attempt], "epoch_seconds": {}}))
+    script = (
+        "import sys\nsys.argv = ['hybridnets', *sys.argv[1:]]\nsys.modules['torch'] = None\n"  # an import of it fails
+        "from hybridnets.cli import main\nsys.exit(main())\n"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert sentence in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
+
+
 def test_commands_name_themselves_as_they_were_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = hybridnets_command("train", "--help", cwd=tmp_path).stdout
     assert "hybridnets train -m rnn=lstm,bilstm nodes=16,32" in text
@@ -122,6 +152,17 @@ def test_a_project_has_its_own_names(project: Path) -> None:
     assert "my_project" not in text
     assert "my-project" not in text
     assert (project / "my_study" / "model.py").is_file()
+
+
+def test_a_bare_train_takes_the_projects_own_model_and_data(project: Path) -> None:
+    for words, name in (
+        ((), "shapes/mlp"),
+        (("model=cnn",), "shapes/cnn"),
+        (("data=digits", "model=cnn"), "digits/cnn"),
+    ):
+        completed = hybridnets_command("train", *words, "dry_run=true", cwd=project)
+        assert completed.returncode == 0, completed.stderr
+        assert f"would run in runs/{name}/seed=0-" in completed.stdout
 
 
 def test_a_new_project_passes_its_own_test(project: Path) -> None:
@@ -281,6 +322,25 @@ def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., o
         assert float(words[2]) == pytest.approx(float(row.max()), abs=1e-4)
     wrong = hybridnets_command("predict", str(run), "images.npy", "images.npy", "none.npy", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: IMAGE not found: none.npy\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "unset")],
+)
+def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(environment: dict[str, str], spins: str) -> None:
+    script = (
+        "import os, sys\nfrom hybridnets.cli import train\n"
+        "def run(main, conf):\n"
+        "    assert 'torch' not in sys.modules\n"  # OpenMP reads the variable when torch is imported
+        "    print(os.environ.get('GOMP_SPINCOUNT', 'unset'))\n"
+        "train.config.run_command = run\ntrain.main()\n"
+    )
+    clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, **environment}, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.split() == [spins]
 
 
 def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:

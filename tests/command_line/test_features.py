@@ -159,7 +159,7 @@ def test_a_mistake_is_refused_with_one_sentence(
     for line, sentence in (
         (("encode", backbone, "0.png", *to), "encode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
         (("decode", backbone, "codes.npz"), "decode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
-        (("decode", str(tmp_path), "codes.npz"), "load needs the folder of a finished run"),
+        (("decode", str(tmp_path), "codes.npz"), "RUN must be the folder of a finished run"),
         (("encode", autoencoder, "9.png", *to), "IMAGE not found: 9.png"),
         (("encode", autoencoder, "codes.npz", *to), "IMAGE must be a PNG or JPEG file or a .npy, got codes.npz"),
         (

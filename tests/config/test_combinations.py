@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from hybridnets.config import resolve
 from hybridnets.config.build import build_model
-from hybridnets.models.stages import ACTIVATIONS, Activation
+from hybridnets.models.stages import ACTIVATIONS
+from hybridnets.runs.identities import Activation
 from tests.conftest import ROOT
 
 

@@ -94,7 +94,7 @@ def test_the_page_follows_the_runs_until_none_is_pending(
     assert "No run is finished yet." in nothing
     assert "0 of 4 requested runs finished, 3 pending, 1 running" in running
     assert "before the end of its first epoch" in running
-    assert re.search(rf"digits/cnn/{runs[0].folder.name}: epoch 2 finished, val/acc 71\.00 %", epochs)
+    assert re.search(rf"digits/cnn/{runs[0].folder.name}: epoch 2 finished, best val/acc 71\.00 %", epochs)
     assert "is not a complete JSON file" in half
     assert "2 of 4 requested runs finished, 2 pending" in some
     assert 'max="4" value="2"' in some

@@ -56,3 +56,36 @@ def test_settings_that_differ_have_their_path_and_both_values() -> None:
         ("trainer.max_epochs", "5", "7"),
         ("trainer.precision", "unset", "16"),
     ]
+
+
+def epochs(max_epochs: int, t_max: int | None) -> dict[str, Any]:
+    scheduler = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": t_max} if t_max else None
+    return {**CNN, "scheduler": scheduler, "trainer": {"max_epochs": max_epochs}}
+
+
+def test_a_setting_that_follows_another_one_is_shown_only_where_it_differs_from_it() -> None:
+    variants = {"a": epochs(20, 20), "b": epochs(30, 30)}
+    labels = label_variants(variants, dict.fromkeys(variants, "cnn"))
+    assert labels == {
+        "a": ("cnn max_epochs=20", {"max_epochs": "20"}),
+        "b": ("cnn max_epochs=30", {"max_epochs": "30"}),
+    }
+    assert differing_settings(variants["a"], variants["b"]) == [("trainer.max_epochs", "20", "30")]
+
+    variants["c"] = epochs(20, 40)
+    labels = label_variants(variants, dict.fromkeys(variants, "cnn"))
+    assert labels["a"][0] == "cnn T_max=20 max_epochs=20"
+    assert labels["c"][0] == "cnn T_max=40 max_epochs=20"
+
+    constant = {"a": epochs(20, 20), "d": epochs(20, None)}
+    labels = label_variants(constant, dict.fromkeys(constant, "cnn"))
+    assert [label for label, _ in labels.values()] == ["cnn scheduler=CosineAnnealingLR", "cnn scheduler=null"]
+
+
+def test_a_setting_of_the_backbone_follows_the_backbones_own() -> None:
+    variants = {str(n): {**CAE, "backbone": epochs(n, n), "trainer": {"max_epochs": 5}} for n in (20, 30)}
+    labels = label_variants(variants, dict.fromkeys(variants, "cnn+cae-8"))
+    assert [label for label, _ in labels.values()] == [
+        "cnn+cae-8 backbone.trainer.max_epochs=20",
+        "cnn+cae-8 backbone.trainer.max_epochs=30",
+    ]

@@ -222,7 +222,7 @@ def test_load_predicts_as_the_run_did(finished: Path) -> None:
     torch.testing.assert_close(predictor.predict(images.transpose(0, 2, 3, 1)[:3]), torch.from_numpy(expected[:3]))
     with pytest.raises(ValueError, match="images must be uint8"):
         predictor.predict(images.astype(np.float32))
-    with pytest.raises(ValueError, match="load needs the folder of a finished run"):
+    with pytest.raises(ValueError, match="RUN must be the folder of a finished run"):
         hybridnets.load(finished / "checkpoints")
 
 

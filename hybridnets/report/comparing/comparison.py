@@ -97,14 +97,16 @@ class Comparison:
         if self.variant.name == self.baseline.name or not self._differing_settings:
             return ""
         listed = ", ".join(f"{path} {value} and {base}" for path, value, base in self._differing_settings)
-        lacks = any("unset" in values for path, *values in self._differing_settings if path in identities.SHARED)
+        lacks = any(
+            "unset" in values for path, *values in self._differing_settings if path in identities.COMMON_SETTINGS
+        )
         unset = " (unset: the model does not take it, and has values of its own such as torch's)" if lacks else ""
         return f"they differ in more than the model: {listed}{unset}"
 
     @property
     def other_recipe(self) -> str:
         """The settings outside the model in which the two differ, in words; empty if none does."""
-        recipe = [setting for setting in self._differing_settings if setting[0] not in identities.SHARED]
+        recipe = [setting for setting in self._differing_settings if setting[0] not in identities.COMMON_SETTINGS]
         return ", ".join(f"{path} {value} and {base}" for path, value, base in recipe)
 
     @cached_property
@@ -112,7 +114,7 @@ class Comparison:
         """The settings that differ and are not the models' own: name, and both values."""
         if self.variant.scores_only or self.variant.backbone == self.baseline.settings:
             return []  # an autoencoder is trained in another way than its backbone
-        shared = {f"model.{name}": name for name in identities.SHARED}
+        shared = {f"model.{name}": name for name in identities.COMMON_SETTINGS}
         return [
             (shared.get(path, path), value, base)
             for path, value, base in differing_settings(self.variant.settings, self.baseline.settings)

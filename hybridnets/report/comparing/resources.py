@@ -1,6 +1,5 @@
 """What runs took: how many there are, over which seeds, for how long and on which hardware."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ def resources(data_sets: Iterable[DataSetVariants]) -> Resources:
     missing += [run for data_set in sets for run in data_set.missing]
     shares = defaultdict[str, list[float]](list)
     for run in runs:
-        shares[_in_words(run.hardware)].append(run.seconds or 0.0)
+        shares[run.hardware].append(run.seconds or 0.0)
     by_frequency = sorted(shares.items(), key=lambda item: (-len(item[1]), item[0]))
     return Resources(
         variants=len(variants),
@@ -84,8 +83,3 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 or not seconds else f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
-
-
-def _in_words(hardware: str) -> str:
-    """A run's hardware with its threads in plain words."""
-    return re.sub(r"(\d+) thread\(s\)", lambda match: f"{match[1]} thread{'s' * (match[1] != '1')}", hardware)

@@ -40,15 +40,15 @@ COSTS: Mapping[str, Callable[[Variant], float | None]] = {
 class Box(NamedTuple):
     """A rectangle in pixels."""
 
-    left: float
-    bottom: float
-    right: float
-    top: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
 
-    def overlap(self, other: "Box") -> float:
+    def overlap(self, box: "Box") -> float:
         """The area that two rectangles have in common."""
-        across = min(self.right, other.right) - max(self.left, other.left)
-        up = min(self.top, other.top) - max(self.bottom, other.bottom)
+        across = min(self.x1, box.x1) - max(self.x0, box.x0)
+        up = min(self.y1, box.y1) - max(self.y0, box.y0)
         return max(across, 0.0) * max(up, 0.0)
 
 
@@ -135,11 +135,11 @@ def _name(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]
         x_pixel, y_pixel = place((x, y))
         spots: list[tuple[float, int, int, int, Box]] = []
         for across, up in SPOTS:
-            left = x_pixel + across * 7 * pixel - (width if across < 0 else width / 2 if not across else 0)
-            bottom = y_pixel + up * 10 * pixel - height / 2
-            box = Box(left, bottom, left + width, bottom + height)
-            covered = sum(box.overlap(other) for other in taken)
-            outside = max(inside.x0 - box.left, box.right - inside.x1 - MARGIN, 0) * height
+            x0 = x_pixel + across * 7 * pixel - (width if across < 0 else width / 2 if not across else 0)
+            y0 = y_pixel + up * 10 * pixel - height / 2
+            box = Box(x0, y0, x0 + width, y0 + height)
+            covered = sum(map(box.overlap, taken))
+            outside = max(inside.x0 - box.x0, box.x1 - inside.x1 - MARGIN, 0) * height
             far = FAR * max(abs(up) - 1, 0) * width * height
             spots.append((covered + outside + far, len(spots), across, up, box))
         _, _, across, up, box = min(spots)

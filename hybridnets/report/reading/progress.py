@@ -1,16 +1,17 @@
 """How far the requested runs are, from their folders alone, so that it can be read while they are trained."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hybridnets.runs import manifest
+from hybridnets.runs import identities, manifest
 from hybridnets.runs.manifest import RequestedRun
 from hybridnets.runs.records import metrics, result
 from hybridnets.runs.records.errors import RecordError
-from hybridnets.runs.store import state
+from hybridnets.runs.store import State, state
 
 ACCURACY = "val/acc"
 UNDER_WAY = ("running", "pending")  # the states that a sweep still changes
@@ -21,16 +22,35 @@ class RunProgress:
     """How far one run is.
 
     Attributes:
-        name: Its folder below the folder of all runs.
-        state: As `runs.store.state` gives it.
-        epochs: How many epochs are finished.
-        accuracy: The accuracy on val after the last of them; None where it is not recorded.
+        folder: Its folder.
+        state: Its state.
+        epochs: How many epochs are recorded; None where their file is damaged.
+        accuracy: Its accuracy on val: the highest so far, or once its result was read that at the reported epoch; None where
+            none is recorded.
+        variant: Its identity without seeds; None where nothing says it, or where it was not read.
+        note: Who runs it, or why it ended; empty where it was not read.
     """
 
-    name: str
-    state: str
-    epochs: int
+    folder: Path
+    state: State
+    epochs: int | None
     accuracy: float | None
+    variant: identities.Identity | None = field(default=None, compare=False)
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its folder below the folder of all runs."""
+        return "/".join(self.folder.parts[-3:])
+
+    @property
+    def epochs_of(self) -> str:
+        """The epochs, counted from 1, of how many there may be; runs that stop early have fewer."""
+        if self.state == "pending":
+            return "-"
+        most = self.variant and self.variant.get("trainer", {}).get("max_epochs")
+        text = "?" if self.epochs is None else str(self.epochs)
+        return f"{text}/{most}" if isinstance(most, int) and most > 0 else text
 
 
 @dataclass(frozen=True)
@@ -71,8 +91,8 @@ class Progress:
     @property
     def sentence(self) -> str:
         """How many of the runs are in which state."""
-        others = [f"{n} {kind}" for kind, n in sorted(self.counts.items()) if kind != "finished"]
-        return ", ".join([f"{self.finished} of {len(self.runs)} requested runs finished", *others])
+        unfinished = [f"{n} {kind}" for kind, n in sorted(self.counts.items()) if kind != "finished"]
+        return ", ".join([f"{self.finished} of {len(self.runs)} requested runs finished", *unfinished])
 
 
 def runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
@@ -101,7 +121,7 @@ def read_progress(folders: Sequence[Path]) -> Progress:
     Args:
         folders: The folders; anything else is skipped.
     """
-    return Progress(tuple(map(_progress_of, _all_runs(folders))))
+    return Progress(tuple(map(progress_of, _all_runs(folders))))
 
 
 def _all_runs(folders: Sequence[Path]) -> list[Path]:
@@ -112,14 +132,19 @@ def _all_runs(folders: Sequence[Path]) -> list[Path]:
     return sorted(runs)
 
 
-def _progress_of(folder: Path) -> RunProgress:
+def progress_of(folder: Path) -> RunProgress:
+    """How far a run is, from its state and the epochs that it recorded.
+
+    Args:
+        folder: Its folder.
+    """
+    now = state(folder)
     try:
-        history = metrics.read(folder).epochs()
+        epochs = metrics.read(folder)
     except RecordError:  # half written, or damaged: only its epochs are unknown
-        history = []
-    return RunProgress(
-        "/".join(folder.parts[-3:]), state(folder), len(history), history[-1].get(ACCURACY) if history else None
-    )
+        return RunProgress(folder, now, None, None)
+    accuracy = epochs.highest(ACCURACY)
+    return RunProgress(folder, now, len(epochs), None if math.isnan(accuracy) else accuracy)
 
 
 def stamps(paths: Sequence[Path]) -> frozenset[tuple[str, int, int]]:

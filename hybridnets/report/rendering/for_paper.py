@@ -25,7 +25,7 @@ COMPUTE = (
     "For each experiment, does the paper provide sufficient information on the computer resources (type of compute workers, "
     "memory, time of execution) needed to reproduce the experiments?",
 )
-MEMORY, SHARED = "memory and storage", "how many runs shared a machine at a time"
+MEMORY, CONCURRENCY = "memory and storage", "how many runs shared a machine at a time"
 CHECK = "Written from what these runs recorded and from nothing else: check each sentence, and fill in what is not recorded."
 
 
@@ -71,59 +71,59 @@ def for_paper(report: Report) -> ForPaper:
     """
     facts = [(part, methods(part.data_set, part.families)) for part in report.parts]
     return ForPaper(
-        methods=tuple(" ".join(_paragraph(part, known)) for part, known in facts),
+        methods=tuple(" ".join(_paragraph(part, procedure)) for part, procedure in facts),
         items=(_significance(facts), _compute(report)),
         gaps=tuple(_gaps(report, facts)),
         commands=report.commands,
     )
 
 
-def _paragraph(part: DataSetReport, known: Methods) -> Iterator[str]:
+def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
     """The methods of one data set, sentence by sentence."""
     took, name = part.resources, part.data_set.name
     scores_only = part.data_set.variants[0].scores_only
-    seeds = _listed(known.seeds)
+    seeds = _listed(procedure.seeds)
     yield (
-        f"On {name}, we compare {plural(took.variants, 'variant')} over {plural(len(known.seeds), 'seed')} ({seeds}), with "
+        f"On {name}, we compare {plural(took.variants, 'variant')} over {plural(len(procedure.seeds), 'seed')} ({seeds}), with "
         f"{took.finished:,} {'scores' if scores_only else 'finished runs'}"
         f"{f' of {took.requested:,} requested' * (took.requested > took.finished)}."
     )
-    if known.diverged:
-        what = "failed" if scores_only else "diverged"
-        yield f"{plural(known.diverged, 'run')} {what}; these are in no mean, and comparisons with them get no p-value."
+    if procedure.diverged:
+        ending = "failed" if scores_only else "diverged"
+        yield f"{plural(procedure.diverged, 'run')} {ending}; these are in no mean, and comparisons with them get no p-value."
     if not scores_only:
-        yield from _training(known)
+        yield from _training(procedure)
     for number, answer in enumerate(part.answers):
         yield from _analysis(answer, part, is_first=number == 0)
     if not part.answers and part.comparisons:
         why = "can be made" if part.unanswered else "was declared before the runs"
         yield f"No primary analysis {why}, so all comparisons are exploratory."
-    for size in known.families:
+    for size in procedure.families:
         yield _family(size)
 
 
-def _training(known: Methods) -> Iterator[str]:
+def _training(procedure: Methods) -> Iterator[str]:
     """How runs were trained."""
-    if known.together:
+    if procedure.together:
         yield "A seed sets the split into train and val, the initialisation and the order of the training images."
     else:
         yield "The seeds of split, initialisation and order were set apart."
-    if known.images:
-        sizes = f"{known.images['train']:,} images for training and {known.images['val']:,} held out as val"
-        same = ", the same for all variants at a seed" if known.same_splits else ""
-        yield f"Each split has {sizes}{same}; the {known.images['test']:,} test images are the same for all runs."
-    elif known.same_splits:
+    if procedure.images:
+        sizes = f"{procedure.images['train']:,} images for training and {procedure.images['val']:,} held out as val"
+        same = ", the same for all variants at a seed" if procedure.same_splits else ""
+        yield f"Each split has {sizes}{same}; the {procedure.images['test']:,} test images are the same for all runs."
+    elif procedure.same_splits:
         yield "All variants use the same split at a seed."
-    if len(known.monitors) == 1 and known.monitors[0].startswith("val"):
+    if len(procedure.monitors) == 1 and procedure.monitors[0].startswith("val"):
         yield (
-            f"We report each run at its epoch with the best {known.monitors[0]}: values on val are optimistic, and test images "
-            "choose nothing."
+            f"We report each run at its epoch with the best {procedure.monitors[0]}: values on val are optimistic, and test "
+            "images choose nothing."
         )
-    words = list(_recipe_words(known.recipe))
+    words = list(_recipe_words(procedure.recipe))
     if words:
         yield f"All variants share this recipe: {'; '.join(words)}."
-    if known.differing:
-        yield f"Outside the model the variants differ in {', '.join(known.differing)}."
+    if procedure.differing:
+        yield f"Outside the model the variants differ in {', '.join(procedure.differing)}."
 
 
 def _recipe_words(recipe: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -214,7 +214,7 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
         f"n = {_range(counts)} pairs"
         + ("; a single pair has none." if any(len(c.pairs) == 1 for c in comparisons) else "."),
     ]
-    varying = list(dict.fromkeys(kind for _, known in facts for kind in known.varying))
+    varying = list(dict.fromkeys(kind for _, procedure in facts for kind in procedure.varying))
     if any(not part.data_set.variants[0].scores_only for part, _ in facts):
         sentences.append(f"What varies between seeds: {', '.join(varying)}." if varying else "No seed varies.")
     questions = dict.fromkeys(a.analysis.question for part, _ in facts for a in part.answers)
@@ -223,7 +223,7 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
         "They assume that differences are normally distributed and independent given the data"
         + (", which so few pairs cannot show." if counts[0] < 5 else ".")
     )
-    sentences += [_family(size) for _, known in facts for size in known.families]
+    sentences += [_family(size) for _, procedure in facts for size in procedure.families]
     return ChecklistItem(*SIGNIFICANCE, "Yes", tuple(sentences))
 
 
@@ -245,9 +245,9 @@ def _compute(report: Report) -> ChecklistItem:
             f"{plural(lost, 'requested run')} without a result took another {duration(took.lost_seconds)}."
         )
     sentences.append("These are the seconds of all recorded epochs, training and validation.")
-    sentences.append(f"Not recorded: {MEMORY}; {SHARED}.")
-    known = all(took.hardware) and not took.unrecorded
-    return ChecklistItem(*COMPUTE, "Yes" if known else "No", tuple(sentences))
+    sentences.append(f"Not recorded: {MEMORY}; {CONCURRENCY}.")
+    is_complete = all(took.hardware) and not took.unrecorded
+    return ChecklistItem(*COMPUTE, "Yes" if is_complete else "No", tuple(sentences))
 
 
 def _hardware(took: Resources) -> Iterator[str]:
@@ -267,13 +267,13 @@ def _gaps(report: Report, facts: Sequence[tuple[DataSetReport, Methods]]) -> Ite
     scores_only = any(part.data_set.variants[0].scores_only for part, _ in facts)
     if scores_only:
         yield "how the runs were trained, and which epoch and which images their scores are of"
-    if any(known.same_splits is None for _, known in facts):
+    if any(procedure.same_splits is None for _, procedure in facts):
         yield "whether runs with equal seeds share a split"
     if took.unrecorded:
         yield f"the time of {plural(took.unrecorded, 'run')}"
     if "" in took.hardware:
         yield f"the hardware of {plural(took.hardware[''].runs, 'run')}"
-    yield from (MEMORY, SHARED)
+    yield from (MEMORY, CONCURRENCY)
     if not scores_only:
         yield "the time of start-up, of the final measurement, and of epochs that were repeated after an interruption"
         if not report.sources:

@@ -1,19 +1,18 @@
 """How far the runs of a folder are, from the folder alone, so that it also works while they run."""
 
 import contextlib
-import math
 import re
 import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
 from hybridnets.report.comparing.variants import natural
-from hybridnets.report.reading.progress import runs_below
+from hybridnets.report.reading.progress import ACCURACY, RunProgress, progress_of, runs_below
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import wrapped
@@ -23,41 +22,11 @@ from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import RequestedRun
 from hybridnets.runs.records import RecordError, metrics, provenance, result
-from hybridnets.runs.store import State, owner, reason, state
+from hybridnets.runs.store import State, owner, reason
 
 WIDTH = 100  # columns; a note that does not fit beside its run goes below it
 LABEL = 40  # columns of a label; longer ones are wrapped
 HEADER = ("state", "variant", "run", "epoch", "best val")  # of val/acc
-
-
-@dataclass(frozen=True)
-class _Status:
-    """How far a run is.
-
-    Attributes:
-        folder: Its folder.
-        state: Its state.
-        variant: Its identity without seeds; None where nothing says it.
-        epochs: How many epochs are recorded; None where their file is damaged.
-        accuracy: Its val accuracy at the reported epoch; before it is finished, the highest so far.
-        note: Who runs it, or why it ended.
-    """
-
-    folder: Path
-    state: State
-    variant: identities.Identity | None
-    epochs: int | None
-    accuracy: float
-    note: str
-
-    @property
-    def progress(self) -> str:
-        """The epochs, counted from 1, of how many there may be; runs that stop early have fewer."""
-        if self.state == "pending":
-            return "-"
-        most = self.variant and self.variant.get("trainer", {}).get("max_epochs")
-        done = "?" if self.epochs is None else str(self.epochs)
-        return f"{done}/{most}" if isinstance(most, int) and most > 0 else done
 
 
 def status_text(folders: list[Path]) -> str:
@@ -96,20 +65,17 @@ def status_text(folders: list[Path]) -> str:
     return "\n".join([*lines, *map(wrapped, problems)])
 
 
-def _status(folder: Path, requested: RequestedRun | None, silence: str) -> _Status:
-    now = state(folder)
-    note = _note(folder, now, silence)
+def _status(folder: Path, requested: RequestedRun | None, silence: str) -> RunProgress:
+    """How far a run is, with its variant and a note on it."""
+    run = progress_of(folder)
+    note = _note(folder, run.state, silence)
     with contextlib.suppress(RecordError):
         if record := result.read(folder):
-            accuracy = record.best.get("val/acc", math.nan)
-            return _Status(folder, now, identities.variant(record.identity), record.epochs, accuracy, note)
-    variant: identities.Identity | None = next(_variants(folder, requested), None)
-    try:
-        epochs = metrics.read(folder)
-    except RecordError:
+            accuracy, variant = record.best.get(ACCURACY), identities.variant(record.identity)
+            return replace(run, epochs=record.epochs, accuracy=accuracy, variant=variant, note=note)
+    if run.epochs is None:
         note = "; ".join(filter(None, (note, f"{metrics.FILE} is damaged")))
-        return _Status(folder, now, variant, None, math.nan, note)
-    return _Status(folder, now, variant, len(epochs), epochs.highest("val/acc"), note)
+    return replace(run, variant=next(_variants(folder, requested), None), note=note)
 
 
 def _note(folder: Path, now: State, silence: str) -> str:
@@ -146,11 +112,11 @@ def _variants(folder: Path, requested: RequestedRun | None) -> Iterator[identiti
                 yield identities.variant(identity)
 
 
-def _data_folder(status: _Status) -> Path:
+def _data_folder(status: RunProgress) -> Path:
     return status.folder.parent.parent
 
 
-def _table(statuses: list[_Status]) -> Iterator[str]:
+def _table(statuses: list[RunProgress]) -> Iterator[str]:
     """The lines of the runs on one data set, below the name of its folder."""
     labels = _labels(statuses)
     statuses = sorted(statuses, key=lambda status: (natural(labels[status.folder]), natural(status.folder.name)))
@@ -159,8 +125,8 @@ def _table(statuses: list[_Status]) -> Iterator[str]:
             status.state,
             visible(labels[status.folder]),
             visible(status.folder.name),
-            status.progress,
-            "-" if math.isnan(status.accuracy) else f"{status.accuracy:.4f}",
+            status.epochs_of,
+            "-" if status.accuracy is None else f"{status.accuracy:.4f}",
         )
         for status in statuses
     ]
@@ -175,7 +141,7 @@ def _table(statuses: list[_Status]) -> Iterator[str]:
         yield from _lines(row, widths, visible(status.note))
 
 
-def _labels(statuses: Iterable[_Status]) -> dict[Path, str]:
+def _labels(statuses: Iterable[RunProgress]) -> dict[Path, str]:
     """The label of each run's variant, as a report's; the folder's name where nothing says what the variant is."""
     keys = {status.folder: identities.hash_of(status.variant) for status in statuses if status.variant}
     variants = {keys[status.folder]: status.variant for status in statuses if status.variant}

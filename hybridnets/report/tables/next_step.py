@@ -81,7 +81,7 @@ def next_step(
 
     Args:
         data_set: Its variants.
-        analyses: Its primary analyses; the first one decides.
+        analyses: Its primary analyses; the first one that is open decides.
         comparisons: All comparisons.
         sweeps: The sweeps that requested its runs.
         request: What the command line requested.
@@ -93,23 +93,34 @@ def next_step(
         return _finish(missing, sweeps, invocation)
     if not analyses:
         return _name_the_question(data_set, comparisons, invocation)
-    analysis = analyses[0]
-    match analysis.verdict:
-        case Verdict.INCOMPLETE:
-            return _complete(analysis.comparison, scores_only, invocation)
-        case Verdict.OPEN if not analysis.margin:
-            return NextStep(
-                "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
-                "needs to find it:",
-                invocation.with_words("--margin", "1"),
-            )
-        case Verdict.OPEN | Verdict.ONE_SEED | Verdict.TOO_FEW | Verdict.CONSTANT:
-            plan = needed.plan if (needed := analysis.needed(data_set.scale(analysis.metric))) else None
-            pilot = analysis.verdict is not Verdict.OPEN
-            seeds = PILOT if pilot else plan.seeds if plan else None
-            if seeds:
-                return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
+    for analysis in analyses:
+        match analysis.verdict:
+            case Verdict.INCOMPLETE:
+                return _complete(analysis.comparison, scores_only, invocation)
+            case Verdict.OPEN if not analysis.margin:
+                return NextStep(
+                    "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
+                    "needs to find it:",
+                    invocation.with_words("--margin", "1"),
+                )
+        if analysis.looks and analysis.until and analysis.looks[-1].n < analysis.until.most:
+            commands = [sweep.manifest.command for sweep in sweeps if sweep.manifest.looks]
+            return NextStep("the sweep's command adds the seeds of the next look, as declared:", commands[-1])
+        if _seeds_to_settle(analysis, data_set):
+            # One sweep settles all that is open.
+            seeds = max(_seeds_to_settle(question, data_set) for question in analyses)
+            return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
     return _look_closer(data_set, scores_only, request, invocation)
+
+
+def _seeds_to_settle(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> int:
+    """How many seeds of a fresh sweep would settle what an analysis leaves open; 0 where nothing is, or where it is unknown."""
+    if analysis.verdict in (Verdict.ONE_SEED, Verdict.TOO_FEW, Verdict.CONSTANT):
+        return PILOT
+    if analysis.verdict is not Verdict.OPEN:
+        return 0
+    needed = analysis.needed(data_set.scale(analysis.metric))
+    return (needed.plan.seeds or 0) if needed else 0
 
 
 def _finish(missing: Sequence[MissingRun], sweeps: Sequence[Sweep], invocation: Invocation) -> NextStep:
@@ -121,18 +132,18 @@ def _finish(missing: Sequence[MissingRun], sweeps: Sequence[Sweep], invocation: 
             f"{plural(running, 'run')} {are} being trained: watch until every requested run has ended:",
             invocation.instead("--watch"),
         )
-    left = [run for run in missing if not run.diverged]
-    if not left:
+    to_train = [run for run in missing if not run.diverged]
+    if not to_train:
         return NextStep(
             f"{plural(len(missing), 'run')} diverged, and would do so again: see why, and sweep a gentler recipe for all "
             "variants:",
             invocation.instead("--status"),
         )
-    folders = {run.folder for run in left}
+    folders = {run.folder for run in to_train}
     commands = [sweep.manifest.command for sweep in sweeps if folders & set(sweep.manifest.runs.values())]
-    have = "has" if len(left) == 1 else "have"
+    have = "has" if len(to_train) == 1 else "have"
     sentence = (
-        f"{plural(len(left), 'requested run')} {have} no result: the sweep's command trains these and nothing else:"
+        f"{plural(len(to_train), 'requested run')} {have} no result: the sweep's command trains these and nothing else:"
     )
     unpack = [f"{invocation.program} {shlex.join(['--unpack', path, '-o', 'runs'])}" for path in invocation.archives]
     if unpack:

@@ -71,8 +71,15 @@ def variants_table(section: DataSetVariants, is_apart: bool = False) -> Table:
     header = ("variant", "runs", *columns, *costs)
     if is_apart:
         caption.insert(0, "These runs are in no comparison, because the sweep of the question did not request them.")
-        return Table("apart", f"{section.name}: other runs in the same folder", header, tuple(rows), tuple(caption))
-    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption))
+        return Table(
+            "apart",
+            f"{section.name}: other runs in the same folder",
+            header,
+            tuple(rows),
+            tuple(caption),
+            spare=("s/epoch",),
+        )
+    return Table("variants", f"{section.name}: variants", header, tuple(rows), tuple(caption), spare=("s/epoch",))
 
 
 def _with_unshared_seeds(section: DataSetVariants) -> set[Variant]:
@@ -154,7 +161,7 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
     header = ("variant", "baseline", "family", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
     title = f"Differences on {name}"
     rows = tuple(_difference_row(member, unit) for member in members)
-    return Table("differences", title, header, rows, caption, metric, labels=3)
+    return Table("differences", title, header, rows, caption, metric, labels=3, spare=("p BH", "sd", "won"))
 
 
 def _pairs(evidence: Evidence) -> Cell:

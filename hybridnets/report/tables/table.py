@@ -1,11 +1,13 @@
 """A table as data, and the same table as text, Markdown, LaTeX and CSV. The page lays it out as HTML."""
 
 import csv
+import functools
 import io
 import itertools
 import re
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Literal
 
 WIDTH = 120  # columns of a file's text, and the most of a sentence in a terminal
@@ -76,6 +78,7 @@ class Table:
         metric: test, val or score; empty where it is not about one metric.
         number: Its number among several of its kind and metric, from 1; 0 where there is only one.
         labels: How many of the first columns are labels, which are aligned to the left.
+        spare: The columns that a narrow terminal can do without, the most dispensable first.
     """
 
     kind: Kind
@@ -86,6 +89,7 @@ class Table:
     metric: str = ""
     number: int = 0
     labels: int = 1
+    spare: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -104,42 +108,85 @@ def text(table: Table, width: int | None = None) -> str:
 
     Args:
         table: The table.
-        width: The columns of the terminal: a table that is wider continues below itself, with its labels repeated. None for
-            a file, whose tables are as wide as they are.
+        width: The columns of the terminal. What a wider table has in common in all rows goes below it, and then it does
+            without its spare columns; if even that does not suffice, all of it continues below itself, with its labels
+            repeated. None for a file, whose tables are as wide as they are.
     """
-    limits = [LABEL, *[CELL] * (len(table.header) - 1)]
-    grid = _grid(table, limits)
-    if width:
-        grid = _with_narrow_labels(table, limits, grid, width)
+    grid = _grid(table)
+    if width and _width(grid) > width:
+        table = _fitted(table, width)
+        grid = _with_narrow_labels(table, width)
     columns = _columns_by_block(grid, table.labels, width) if width else [list(range(len(table.header)))]
     blocks = ["\n".join(_block(table, grid, block)) for block in columns]
     caption = [wrapped(sentence, width=width or WIDTH) for sentence in table.caption]
     return "\n".join([wrapped(table.title, width=width or WIDTH), "", "\n\n".join(blocks), "", *caption])
 
 
-def _grid(table: Table, limits: list[int]) -> list[list[list[str]]]:
-    """The lines of every cell, with the header as the first row."""
-    return [
-        [_lines(cell.text, limit) for cell, limit in zip(cells, limits, strict=True)]
-        for cells in (row(*table.header), *table.rows)
-    ]
+def _fitted(table: Table, width: int) -> Table:
+    """The table with as many of its columns as fit side by side; all of them where even the fewest do not fit."""
+    narrow = _without(table, common := _common(table), f"The same in all rows: {', '.join(common.values())}.")
+    candidates = [table, narrow]
+    spare = [name for name in table.spare if name in narrow.header]
+    for count in range(1, len(spare) + 1):
+        note = f"A wider terminal, the page and the files also have {', '.join(spare[:count])}."
+        candidates.append(_without(narrow, spare[:count], note))
+    return next((table for table in candidates if _width(_grid(table, is_narrow=True)) <= width), table)
+
+
+def _common(table: Table) -> dict[str, str]:
+    """The columns whose cells all have the same text, each with that text; none where there is only one row."""
+    columns = [{cell.text for cell in cells} for cells in zip(*table.rows, strict=True)] if len(table.rows) > 1 else []
+    named = list(zip(table.header, columns, strict=False))[table.labels :]
+    return {name: f"{name} {texts.pop()}" for name, texts in named if len(texts) == 1}
+
+
+def _without(table: Table, names: Collection[str], note: str) -> Table:
+    """The table without some columns, and with a note below it; the same table where none would go, or none remain."""
+    kept = [n for n, name in enumerate(table.header) if name not in names]
+    if len(kept) in (len(table.header), table.labels):
+        return table
+    rows = tuple(tuple(cells[n] for n in kept) for cells in table.rows)
+    header = tuple(table.header[n] for n in kept)
+    return replace(table, header=header, rows=rows, caption=(*table.caption, note))
+
+
+def _grid(table: Table, label: int = LABEL, *, is_narrow: bool = False) -> list[list[list[str]]]:
+    """The lines of every cell, with the header as the first row.
+
+    Args:
+        table: The table.
+        label: Columns of the terminal for the first label, and the most for the others.
+        is_narrow: Whether a column's name is wrapped where the cells below it are narrower.
+    """
+    limits = [LABEL, *[CELL] * (len(table.header) - 1)]
+    limits = [min(limit, label) if n < table.labels else limit for n, limit in enumerate(limits)]
+    body = [[_lines(cell.text, limit) for cell, limit in zip(cells, limits, strict=True)] for cells in table.rows]
+    if is_narrow and body:
+        limits = _widths(body)
+    names = [_evenly(name, limit) for name, limit in zip(table.header, limits, strict=True)]
+    height = max(map(len, names))
+    return [[[""] * (height - len(lines)) + lines for lines in names], *body]
 
 
 def _widths(grid: list[list[list[str]]]) -> list[int]:
     return [max(len(line) for cell in column for line in cell) for column in zip(*grid, strict=True)]
 
 
-def _with_narrow_labels(
-    table: Table, limits: list[int], grid: list[list[list[str]]], width: int
-) -> list[list[list[str]]]:
+def _width(grid: list[list[list[str]]]) -> int:
+    """The columns of a terminal that the whole table takes."""
+    return sum(width + 2 for width in _widths(grid)) - 2
+
+
+def _with_narrow_labels(table: Table, width: int) -> list[list[list[str]]]:
     """The cells with labels that are narrow enough for one more column beside them; values are never wrapped further."""
-    narrow = max(limits)
+    narrow = LABEL
+    grid = _grid(table, is_narrow=True)
     while narrow > LEAST_LABEL:
         widths = _widths(grid)
         if sum(widths[: table.labels]) + 2 * table.labels + max(widths[table.labels :], default=0) <= width:
             break
         narrow -= 2
-        grid = _grid(table, [min(limit, narrow) if n < table.labels else limit for n, limit in enumerate(limits)])
+        grid = _grid(table, narrow, is_narrow=True)
     return grid
 
 
@@ -157,7 +204,7 @@ def _columns_by_block(grid: list[list[list[str]]], labels: int, width: int) -> l
 def _block(table: Table, grid: list[list[list[str]]], columns: list[int]) -> list[str]:
     """Some columns of a table: header, rule, rows."""
     widths = _widths(grid)
-    lines = []
+    lines: list[str] = []
     for cells in grid:
         for parts in itertools.zip_longest(*(cells[n] for n in columns), fillvalue=""):
             padded = [
@@ -165,7 +212,8 @@ def _block(table: Table, grid: list[list[list[str]]], columns: list[int]) -> lis
                 for n, part in zip(columns, parts, strict=True)
             ]
             lines.append("  ".join(padded).rstrip())
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+    height = len(grid[0][0])  # of the header, whose first lines may be empty in these columns
+    return [*filter(None, lines[:height]), "-" * max(map(len, lines)), *lines[height:]]
 
 
 def markdown(table: Table) -> str:
@@ -216,6 +264,13 @@ def wrapped(sentence: str, indent: str = "", width: int = WIDTH) -> str:
     return textwrap.fill(
         sentence, min(width, WIDTH), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _evenly(name: str, width: int) -> list[str]:
+    """A column's name in as few lines as the width admits, which are about equally long."""
+    wrap = functools.partial(textwrap.wrap, name, break_long_words=False, break_on_hyphens=False)
+    count = len(wrap(width))
+    return next((lines for narrow in range(1, width) if len(lines := wrap(narrow)) == count), wrap(width)) or [""]
 
 
 def _lines(words: str, width: int) -> list[str]:

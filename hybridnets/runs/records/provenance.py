@@ -15,8 +15,7 @@ FILE = "provenance.json"
 
 STOP = r"(StoppedError|Ended|KeyboardInterrupt): "  # how the error of an attempt begins that was asked to end
 
-# What of an attempt says where its seconds were measured, with the unit.
-HARDWARE = {"device": "", "threads": " thread(s)", "processor": ""}
+HARDWARE = ("device", "threads", "processor")  # what of an attempt says where its seconds were measured
 
 
 class AttemptRecord(TypedDict, total=False):
@@ -108,7 +107,7 @@ class Provenance:
     def hardware(self) -> str:
         """Device, threads and processor of the last attempt; empty where unknown."""
         last: Any = self.attempts[-1] if self.attempts else {}
-        words = [str(last[key]) + unit for key, unit in HARDWARE.items() if key in last]
+        words = [_counted(last[key]) if key == "threads" else str(last[key]) for key in HARDWARE if key in last]
         return ", ".join([*words, *["batch statistics over all devices"] * bool(last.get("sync_batchnorm"))])
 
     @property
@@ -128,6 +127,10 @@ class Provenance:
         """
         before = self.attempts[-1].get("code", {}) if self.attempts else {}
         return [module for module, sha256 in now.items() if before.get(module, sha256) != sha256]
+
+
+def _counted(threads: Any) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def read(folder: Path) -> Provenance | None:

@@ -231,13 +231,15 @@ def test_the_head_states_runs_seeds_hardware_and_hours(page: str) -> None:
 
 def test_a_page_of_pending_runs_reloads_itself_without_a_script(tmp_path: Path, finished: Callable[..., Run]) -> None:
     finished("cnn")
-    running = RunProgress("digits/crnn/seed=0-<b>", "running", 3, 0.7125)
-    live = Live(Progress((running, RunProgress("digits/cnn/seed=0-0", "finished", 9, 0.8))), "12:34:56", reloads=True)
+    running = RunProgress(Path("digits/crnn/seed=0-<b>"), "running", 3, 0.7125)
+    live = Live(
+        Progress((running, RunProgress(Path("digits/cnn/seed=0-0"), "finished", 9, 0.8))), "12:34:56", reloads=True
+    )
     report = analyse(read([tmp_path]), "title", "command")
     reader = Reader(render_page(report, {}, live))
     assert [a["content"] for tag, a in reader.tags if tag == "meta" and a.get("http-equiv") == "refresh"] == ["10"]
     assert [tag for tag, _ in reader.tags].count("script") == 1
     text = " ".join(" ".join(reader.words).split())
     assert "1 of 2 requested runs finished, 1 running at 12:34:56" in text
-    assert "digits/crnn/seed=0-<b>: epoch 3 finished, val/acc 71.25 %" in text
+    assert "digits/crnn/seed=0-<b>: epoch 3 finished, best val/acc 71.25 %" in text
     assert 'http-equiv="refresh"' not in render_page(report, {}, live._replace(reloads=False))

@@ -53,6 +53,54 @@ def test_a_wide_table_continues_below_with_its_labels() -> None:
     assert text(table, 120) == text(table)
 
 
+def test_a_table_that_is_a_little_too_wide_does_without_what_can_be_said_below_it() -> None:
+    header = ("variant", "n", "val at best *", "sd", "p")
+    rows = (row("cnn", "3", "12.3 ± 4", "0.25", "0.001"), row("crnn", "3", "23.4 ± 5", "0.50", "0.5"))
+    table = Table("differences", "title", header, rows, ("caption",), spare=("sd", "p"))
+    assert text(table, 38).splitlines() == [
+        "title",
+        "",
+        "variant  n  val at best *    sd      p",
+        "--------------------------------------",
+        "cnn      3       12.3 ± 4  0.25  0.001",
+        "crnn     3       23.4 ± 5  0.50    0.5",
+        "",
+        "caption",
+    ]
+    assert text(table, 37).splitlines()[2:7] == [
+        "              val at",
+        "variant  n    best *    sd      p",
+        "---------------------------------",
+        "cnn      3  12.3 ± 4  0.25  0.001",
+        "crnn     3  23.4 ± 5  0.50    0.5",
+    ]
+    assert text(table, 30).splitlines()[2:] == [
+        "           val at",
+        "variant    best *    sd      p",
+        "------------------------------",
+        "cnn      12.3 ± 4  0.25  0.001",
+        "crnn     23.4 ± 5  0.50    0.5",
+        "",
+        "caption",
+        "The same in all rows: n 3.",
+    ]
+    assert text(table, 24).splitlines()[3:] == [
+        "variant    best *      p",
+        "------------------------",
+        "cnn      12.3 ± 4  0.001",
+        "crnn     23.4 ± 5    0.5",
+        "",
+        "caption",
+        "The same in all rows: n",
+        "3.",
+        "A wider terminal, the",
+        "page and the files also",
+        "have sd.",
+    ]
+    assert all(word in text(table, 16) for word in ("0.25", "0.001", "12.3 ± 4"))  # in blocks, and then as a whole
+    assert "wider terminal" not in text(table, 16)
+
+
 def test_the_width_is_the_terminals_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for given, expected in (("80", 80), ("10", 40), ("1000", 160), ("0", 80)):
         monkeypatch.setenv("COLUMNS", given)

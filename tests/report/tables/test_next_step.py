@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hybridnets.report import ReportRequest, analyse
+from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.tables.next_step import Invocation, NextStep
@@ -80,6 +81,21 @@ def test_what_is_undecided_gets_a_fresh_sweep_of_the_planned_size(
     assert advised.command == "python train.py -cn question 'seed=range(3,24)' out=results-fresh"
     assert "a fresh sweep of 21 other seeds, declared before it runs" in advised.sentence
     assert "seeds added to these until the interval excludes 0" in advised.sentence
+
+
+def test_a_second_question_that_is_open_is_not_ignored(
+    tmp_path: Path, pairs: Callable[..., list[Run]], finished: Make
+) -> None:
+    declare(tmp_path, settled := pairs(0.05, 0.051, 0.052))
+    open_runs = [finished("ecrnn", seed, test=0.7 + d) for seed, d in enumerate((-0.01, 0.0, 0.02))]
+    primary = {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin": 1.0}
+    command = "python train.py -cn second seed=0,1,2"
+    manifest.write(tmp_path, "second", command, [*settled[:3], *open_runs], {"primary": primary})
+    (part,) = analyse(read([tmp_path]), "title", OWN).parts
+    assert [answer.analysis.verdict for answer in part.answers] == [Verdict.BETTER_BY_MARGIN, Verdict.OPEN]
+    advised = step(tmp_path)
+    assert "a fresh sweep of 21 other seeds" in advised.sentence
+    assert "'seed=range(3,24)'" in advised.command
 
 
 def test_without_a_margin_the_margin_comes_first(tmp_path: Path, pairs: Callable[..., list[Run]]) -> None:
