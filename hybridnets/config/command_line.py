@@ -128,5 +128,5 @@ def _report(error: Exception, conf: Path) -> int:
     sentence = explain(error, conf, sys.argv[1:])
     if sentence is None or SHOWS_TRACEBACK:
         raise error
-    print(f"{program.name('train')}: {sentence}", file=sys.stderr)
+    print(f"{program.name('train')}: {program.printable(' '.join(sentence.splitlines()))}", file=sys.stderr)
     return 2

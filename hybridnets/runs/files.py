@@ -1,9 +1,12 @@
 """Files that exist as a whole or not at all, even after a crash."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import pwd
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,32 @@ def make_folder(path: Path) -> None:
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         where = error.filename or path
         raise ValueError(f"out must be a folder that can be made, and {where} cannot be ({error.strerror})") from error
+
+
+def unusable(error: OSError) -> str:
+    """One sentence on a file that cannot be used: its name, the reason, and whose it is where a permission is missing.
+
+    Args:
+        error: What using it raised.
+    """
+    if error.filename is None:
+        return f"a file cannot be used ({error.strerror or error})"
+    return f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}{_permissions(error)})"
+
+
+def _permissions(error: OSError) -> str:
+    """Whose a file is that may not be used; empty for any other reason."""
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return ""
+    try:
+        status = Path(os.fsdecode(error.filename)).stat()
+    except OSError:  # not even this is allowed
+        return ": a folder above it has no permission to be searched"
+    try:
+        owner = pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        owner = f"user {status.st_uid}"
+    return f": it belongs to {owner} and has mode {stat.S_IMODE(status.st_mode):03o}"
 
 
 def sha256(path: Path) -> str:

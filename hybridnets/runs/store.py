@@ -236,7 +236,7 @@ def is_stop(error: BaseException) -> bool:
     A signal may surface as another exception: libraries catch it, and Lightning turns a KeyboardInterrupt into an exit.
     """
     stops = (StoppedError, signals.Ended, KeyboardInterrupt)
-    return isinstance(error, stops) or isinstance(error.__context__, stops) or signals.exit_code() is not None
+    return isinstance(error, stops) or isinstance(error.__context__, stops) or signals.interrupted()
 
 
 def owner(folder: Path) -> str:
