@@ -1,10 +1,7 @@
 """One sentence for each error that a user can cause: key, rule, value, and what to do."""
 
-import contextlib
 import errno
-import pwd
 import re
-import stat
 from pathlib import Path
 
 import yaml
@@ -17,6 +14,7 @@ from omegaconf.errors import ConfigTypeError, GrammarParseError, OmegaConfBaseEx
 from hybridnets import program
 from hybridnets.config.keys import keys_of, proposal
 from hybridnets.config.rules import RULES
+from hybridnets.runs.files import whose
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 COMPOSING = re.compile("raised while composing config:$")  # a line by Hydra that says nothing
@@ -81,13 +79,9 @@ def _where() -> str:
 
 def _forbidden(error: OSError) -> str:
     """Names the file that may not be written or read, and its owner."""
-    owner = ""
-    with contextlib.suppress(OSError, TypeError, KeyError):
-        file = Path(error.filename).stat()
-        owner = f"; it belongs to {pwd.getpwuid(file.st_uid).pw_name} and has mode {stat.S_IMODE(file.st_mode):o}"
     return (
-        f"{error.filename or 'out'} must be a file or folder that you may use ({error.strerror}{owner}): have its permissions "
-        "changed, or choose another folder with out="
+        f"{error.filename or 'out'} must be a file or folder that you may use ({error.strerror}{whose(error)}): have its "
+        "permissions changed, or choose another folder with out="
     )
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hybridnets.runs import manifest
+from hybridnets.runs.files import find
 from hybridnets.runs.manifest import RequestedRun
 from hybridnets.runs.records import metrics, result
 from hybridnets.runs.records.errors import RecordError
@@ -76,7 +77,7 @@ class Progress:
 
 
 def runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
-    """The runs at or below a folder, as a sweep requested them, and sentences on manifests that cannot be read.
+    """The runs at or below a folder, as a sweep requested them, and sentences on manifests and folders that cannot be read.
 
     Args:
         top: The folder of all runs, of a data set, of a variant, or of a run.
@@ -90,7 +91,9 @@ def runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
             for requested in sweep.requested.values():
                 if (out / requested.folder).is_relative_to(top):
                     runs[out / requested.folder] = requested
-    for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
+    begun, forbidden = find(top, "checkpoints", result.FILE)  # restored runs have no checkpoints
+    problems += forbidden
+    for path in begun:
         runs.setdefault(path.parent, None)
     return runs, problems
 
