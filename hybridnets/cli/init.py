@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from hybridnets import signals
-from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of, printable
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of
+from hybridnets.program import printable
 
 TEMPLATE = Path(__file__).parent / "project"
 FOLDERS = ("conf", "sweeps", "tests", "runs")  # of a project, or of its runs
