@@ -43,6 +43,11 @@ def project_folders(*names: str) -> list[Path]:
     return [path for path in folders if path.is_dir() and not path.samefile(folder(path.name))]
 
 
+def printable(text: str) -> str:
+    """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
+    return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)
+
+
 def _is_script() -> bool:
     script = Path(sys.argv[0])
     return script.name in SCRIPTS.values() and script.resolve().parent.name != "cli"

@@ -3,6 +3,7 @@
 This module imports nothing slow, because commands install it before their other imports.
 """
 
+import atexit
 import contextlib
 import errno
 import io
@@ -36,11 +37,31 @@ class Ended(SystemExit):
         return f"by {signal.Signals(self.number).name}"
 
 
+class Unprintable(SystemExit):
+    """A standard stream cannot be written to, as on a full disk, and the process ends with code 2.
+
+    It is no OSError, so that nobody takes it for an error of a file of the user's.
+
+    Args:
+        error: The error of the stream.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(2)
+        self.reason = error.strerror
+
+    def __str__(self) -> str:
+        """The text in messages and in the record of an attempt."""
+        return f"the output cannot be printed ({self.reason})"
+
+
 @dataclass
 class _State:
+    command: str = ""
     message: str = ""
     process: int = 0  # the id of the process that installed the handlers
     number: int | None = None  # the first signal
+    unprintable: bool = False  # whether a standard stream could not be written to
     raised: bool = False  # whether `Ended` was raised
     unwinding: int = 0  # how many `unwinding` blocks are active
     cleanups: list[Callable[[], object]] = field(default_factory=list)
@@ -52,6 +73,8 @@ _state = _State()
 def install(command: str, then: str = "") -> None:
     """Makes signals end the process with a one-sentence message, and makes standard streams safe to write to.
 
+    Ends the process with code 2 where the working folder was deleted, which nearly everything below would trip over.
+
     A signal ends the process at once, without an exception: libraries that are being imported could lose an exception, or
     mistake it for another error. Code that must not leave something half made uses `unwinding`.
 
@@ -60,7 +83,15 @@ def install(command: str, then: str = "") -> None:
         then: The end of the message, such as what the same command would do now.
     """
     _open_streams()
-    _state.message, _state.process = f"{command}: ended {{}}{then}", os.getpid()
+    atexit.register(_flush)  # the first registered, so the last called
+    _state.command, _state.message, _state.process = command, f"{command}: ended {{}}{then}", os.getpid()
+    try:
+        os.getcwd()  # noqa: PTH109 (this module imports nothing slow)
+    except FileNotFoundError:
+        print(
+            f"{command}: the working folder must exist, and was deleted: change to another, as by cd ~", file=sys.stderr
+        )
+        sys.exit(2)
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and a shell's & ignore signals on purpose
             signal.signal(number, _end)
@@ -87,11 +118,18 @@ def at_end(cleanup: Callable[[], object]) -> None:
 
 
 def exit_code() -> int | None:
-    """The exit code if a signal has interrupted the process; None without a signal.
+    """The exit code if a signal or an unprintable stream ends the process; None otherwise.
 
     Libraries may turn `Ended` into another exception, so check this before reporting an error.
     """
-    return None if _state.number is None else 128 + _state.number
+    if _state.number is None:
+        return 2 if _state.unprintable else None
+    return 128 + _state.number
+
+
+def interrupted() -> bool:
+    """Whether a signal has interrupted the process."""
+    return _state.number is not None
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -139,12 +177,28 @@ class _Stream(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):
-                raise
+            problem = error
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self.fileno())
+        os.dup2(null, self.fileno())  # what follows is dropped
         os.close(null)
-        return memoryview(data).nbytes
+        if problem.errno in (errno.EPIPE, errno.EIO) or os.getpid() != _state.process:
+            return memoryview(data).nbytes
+        _state.unprintable = True
+        ended = Unprintable(problem)
+        with contextlib.suppress(OSError):
+            os.write(2, f"{_state.command}: {ended}\n".encode())
+        raise ended
+
+
+def _flush() -> None:
+    """Writes what is still buffered, while an error can still be reported: Python would print a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Unprintable:
+            os._exit(2)
+        except (OSError, ValueError):  # closed, or somebody else's
+            continue
 
 
 def _open_streams() -> None:

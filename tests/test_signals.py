@@ -154,3 +154,25 @@ def test_nothing_slow_is_imported_before_signals_are_handled() -> None:
         head = (ROOT / name).read_text().split("signals.install")[0]
         lines = [line for line in head.splitlines() if line.startswith(("import ", "from "))]
         assert {line.split()[1].split(".")[0] for line in lines} <= {*sys.stdlib_module_names, "hybridnets"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "print('not flushed before the end')",
+        "print('x' * 100_000, flush=True)\nopen('reached', 'w')",
+        "try: print('x', flush=True)\nexcept (OSError, Exception): open('reached', 'w')",
+        "import argparse\nargparse.ArgumentParser().parse_args(['--help'])",
+    ],
+)
+def test_output_that_cannot_be_printed_is_one_sentence(body: str, tmp_path: Path) -> None:
+    process = run_script(body, shell='"$@" > /dev/full', cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (2, "it: the output cannot be printed (No space left on device)\n")
+    assert not (tmp_path / "reached").exists()
+
+
+def test_a_working_folder_that_was_deleted_is_one_sentence(tmp_path: Path) -> None:
+    process = run_script("print('reached')", shell='mkdir gone; cd gone; rmdir ../gone; "$@"', cwd=tmp_path)
+    sentence = "it: the working folder must exist, and was deleted: change to another, as by cd ~\n"
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", sentence)

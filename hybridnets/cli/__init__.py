@@ -5,6 +5,7 @@ import importlib
 import sys
 
 from hybridnets import __version__, signals
+from hybridnets.program import printable
 
 COMMANDS = {  # with the module that runs it
     "demo": ("demo", "sweep four networks over handwritten digits, and report on them: 2 to 4 minutes"),
@@ -43,7 +44,8 @@ def main() -> int:
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, 1)
         guess = f": did you mean {close[0]}?" if close else ""
-        print(f"hybridnets: COMMAND must be one of {', '.join(COMMANDS)}, got {command}{guess}", file=sys.stderr)
+        choices = ", ".join(COMMANDS)
+        print(f"hybridnets: COMMAND must be one of {choices}, got {printable(command)}{guess}", file=sys.stderr)
         return 2
     module, _ = COMMANDS[command]
     return int(importlib.import_module(f"hybridnets.cli.{module}").main([command, *arguments]))

@@ -1,6 +1,7 @@
 """What the commands that argparse reads have in common: their parser, and how they end."""
 
 import argparse
+import errno
 import io
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hybridnets import program
+from hybridnets.program import printable
 
 TYPES = {"float": "a number", "int": "a whole number"}  # what a type of ours takes, in words
 # What argparse says, as a pattern, and what we say.
@@ -21,6 +23,7 @@ SENTENCES = (
     (r"argument (?P<name>.+?): invalid (?P<type>\w+) value: (?P<value>.*)", "{name} must be {type}, got {value}"),
     (r"argument (?P<name>.+?): expected (one|at least one) argument", "{name} needs a value"),
     (r"argument (?P<name>.+?): expected (?P<count>\d+) arguments", "{name} needs {count} values"),
+    (r"argument (?P<name>.+?): (?P<rule>must .*)", "{name} {rule}"),
     (r"unrecognized arguments: (?P<value>.*)", "{value} is not an argument of this command"),
     (r"the following arguments are required: (?P<name>.*)", "{name} is missing"),
 )
@@ -34,7 +37,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints one sentence and exits with code 2."""
-        self.exit(2, f"{self.prog}: {_sentence(message)} (--help lists the arguments)\n")
+        self.exit(2, f"{self.prog}: {printable(_sentence(message))} (--help lists the arguments)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Argparse's own would ignore that the help cannot be printed."""
+        (file or sys.stderr).write(message)
 
 
 def epilog(examples: str, command: str) -> str:
@@ -48,8 +55,18 @@ def epilog(examples: str, command: str) -> str:
 
 
 def path_of(text: str) -> Path:
-    """A path of an argument; shells leave the ~ of --to=~/x to us, and Path.expanduser raises for unknown users."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111
+    """A path of an argument; shells leave the ~ of --to=~/x to us, and Path.expanduser raises for unknown users.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is a link that leads to itself, for which Path.resolve raises no OSError.
+    """
+    path = Path(os.path.expanduser(text))  # noqa: PTH111
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise argparse.ArgumentTypeError(f"must be a path, got {path}, a link that leads to itself") from None
+    return path
 
 
 def find_modules_here() -> None:
@@ -60,7 +77,7 @@ def find_modules_here() -> None:
 def end_with_a_sentence(
     command: str, action: Callable[[], int], errors: tuple[type[Exception], ...] = (ValueError,)
 ) -> int:
-    """Runs a command, and returns its exit code: 2, after one sentence, where it raises one of the errors or cannot print.
+    """Runs a command, and returns its exit code: 2, after one sentence, where it raises one of the errors or an OSError.
 
     Args:
         command: The command.
@@ -71,20 +88,15 @@ def end_with_a_sentence(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold characters that the terminal lacks
     try:
-        code = action()
-        sys.stdout.flush()  # here, where a full disk can still be reported
-        return code
+        return action()
     except errors as error:
-        print(f"{program.name(command)}: {printable(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{program.name(command)}: the output cannot be printed ({error.strerror})", file=sys.stderr)
-        os._exit(2)  # a normal exit would flush once more, and print a traceback
+        sentence = str(error)
+    except OSError as error:  # never one of the standard streams, which raise signals.Unprintable
+        from hybridnets.runs.files import unusable
 
-
-def printable(text: str) -> str:
-    """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
-    return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)
+        sentence = unusable(error)
+    print(f"{program.name(command)}: {printable(sentence)}", file=sys.stderr)
+    return 2
 
 
 def _sentence(message: str) -> str:

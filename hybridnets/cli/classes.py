@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridnets.cli.arguments import printable
+from hybridnets.program import printable
 
 
 def check_output(path: Path | None, suffix: str) -> None:

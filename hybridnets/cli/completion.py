@@ -4,7 +4,8 @@ from hybridnets.cli import COMMANDS
 from hybridnets.cli.arguments import Parser
 
 SHELLS = ("bash", "zsh")
-# Hydra completes the line of one word and its overrides, so it gets the line without the word train.
+# Hydra completes the line of one word and its overrides, so it gets the line without the word train; and of several values
+# between commas it gets the last one alone, because it completes only one.
 SCRIPT = """\
 _hybridnets() {
     local word="${COMP_WORDS[COMP_CWORD]}"
@@ -13,8 +14,15 @@ _hybridnets() {
         COMPREPLY=($(compgen -W "%s" -- "$word"))
     elif [[ "${COMP_WORDS[1]}" == train ]]; then
         local line="hybridnets${COMP_LINE#*train}" choices
+        local before=""
+        if [[ "$word" == *=*,* ]]; then
+            before="${word%%,*}," line="${line%%"$word"}${word%%%%=*}=${word##*,}"
+        fi
         choices=$(COMP_LINE="$line" COMP_POINT="${#line}" hybridnets train -sc query=bash 2>/dev/null)
         compopt -o nospace 2>/dev/null
+        if [[ -n "$before" ]]; then
+            choices=$(for choice in $choices; do echo "$before${choice#*=}"; done)
+        fi
         COMPREPLY=($(compgen -W "$choices" -- "$word"))
     else
         COMPREPLY=($(compgen -f -- "$word"))

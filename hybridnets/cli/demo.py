@@ -1,6 +1,7 @@
 """The demo: a sweep of four networks over handwritten digits, and its report."""
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -46,8 +47,10 @@ def main(argv: list[str]) -> int:
         demo["hydra"]["sweeper"]["params"], recipe["trainer"]["max_epochs"], arguments.jobs, arguments.out
     )
     print(introduction, flush=True)
-    out = f'"{arguments.out}"' if "," in str(arguments.out) else arguments.out  # a comma would separate two values
-    code = training.main(["train", "-cn", "demo", f"hydra.launcher.jobs={arguments.jobs}", f"out={out}"])
+    from hybridnets.config.overrides import text_override
+
+    out = text_override("out", str(arguments.out))
+    code = training.main(["train", "-cn", "demo", f"hydra.launcher.jobs={arguments.jobs}", out])
     return code or report.main(["report", str(arguments.out / DATA)])
 
 
@@ -69,6 +72,8 @@ def _introduction(params: Mapping[str, Any], epochs: int, jobs: int, out: Path) 
 
 def _measure(overrides: list[str]) -> tuple[float, float] | None:
     """Seconds that a run of the demo takes to start and end, and those of one of its epochs; None where it fails."""
+    from hydra_plugins.process_launcher import end_with_parent
+
     with tempfile.TemporaryDirectory(prefix="hybridnets-demo-") as folder:
         signals.at_end(lambda: shutil.rmtree(folder, ignore_errors=True))  # after the process below has been killed
         command = [sys.executable, "-m", "hybridnets.cli.train", "-cn", "demo", "hydra.mode=RUN", *overrides]
@@ -79,6 +84,7 @@ def _measure(overrides: list[str]) -> tuple[float, float] | None:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},  # as a job of the sweep
             start_new_session=True,  # only the parent handles the terminal's Ctrl-C
+            preexec_fn=functools.partial(end_with_parent, os.getpid()),  # also where that is killed
         )
         signals.at_end(lambda: _kill(process))
         process.wait()

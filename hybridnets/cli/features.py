@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridnets import program
-from hybridnets.cli.arguments import Parser, end_with_a_sentence, find_modules_here, path_of, printable
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, find_modules_here, path_of
 from hybridnets.cli.classes import answer, check_output, count_images
+from hybridnets.program import printable
 
 if TYPE_CHECKING:
     from hybridnets.predicting import AutoencoderPredictor, EncodedImages

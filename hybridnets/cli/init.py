@@ -5,14 +5,18 @@ import keyword
 import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of, printable
+from hybridnets import signals
+from hybridnets.cli.arguments import Parser, end_with_a_sentence, path_of
+from hybridnets.program import printable
 
 TEMPLATE = Path(__file__).parent / "project"
 FOLDERS = ("conf", "sweeps", "tests", "runs")  # of a project, or of its runs
 PACKAGE = "my_project"  # the names in the template that the project's own replace
 NAME = "my-project"
+HALF_MADE = ".hybridnets-init-"  # how the folder's name begins in which a project is written
 
 
 def main(argv: list[str]) -> int:
@@ -42,14 +46,11 @@ def _write(folder: Path) -> int:
         )
     if package in sys.stdlib_module_names or package in FOLDERS or _is_installed(package):
         raise ValueError(f"FOLDER must not be named like a module that exists already, got {name}: choose another name")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"FOLDER must be new or empty, got {folder}, which is not: choose another name")
+    _check_empty(folder)
     try:
-        for source in sorted(TEMPLATE.rglob("*")):
-            if source.is_file() and source.suffix != ".pyc":
-                _copy(source, folder / str(source.relative_to(TEMPLATE)).replace(PACKAGE, package), name, package)
-        (folder / ".gitignore").write_text("/runs/\n__pycache__/\n", encoding="utf-8")
+        _write_as_a_whole(folder, name, package)
     except OSError as error:
+        _check_empty(folder)  # another init may have been faster
         raise ValueError(f"FOLDER must be a folder that can be written, got {folder} ({error.strerror})") from error
     print(
         f"{printable(str(folder))} is written: README.md says what is where. Now:\n\n"
@@ -58,6 +59,37 @@ def _write(folder: Path) -> int:
         "  hybridnets report runs/shapes       the answer"
     )
     return 0
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(not _is_half_made(path) for path in folder.iterdir())):
+        raise ValueError(f"FOLDER must be new or empty, got {folder}, which is not: choose another name")
+
+
+def _is_half_made(path: Path) -> bool:
+    """Whether a path is what an init left behind that was killed."""
+    return path.name.startswith(HALF_MADE)
+
+
+def _write_as_a_whole(folder: Path, name: str, package: str) -> None:
+    """Writes the project elsewhere and moves it to its place, so that what fails half-way leaves nothing in its own way."""
+    is_new = not folder.exists()
+    if is_new:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.parent if is_new else folder  # whose own parent may not be writable
+    with signals.unwinding(), tempfile.TemporaryDirectory(prefix=HALF_MADE, dir=beside) as temporary:
+        project = Path(temporary, name)
+        for source in sorted(TEMPLATE.rglob("*")):
+            if source.is_file() and source.suffix != ".pyc":
+                _copy(source, project / str(source.relative_to(TEMPLATE)).replace(PACKAGE, package), name, package)
+        (project / ".gitignore").write_text("/runs/\n__pycache__/\n", encoding="utf-8")
+        if is_new:
+            project.rename(folder)
+            return
+        # The folder itself stays, because it may be somebody's working folder. Of two inits at once only one can move the
+        # first folder: it is not empty, and so replaces and is replaced by nothing.
+        for path in sorted(project.iterdir(), key=lambda path: (path.is_file(), path.name)):
+            path.rename(folder / path.name)
 
 
 def _is_installed(package: str) -> bool:

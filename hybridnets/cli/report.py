@@ -232,7 +232,7 @@ def _add_commands(add: Any) -> None:
         help="with --pack: keep the probabilities of all classes, not only the true",
     )
     add("--unpack", action="store_true", help="restore the runs of an archive; existing runs are left alone")
-    add("-o", "--output", type=Path, metavar="PATH", help="the archive of --pack (.npz), or the folder of --unpack")
+    add("-o", "--output", type=path_of, metavar="PATH", help="the archive of --pack (.npz), or the folder of --unpack")
     add(
         "--mlflow", metavar="URI", help="copy the finished runs to MLflow, each once: sqlite:///mlflow.db or http://..."
     )

@@ -9,6 +9,7 @@ from hybridnets.config.rules import text_of
 from hybridnets.runs import identities
 from hybridnets.runs.identities import Identity
 from hybridnets.runs.records import RecordError, result
+from hybridnets.runs.records.errors import ForbiddenRecordError
 
 if TYPE_CHECKING:
     from hybridnets.config.request import RunRequest
@@ -48,6 +49,8 @@ def finished_backbone(path: Path) -> Backbone:
     folder = path.parent.parent if path.name == "best.ckpt" else path
     try:
         record = result.read(folder) if folder.is_dir() else None
+    except ForbiddenRecordError as error:
+        raise ConfigError(f"backbone must be a run that you may read, but {error}") from None
     except RecordError:
         record = None
     if record is None:  # its weights matter only where something is trained on them

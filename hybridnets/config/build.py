@@ -7,7 +7,7 @@ import sys
 import typing
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -30,6 +30,7 @@ from hybridnets.training.environment import environment
 from hybridnets.training.progress import progress_bar
 from hybridnets.training.start import check_start
 
+T = TypeVar("T")
 log = logging.getLogger("hybridnets")
 
 DATASET_KEYS = ("name", "root", "mirrors", "dataset")  # of `data`: they name and load the data set, not the data module
@@ -72,7 +73,8 @@ def build_data(request: RunRequest) -> Any:
     section, seeds = request.settings["data"], request.settings["seeds"]
     make = _factory("data", {key: section[key] for key in section if key not in DATASET_KEYS})
     with errors_of("data"):
-        return make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
+        data = make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
+        return _checked("data", data, pl.LightningDataModule)
 
 
 def build_model(
@@ -87,7 +89,7 @@ def build_model(
     if request.backbone:
         arguments["backbone"] = _backbone(request, image_shape, num_classes, is_rehearsal or request.is_trial)
     with errors_of("model"):
-        model: Classifier = make(**arguments)
+        model: Classifier = _checked("model", make(**arguments), Classifier)
         if "image_shape" not in getattr(model, "hparams", {}):
             raise ValueError(
                 f"model.{type(model).__name__} must call self.save_hyperparameters() in its __init__, after "
@@ -126,6 +128,7 @@ def build_callbacks(settings: Mapping[str, Any], model: Classifier, has_logger: 
             callback = _instance(f"callbacks.{key}", section)
             if isinstance(callback, functools.partial):
                 callback = _watching(callback, model.monitor, model.mode)
+            _checked(f"callbacks.{key}", callback, Callback)
             if isinstance(callback, loggers.NEED_LOGGER) and not has_logger:
                 raise ConfigError(
                     f"callbacks.{key} needs a logger to write to: choose one, as in logger=tensorboard, or leave {key} out"
@@ -170,7 +173,7 @@ def build_trainer(request: RunRequest, callbacks: list[Callback], incomplete_log
         environments = [getattr(make.keywords.get("strategy"), "cluster_environment", None), *plugins]
         if not any(isinstance(plugin, ClusterEnvironment) for plugin in environments):
             plugins.append(environment())
-        return make(callbacks=callbacks, plugins=plugins, logger=own_loggers or False)  # type: ignore[no-any-return]
+        return _checked("trainer", make(callbacks=callbacks, plugins=plugins, logger=own_loggers or False), pl.Trainer)
 
 
 def _without_bars(callbacks: list[Callback]) -> list[Callback]:
@@ -193,7 +196,10 @@ def _check_arguments(section: str, factory: functools.partial[Any]) -> None:
 
     Sections within, such as rnn, are checked too.
     """
-    parameters = inspect.signature(factory.func).parameters
+    try:
+        parameters = inspect.signature(factory.func).parameters
+    except ValueError:  # of a builtin: it refuses by itself what it does not take
+        return
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in factory.keywords:
             if key not in parameters:
@@ -212,6 +218,16 @@ def _check_arguments(section: str, factory: functools.partial[Any]) -> None:
             raise ConfigError(f"{section}.{key} must be {text}, got {text_of(value)}")
         if isinstance(value, functools.partial):
             _check_arguments(key, value)
+
+
+def _checked(section: str, part: Any, kind: type[T]) -> T:
+    """A part that was built, once it is what the section is for: a `_target_` may name anything that can be called."""
+    if not isinstance(part, kind):
+        raise ConfigError(
+            f"{section}._target_ must name a {kind.__module__.split('.')[0]} {kind.__name__}, got one that gives a "
+            f"{type(part).__module__}.{type(part).__qualname__}"
+        )
+    return part
 
 
 def _instance(section: str, settings: Any) -> Any:

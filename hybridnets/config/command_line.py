@@ -3,12 +3,14 @@
 import functools
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
@@ -82,6 +84,7 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
         check_project(conf, _config_folder(sys.argv[1:]))
         _typed[:] = sys.argv[1:]
         sys.argv[1:] = _with_options_first(sys.argv[1:])
+        _check_options(sys.argv[1:])
         main()
     except JobFailed:  # the sweep's summary reports it
         return 1
@@ -112,6 +115,31 @@ def _config_folder(words: Sequence[str]) -> Path | None:
     return None
 
 
+def _check_options(words: Sequence[str]) -> None:
+    """Refuses what Hydra's parser of options would answer with all of its options.
+
+    Raises:
+        ConfigError: If an option is unknown, or lacks its value.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        if match := re.fullmatch(r"argument (?:\S+/)?(\S+): expected one argument", message):
+            raise ConfigError(f"{match[1]} needs a value (--help lists the options)")
+        if match := re.match(r"unrecognized arguments: (-+([^\s=]*)(?:=(\S+))?)", message):
+            word, key, value = match.groups()
+            following = _typed[_typed.index(word) + 1 :] if word in _typed else []
+            value = value or next((text for text in following[:1] if not re.search("^-|=", text)), "VALUE")
+            raise ConfigError(
+                f"{word} is not an option of this command, and settings have no dashes: write {key}={value} "
+                "(--help lists options and settings)"
+            )
+        raise ConfigError(f"{message} (--help lists the options)")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(list(words))
+
+
 def _with_options_first(words: Sequence[str]) -> list[str]:
     """Options before overrides, because DDP appends overrides of its own to the command of its ranks."""
     options: list[str] = []
@@ -131,5 +159,5 @@ def _report(error: Exception, conf: Path) -> int:
     sentence = explain(error, conf, sys.argv[1:])
     if sentence is None or SHOWS_TRACEBACK:
         raise error
-    print(f"{program.name('train')}: {sentence}", file=sys.stderr)
+    print(f"{program.name('train')}: {program.printable(' '.join(sentence.splitlines()))}", file=sys.stderr)
     return 2

@@ -70,6 +70,17 @@ def _value(key: str, piece: str) -> str:
     return piece
 
 
+def text_override(key: str, text: str) -> str:
+    """The override that gives a key a text as it is: no part of it is an interpolation, a function or several values.
+
+    Args:
+        key: The key.
+        text: Its value.
+    """
+    escaped = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)  # as OmegaConf reads it
+    return f"{key}={_in_quotes(escaped)}"
+
+
 def _override_in_list(override: str) -> str:
     """An override in the list that names a backbone."""
     text = override.strip()

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 
 from hybridnets import signals
 from hybridnets.config.errors import ConfigError
-from hydra_plugins.process_launcher import Progress
+from hydra_plugins.process_launcher import Progress, end_with_parent
 
 COMMAND = [sys.executable, "-m", "hybridnets.config.rehearse"]
 
@@ -44,6 +45,7 @@ class Rehearsal:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             text=True,
             start_new_session=True,  # only the parent handles the terminal's Ctrl-C
+            preexec_fn=functools.partial(end_with_parent, os.getpid()),  # also where that is killed
         )
 
     def run(self, variants: list[str]) -> None:

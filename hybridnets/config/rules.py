@@ -122,7 +122,8 @@ TRAINER_RULES: Mapping[str, Rule] = {
 }
 
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("model", "data", "seeds", "optimizer", "callbacks", "trainer"), SECTION),
+    **dict.fromkeys(("model", "data", "optimizer", "callbacks", "trainer"), SECTION),
+    "seeds": ("a section of split, init and order (seed=N sets all three)", SECTION[1]),
     "scheduler": _null_or(SECTION),
     "layers": _from(1, 1024),
     "nodes": _from(1, 1024),

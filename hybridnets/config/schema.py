@@ -16,10 +16,10 @@ from hybridnets import signals
 from hybridnets.config.overrides import complete_overrides
 
 # Overrides that a run shares with its backbone's run, unless the backbone's own overrides differ: data, how much of it is an
-# epoch, seeds, machine.
+# epoch, the recipe, which a data set may choose as well, seeds, machine. Single settings of a recipe are this run's alone.
 TRAINER = "accelerator|devices|num_nodes|strategy|precision|sync_batchnorm|limit_train_batches|limit_val_batches"
 SHARED_WITH_BACKBONE = re.compile(
-    rf"[+~]*(data|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL
+    rf"[+~]*(data|recipe|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL
 )
 
 

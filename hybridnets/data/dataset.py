@@ -54,6 +54,8 @@ class ImageDataset:
             raise DataError(f"classes must be a tuple of names, such as ('cat', 'dog'), got {names!r}")
         if len(set(names)) < len(names):
             raise DataError(f"classes must be different names, got {names!r}")
+        if len(names) < 2:
+            raise DataError(f"classes must be at least two, because a network learns to tell them apart, got {names!r}")
         check_images(self.train_images, "the training images")
         check_images(self.test_images, "the test images")
         check_labels(self.train_labels, len(self.train_images), self.classes, "the training labels")

@@ -59,7 +59,15 @@ class Classifier(pl.LightningModule):
         raise NotImplementedError(f"{type(self).__name__} has no part that classifies feature maps")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of standardised images, (B, C, H, W) to (B, K)."""
+        """Logits of standardised images, (B, C, H, W) to (B, K).
+
+        Raises:
+            ValueError: If the architecture defines neither this nor `classify`.
+        """
+        if type(self).classify is Classifier.classify:
+            raise ValueError(
+                f"model.{type(self).__name__} must define forward, which maps images (B, C, H, W) to logits (B, K)"
+            )
         return self.classify(self.maps(images))
 
     def probabilities(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torchmetrics import Metric
 from hybridnets.models.classifier import Classifier
 from hybridnets.models.stages import ACTIVATIONS, AsSequence, Flatten
 
+IMAGES = 2
 UNLISTED = (*ACTIVATIONS.values(), nn.Dropout)  # Keras counts an activation as part of the layer before it
 
 
@@ -32,7 +33,11 @@ class Layer:
 
 
 def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
-    """The rows of a model for images of (C, H, W), recorded during a forward pass of one image."""
+    """The rows of a model for images of (C, H, W), recorded during a forward pass of two images.
+
+    The pass changes neither the model nor the random state. Of a single image, a model that loses the batch's axis would
+    still give a row.
+    """
     rows = [Layer("input", "Input", _shape(torch.empty(1, *image_shape)), 0, 0)]
     hooks = []
     counted: set[nn.Module] = set()  # a layer that runs twice has its parameters once
@@ -57,8 +62,8 @@ def layers(model: Classifier, image_shape: tuple[int, int, int]) -> list[Layer]:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            output = model.probabilities(torch.zeros(1, *image_shape, device=model.device))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output = model.probabilities(torch.zeros(IMAGES, *image_shape, device=model.device))
     finally:
         model.train(was_training)
         for handle in hooks:

@@ -36,7 +36,8 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
     """
     result, best = result_with_weights(folder), folder / BEST_CHECKPOINT
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).tolist()  # which refuses devices without memory, such as meta
+        device = "cpu" if torch.device(device).type == "cpu" else device  # a checkpoint cannot be loaded to cpu:0
     except Exception as error:  # which one depends on the device and on how torch was built
         raise ValueError(f"device must be one that torch can use here, such as cpu, got {device!r}") from error
     try:

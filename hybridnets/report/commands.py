@@ -132,12 +132,14 @@ def _watch(task: ReportTask, to: Path) -> None:
             began = time.monotonic()
             earlier, progress = progress, read_progress([] if task.sources.names else task.sources.paths)
             new_key = (stamps(task.sources.paths), progress.failed)
-            if new_key != key and (began >= next_build or not progress.under_way):
+            is_there = (to / RECORD).is_file()  # somebody may delete the folder meanwhile: it is made again
+            if not is_there or (new_key != key and (began >= next_build or not progress.under_way)):
                 key = new_key
                 written = _write(task, _analyse_so_far(task, progress), to, _live(progress))
                 next_build = time.monotonic() + REST * (time.monotonic() - began)
             elif written and progress != earlier:
-                write_page(to, written.page(_live(progress)))
+                with contextlib.suppress(FileNotFoundError):  # deleted just now
+                    write_page(to, written.page(_live(progress)))
             if progress != earlier:
                 print(f"{time.strftime('%H:%M:%S')}  {progress.sentence}", flush=True)
             if not progress.under_way:
@@ -145,7 +147,8 @@ def _watch(task: ReportTask, to: Path) -> None:
             _pause(max(LOOK_SECONDS, REST * (time.monotonic() - began)))
     except BaseException:
         if written and progress.under_way:  # a page that nobody writes any more should not reload itself
-            write_page(to, written.page(_live(progress)._replace(reloads=False)))
+            with contextlib.suppress(OSError):  # the error that ends this is the one to report
+                write_page(to, written.page(_live(progress)._replace(reloads=False)))
         raise
     if written and written.report.parts:
         print(f"\n{task.text(written.report)}\n")

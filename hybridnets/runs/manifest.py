@@ -1,6 +1,7 @@
 """A sweep's manifest: what it requested, so that "2 of 3 runs" and "declared before" can be known later."""
 
 import math
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -10,11 +11,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hybridnets.runs import identities
-from hybridnets.runs.files import make_folder, read_json, write_json
+from hybridnets.runs.files import ForbiddenError, make_folder, read_json, unusable, write_json
 from hybridnets.runs.store import Run
 
 # Of a search: the hash of what its first batch requested, by which the same search finds its manifest again.
 FIRST_BATCH = "begun"
+NOT_COUNTED = "runs that it requested and that are missing are not counted"
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,20 @@ class Manifest:
 def read(out: Path) -> tuple[list[Manifest], list[str]]:
     """The manifests of a folder of runs, the oldest first, and a sentence on each that cannot be read."""
     manifests, problems = [], []
-    for path in sorted(out.glob("sweeps/*.json")):
+    try:
+        paths = sorted((out / "sweeps").iterdir())  # glob would say nothing of a folder that may not be listed
+    except (FileNotFoundError, NotADirectoryError):
+        paths = []
+    except OSError as error:
+        # Whether it exists is not known in a folder that itself may not be searched, which others name.
+        return [], [f"{unusable(error)}; {NOT_COUNTED}"] if os.path.lexists(out / "sweeps") else []
+    for path in (path for path in paths if path.suffix == ".json"):
         try:
             manifests.append(parse(path, out, read_json(path)))
+        except ForbiddenError as error:
+            problems.append(f"{error}; {NOT_COUNTED}")
         except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
-            problems.append(f"{path} cannot be read: runs that it requested and that are missing are not counted")
+            problems.append(f"{path} cannot be read: {NOT_COUNTED}")
     return sorted(manifests, key=lambda sweep: (sweep.declared.timestamp(), len(sweep.requested))), problems
 
 

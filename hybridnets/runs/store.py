@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybridnets import signals
-from hybridnets.runs import claims, identities
+from hybridnets.runs import claims, files, identities
 from hybridnets.runs.files import make_folder, replacing, sha256, write_json, write_text
 from hybridnets.runs.origin import code_of
 from hybridnets.runs.records import metrics, provenance, result
@@ -87,7 +87,7 @@ class Run:
         try:
             record = result.read(self.folder)
         except RecordError as error:
-            raise ValueError(f"{error}; delete it to rebuild it, or choose another folder with out=") from None
+            raise ValueError(f"{error.advice}, or choose another folder with out=") from None
         if record is not None and record.hash != self.hash:
             raise ValueError(
                 f"{path} must be this run's result, and is another run's: delete it, or choose another folder with out="
@@ -262,7 +262,7 @@ def is_stop(error: BaseException) -> bool:
     A signal may surface as another exception: libraries catch it, and Lightning turns a KeyboardInterrupt into an exit.
     """
     stops = (StoppedError, signals.Ended, KeyboardInterrupt)
-    return isinstance(error, stops) or isinstance(error.__context__, stops) or signals.exit_code() is not None
+    return isinstance(error, stops) or isinstance(error.__context__, stops) or signals.interrupted()
 
 
 def owner(folder: Path) -> str:
@@ -288,9 +288,20 @@ def seconds(folder: Path) -> float:
     return sum(map(float, record.epoch_seconds.values())) if record else 0.0
 
 
-def find(folders: list[Path]) -> list[Path]:
-    """The folders of finished runs at or below the given ones, each once, in order of their paths."""
-    return sorted({file.parent for top in folders for file in top.rglob(result.FILE)})
+def find(folders: list[Path], problems: list[str] | None = None) -> list[Path]:
+    """The folders of finished runs at or below the given ones, each once, in order of their paths.
+
+    Args:
+        folders: The folders.
+        problems: Gets a sentence on each folder that may not be listed.
+    """
+    runs: set[Path] = set()
+    for top in folders:
+        results, forbidden = files.find(top, result.FILE)
+        runs.update(path.parent for path in results)
+        if problems is not None:
+            problems += forbidden
+    return sorted(runs)
 
 
 def _provenance(folder: Path) -> Provenance | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from hybridnets.models import Classifier
 from hybridnets.models.summary import Layer, layers
@@ -69,7 +70,7 @@ def assemble(data: Any, model: Classifier, trainer: pl.Trainer, recorder: EpochR
     Raises:
         ValueError: With one sentence, if they do not fit.
     """
-    with errors_of("model"):
+    with errors_of("model"), _checked_logits(model, data.num_classes):
         rows = layers(model, data.image_shape)
     with errors_of("optimizer, or scheduler,"):
         optimizer, _ = optimizer_and_schedule(model)
@@ -82,6 +83,31 @@ def assemble(data: Any, model: Classifier, trainer: pl.Trainer, recorder: EpochR
     if synchronized and not requested:  # where it is requested, Lightning converts the model
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return Parts(recorder.run, data, model, trainer, recorder, rows, synchronized)
+
+
+@contextlib.contextmanager
+def _checked_logits(model: Classifier, classes: int) -> Iterator[None]:
+    """Checks what the model's forward gives in the body.
+
+    Raises:
+        ValueError: If it is not a row of logits for each image, one for each class.
+    """
+
+    def check(_: object, arguments: tuple[Tensor, ...], logits: Any) -> None:
+        n, is_tensor = len(arguments[0]), isinstance(logits, Tensor)
+        if is_tensor and logits.shape == (n, classes) and logits.is_floating_point():
+            return
+        got = f"{logits.dtype} of shape {tuple(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
+        raise ValueError(
+            f"model.{type(model).__name__} must map B images to floating-point logits of shape (B, {classes}), one for each "
+            f"class, but its forward gave {got} for {n} images"
+        )
+
+    handle = model.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def check_devices(trainer: pl.Trainer, data: Any) -> None:

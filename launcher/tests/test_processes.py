@@ -39,6 +39,25 @@ return cfg.x
     assert output.count("Traceback") == 1  # the job's own, in its last output
 
 
+def test_a_job_that_is_stopped_from_outside_is_called_stopped(tmp_path: Path) -> None:
+    body = """
+if cfg.x == "default": os.kill(os.getpid(), signal.SIGTERM)
+if cfg.x == "handled": os._exit(128 + signal.SIGUSR2)
+if cfg.x == "killed": os.kill(os.getpid(), signal.SIGKILL)
+return cfg.x
+"""
+    app = App(tmp_path, body)
+    code, output = app.run("x=default,handled,killed,fine", "hydra.launcher.jobs=2")
+    assert code == 1
+    assert "4 jobs: 1 finished, 1 failed, 2 stopped\n" in output
+    assert "Run the same command again to continue." in output
+    assert "stopped: x=default\n  why:    killed by SIGTERM\n" in output
+    assert "stopped: x=handled\n  why:    exit code 140\n" in output
+    assert "failed: x=killed\n  why:    killed by SIGKILL (out of memory?)\n" in output
+    errors = [row[1].partition(":")[0] for row in app.returns()[:3]]
+    assert errors == ["Job 'x=default' stopped", "Job 'x=handled' stopped", "Job 'x=killed' failed"]
+
+
 def test_a_failed_job_is_retried_and_each_reason_is_kept(tmp_path: Path) -> None:
     body = """
 tries = here / f"tries{cfg.x}"

@@ -1,6 +1,8 @@
 """The command `hybridnets`: which commands there are, how they end, and what a project of the user's own adds."""
 
 import csv
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -8,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import hybridnets
 from hybridnets import program
+from hybridnets.cli import init
 from tests.conftest import ROOT, SMALL
 
 
@@ -39,12 +43,85 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "my-study"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "words", [("--help",), ("completion", "bash"), ("report", "--help"), ("train", "--help"), ("init", "new")]
+)
+def test_output_that_cannot_be_printed_is_one_sentence(words: tuple[str, ...], tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        completed = subprocess.run(
+            [sys.executable, "-m", "hybridnets", *words],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    name = "hybridnets" if words[0] == "--help" else f"hybridnets {words[0]}"
+    sentence = f"{name}: the output cannot be printed (No space left on device)\n"
+    assert (completed.returncode, completed.stderr) == (2, sentence)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_project_that_cannot_be_written_does_not_stand_in_its_own_way(
+    exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    if exists:
+        folder.mkdir()
+    copy, calls = init._copy, itertools.count()
+
+    def full(*words: Any) -> None:
+        if next(calls) == 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        copy(*words)
+
+    monkeypatch.setattr(init, "_copy", full)
+    assert init.main(["init", str(folder)]) == 2
+    sentence = f"FOLDER must be a folder that can be written, got {folder} (No space left on device)"
+    assert capsys.readouterr().err == f"hybridnets init: {sentence}\n"
+    assert [path.name for path in tmp_path.rglob("*")] == ["study"] * exists
+    (folder if exists else tmp_path).joinpath(f"{init.HALF_MADE}killed").mkdir()
+    assert init.main(["init", str(folder)]) == 0
+    assert (folder / "study" / "model.py").is_file()
+    assert init.main(["init", str(folder)]) == 2  # it is no longer empty
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_two_inits_at_once_one_writes_the_project(
+    exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    if exists:
+        folder.mkdir()
+    copy = init._copy
+    codes: list[int] = []
+
+    def interrupted(*words: Any) -> None:
+        if not codes:  # before the first file
+            codes.append(-1)
+            codes[0] = init.main(["init", str(folder)])
+        copy(*words)
+
+    monkeypatch.setattr(init, "_copy", interrupted)
+    assert init.main(["init", str(folder)]) == 2
+    assert codes == [0]
+    assert capsys.readouterr().err == (
+        f"hybridnets init: FOLDER must be new or empty, got {folder}, which is not: choose another name\n"
+    )
+    assert not list(tmp_path.rglob(f"{init.HALF_MADE}*"))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (
             ("trian",),
             "hybridnets: COMMAND must be one of demo, init, train, report, predict, encode, decode, completion, got trian",
+        ),
+        (
+            ("\x1b[31mred",),
+            "hybridnets: COMMAND must be one of demo, init, train, report, predict, encode, decode, completion, got [U+001B][",
         ),
         (("report", "runs", "--margin", "abc"), "hybridnets report: --margin must be a number, got abc"),
         (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
@@ -320,6 +397,12 @@ def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., o
         words = line.split()
         assert words[:2] == [name, predictor.classes[int(row.argmax())]]
         assert float(words[2]) == pytest.approx(float(row.max()), abs=1e-4)
+    for device in ("meta", "fpga", "cpu:"):
+        with pytest.raises(
+            ValueError, match=f"device must be one that torch can use here, such as cpu, got '{device}'"
+        ):
+            hybridnets.load(run, device)
+    assert (hybridnets.load(run, "cpu:0").predict(images) == probabilities).all()
     wrong = hybridnets_command("predict", str(run), "images.npy", "images.npy", "none.npy", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: IMAGE not found: none.npy\n")
 
@@ -364,4 +447,7 @@ def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:
     assert complete("hybridnets", "re") == ["report"]
     assert "model=ecrnn" in complete("hybridnets", "train", "model=")
     assert complete("hybridnets", "train", "model=cnn", "rnn=bi") == ["rnn=bigru", "rnn=bilstm", "rnn=birnn"]
+    assert complete("hybridnets", "train", "-m", "model=cnn,ecr") == ["model=cnn,ecrnn"]
+    assert complete("hybridnets", "train", "-m", "rnn=gru,lstm,bil") == ["rnn=gru,lstm,bilstm"]
+    assert "model=cnn,crnn" in complete("hybridnets", "train", "-m", "model=cnn,")
     assert "autoload -U +X bashcompinit" in hybridnets_command("completion", "zsh", cwd=tmp_path).stdout

@@ -1,15 +1,22 @@
 """The parts that are built from a configuration, where building does more than pass settings on."""
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+import torch
+import torch.nn.functional as F
+import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import EarlyStopping, RichProgressBar
+from torch import Tensor, nn
 
 from hybridnets.config import resolve
 from hybridnets.config.build import build, build_data
+from hybridnets.models import Classifier
 from tests.conftest import SMALL
 
 BAR = "+callbacks.bar._target_=pytorch_lightning.callbacks.RichProgressBar"
@@ -44,3 +51,128 @@ def test_every_model_has_the_same_fold_at_the_same_seed(composed: Callable[..., 
     hashes = [[fold(model, seed) for seed in (0, 1, 5)] for model in ("cnn", "ecnn", "crnn")]
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes[0])) == 3
+
+
+class Given(Classifier):
+    """A model of a user's own that gives what a test wants, and draws random numbers."""
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, gives: str) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.head = nn.Linear(math.prod(image_shape), 3 if gives == "3 logits" else num_classes)
+        self.norm = nn.BatchNorm1d(num_classes)
+
+    def forward(self, images: Tensor) -> Any:
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        logits = self.head(F.dropout(images.flatten(1)))
+        gives = self.hparams["gives"]
+        if gives == "right":
+            return self.norm(logits)
+        return {"nothing": None, "one row": logits[0], "a pair": (logits, logits), "classes": logits.argmax(1)}.get(
+            gives, logits
+        )
+
+
+class Formless(Classifier):
+    """A model without a forward."""
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:  # noqa: ARG002
+        super().__init__(num_classes)
+        self.save_hyperparameters()
+        self.head = nn.Linear(2, num_classes)
+
+
+def thing(*_: Any, **__: Any) -> object:
+    """What is no part of a run."""
+    return object()
+
+
+def own(composed: Callable[..., DictConfig], tmp_path: Path, model: str) -> DictConfig:
+    """The configuration of a run of a model in this file."""
+    cfg = composed("model=cnn", *SMALL, f"out={tmp_path}")
+    with open_dict(cfg):
+        cfg.model = OmegaConf.create(model)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("gives", "got"),
+    [
+        ("3 logits", "torch.float32 of shape (2, 3)"),
+        ("nothing", "a NoneType"),
+        ("one row", "torch.float32 of shape (10,)"),
+        ("a pair", "a tuple"),
+        ("classes", "torch.int64 of shape (2,)"),
+    ],
+)
+def test_a_model_that_gives_something_else_than_logits_is_refused_before_training(
+    gives: str, got: str, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = own(composed, tmp_path, f"{{_target_: {__name__}.Given, gives: {gives}}}")
+    with pytest.raises(ValueError, match="logits") as error:
+        build(resolve(cfg))
+    assert str(error.value) == (
+        "model.Given must map B images to floating-point logits of shape (B, 10), one for each class, but its forward gave "
+        f"{got} for 2 images"
+    )
+
+
+def test_a_model_without_a_forward_is_refused_before_training(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"^model\.Formless must define forward, which maps images \(B, C, H, W\) to logi"
+    ):
+        build(resolve(own(composed, tmp_path, f"{{_target_: {__name__}.Formless}}")))
+
+
+def test_the_check_changes_neither_the_model_nor_the_random_state(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built() -> tuple[dict[str, Tensor], Tensor, bool]:
+        model = build(resolve(own(composed, tmp_path, f"{{_target_: {__name__}.Given, gives: right}}"))).model
+        return model.state_dict(), torch.get_rng_state(), model.training
+
+    weights, state, training = built()
+    monkeypatch.setattr("hybridnets.training.parts.layers", lambda *_: [])
+    weights_without, state_without, training_without = built()
+    assert weights.keys() == weights_without.keys()
+    assert all(torch.equal(weights[key], weights_without[key]) for key in weights)
+    assert torch.equal(state, state_without)
+    assert training == training_without
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "model={_target_: tests.config.test_build.thing}",
+            "model._target_ must name a hybridnets Classifier, got one that gives a ",
+        ),
+        (
+            "data._target_=tests.config.test_build.thing",
+            "data._target_ must name a pytorch_lightning LightningDataModule, got one",
+        ),
+        (
+            "trainer._target_=tests.config.test_build.thing",
+            "trainer._target_ must name a pytorch_lightning Trainer, got one that gi",
+        ),
+        (
+            "callbacks={a: {_target_: pathlib.Path}}",
+            "callbacks.a._target_ must name a pytorch_lightning Callback, got one that gives a pathlib.PosixPath",
+        ),
+        ("model={_target_: ''}", "model cannot be built: Error locating target ''"),
+        ("model={_target_: 3}", "model cannot be built: Expected a callable target, got '3' of type 'int'"),
+        ("model={_target_: os}", "model cannot be built: Expected a callable target, got '<module 'os'"),
+    ],
+)
+def test_a_target_of_another_kind_is_refused(
+    override: str, sentence: str, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    section, _, text = override.partition("=")
+    cfg = composed("model=cnn", *SMALL, f"out={tmp_path}")
+    with open_dict(cfg):
+        OmegaConf.update(cfg, section, yaml.safe_load(text), merge=False)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        build(resolve(cfg))

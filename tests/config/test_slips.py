@@ -177,6 +177,34 @@ SLIPS = [
         "backbone must be a finished run, but cnn seed=3 is not finished: train it first, by "
         "python train.py data=digits seed=3 model=cnn 'model.channels=[4,8]' data.batch_size=7 (a sweep",
     ),
+    (  # a recipe on the command line stands for the data set's own, which the backbone's run would have as well
+        ["model=feature_autoencoder", "backbone=[model=cnn]", "recipe=cifar10", "optimizer.lr=0.1"],
+        "train it first, by python train.py data=digits recipe=cifar10 model=cnn (a sweep",
+    ),
+    (
+        ["~activation"],
+        "activation is missing, although other settings take its value: give it a value, or do not remove it",
+    ),
+    (["+recipe=digits"], "recipe is chosen already: choose it as recipe=NAME, without the +"),
+    (["seeds=3"], "seeds must be a section of split, init and order (seed=N sets all three), got 3"),
+    (
+        ["--model", "mlp"],
+        "--model is not an option of this command, and settings have no dashes: write model=mlp (--help",
+    ),
+    (
+        ["--model=mlp"],
+        "--model=mlp is not an option of this command, and settings have no dashes: write model=mlp (--help",
+    ),
+    (
+        ["--nope", "nodes=4"],
+        "--nope is not an option of this command, and settings have no dashes: write nope=VALUE (--he",
+    ),
+    (["-cn", "-m"], "-cn needs a value (--help lists the options)"),
+    (
+        ["-cn", "../x"],
+        "--config-name must be a name without a folder, such as compression, compression_paper, controls, demo, ",
+    ),
+    (["\x1b[31mred"], "[U+001B][31mred must be an override of the form KEY=VALUE"),
     (["model=feature_autoencoder", "backbone=[model=cnnn]"], "got cnnn; did you mean cnn?"),
     (["model=feature_autoencoder", "backbone=[model=cnn,nodes=0]"], f"'nodes=0']: nodes {WHOLE} 0"),
     (
@@ -226,6 +254,73 @@ def test_slip_is_one_sentence(
     assert answer.err.startswith("train.py: ")
     assert len(answer.err.splitlines()) == 1, answer.err
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "empty", tmp_path / "file"]
+
+
+PROJECT_SLIPS: list[tuple[dict[str, bytes], str, list[str], str]] = [
+    (
+        {"conf/model/mine.yml": b"_target_: x.Y"},
+        ".",
+        ["model=mine"],
+        "vgg16, got mine (conf/model/mine.yml is not read: rename it to mine.yaml)",
+    ),
+    (
+        {"sweeps/mine.yml": b"defaults: [config]"},
+        ".",
+        ["-cn", "mine"],
+        "got mine (sweeps/mine.yml is not read: rename it to mine.yaml)",
+    ),
+    (
+        {"conf/model/mine.yaml": b"_target_: x.Y", "code/x.py": b""},
+        "code",
+        ["model=mine"],
+        "got mine ({top}/conf/model/mine.yaml exists: run the command in {top})",
+    ),
+    ({"conf": b""}, ".", ["model=mine"], "got mine (conf must be a folder to be read, and is a file here)"),
+    (
+        {"conf/model/mine.yaml": b"defaults: [mine]"},
+        ".",
+        ["model=mine"],
+        "model/mine.yaml must not lead back to itself by a defaults list: remove the entry that does",
+    ),
+    (
+        {"conf/model/mine.yaml": b"defaults: [other]", "conf/model/other.yaml": b"defaults: [mine]"},
+        ".",
+        ["model=mine"],
+        "model/mine.yaml and model/other.yaml must not lead back to each other by a defaults list: remove the entry that",
+    ),
+    (
+        {"conf/model/mine.yaml": b"# caf\xe9"},
+        ".",
+        ["model=mine"],
+        "{top}/conf/model/mine.yaml must be encoded as UTF-8, as all YAML files are, but has invalid continuation byte: sa",
+    ),
+    (
+        {"conf/model/mine.yaml": b'a: "\x01"'},
+        ".",
+        ["model=mine"],
+        "{top}/conf/model/mine.yaml must be valid YAML: special characters are not allowed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "folder", "arguments", "sentence"), PROJECT_SLIPS)
+def test_slip_in_a_project_is_one_sentence(
+    command: Callable[..., Said],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, bytes],
+    folder: str,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content + b" \n" if content else b"")
+    monkeypatch.chdir(tmp_path / folder)
+    answer = command("data=digits", *arguments)
+    assert answer.code == 2
+    assert sentence.format(top=tmp_path) in answer.err
+    assert len(answer.err.splitlines()) == 1, answer.err
 
 
 def test_output_folder_without_permission(composed: Callable[..., DictConfig]) -> None:

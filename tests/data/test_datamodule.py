@@ -92,7 +92,7 @@ def test_settings_are_checked_and_equal_pixels_refused() -> None:
     flat = np.full_like(PIXELS, 77)
     with pytest.raises(DataError, match=r"data\.standardize"):
         ImageDataModule(
-            ImageDataset(flat, np.zeros(130, dtype=np.int64), flat, np.zeros(130, dtype=np.int64), ("a",)),
+            ImageDataset(flat, np.zeros(130, dtype=np.int64), flat, np.zeros(130, dtype=np.int64), ("a", "b")),
             split_seed=0,
             order_seed=0,
         )
@@ -226,6 +226,7 @@ def test_without_scikit_learn_the_message_has_the_remedy(monkeypatch: pytest.Mon
         ((0, 1), r"classes must be a tuple of names, .* got \(0, 1\)"),
         ((), r"classes must be a tuple of names, .* got \(\)"),
         (None, "classes must be a tuple of names, .* got None"),
+        (("a",), r"classes must be at least two, because a network learns to tell them apart, got \('a',\)"),
         (("a", "a"), r"classes must be different names, got \('a', 'a'\)"),
     ],
 )

@@ -1,6 +1,9 @@
+import errno
 import importlib.util
+import io
 import itertools
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +121,31 @@ def finished(requested: Callable[..., Run]) -> Callable[..., Run]:
                 )
             )
         return run
+
+    return make
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a file, or a folder and all in it, one that may not be read, also for the root user of a container."""
+    forbidden: list[Path] = []
+
+    def guard(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def guarded(path: Any = ".", *arguments: Any, **settings: Any) -> Any:
+            if isinstance(path, str | Path) and any(Path(path).is_relative_to(top) for top in forbidden):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(path, *arguments, **settings)
+
+        monkeypatch.setattr(owner, name, guarded)
+
+    for owner, name in ((os, "scandir"), (os, "listdir"), (io, "open")):
+        guard(owner, name)
+
+    def make(path: Path) -> None:
+        path.chmod(0o000)
+        forbidden.append(path)
 
     return make
 

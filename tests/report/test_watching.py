@@ -1,6 +1,7 @@
 """--watch keeps the page fresh while runs are trained, and ends with them; --serve ends with Ctrl-C."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,38 @@ def test_a_report_that_cannot_be_made_yet_is_waited_for(
     looks(story())
     assert report("--watch", tmp_path, "--baseline", "crnn-lstm-1x16") == 0
     assert "Differences on test accuracy" in " ".join(page.read_text(encoding="utf-8").split())
+
+
+def test_a_report_that_is_deleted_meanwhile_is_made_again(
+    tmp_path: Path,
+    finished: Make,
+    requested: Make,
+    report: Callable[..., int],
+    looks: Callable[[Iterator[Any]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = [finished("cnn"), requested("crnn"), requested("crnn", 1)]
+    manifest.write(tmp_path, "question", "python train.py", runs, None)
+    page = tmp_path / "report" / "index.html"
+
+    def story() -> Iterator[None]:
+        for _ in range(2):
+            shutil.rmtree(page.parent)
+            yield  # nothing else has changed
+            assert "1 of 3 requested runs finished" in page.read_text(encoding="utf-8")
+            assert (page.parent / "tables" / "digits-variants.csv").is_file()
+        shutil.rmtree(page.parent)
+        with runs[1].claim():
+            yield  # the progress has changed, too
+            assert "1 running" in page.read_text(encoding="utf-8")
+            shutil.rmtree(page.parent)
+            page.parent.touch()  # now it cannot be made
+            yield
+
+    looks(story())
+    assert report("--watch", tmp_path) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("hybridnets report: --to must be a folder that can be written to, got ")
 
 
 def test_progress_is_read_from_the_folders(tmp_path: Path, finished: Make, requested: Make) -> None:

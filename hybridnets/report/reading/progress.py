@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from hybridnets.runs import identities, manifest
+from hybridnets.runs.files import find
 from hybridnets.runs.manifest import RequestedRun
 from hybridnets.runs.records import metrics, result
-from hybridnets.runs.records.errors import RecordError
+from hybridnets.runs.records.errors import ForbiddenRecordError, RecordError
 from hybridnets.runs.store import State, state
 
 ACCURACY = "val/acc"
@@ -96,7 +97,7 @@ class Progress:
 
 
 def runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
-    """The runs at or below a folder, as a sweep requested them, and sentences on manifests that cannot be read.
+    """The runs at or below a folder, as a sweep requested them, and sentences on manifests and folders that cannot be read.
 
     Args:
         top: The folder of all runs, of a data set, of a variant, or of a run.
@@ -110,7 +111,9 @@ def runs_below(top: Path) -> tuple[dict[Path, RequestedRun | None], list[str]]:
             for requested in sweep.requested.values():
                 if (out / requested.folder).is_relative_to(top):
                     runs[out / requested.folder] = requested
-    for path in (*top.rglob("checkpoints"), *top.rglob(result.FILE)):  # restored runs have no checkpoints
+    begun, forbidden = find(top, "checkpoints", result.FILE)  # restored runs have no checkpoints
+    problems += forbidden
+    for path in begun:
         runs.setdefault(path.parent, None)
     return runs, problems
 
@@ -141,8 +144,9 @@ def progress_of(folder: Path) -> RunProgress:
     now = state(folder)
     try:
         epochs = metrics.read(folder)
-    except RecordError:  # half written, or damaged: only its epochs are unknown
-        return RunProgress(folder, now, None, None)
+    except RecordError as error:  # half written, damaged or forbidden: only its epochs are unknown
+        problem = "may not be read" if isinstance(error, ForbiddenRecordError) else "is damaged"
+        return RunProgress(folder, now, None, None, note=f"{metrics.FILE} {problem}")
     accuracy = epochs.highest(ACCURACY)
     return RunProgress(folder, now, len(epochs), None if math.isnan(accuracy) else accuracy)
 

@@ -10,7 +10,7 @@ from hybridnets.report.reading.qualities import read_qualities
 from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
 from hybridnets.runs import identities
 from hybridnets.runs.records import metrics, predictions, provenance, result
-from hybridnets.runs.records.errors import SHARE_ROUNDING, RecordError, refuse, share
+from hybridnets.runs.records.errors import SHARE_ROUNDING, ForbiddenRecordError, RecordError, refuse, share
 from hybridnets.runs.records.predictions import PartPredictions, PredictionsReader
 from hybridnets.runs.records.result import CodeRecord, LayerRecord, Result
 
@@ -139,13 +139,14 @@ def read(folders: list[Path], progress: Progress = iter) -> RunSet:
             raise ReportError(
                 f"FOLDER must be a folder of finished runs, got {folder}, which {reason}: give the folder of runs"
             )
-    inside = {folder: runs.find([folder]) for folder in folders}
+    problems: list[str] = []
+    inside = {folder: runs.find([folder], problems) for folder in folders}
     if not any(inside.values()):
+        remedy = "; ".join(problems) or "train some, or give the folder that they were written to"
         raise ReportError(
-            f"FOLDER must hold a finished run (a result.json), got {', '.join(map(str, folders))} without any: "
-            "train some, or give the folder that they were written to"
+            f"FOLDER must hold a finished run (a result.json), got {', '.join(map(str, folders))} without any: {remedy}"
         )
-    problems = [f"{folder} holds no finished run" for folder, finished in inside.items() if not finished]
+    problems += [f"{folder} holds no finished run" for folder, finished in inside.items() if not finished]
     by_hash: dict[str, FinishedRun] = {}
     reader = PredictionsReader()
     unique = {folder.resolve(): folder for finished in inside.values() for folder in finished}
@@ -232,6 +233,9 @@ def _curves(folder: Path, problems: list[str]) -> Mapping[str, tuple[float, ...]
     """The metrics of each epoch, which only the learning curves depend on."""
     try:
         return metrics.read(folder).columns
+    except ForbiddenRecordError as error:
+        problems.append(f"{error}; the run counts, its learning curve is missing")
+        return {}
     except RecordError:
         problems.append(f"{folder / metrics.FILE} is damaged: the run counts, its learning curve is missing")
         return {}

@@ -2,6 +2,7 @@
 
 import contextlib
 import mimetypes
+import re
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hybridnets.report.rendering.files import PAGE, RECORD, recorded_files
 
 LOOPBACK = "127.0.0.1"
 HOSTS = (LOOPBACK, "localhost")
+HOST = re.compile(r"([^\s/?#:[\]]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")  # name and port of a request's header
 LARGEST_PORT = 65535
 TEXT = {".csv", ".md", ".tex", ".txt"}  # shown in the browser; it would download them by their own types
 LARGEST_WAIT = 10.0  # seconds for a request that does not come
@@ -55,9 +57,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         # A page of another site can make its own name mean 127.0.0.1 (DNS rebinding), but still sends that name.
-        host = urllib.parse.urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if host not in HOSTS:
-            self._refuse(HTTPStatus.FORBIDDEN)
+        names = self.headers.get_all("Host", [])
+        host = HOST.fullmatch(names[0].strip()) if len(names) == 1 else None
+        if not host or host[1].lower() not in HOSTS:
+            self._refuse(HTTPStatus.FORBIDDEN if host else HTTPStatus.BAD_REQUEST)
             return
         content = self._content()
         if content is None:

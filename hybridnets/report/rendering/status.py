@@ -21,7 +21,7 @@ from hybridnets.runs import identities
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.labels import label_variants
 from hybridnets.runs.manifest import RequestedRun
-from hybridnets.runs.records import RecordError, metrics, provenance, result
+from hybridnets.runs.records import RecordError, provenance, result
 from hybridnets.runs.store import State, owner, reason
 
 WIDTH = 100  # columns; a note that does not fit beside its run goes below it
@@ -50,10 +50,8 @@ def status_text(folders: list[Path]) -> str:
         runs |= requested
         problems += broken
     if not runs:
-        raise ReportError(
-            f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: train some, or give the folder "
-            "that they were written to"
-        )
+        remedy = "; ".join(problems) or "train some, or give the folder that they were written to"
+        raise ReportError(f"FOLDER must hold runs, got {', '.join(map(str, folders))} without any: {remedy}")
     silent = _silent(list(runs))
     statuses = [_status(folder, requested, silent.get(folder, "")) for folder, requested in sorted(runs.items())]
     lines = [line for _, part in groupby(statuses, _data_folder) for line in (*_table(list(part)), "")]
@@ -73,8 +71,7 @@ def _status(folder: Path, requested: RequestedRun | None, silence: str) -> RunPr
         if record := result.read(folder):
             accuracy, variant = record.best.get(ACCURACY), identities.variant(record.identity)
             return replace(run, epochs=record.epochs, accuracy=accuracy, variant=variant, note=note)
-    if run.epochs is None:
-        note = "; ".join(filter(None, (note, f"{metrics.FILE} is damaged")))
+    note = "; ".join(filter(None, (note, run.note)))
     return replace(run, variant=next(_variants(folder, requested), None), note=note)
 
 
@@ -93,7 +90,7 @@ def _note(folder: Path, now: State, silence: str) -> str:
     try:
         result.read(folder)
     except RecordError as error:
-        return f"{str(error).removeprefix(f'{folder}/')}; delete it to rebuild it"
+        return error.advice.removeprefix(f"{folder}/")
     return ""
 
 
@@ -170,9 +167,16 @@ def _lines(cells: tuple[str, ...], widths: list[int], note: str) -> Iterator[str
 
 def _silent(folders: list[Path]) -> dict[Path, str]:
     """A note on each run on another host whose heartbeat does not change during one and a half beats."""
-    watches = [watch for watch in map(Watch, folders) if watch.state() == "silent"]
+    watches = [watch for watch in map(Watch, folders) if _is_silent(watch)]
     if not watches:
         return {}
     time.sleep(1.5 * BEAT_SECONDS)
     note = f", without a heartbeat for {1.5 * BEAT_SECONDS:.0f} s: dead if this continues"
-    return {watch.folder: note for watch in watches if watch.state() == "silent"}
+    return {watch.folder: note for watch in watches if _is_silent(watch)}
+
+
+def _is_silent(watch: Watch) -> bool:
+    """Whether a run's owner gives no sign of life; of a folder that may not be listed nothing is known."""
+    with contextlib.suppress(PermissionError):
+        return watch.state() == "silent"
+    return False

@@ -12,6 +12,20 @@ SHARE_ROUNDING = 1e-6  # between two ways to a share of images: a float32 mean, 
 class RecordError(ValueError):
     """A file of a run does not hold what it must; the message is one sentence that begins with its path."""
 
+    @property
+    def advice(self) -> str:
+        """The message, and what to do."""
+        return f"{self}; delete it to rebuild it"
+
+
+class ForbiddenRecordError(RecordError):
+    """A file of a run may not be read, which says nothing against what it holds."""
+
+    @property
+    def advice(self) -> str:
+        """The message, which says already what to do."""
+        return str(self)
+
 
 def refuse(path: Path, why: str) -> NoReturn:
     """Raises the error for a file.

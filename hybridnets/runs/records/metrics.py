@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridnets.runs.records.errors import LARGEST_COUNT, refuse
+from hybridnets.runs.files import unusable
+from hybridnets.runs.records.errors import LARGEST_COUNT, ForbiddenRecordError, refuse
 
 FILE = "metrics.csv"
 
@@ -61,6 +62,8 @@ def read(folder: Path) -> Metrics:
         return Metrics(dict(zip(header, columns, strict=True)) if rows else {})
     except FileNotFoundError:
         return Metrics({})
+    except PermissionError as error:
+        raise ForbiddenRecordError(unusable(error)) from None
     except (OSError, ValueError, csv.Error):
         refuse(path, "cannot be read")
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnets.runs.records.errors import refuse
+from hybridnets.runs.files import unusable
+from hybridnets.runs.records.errors import ForbiddenRecordError, refuse
 
 FILE = "predictions.npz"
 PARTS = ("val", "test")
@@ -149,6 +150,8 @@ class PredictionsReader:
                 return {part: self._part(arrays, part) for part in PARTS}
         except FileNotFoundError:
             return {}
+        except PermissionError as error:
+            raise ForbiddenRecordError(unusable(error)) from None
         except Exception as error:  # numpy and zipfile raise nearly anything
             refuse(path, f"does not hold a run's predictions ({first_line(error)})")
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from hybridnets.runs.files import read_json
+from hybridnets.runs.files import ForbiddenError, read_json
 from hybridnets.runs.identities import Identity
-from hybridnets.runs.records.errors import LARGEST_COUNT, refuse
+from hybridnets.runs.records.errors import LARGEST_COUNT, ForbiddenRecordError, refuse
 
 FILE = "provenance.json"
 
@@ -143,6 +143,8 @@ def read(folder: Path) -> Provenance | None:
     try:
         content = read_json(path)
         return None if content is None else parse(content)
+    except ForbiddenError as error:
+        raise ForbiddenRecordError(str(error)) from None
     except (OSError, ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError):
         refuse(path, "must be what earlier attempts wrote, and is damaged: remove it")
 

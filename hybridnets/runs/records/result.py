@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybridnets.runs import identities
-from hybridnets.runs.files import read_json
-from hybridnets.runs.records.errors import SHARE_ROUNDING, RecordError, count, is_finite, refuse, share
+from hybridnets.runs.files import ForbiddenError, read_json
+from hybridnets.runs.records.errors import (
+    SHARE_ROUNDING,
+    ForbiddenRecordError,
+    RecordError,
+    count,
+    is_finite,
+    refuse,
+    share,
+)
 
 FILE = "result.json"
 SCHEMA = 1  # raised when readers of the file must change
@@ -152,6 +160,8 @@ def read(folder: Path) -> Result | None:
     path = folder / FILE
     try:
         content = read_json(path)
+    except ForbiddenError as error:
+        raise ForbiddenRecordError(str(error)) from None
     except (OSError, ValueError, RecursionError):
         refuse(path, "is not a complete JSON file")
     return None if content is None else parse(content, path)

@@ -17,6 +17,7 @@ Read `_launcher.py` first. It composes the jobs (`_composition.py`), tracks them
 from ._jobs import JobFailed, PlannedJob
 from ._launcher import LocalLauncher
 from ._output import Progress
+from ._processes import end_with_parent
 from ._slurm import SlurmLauncher
 
-__all__ = ["JobFailed", "LocalLauncher", "PlannedJob", "Progress", "SlurmLauncher"]
+__all__ = ["JobFailed", "LocalLauncher", "PlannedJob", "Progress", "SlurmLauncher", "end_with_parent"]

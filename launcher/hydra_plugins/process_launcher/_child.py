@@ -1,10 +1,7 @@
 """The Hydra callback that the launcher adds to each job's configuration; it runs in the job's process."""
 
-import ctypes
 import os
 import pickle
-import signal
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from ._outcomes import Outcome, write_outcome
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from ._processes import end_with_parent
 
 
 class Report(Callback):
@@ -40,10 +36,7 @@ class Report(Callback):
 
     def on_run_start(self, config: DictConfig, **_kwargs: Any) -> None:
         """Make the process end with its parent, even if the parent is killed, and restore the job's values."""
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if self.reports and self.parent and os.getppid() != self.parent:  # the parent died before the line above
-            os._exit(1)
+        end_with_parent(self.parent if self.reports else None)
         config.hydra.job.update(self.job)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_kwargs: Any) -> None:  # noqa: ARG002

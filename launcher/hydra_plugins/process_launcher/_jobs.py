@@ -104,6 +104,7 @@ class TrackedJob:
     needs: list["TrackedJob"] = field(default_factory=list)
     needed_by: list["TrackedJob"] = field(default_factory=list)
     added: bool = False  # not requested by the user, but needed by another job
+    asked_to_end: bool = False  # whether the last attempt failed because somebody outside stopped it
     blocked_by: "TrackedJob | None" = None  # the failed job because of which this one was never started
     document: dict[str, Any] = field(default_factory=dict)  # the configuration for the job's process
 
@@ -130,6 +131,7 @@ class TrackedJob:
         else:
             self.state, self.traceback, self.last_output = "failed", outcome.traceback, outcome.output
             self.reasons += outcome.reasons
+            self.asked_to_end = outcome.stopped
 
     def defer_if_busy(self) -> bool:
         """Leave the job to whoever is running it now, if anybody is; return whether somebody is."""
@@ -145,6 +147,11 @@ class TrackedJob:
             self.blocked_by = failed.blocked_by or failed
             self.state, self.reasons = "failed", [f"blocked by {self.blocked_by.planned.name}"]
         return failed is not None
+
+    @property
+    def word(self) -> State:
+        """The state as users read it: a job that was stopped from outside has failed, but nothing is wrong with it."""
+        return "stopped" if self.state == "failed" and self.asked_to_end and not self.blocked_by else self.state
 
     @property
     def unfinished_needs(self) -> list["TrackedJob"]:
@@ -175,7 +182,7 @@ class TrackedJob:
     @property
     def failure(self) -> JobFailed:
         """The failed job as an exception."""
-        error = JobFailed(f"Job '{self.planned.name}' failed: {self.reason}; repeat it with: {self.repeat}")
+        error = JobFailed(f"Job '{self.planned.name}' {self.word}: {self.reason}; repeat it with: {self.repeat}")
         error.traceback = self.traceback
         return error
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 LAST_LINES = 20
+# What asks a process to end; its exit code is 128 plus the number where it handles the signal, as a shell's would be.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
 @dataclass
@@ -18,6 +20,7 @@ class Outcome:
     reasons: list[str] = field(default_factory=list)  # why each attempt failed
     traceback: str = ""
     output: list[str] = field(default_factory=list)  # the last lines that a failed job printed
+    stopped: bool = False  # whether it has no result because somebody asked it to end
 
 
 def write_outcome(file: Path, outcome: Outcome) -> None:
@@ -27,6 +30,7 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
     else:
         record = {"reasons": outcome.reasons, "traceback": outcome.traceback}
         record |= {"output": outcome.output} if outcome.output else {}
+        record |= {"stopped": True} if outcome.stopped else {}
     content = pickle.dumps(record)
     temporary = file.with_suffix(".part")
     temporary.write_bytes(content)
@@ -52,7 +56,8 @@ def read_outcome(file: Path, exit_code: int, output: list[str]) -> Outcome:
     if "value" in record:
         return Outcome(True, record["value"])
     reasons = record.get("reasons") or [_describe(exit_code, output)]
-    return Outcome(False, None, reasons, record.get("traceback", ""), record.get("output", output))
+    stopped = record.get("stopped", any(exit_code in (-number, 128 + number) for number in STOPS))
+    return Outcome(False, None, reasons, record.get("traceback", ""), record.get("output", output), stopped)
 
 
 def _describe(exit_code: int, output: list[str]) -> str:

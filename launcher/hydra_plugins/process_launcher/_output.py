@@ -108,9 +108,9 @@ def build_table(jobs: list[TrackedJob], start: float, width: int, height: int) -
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("left", justify="right", no_wrap=True)
     for job in rows:
-        symbol, style = STYLES[job.state]
+        symbol, style = STYLES[job.word]
         has_share = job.share > 0 and job.state not in ("finished", "already done")
-        cells: list[Any] = [_shorten(job.planned.name, width * 2 // 5), Text(f"{symbol} {job.state}", style=style)]
+        cells: list[Any] = [_shorten(job.planned.name, width * 2 // 5), Text(f"{symbol} {job.word}", style=style)]
         cells += [ProgressBar(1.0, job.share) if has_share else ""] if is_wide else []
         details = _details(job) if is_wide else " ".join(_details(job).split())
         cells += [f"{job.share:.0%}" if has_share else "", Text(details), clock(job.elapsed), clock(job.remaining)]
@@ -130,14 +130,14 @@ def _choose_rows(jobs: list[TrackedJob], room: int) -> tuple[list[TrackedJob], C
     rows += [job for job in jobs if job.state in ("failed", "stopped")]
     rows += pending[:3] + latest + pending[3:] + [job for job in jobs if job.state == "already done"]
     room = max(1, room - 1)  # one line for the counts
-    return rows[:room], Counter(job.state for job in rows[room:])
+    return rows[:room], Counter(job.word for job in rows[room:])
 
 
 def _caption(jobs: list[TrackedJob], start: float) -> str:
     elapsed = time.monotonic() - start
     counts = _count_states(jobs)
     parts = [f"{counts['finished'] + counts['already done']}/{len(jobs)} done"]
-    parts += [f"{counts[state]} {state}" for state in ("failed", "blocked") if counts[state]]
+    parts += [f"{counts[state]} {state}" for state in ("failed", "stopped", "blocked") if counts[state]]
     parts += [f"{clock(elapsed)} elapsed"]
     remaining = estimate_remaining(jobs, elapsed)
     parts += [f"about {clock(remaining)} left"] if remaining > 0 else []
@@ -163,7 +163,7 @@ class Lines:
                     self._print("started", job.planned.name, _why_added(job))
                 self.states[job.number] = job.state
                 self.texts[job.number], self.times[job.number] = job.text, now
-                state = "started" if job.state == "running" else job.state
+                state = "started" if job.state == "running" else job.word
                 self._print(state, job.planned.name, self._transition_details(job))
             elif job.text != self.texts.get(job.number, job.text) and now - self.times[job.number] >= LINE_SECONDS:
                 self.texts[job.number], self.times[job.number] = job.text, now
@@ -190,7 +190,7 @@ def summarize(jobs: list[TrackedJob], requested: int) -> str:
         lines.append("Run the same command again to continue.")
     for job in jobs:
         if job.state == "failed" and not job.blocked_by:
-            lines += ["", f"failed: {job.planned.name}", f"  why:    {job.reason}", f"  repeat: {job.repeat}"]
+            lines += ["", f"{job.word}: {job.planned.name}", f"  why:    {job.reason}", f"  repeat: {job.repeat}"]
             lines += ["  last output:"] if job.last_output else ["  it printed nothing"]
             lines += [f"  | {line}" for line in job.last_output]
             blocked = [dependent for dependent in jobs if dependent.blocked_by is job]
@@ -201,7 +201,7 @@ def summarize(jobs: list[TrackedJob], requested: int) -> str:
 
 def _count_states(jobs: list[TrackedJob]) -> Counter[str]:
     """How many jobs are in each state; failed jobs that were never started count as blocked."""
-    return Counter("blocked" if job.blocked_by else job.state for job in jobs)
+    return Counter("blocked" if job.blocked_by else job.word for job in jobs)
 
 
 def _compare_with_request(jobs: list[TrackedJob], requested: int) -> str:

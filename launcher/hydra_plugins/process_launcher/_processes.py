@@ -1,9 +1,11 @@
 """Start the jobs' processes, a few at a time, watch them, and leave none behind."""
 
+import ctypes
 import math
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ from ._jobs import TrackedJob
 from ._outcomes import last_lines, read_outcome
 from ._settings import LocalSettings
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GRACE_SECONDS = 5.0  # between asking a process to end and killing it
 POLL_SECONDS = 0.1
 SHOW_SECONDS = 0.5
@@ -194,6 +197,18 @@ def _start(job: TrackedJob, program: list[str], folder: Path, jobs: int) -> subp
     _outcome_file(folder, job).unlink(missing_ok=True)  # from an earlier attempt
     command, log = job_command(program, folder, job.number), folder / f"job-{job.number}.log"
     return start_process(command, log, environment, start_new_session=True)
+
+
+def end_with_parent(parent: int | None) -> None:
+    """Make the calling process end with its parent, even if the parent is killed; on Linux only.
+
+    Args:
+        parent: Process id of the parent, which may have died already; None if that does not matter.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent and os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 def start_process(

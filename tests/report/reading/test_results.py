@@ -1,13 +1,14 @@
 """Finished runs are read one by one: a broken file is named, and the others count."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hybridnets.report import analyse
+from hybridnets.report import ReportError, analyse
 from hybridnets.report.reading.results import read
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.identities import hash_of
@@ -128,3 +129,27 @@ def test_a_broken_manifest_is_named(folder: str, tmp_path: Path, requested: Make
     path.write_text(json.dumps(content), encoding="utf-8")
     report = analyse(read([tmp_path]), "title", "command")
     assert any(f"{path} cannot be read" in problem for problem in report.problems)
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path, finished: Make, forbid: Callable[[Path], None]) -> None:
+    runs = [finished("cnn", seed, predictions=True) for seed in range(5)]
+    for path in (
+        runs[0].folder,
+        *(runs[n].folder / name for n, name in enumerate(("result.json", "predictions.npz", "metrics.csv"), start=1)),
+    ):
+        forbid(path)
+    run_set = read([tmp_path])
+    assert {run.seed for run in run_set.runs} == {"3", "4"}
+    problems = sorted(re.sub(r"; it belongs to \w+ and has mode 000", "", problem) for problem in run_set.problems)
+    denied = "cannot be used (Permission denied): have its permissions changed"
+    assert problems == sorted(
+        [
+            f"{runs[0].folder} {denied}; runs in it are not counted",
+            f"{runs[1].folder / 'result.json'} {denied}",
+            f"{runs[2].folder / 'predictions.npz'} {denied}",
+            f"{runs[3].folder / 'metrics.csv'} {denied}; the run counts, its learning curve is missing",
+        ]
+    )
+    forbid(tmp_path / "digits")
+    with pytest.raises(ReportError, match=rf"without any: {tmp_path / 'digits'} cannot be used \(Permission denied"):
+        read([tmp_path])

@@ -87,10 +87,25 @@ def test_other_methods_are_refused(ask: Ask) -> None:
     assert ask("/", method="POST")[0] == 501
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1]", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1]", "0.0.0.0"),
+        *("evil.example@127.0.0.1", "evil.example@localhost:80", "localhost@evil.example"),
+    ],
+)
 def test_a_foreign_name_for_this_machine_is_refused(ask: Ask, host: str) -> None:
     status, _, body = ask("/", host)
     assert (status, body) == (403, b"")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["[::1", "::1]", "local host", "localhost:123456", "localhost:http", "localhost:1:2", "localhost/x", "localhost?"],
+)
+def test_a_malformed_name_is_a_bad_request(ask: Ask, host: str) -> None:
+    status, _, body = ask("/", host)
+    assert (status, body) == (400, b"")
 
 
 def test_names_of_this_machine_are_served_at_any_port(ask: Ask) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import pwd
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -128,3 +130,30 @@ def test_slips_end_with_one_sentence(tmp_path: Path, report: Callable[..., int],
     assert "FOLDER must hold runs" in capsys.readouterr().err
     with pytest.raises(ReportError, match="which does not exist"):
         status_text([tmp_path / "nowhere"])
+
+
+def test_what_may_not_be_read_is_named_and_not_to_be_deleted(
+    tmp_path: Path, requested: Make, finished: Make, forbid: Callable[[Path], None]
+) -> None:
+    runs = [finished("cnn", seed) for seed in range(4)]
+    write_metrics(runs[0], 0.5)
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    denied = f"cannot be used (Permission denied; it belongs to {owner} and has mode 000): have its permissions changed"
+    forbid(runs[0].folder)
+    forbid(runs[1].folder / "result.json")
+    text = " ".join(status_text([tmp_path]).split())
+    assert f"{runs[0].folder} {denied}; runs in it are not counted" in text
+    assert f"result.json {denied}" in text
+    assert "3 runs: 2 finished, 1 unreadable" in text
+    assert "delete it" not in text
+    manifest.write(tmp_path, "sweep", "train.py", [*runs, requested("cnn", 7)], None)
+    text = " ".join(status_text([tmp_path]).split())
+    assert "5 runs: 2 finished, 2 unreadable, 1 pending" in text  # the manifest knows what the folder does not show
+    assert f"{runs[0].folder.name} ?/12" in text
+    forbid(tmp_path / "sweeps")
+    text = " ".join(status_text([tmp_path]).split())
+    assert f"{tmp_path / 'sweeps'} {denied}; runs that it requested and that are missing are not counted" in text
+    with pytest.raises(
+        ReportError, match=r"without any: \S+ cannot be used \(Permission denied; .*; runs in it are not"
+    ):
+        status_text([runs[0].folder])
