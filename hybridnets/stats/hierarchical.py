@@ -155,7 +155,13 @@ def _data(rows: Sequence[Array], ratio: float) -> _Data:
     among = float(mean.std()) or within
     farthest = max(float(np.abs(x).max()) for x in rows)
     return _Data(
-        n, mean, squares / (1 - rho), (1 + (n - 1) * rho) / n, farthest, WIDEST * within, WIDEST * max(among, 1e-3 * within)
+        n,
+        mean,
+        squares / (1 - rho),
+        (1 + (n - 1) * rho) / n,
+        farthest,
+        WIDEST * within,
+        WIDEST * max(among, 1e-3 * within),
     )
 
 
