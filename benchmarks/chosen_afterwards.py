@@ -2,8 +2,9 @@
 
 python benchmarks/chosen_afterwards.py         20,000 studies per cell, about ten seconds; docs/statistics.md has the result
 
-All variants are equal, so that every "better" is wrong. In the first table the best and the worst of 20 variants are compared on the
-scores that they were chosen by. In the second the best of 16 and the best of 2 variants are chosen on val and compared on test.
+All variants are equal, so that every "better" is wrong. In the first table the best and the worst of 20 variants are
+compared on the scores that they were chosen by. In the second the best of 16 and the best of 2 variants are chosen on val
+and compared on test.
 """
 
 import argparse

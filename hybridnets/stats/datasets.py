@@ -39,26 +39,26 @@ def over_data_sets(differences: Sequence[npt.ArrayLike], confidence: float = 0.9
     """Compares two variants on several data sets by two tests, which ask two questions.
 
     Wilcoxon's signed-rank test takes each data set's mean difference as one value, so that n is the number of data sets; it
-    assumes data sets that are independent of each other, and differences of comparable size. The test over seeds takes the data
-    sets as given: the error of the mean over D data sets is sqrt(sum of s_i^2 / n_i) / D, with Satterthwaite's degrees of freedom.
-    It applies to two data sets already, and says nothing about a third.
+    assumes data sets that are independent of each other, and differences of comparable size. The test over seeds takes the
+    data sets as given: the error of the mean over D data sets is sqrt(sum of s_i^2 / n_i) / D, with Satterthwaite's degrees
+    of freedom. It applies to two data sets already, and says nothing about a third.
 
     Args:
-        differences: For each of D data sets, at least two, one difference of scores per seed; their numbers may differ. (D, S)
-            where they do not.
+        differences: For each of D data sets, at least two, one difference of scores per seed; their numbers may differ. (D,
+            S) where they do not.
         confidence: The share of samples whose interval contains the true mean, between 0 and 1.
 
     Returns:
-        Both tests. That over data sets has no p below 6 data sets, because signs alone cannot give p < .05 there. That over seeds
-        has none if a data set has one seed, or if no data set has any spread.
+        Both tests. That over data sets has no p below 6 data sets, because signs alone cannot give p < .05 there. That over
+        seeds has none if a data set has one seed, or if no data set has any spread.
 
     Raises:
-        ValueError: If there are fewer than two data sets, one has no difference, a difference is not finite, or the confidence is
-            not between 0 and 1.
+        ValueError: If there are fewer than two data sets, one has no difference, a difference is not finite, or the
+            confidence is not between 0 and 1.
 
-    Source: Demsar 2006, Statistical comparisons of classifiers over multiple data sets, Journal of Machine Learning Research 7,
-    1-30 (section 3.1.3); Satterthwaite 1946, An approximate distribution of estimates of variance components, Biometrics
-    Bulletin 2(6), 110-114.
+    Source: Demsar 2006, Statistical comparisons of classifiers over multiple data sets, Journal of Machine Learning
+    Research 7, 1-30 (section 3.1.3); Satterthwaite 1946, An approximate distribution of estimates of variance components,
+    Biometrics Bulletin 2(6), 110-114.
     """
     share(confidence, "confidence")
     inside = tuple(summary(sample(d, "differences of a data set")) for d in differences)
@@ -127,8 +127,8 @@ class Ranking:
         friedman: Friedman's chi-square, corrected for ties; None if all ranks of every data set are tied.
         iman_davenport: Iman and Davenport's F, which has more power; None likewise.
         pairs: All pairs, from the best variant's on.
-        groups: The largest groups of variants of which no two differ significantly, each in the order of the mean ranks; groups of
-            one are left out. Two variants differ if and only if no group has both.
+        groups: The largest groups of variants of which no two differ significantly, each in the order of the mean ranks;
+            groups of one are left out. Two variants differ if and only if no group has both.
         alpha: The level of `groups`.
         n: The number of data sets.
     """
@@ -143,16 +143,16 @@ class Ranking:
 
 
 def ranking(scores: npt.ArrayLike, lower_is_better: bool = False, alpha: float = 0.05) -> Ranking:
-    """Ranks K variants on D data sets: Friedman's test, pairwise Wilcoxon tests with Holm's correction, and groups that they leave.
+    """Ranks K variants on D data sets by Friedman's test and by pairwise Wilcoxon tests with Holm's correction.
 
-    In each data set the best variant has rank 1, and ties share their mean rank. Friedman's chi-square with K - 1 degrees of freedom
-    is (K - 1) times the spread of the rank sums over the spread of all ranks, which corrects for ties; Iman and Davenport's
-    F = (D - 1) chi2 / (D (K - 1) - chi2) has K - 1 and (K - 1)(D - 1). If all data sets rank alike, F is infinite, and p is
-    (1 / K!)^(D - 1). The pairwise tests are valid with or without a significant Friedman test.
+    In each data set the best variant has rank 1, and ties share their mean rank. Friedman's chi-square with K - 1 degrees
+    of freedom is (K - 1) times the spread of the rank sums over the spread of all ranks, which corrects for ties; Iman and
+    Davenport's F = (D - 1) chi2 / (D (K - 1) - chi2) has K - 1 and (K - 1)(D - 1). If all data sets rank alike, F is
+    infinite, and p is (1 / K!)^(D - 1). The pairwise tests are valid with or without a significant Friedman test.
 
-    There is no critical difference of mean ranks (Nemenyi's test): whether it calls two variants different depends on which others
-    are in the table, so that a worse third can make or unmake a difference (Benavoli, Corani and Mangili 2016). Pairwise tests look
-    at the two variants alone.
+    There is no critical difference of mean ranks (Nemenyi's test): whether it calls two variants different depends on which
+    others are in the table, so that a worse third can make or unmake a difference (Benavoli, Corani and Mangili 2016).
+    Pairwise tests look at the two variants alone.
 
     Args:
         scores: One score per data set and variant, (D, K), D and K at least 2; usually a mean over seeds. Finite.
@@ -162,13 +162,13 @@ def ranking(scores: npt.ArrayLike, lower_is_better: bool = False, alpha: float =
     Raises:
         ValueError: If the scores are no such matrix, one is not finite, or alpha is not between 0 and 1.
 
-    Source: Friedman 1937, The use of ranks to avoid the assumption of normality implicit in the analysis of variance, Journal of the
-    American Statistical Association 32, 675-701; Iman and Davenport 1980, Approximations of the critical region of the
-    Friedman statistic, Communications in Statistics A 9(6), 571-595; Conover 1999, Practical nonparametric statistics, 3rd edition,
-    section 5.8 (ties, infinite F); Demsar 2006, Statistical comparisons of classifiers over multiple data sets, Journal of Machine
-    Learning Research 7, 1-30; Garcia and Herrera 2008, An extension on "Statistical comparisons of classifiers over multiple data
-    sets" for all pairwise comparisons, same journal 9, 2677-2694; Benavoli, Corani and Mangili 2016, Should we really use post-hoc
-    tests based on mean-ranks?, same journal 17(5), 1-10.
+    Source: Friedman 1937, The use of ranks to avoid the assumption of normality implicit in the analysis of variance,
+    Journal of the American Statistical Association 32, 675-701; Iman and Davenport 1980, Approximations of the critical
+    region of the Friedman statistic, Communications in Statistics A 9(6), 571-595; Conover 1999, Practical nonparametric
+    statistics, 3rd edition, section 5.8 (ties, infinite F); Demsar 2006, Statistical comparisons of classifiers over
+    multiple data sets, Journal of Machine Learning Research 7, 1-30; Garcia and Herrera 2008, An extension on "Statistical
+    comparisons of classifiers over multiple data sets" for all pairwise comparisons, same journal 9, 2677-2694; Benavoli,
+    Corani and Mangili 2016, Should we really use post-hoc tests based on mean-ranks?, same journal 17(5), 1-10.
     """
     table = matrix(scores, "scores", "data sets, variants", least=(2, 2))
     share(alpha, "alpha")
@@ -241,8 +241,8 @@ def not_different(order: Sequence[int], joined: set[tuple[int, int]]) -> tuple[t
         order: The variants, in the order in which a group lists them.
         joined: The pairs that do not differ.
 
-    Source: Bron and Kerbosch 1973, Algorithm 457: finding all cliques of an undirected graph, Communications of the ACM 16(9),
-    575-577 (with a pivot).
+    Source: Bron and Kerbosch 1973, Algorithm 457: finding all cliques of an undirected graph, Communications of the ACM
+    16(9), 575-577 (with a pivot).
     """
     neighbours = {v: {w for w in order if (v, w) in joined or (w, v) in joined} for v in order}
     groups: list[set[int]] = []

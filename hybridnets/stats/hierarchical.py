@@ -14,7 +14,8 @@ Array = npt.NDArray[np.float64]
 
 LEAST_DATA_SETS = 5  # below it, the spread between data sets is hardly known
 LEAST_SEEDS = 3  # below it, the flat prior on a data set's spread leaves its mean without a posterior of its own
-CHAINS, WARM_UP, DRAWS = 32, 400, 1500  # per chain; about two seconds
+CHAINS, WARM_UP, DRAWS = 32, 400, 1500  # draws are per chain; about two seconds
+LONGER = 4  # times as many draws, where the first have not converged
 CONVERGED = 1.01  # the largest R-hat of a converged sample (Vehtari et al. 2021)
 ALPHA, BETA = (0.5, 5.0), (0.05, 0.15)  # bounds of the gamma prior's parameters (Corani et al. 2017, section 3.2)
 WIDEST = 1000.0  # spreads are bounded by so many times the observed ones (the same)
@@ -25,11 +26,12 @@ class Hierarchical:
     """What the posterior says about the next data set, and about the mean over data sets.
 
     Attributes:
-        better: The probability that the mean difference on the next data set lies above the margin; None without a posterior.
+        better: The probability that the mean difference on the next data set lies above the margin; None without a
+            posterior.
         equivalent: The probability that it lies within the margin.
         worse: The probability that it lies below minus the margin.
-        most_probable: The probability that "better" is the most probable outcome of the three on the next data set, and likewise
-            for "equivalent" and "worse": the answer that Corani et al. report.
+        most_probable: The probability that "better" is the most probable outcome of the three on the next data set, and
+            likewise for "equivalent" and "worse": the answer that Corani et al. report.
         mean: The posterior mean of the mean difference over data sets.
         interval: Its central 95 %, lower end first.
         inside: The posterior mean difference of each data set, pulled towards `mean`.
@@ -55,33 +57,38 @@ def hierarchical(
 ) -> Hierarchical:
     """The hierarchical Bayesian comparison of two variants on at least five data sets.
 
-    Model: the n_i differences of data set i are normal with mean delta_i, spread sigma_i and correlation rho = ratio / (1 + ratio);
-    delta_i follows a Student t with nu degrees of freedom, location delta_0 and scale sigma_0. Priors: delta_0 uniform within the
-    largest absolute difference; sigma_i and sigma_0 uniform up to 1000 times the observed spread; nu - 1 gamma with shape alpha and
-    rate beta, alpha uniform on (0.5, 5), beta uniform on (0.05, 0.15). It is sampled by Gibbs steps, with Metropolis steps for nu, alpha
-    and beta, and with a second, non-centred step for delta_0 and sigma_0, without which a sampler sticks where sigma_0 is small.
+    Model: the n_i differences of data set i are normal with mean delta_i, spread sigma_i and correlation rho = ratio / (1 +
+    ratio); delta_i follows a Student t with nu degrees of freedom, location delta_0 and scale sigma_0. Priors: delta_0
+    uniform within the largest absolute difference; sigma_i and sigma_0 uniform up to 1000 times the observed spread; nu - 1
+    gamma with shape alpha and rate beta, alpha uniform on (0.5, 5), beta uniform on (0.05, 0.15). It is sampled by Gibbs
+    steps, with Metropolis steps for nu, alpha and beta, and with a second, non-centred step for delta_0 and sigma_0,
+    without which a sampler sticks where sigma_0 is small.
 
-    With few seeds the flat prior on sigma_i is wide: it leaves n_i - 2 degrees of freedom to a data set's mean, one for 3 seeds.
+    With few seeds the flat prior on sigma_i is wide: it leaves n_i - 2 degrees of freedom to a data set's mean, one for 3
+    seeds.
 
     Args:
-        differences: For each of D data sets one difference of scores per seed or fold, at least 3; their numbers may differ. (D, S)
-            where they do not.
+        differences: For each of D data sets one difference of scores per seed or fold, at least 3; their numbers may
+            differ. (D, S) where they do not.
         margin: Differences in [-margin, margin], in the scores' unit, count as equivalent in practice.
-        ratio: 0 for independent differences (runs on one fixed pool, over splits and seeds); n_val / n_train of each split, or
-            1 / (k - 1) for k-fold cross-validation, where the question is about new data.
-        draws: Draws of each of 32 chains, after 400 of warm-up, at least 4.
+        ratio: 0 for independent differences (runs on one fixed pool, over splits and seeds); n_val / n_train of each split,
+            or 1 / (k - 1) for k-fold cross-validation, where the question is about new data.
+        draws: Draws of each of 32 chains, after 400 of warm-up, at least 4; four times as many follow where R-hat exceeds
+            1.01.
 
     Returns:
-        The posterior; none, with a reason, for fewer than 5 data sets, fewer than 3 seeds, equal differences in a data set, or chains
-        that disagree (R-hat above 1.01). The generator is private, so the same differences give the same posterior.
+        The posterior; none, with a reason, for fewer than 5 data sets, fewer than 3 seeds, equal differences in a data set,
+        or chains that disagree all the same. The generator is private, so the same differences give the same
+        posterior.
 
     Raises:
         ValueError: If a difference is not finite, the margin or the ratio is negative, or there are fewer than 4 draws.
 
-    Source: Corani, Benavoli, Demsar, Mangili and Zaffalon 2017, Statistical comparison of classifiers through Bayesian hierarchical
-    modelling, Machine Learning 106, 1817-1837 (model, priors, decision; delta_0 and nu as in the authors' program); Yu and Meng
-    2011, To center or not to center: that is not the question, Journal of Computational and Graphical Statistics 20(3), 531-570;
-    Vehtari et al. 2021, Rank-normalization, folding, and localization: an improved R-hat, Bayesian Analysis 16(2), 667-718.
+    Source: Corani, Benavoli, Demsar, Mangili and Zaffalon 2017, Statistical comparison of classifiers through Bayesian
+    hierarchical modelling, Machine Learning 106, 1817-1837 (model, priors, decision; delta_0 and nu as in the authors'
+    program); Yu and Meng 2011, To center or not to center: that is not the question, Journal of Computational and Graphical
+    Statistics 20(3), 531-570; Vehtari et al. 2021, Rank-normalization, folding, and localization: an improved R-hat,
+    Bayesian Analysis 16(2), 667-718.
     """
     from scipy.special import stdtr
 
@@ -91,13 +98,17 @@ def hierarchical(
     rows = [sample(d, "differences of a data set") for d in differences]
     if why := _why_not(rows):
         return Hierarchical(None, None, None, None, None, None, (), None, None, why)
-    drawn, inside = _draw(_data(rows, at_least_0(ratio, "ratio")), draws)
-    centre, scale, nu = drawn  # each (draws, CHAINS)
-    better = stdtr(nu, (centre - margin) / scale)
-    worse = stdtr(nu, (-margin - centre) / scale)
+    state = _State(_data(rows, at_least_0(ratio, "ratio")), np.random.default_rng(0))
+    _draw(state, WARM_UP)
+    for count in (draws, LONGER * draws):
+        (centre, scale, nu), inside = _draw(state, count)  # each (count, CHAINS)
+        better = stdtr(nu, (centre - margin) / scale)
+        worse = stdtr(nu, (-margin - centre) / scale)
+        r_hat = max(split_r_hat(x) for x in (centre, np.log(scale), np.log(nu), better, worse))
+        if r_hat <= CONVERGED:
+            break
     outcome = np.stack((better, np.clip(1 - better - worse, 0, 1), worse))
     is_most = np.stack([outcome.argmax(0) == k for k in range(3)]).astype(np.float64)
-    r_hat = max(split_r_hat(x) for x in (centre, np.log(scale), np.log(nu), better, worse))
     # The means of independent chains show how far their mean is from the posterior.
     errors = np.concatenate((outcome, is_most)).mean(1).std(-1, ddof=1) / CHAINS**0.5
     if r_hat > CONVERGED:
@@ -168,9 +179,9 @@ def _data(rows: Sequence[Array], ratio: float) -> _Data:
 class _State:
     """All chains at one time: `delta`, `sigma` and `weight` (C, D); `centre`, `scale`, `nu`, `alpha` and `beta` (C, 1).
 
-    A weight w turns the t into a normal: delta_i is normal around `centre` with variance scale^2 / w_i, w_i gamma (nu / 2, nu / 2).
-    Each step draws from a full conditional distribution without the prior's bound and keeps the old value where the draw lies
-    outside, which is a Metropolis step with acceptance 0 or 1.
+    A weight w turns the t into a normal: delta_i is normal around `centre` with variance scale^2 / w_i, w_i gamma (nu / 2,
+    nu / 2). Each step draws from a full conditional distribution without the prior's bound and keeps the old value where
+    the draw lies outside, which is a Metropolis step with acceptance 0 or 1.
     """
 
     def __init__(self, data: _Data, generator: np.random.Generator) -> None:
@@ -260,12 +271,9 @@ class _State:
         self.delta = self.centre + self.scale * z
 
 
-def _draw(data: _Data, draws: int) -> tuple[Array, tuple[float, ...]]:
+def _draw(state: _State, draws: int) -> tuple[Array, tuple[float, ...]]:
     """Draws of centre, scale and nu, (3, draws, CHAINS), and the posterior mean of each data set's mean."""
-    state = _State(data, np.random.default_rng(0))
-    drawn, inside = np.empty((3, draws, CHAINS)), np.zeros(len(data.n))
-    for _ in range(WARM_UP):
-        state.step()
+    drawn, inside = np.empty((3, draws, CHAINS)), np.zeros(len(state.data.n))
     for n in range(draws):
         state.step()
         drawn[:, n] = state.centre[:, 0], state.scale[:, 0], state.nu[:, 0]
