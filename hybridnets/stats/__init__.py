@@ -4,7 +4,7 @@ from hybridnets.stats.datasets import Omnibus, OverDataSets, Pair, Ranking, over
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
-from hybridnets.stats.hierarchical import Hierarchical, hierarchical
+from hybridnets.stats.hierarchical import HierarchicalPosterior, bayesian_hierarchical
 from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
 from hybridnets.stats.many import (
     ExpectedBest,
@@ -36,7 +36,7 @@ __all__ = [
     "Differences",
     "Effect",
     "ExpectedBest",
-    "Hierarchical",
+    "HierarchicalPosterior",
     "Improvement",
     "McNemar",
     "Omnibus",
@@ -49,6 +49,7 @@ __all__ = [
     "Ranks",
     "Summary",
     "Test",
+    "bayesian_hierarchical",
     "bayesian_t",
     "benjamini_hochberg",
     "bootstrap",
@@ -57,7 +58,6 @@ __all__ = [
     "effects",
     "expected_best",
     "floor",
-    "hierarchical",
     "holm",
     "interquartile_mean",
     "least_p",

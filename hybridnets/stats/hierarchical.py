@@ -22,7 +22,7 @@ WIDEST = 1000.0  # spreads are bounded by so many times the observed ones (the s
 
 
 @dataclass(frozen=True)
-class Hierarchical:
+class HierarchicalPosterior:
     """What the posterior says about the next data set, and about the mean over data sets.
 
     Attributes:
@@ -52,9 +52,9 @@ class Hierarchical:
     why: str = ""
 
 
-def hierarchical(
+def bayesian_hierarchical(
     differences: Sequence[npt.ArrayLike], margin: float, ratio: float = 0.0, draws: int = DRAWS
-) -> Hierarchical:
+) -> HierarchicalPosterior:
     """The hierarchical Bayesian comparison of two variants on at least five data sets.
 
     Model: the n_i differences of data set i are normal with mean delta_i, spread sigma_i and correlation rho = ratio / (1 +
@@ -97,7 +97,7 @@ def hierarchical(
         raise ValueError(f"draws must be at least 4, got {draws!r}")
     rows = [sample(d, "differences of a data set") for d in differences]
     if why := _why_not(rows):
-        return Hierarchical(None, None, None, None, None, None, (), None, None, why)
+        return HierarchicalPosterior(None, None, None, None, None, None, (), None, None, why)
     state = _State(_data(rows, at_least_0(ratio, "ratio")), np.random.default_rng(0))
     _draw(state, WARM_UP)
     for count in (draws, LONGER * draws):
@@ -113,10 +113,18 @@ def hierarchical(
     errors = np.concatenate((outcome, is_most)).mean(1).std(-1, ddof=1) / CHAINS**0.5
     if r_hat > CONVERGED:
         why = f"the sampler has not converged (R-hat {r_hat:.3f})"
-        return Hierarchical(None, None, None, None, None, None, (), r_hat, float(errors.max()), why)
+        return HierarchicalPosterior(None, None, None, None, None, None, (), r_hat, float(errors.max()), why)
     low, high = np.quantile(centre, (0.025, 0.975)).tolist()
-    chances, most = (tuple(x.mean((1, 2)).tolist()) for x in (outcome, is_most))
-    return Hierarchical(*chances, most, float(centre.mean()), (low, high), inside, r_hat, float(errors.max()))
+    chances, most = outcome.mean((1, 2)).tolist(), is_most.mean((1, 2)).tolist()
+    return HierarchicalPosterior(
+        *(chances[0], chances[1], chances[2]),
+        (most[0], most[1], most[2]),
+        float(centre.mean()),
+        (low, high),
+        inside,
+        r_hat,
+        float(errors.max()),
+    )
 
 
 def split_r_hat(x: Array) -> float:

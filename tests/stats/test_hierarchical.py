@@ -6,7 +6,7 @@ import pytest
 from scipy import stats as scipy_stats
 from scipy.special import gammaln, stdtr, stdtrit
 
-from hybridnets.stats import hierarchical
+from hybridnets.stats import bayesian_hierarchical
 from hybridnets.stats.hierarchical import split_r_hat
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def test_the_sampler_agrees_with_a_sum_over_a_grid() -> None:
     chances, most, mean = brute_force(TINY, 0.01, 3 / 7)
     # A finer grid (121 x 60 x 24, 400 steps within) gives .4971, .3997, .1032 and .00916.
     assert (*chances, mean) == pytest.approx((0.4971, 0.3997, 0.1032, 0.00916), abs=0.003)
-    result = hierarchical(TINY, 0.01, 3 / 7)
+    result = bayesian_hierarchical(TINY, 0.01, 3 / 7)
     assert result.r_hat is not None
     assert result.error is not None
     assert result.r_hat < 1.01
@@ -108,40 +108,43 @@ def test_baycomp_agrees(
     differences: list[list[float]], margin: float, chances: tuple[float, ...], most: tuple[float, ...]
 ) -> None:
     folds = len(differences[0])
-    result = hierarchical(differences, margin, 1 / (folds - 1))
+    result = bayesian_hierarchical(differences, margin, 1 / (folds - 1))
     assert (result.better, result.equivalent, result.worse) == pytest.approx(chances, abs=0.025)
     assert result.most_probable == pytest.approx(most, abs=0.04)
 
 
 def test_the_unit_of_the_scores_does_not_matter_and_the_generator_is_private() -> None:
-    result, scaled = hierarchical(TINY, 0.01, draws=4), hierarchical([8 * x for x in TINY], 0.08, draws=4)
+    result, scaled = (
+        bayesian_hierarchical(TINY, 0.01, draws=4),
+        bayesian_hierarchical([8 * x for x in TINY], 0.08, draws=4),
+    )
     assert (scaled.r_hat, scaled.error) == (result.r_hat, result.error)  # a power of 2 is exact
-    assert hierarchical(TINY, 0.01, draws=4) == result
+    assert bayesian_hierarchical(TINY, 0.01, draws=4) == result
 
 
 def test_sides_mirror() -> None:
-    result, mirrored = (hierarchical([sign * x for x in TINY], 0.01) for sign in (1, -1))
+    result, mirrored = (bayesian_hierarchical([sign * x for x in TINY], 0.01) for sign in (1, -1))
     assert (mirrored.worse, mirrored.equivalent) == pytest.approx((result.better, result.equivalent), abs=0.015)
     assert mirrored.inside == pytest.approx([-mean for mean in result.inside], abs=5e-4)
 
 
 def test_where_data_sets_agree_the_next_one_is_known() -> None:
-    clear = hierarchical([normal_like(0.05 + 1e-4 * n, 0.002, 10) for n in range(12)], 0.01)
+    clear = bayesian_hierarchical([normal_like(0.05 + 1e-4 * n, 0.002, 10) for n in range(12)], 0.01)
     assert clear.better is not None
     assert clear.better > 0.99
     assert clear.most_probable == (1, 0, 0)
-    equal = hierarchical([normal_like(1e-4 * (n - 6), 0.002, 10) for n in range(12)], 0.01)
+    equal = bayesian_hierarchical([normal_like(1e-4 * (n - 6), 0.002, 10) for n in range(12)], 0.01)
     assert equal.equivalent is not None
     assert equal.equivalent > 0.99
     # Where they do not, the next one is open, and the mean is not: nothing pulls exact values together.
-    wide = hierarchical([normal_like(mean, 1e-3, 20) for mean in np.linspace(-0.3, 0.3, 11)], 0.01)
+    wide = bayesian_hierarchical([normal_like(mean, 1e-3, 20) for mean in np.linspace(-0.3, 0.3, 11)], 0.01)
     assert wide.better == pytest.approx(0.49, abs=0.02)
     assert wide.inside == pytest.approx(np.linspace(-0.3, 0.3, 11), abs=1e-3)
 
 
 def test_noisy_data_sets_are_pulled_towards_the_others() -> None:
     rows = [normal_like(mean, 0.002, 10) for mean in (0.01, 0.012, 0.008, 0.011, 0.009)]
-    result = hierarchical([*rows, normal_like(0.06, 0.1, 4)], 0.005)
+    result = bayesian_hierarchical([*rows, normal_like(0.06, 0.1, 4)], 0.005)
     assert result.inside[:5] == pytest.approx((0.01, 0.012, 0.008, 0.011, 0.009), abs=6e-4)
     assert abs(result.inside[5] - 0.01) < 0.01
 
@@ -155,12 +158,12 @@ def test_noisy_data_sets_are_pulled_towards_the_others() -> None:
     ],
 )
 def test_without_a_posterior_there_is_a_reason(differences: list[list[float]], why: str) -> None:
-    result = hierarchical(differences, 0.01)
+    result = bayesian_hierarchical(differences, 0.01)
     assert (result.better, result.most_probable, result.interval, result.why) == (None, None, None, why)
 
 
 def test_chains_that_disagree_give_no_answer() -> None:
-    result = hierarchical(TINY, 0.01, draws=4)
+    result = bayesian_hierarchical(TINY, 0.01, draws=4)
     assert result.better is None
     assert result.r_hat is not None
     assert result.r_hat > 1.01
@@ -174,10 +177,10 @@ def test_chains_that_disagree_give_no_answer() -> None:
 
 def test_illegal_arguments_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="margin must be a finite number, at least 0"):
-        hierarchical(TINY, -1)
+        bayesian_hierarchical(TINY, -1)
     with pytest.raises(ValueError, match="ratio"):
-        hierarchical(TINY, 0.01, -1)
+        bayesian_hierarchical(TINY, 0.01, -1)
     with pytest.raises(ValueError, match="draws must be at least 4, got 3"):
-        hierarchical(TINY, 0.01, draws=3)
+        bayesian_hierarchical(TINY, 0.01, draws=3)
     with pytest.raises(ValueError, match="differences of a data set"):
-        hierarchical([[float("nan")]], 0.01)
+        bayesian_hierarchical([[float("nan")]], 0.01)

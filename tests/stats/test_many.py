@@ -153,7 +153,9 @@ def test_the_expected_best_of_many_uniform_settings(monkeypatch: pytest.MonkeyPa
     assert result.sd[:30] == pytest.approx(np.sqrt(n / (n + 1) ** 2 / (n + 2)), abs=1e-3)
     assert result.mean[-1] <= scores[-1]
     monkeypatch.setattr(many, "AT_A_TIME", 100_000)
-    assert expected_best(scores) == result
+    again = expected_best(scores)  # in chunks
+    assert again.mean == pytest.approx(result.mean)
+    assert again.sd == pytest.approx(result.sd)
     assert expected_best([0.5]) == many.ExpectedBest((0.5,), (0.0,))
 
 
