@@ -230,10 +230,12 @@ class ExpectedBest:
     Attributes:
         mean: The expected best validation score of n settings, (N,).
         sd: Its standard deviation, (N,).
+        best: The best score of all.
     """
 
     mean: tuple[float, ...]
     sd: tuple[float, ...]
+    best: float
 
 
 def expected_best(scores: npt.ArrayLike, lower_is_better: bool = False) -> ExpectedBest:
@@ -263,4 +265,4 @@ def expected_best(scores: npt.ArrayLike, lower_is_better: bool = False) -> Expec
         chance = np.diff(below, axis=0)
         mean[tried - 1] = v @ chance
         sd[tried - 1] = np.sqrt(((v[:, None] - mean[tried - 1]) ** 2 * chance).sum(0))
-    return ExpectedBest(tuple((sign * mean).tolist()), tuple(sd.tolist()))
+    return ExpectedBest(tuple((sign * mean).tolist()), tuple(sd.tolist()), float(sign * v[-1]))

@@ -143,6 +143,7 @@ def test_the_expected_best_equals_an_enumeration_of_all_draws(lower_is_better: b
         best = [(min if lower_is_better else max)(draw) for draw in itertools.product(scores, repeat=n)]
         assert (result.mean[n - 1], result.sd[n - 1]) == pytest.approx((np.mean(best), np.std(best)))
     assert len(result.mean) == 4
+    assert result.best == (min if lower_is_better else max)(scores)
 
 
 def test_the_expected_best_of_many_uniform_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +157,7 @@ def test_the_expected_best_of_many_uniform_settings(monkeypatch: pytest.MonkeyPa
     again = expected_best(scores)  # in chunks
     assert again.mean == pytest.approx(result.mean)
     assert again.sd == pytest.approx(result.sd)
-    assert expected_best([0.5]) == many.ExpectedBest((0.5,), (0.0,))
+    assert expected_best([0.5]) == many.ExpectedBest((0.5,), (0.0,), 0.5)
 
 
 def test_illegal_arguments_are_refused_by_name() -> None:
