@@ -73,9 +73,10 @@ def test_the_sampler_agrees_with_a_sum_over_a_grid() -> None:
     assert result.mean == pytest.approx(mean, abs=2e-4)
 
 
-# Drawn once; rows are data sets, columns folds. baycomp 1.0.3 on pystan 3.10.0 with the paper's priors (lower_alpha=.5,
-# upper_alpha=5, lower_beta=.05, upper_beta=.15) gives what stands beside them, from 5,000 draws in 2 chains. Stan reports
-# divergent transitions, and its runs differ from each other by up to .02, also with 80,000 draws.
+# Drawn once; rows are data sets, columns folds. Beside them stands what baycomp 1.0.3 gives on pystan 3.10.0 with the paper's
+# priors (lower_alpha=.5, upper_alpha=5, lower_beta=.05, upper_beta=.15): for five folds its program with delta=.995 and 80,000
+# draws; for eight folds with its own settings and 5,000 draws, which differ from run to run by up to .02, as Stan's transitions
+# diverge where the scale is small.
 FIVE_FOLDS = [
     [-0.0035, -0.0059, 0.0095, 0.0183, 0.0047],
     [-0.0156, -0.0128, 0.0128, -0.0012, -0.0206],
@@ -99,19 +100,19 @@ EIGHT_FOLDS = [
 
 
 @pytest.mark.parametrize(
-    ("differences", "margin", "chances", "most"),
+    ("differences", "margin", "chances", "most", "off"),
     [
-        (FIVE_FOLDS, 0.01, (0.3389, 0.6119, 0.0492), (0.2800, 0.7072, 0.0128)),
-        (EIGHT_FOLDS, 0.005, (0.0847, 0.5776, 0.3378), (0.0300, 0.6554, 0.3146)),
+        (FIVE_FOLDS, 0.01, (0.3191, 0.6348, 0.0461), (0.2510, 0.7354, 0.0136), 0.01),
+        (EIGHT_FOLDS, 0.005, (0.0847, 0.5776, 0.3378), (0.0300, 0.6554, 0.3146), 0.025),
     ],
 )
 def test_baycomp_agrees(
-    differences: list[list[float]], margin: float, chances: tuple[float, ...], most: tuple[float, ...]
+    differences: list[list[float]], margin: float, chances: tuple[float, ...], most: tuple[float, ...], off: float
 ) -> None:
     folds = len(differences[0])
     result = bayesian_hierarchical(differences, margin, 1 / (folds - 1))
-    assert (result.better, result.equivalent, result.worse) == pytest.approx(chances, abs=0.025)
-    assert result.most_probable == pytest.approx(most, abs=0.04)
+    assert (result.better, result.equivalent, result.worse) == pytest.approx(chances, abs=off)
+    assert result.most_probable == pytest.approx(most, abs=1.5 * off)
 
 
 def test_the_unit_of_the_scores_does_not_matter_and_the_generator_is_private() -> None:
