@@ -90,8 +90,6 @@ def bayesian_hierarchical(
     Statistics 20(3), 531-570; Vehtari et al. 2021, Rank-normalization, folding, and localization: an improved R-hat,
     Bayesian Analysis 16(2), 667-718.
     """
-    from scipy.special import stdtr
-
     at_least_0(margin, "margin")
     if draws < 4:
         raise ValueError(f"draws must be at least 4, got {draws!r}")
@@ -100,30 +98,36 @@ def bayesian_hierarchical(
         return HierarchicalPosterior(None, None, None, None, None, None, (), None, None, why)
     state = _State(_data(rows, at_least_0(ratio, "ratio")), np.random.default_rng(0))
     _draw(state, WARM_UP)
-    for count in (draws, LONGER * draws):
-        (centre, scale, nu), inside = _draw(state, count)  # each (count, CHAINS)
-        better = stdtr(nu, (centre - margin) / scale)
-        worse = stdtr(nu, (-margin - centre) / scale)
-        r_hat = max(split_r_hat(x) for x in (centre, np.log(scale), np.log(nu), better, worse))
-        if r_hat <= CONVERGED:
-            break
+    posterior = _posterior(state, margin, draws)
+    return _posterior(state, margin, LONGER * draws) if posterior.why else posterior
+
+
+def _posterior(state: "_State", margin: float, draws: int) -> HierarchicalPosterior:
+    """Goes on drawing, and says what the new draws say about the next data set."""
+    from scipy.special import stdtr
+
+    (centre, scale, nu), inside = _draw(state, draws)  # each (draws, CHAINS)
+    better, worse = stdtr(nu, (centre - margin) / scale), stdtr(nu, (-margin - centre) / scale)
+    r_hat = max(split_r_hat(x) for x in (centre, np.log(scale), np.log(nu), better, worse))
     outcome = np.stack((better, np.clip(1 - better - worse, 0, 1), worse))
     is_most = np.stack([outcome.argmax(0) == k for k in range(3)]).astype(np.float64)
     # The means of independent chains show how far their mean is from the posterior.
-    errors = np.concatenate((outcome, is_most)).mean(1).std(-1, ddof=1) / CHAINS**0.5
+    error = float((np.concatenate((outcome, is_most)).mean(1).std(-1, ddof=1) / CHAINS**0.5).max())
     if r_hat > CONVERGED:
         why = f"the sampler has not converged (R-hat {r_hat:.3f})"
-        return HierarchicalPosterior(None, None, None, None, None, None, (), r_hat, float(errors.max()), why)
-    low, high = np.quantile(centre, (0.025, 0.975)).tolist()
+        return HierarchicalPosterior(None, None, None, None, None, None, (), r_hat, error, why)
     chances, most = outcome.mean((1, 2)).tolist(), is_most.mean((1, 2)).tolist()
+    low, high = np.quantile(centre, (0.025, 0.975)).tolist()
     return HierarchicalPosterior(
-        *(chances[0], chances[1], chances[2]),
+        chances[0],
+        chances[1],
+        chances[2],
         (most[0], most[1], most[2]),
         float(centre.mean()),
         (low, high),
         inside,
         r_hat,
-        float(errors.max()),
+        error,
     )
 
 

@@ -76,40 +76,45 @@ def rank_distribution(scores: npt.ArrayLike, lower_is_better: bool = False, conf
     table = matrix(scores, "scores", "seeds, variants", least=(1, 2))
     tail = (1 - share(confidence, "confidence")) / 2
     seeds, variants = table.shape
-    mean = table.mean(0)
-    centre = float(mean.mean())
-    noise = table - mean - table.mean(1, keepdims=True) + centre
+    noise = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     if seeds == 1 or np.abs(noise).max() <= 1e-9 * np.abs(table).max():
         why = "one seed" if seeds == 1 else "no spread over seeds"
         return Ranks((), (), (), (), (), seeds, why)
-    within, between = float((noise**2).sum()), seeds * float(((mean - centre) ** 2).sum())
-    noise_share = (np.arange(GRID) + 0.5) / GRID  # of the variance of an observed mean
-    df = (seeds - 1) * (variants - 1), variants - 1
-    log_p = df[1] / 2 * np.log(noise_share) - sum(df) / 2 * np.log(noise_share * between + within)
-    p = np.exp(log_p - log_p.max())
-    p /= p.sum()
-
-    generator = np.random.default_rng(0)
-    draws = max(1000, min(DRAWS, 2 * AT_A_TIME // variants))
-    kept = 1 - generator.choice(noise_share, (draws, 1), p=p)
-    variance = ((1 - kept) * between + within) / generator.chisquare(sum(df), (draws, 1))
-    drawn = centre + kept * (mean - centre)
-    drawn += np.sqrt(kept * variance / seeds) * generator.standard_normal(drawn.shape)
+    drawn, means = _draw_means(table, float((noise**2).sum()))
     order = np.argsort(drawn if lower_is_better else -drawn, axis=1)  # (draws, K): the variant at each rank
-    distribution = np.stack([np.bincount(place, minlength=variants) for place in order.T], axis=1) / draws
+    distribution = np.stack([np.bincount(place, minlength=variants) for place in order.T], axis=1) / len(drawn)
     cumulative = np.cumsum(distribution, axis=1)
     low = (cumulative < tail).sum(1) + 1.0
     high = np.minimum((cumulative < 1 - tail - 1e-12).sum(1) + 1.0, variants)
     expected = distribution @ np.arange(1.0, variants + 1)
-    shrunk = centre + float(p @ (1 - noise_share)) * (mean - centre)
     return Ranks(
         tuple(distribution[:, 0].tolist()),
         tuple(expected.tolist()),
         tuple(zip(low.tolist(), high.tolist(), strict=True)),
         tuple(map(tuple, distribution.tolist())),
-        tuple(shrunk.tolist()),
+        tuple(means.tolist()),
         seeds,
     )
+
+
+def _draw_means(table: Array, within: float) -> tuple[Array, Array]:
+    """Draws of all true means, (draws, K), and their posterior means, (K,), given the noise's sum of squares."""
+    seeds, variants = table.shape
+    mean = table.mean(0)
+    centre = float(mean.mean())
+    between = seeds * float(((mean - centre) ** 2).sum())
+    noise_share = (np.arange(GRID) + 0.5) / GRID  # of the variance of an observed mean
+    df = seeds * (variants - 1)
+    log_p = (variants - 1) / 2 * np.log(noise_share) - df / 2 * np.log(noise_share * between + within)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    generator = np.random.default_rng(0)
+    draws = max(1000, min(DRAWS, 2 * AT_A_TIME // variants))
+    kept = 1 - generator.choice(noise_share, (draws, 1), p=p)
+    variance = ((1 - kept) * between + within) / generator.chisquare(df, (draws, 1))
+    drawn = centre + kept * (mean - centre)
+    drawn += np.sqrt(kept * variance / seeds) * generator.standard_normal(drawn.shape)
+    return drawn, centre + float(p @ (1 - noise_share)) * (mean - centre)
 
 
 def interquartile_mean(scores: npt.ArrayLike, confidence: float = 0.95, resamples: int = RESAMPLES) -> Test:

@@ -105,7 +105,7 @@ def test_five_variants_agree_with_autorank_and_scipy() -> None:
 def test_autorank_itself() -> None:
     autorank = pytest.importorskip("autorank")
     pandas = pytest.importorskip("pandas")
-    theirs = autorank.autorank(pandas.DataFrame(TWELVE), force_mode="nonparametric")
+    theirs = autorank.autorank(pandas.DataFrame(TWELVE.astype(float)), force_mode="nonparametric")
     ours = ranking(TWELVE)
     assert ours.ranks == pytest.approx(theirs.rankdf["meanrank"].sort_index().tolist())
     assert ours.friedman is not None

@@ -102,7 +102,7 @@ def draw_expected_best(
     marks = []
     for place, n in reversed(list(enumerate(order))):
         mean, sd, look = scale * np.asarray(curves[n].mean), scale * np.asarray(curves[n].sd), _look(place)
-        tried = np.arange(1, len(mean) + 1)
+        tried = np.arange(1.0, len(mean) + 1)
         _curve(axes, tried, mean, place, f"curve-{n}")
         if look and len(labels) <= SHADED:
             best = scale * curves[n].best  # which a draw cannot exceed

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from hybridnets import stats
@@ -140,22 +141,10 @@ def draw_best(name: str, labels: Sequence[str], ranks: stats.Ranks) -> Picture |
     right.grid(visible=False)
     darkest = max(max(ranks.distribution[v]) for v in order)
     for row, v in enumerate(order):
-        chance = 100 * ranks.best[v]
-        (bar,) = left.barh(row, chance, height=0.6, color=BLUE)
-        bar.set_gid(f"best-{row}")
-        is_long = chance > 75
-        left.text(
-            chance + (-2 if is_long else 2),
-            row,
-            _percent(chance),
-            ha="right" if is_long else "left",
-            va="center",
-            fontsize=SMALL,
-            color="white" if is_long else INK,
-        )
-        for rank, p in enumerate(ranks.distribution[v], start=1):
-            if p >= 0.005:
-                right.bar(rank, 0.84, 1, row - 0.42, color=BLUE, alpha=0.75 * p / darkest, linewidth=0)
+        _chance_bar(left, row, 100 * ranks.best[v])
+        cells = [(rank, p) for rank, p in enumerate(ranks.distribution[v], start=1) if p >= 0.005]
+        colors = [to_rgba(BLUE, 0.75 * p / darkest) for _, p in cells]
+        right.broken_barh([(rank - 0.5, 1) for rank, _ in cells], (row - 0.42, 0.84), facecolors=colors, linewidth=0)
         low, high = ranks.interval[v]
         (interval,) = right.plot([low, high], [row, row], color=INK, linewidth=1.6, solid_capstyle="butt")
         interval.set_gid(f"rank-{row}")
@@ -175,6 +164,16 @@ def draw_best(name: str, labels: Sequence[str], ranks: stats.Ranks) -> Picture |
         f"The {MOST} best of {len(labels)} variants." * (len(labels) > MOST),
     ]
     return save_picture(figure, "best", f"{name}: which variant is the best", caption)
+
+
+def _chance_bar(axes: Axes, row: int, chance: float) -> None:
+    """A bar of a probability in percent with its value, inside where there is no room beside it."""
+    (bar,) = axes.barh(row, chance, height=0.6, color=BLUE)
+    bar.set_gid(f"best-{row}")
+    is_long = chance > 75
+    color, side = ("white", "right") if is_long else (INK, "left")
+    x = chance + (-2 if is_long else 2)
+    axes.text(x, row, _percent(chance), ha=side, va="center", fontsize=SMALL, color=color)
 
 
 def _percent(chance: float) -> str:
