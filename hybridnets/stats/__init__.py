@@ -2,12 +2,23 @@
 
 from hybridnets.stats.anytime import anytime_critical, log_e_value
 from hybridnets.stats.crossed import Components, components, crossed
+from hybridnets.stats.datasets import Omnibus, OverDataSets, Pair, Ranking, over_data_sets, ranking
 from hybridnets.stats.describe import Summary, summary
 from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
 from hybridnets.stats.group_sequential import group_sequential_critical, repeated_error, repeated_p, student_critical
+from hybridnets.stats.hierarchical import HierarchicalPosterior, bayesian_hierarchical
 from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
 from hybridnets.stats.improvement import improvement_decision, improvement_seeds
+from hybridnets.stats.many import (
+    ExpectedBest,
+    Profile,
+    Ranks,
+    expected_best,
+    interquartile_mean,
+    performance_profile,
+    rank_distribution,
+)
 from hybridnets.stats.paired import Differences, paired_differences
 from hybridnets.stats.power import Plan, floor, plan, power, seeds_needed
 from hybridnets.stats.published import reproduced, uncorrelated
@@ -33,17 +44,26 @@ __all__ = [
     "Components",
     "Differences",
     "Effect",
+    "ExpectedBest",
+    "HierarchicalPosterior",
     "Improvement",
     "Look",
     "McNemar",
     "Method",
+    "Omnibus",
+    "OverDataSets",
+    "Pair",
     "Plan",
     "Posterior",
     "Predicted",
+    "Profile",
     "Quality",
+    "Ranking",
+    "Ranks",
     "Summary",
     "Test",
     "anytime_critical",
+    "bayesian_hierarchical",
     "bayesian_t",
     "benjamini_hochberg",
     "bootstrap",
@@ -54,21 +74,27 @@ __all__ = [
     "crossed",
     "effect_size",
     "effects",
+    "expected_best",
     "floor",
     "group_sequential_critical",
     "holm",
     "improvement_decision",
     "improvement_seeds",
+    "interquartile_mean",
     "kfold_ratio",
     "least_p",
     "log_e_value",
     "mcnemar",
+    "over_data_sets",
     "paired_differences",
     "paired_t",
+    "performance_profile",
     "plan",
     "pooled_t",
     "power",
     "probability_of_improvement",
+    "rank_distribution",
+    "ranking",
     "repeated_error",
     "repeated_p",
     "reproduced",
