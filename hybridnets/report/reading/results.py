@@ -106,6 +106,7 @@ class RunSet:
         partial: How many rows of a file of scores are left out, in words; empty where none is.
         head: What a report on a file of scores says first: what is left out or missing, and how the file was read.
         predictions: Whether there may be predictions; False for a file of scores that names none.
+        score_name: What the source calls the score, such as val/acc; empty where it is not known.
     """
 
     folders: tuple[Path, ...]
@@ -115,6 +116,7 @@ class RunSet:
     partial: str = ""
     head: tuple[str, ...] = ()
     predictions: bool = True
+    score_name: str = ""
 
 
 def read(folders: list[Path], progress: Progress = iter) -> RunSet:

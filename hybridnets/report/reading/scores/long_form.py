@@ -58,7 +58,7 @@ def to_long_form(table: TextTable) -> LongTable:
     if not lacking:
         named_columns, notes = _named_columns(header)
         rows = [_row(line, {header[n]: line.cells[n] for n in named_columns}) for line in table.rows]
-        return LongTable(rows, "row", notes)
+        return LongTable(rows, table.unit, notes)
     wide = None
     if "score" not in header and table.rows:
         wide = (
@@ -67,7 +67,8 @@ def to_long_form(table: TextTable) -> LongTable:
     if wide is None:
         raise ValueError(
             f"must have the columns variant, seed and score, got {', '.join(named) or 'nothing'}: {', '.join(lacking)} is "
-            "missing (or, as a wide table, the column seed and a column of scores for each variant)"
+            "missing (or, as a wide table, the column seed and a column of scores for each variant; or say which column is what: "
+            "--map variant=COLUMN seed=COLUMN score=COLUMN)"
         )
     return wide
 

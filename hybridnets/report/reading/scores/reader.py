@@ -10,14 +10,15 @@ from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_ro
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
 from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
-from hybridnets.report.reading.scores.text_table import TextTable, parse_table
+from hybridnets.report.reading.scores.mapping import AS_IT_IS, Choice, Reading, name_columns
+from hybridnets.report.reading.scores.text_table import Places, TextTable, parse_table
 from hybridnets.report.text import visible
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 ROUNDING = 1e-3  # between a rounded score and the accuracy of its predictions
 
 
-def read_scores(path: Path) -> RunSet:
+def read_scores(path: Path, reading: Reading = AS_IT_IS) -> RunSet:
     """The runs of a file of scores.
 
     Columns: variant, seed and score; if they are known also split (anything that is equal for equal splits), n_train
@@ -29,6 +30,7 @@ def read_scores(path: Path) -> RunSet:
 
     Args:
         path: The table: cells separated by commas, semicolons or tabs.
+        reading: Which column is what, where their names do not say it.
 
     Raises:
         ReportError: If it cannot be read, has no usable row, or has scores of mixed scales or too small for any test.
@@ -37,6 +39,22 @@ def read_scores(path: Path) -> RunSet:
         table = parse_table(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ReportError(f"{path} cannot be read as a table of scores ({error})") from None
+    table, choice = name_columns(path, table, reading)
+    return read_table(path, table, choice)
+
+
+def read_table(path: Path, table: TextTable, choice: Choice) -> RunSet:
+    """The runs of a table of scores.
+
+    Args:
+        path: The file or folder that it was read from.
+        table: The table.
+        choice: Which of the source's columns became variant, seed and score.
+
+    Raises:
+        ReportError: As `read_scores`.
+    """
+    places = Places(path, table.places)
     try:
         long_table = to_long_form(table)
     except ValueError as error:
@@ -49,13 +67,13 @@ def read_scores(path: Path) -> RunSet:
     if roles.split_is_part:
         rows = [replace(row, values={**row.values, "split": ""}) for row in rows]
     rows, notes_on_cells = ambiguities.drop_unreadable(_without_split_numbers(rows, table, left_out))
-    lines, repeated = _build_runs(path, rows, roles, mark, left_out)
+    lines, repeated = _build_runs(places, rows, roles, mark, left_out)
     finished = [run for run in lines if run.scores]
-    problems = [*_unused_columns(path, long_table.rows, roles), *left_out.sentences(path)]
+    problems = [*_unused_columns(places, long_table.rows, roles), *left_out.sentences(places)]
     if not finished:
         none = f"none of {len(lines)} {long_table.unit}s has a score" if lines else "no row at all"
         raise ReportError(f"{path} must have a usable row, got none: {visible('; '.join(problems) or none)}")
-    ambiguities.refuse_mixed_scales(path, lines)
+    ambiguities.refuse_mixed_scales(places, lines)
     ambiguities.refuse_tiny(path, finished)
     finished, more_problems = _with_agreeing_predictions(path, finished)
     total = len(long_table.rows) + len(table.too_long)
@@ -73,7 +91,11 @@ def read_scores(path: Path) -> RunSet:
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{count_of(left_out.count, total, left_out.unit)} left out" if left_out.count else "",
         predictions=not all(cell_values.is_missing(row.values.get("predictions", "")) for row in rows),
-        head=first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+        head=(
+            *choice.sentences,
+            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+        ),
+        score_name=choice.score_name,
     )
 
 
@@ -135,7 +157,7 @@ def _list_setting(levels: Mapping[str, str]) -> str:
     return ", ".join(f"{axis} {level or 'nothing'}" for axis, level in levels.items())
 
 
-def _unused_columns(path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles) -> Iterator[str]:
+def _unused_columns(places: Places, rows: Sequence[ScoreRow], roles: ColumnRoles) -> Iterator[str]:
     """A sentence on each column that is no setting, because its values differ between the runs of a variant."""
     for name in roles.unused:
         first: dict[str, str] = {}
@@ -143,21 +165,21 @@ def _unused_columns(path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles) ->
             variant, value = row.values["variant"], row.values[name]
             if value and value != (earlier := first.setdefault(variant, value)):
                 yield (
-                    f"{path}, line {row.line}: {variant} has {name} {value} here and {name} {earlier} above, but a variant has "
+                    f"{places.of(row.line)}: {variant} has {name} {value} here and {name} {earlier} above, but a variant has "
                     f"only one setting: the column {name} is ignored"
                 )
                 break
 
 
 def _build_runs(
-    path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles, mark: str, left_out: LeftOutRows
+    places: Places, rows: Sequence[ScoreRow], roles: ColumnRoles, mark: str, left_out: LeftOutRows
 ) -> tuple[dict[FinishedRun, int], int]:
     """The runs, each once, with their lines; and how many rows repeat another."""
     axes: dict[str, dict[str, str]] = {}
     for row in rows:
         levels = axes.setdefault(row.values["variant"], {})
         levels |= {name: value for name in (*roles.settings, *roles.distinguishing) if (value := row.values[name])}
-    builder = RunBuilder(path, roles.states, axes, mark)
+    builder = RunBuilder(places, roles.states, axes, mark)
     by_hash: dict[str, FinishedRun] = {}
     lines: dict[FinishedRun, int] = {}
     repeated = 0
