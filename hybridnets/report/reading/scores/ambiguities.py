@@ -90,10 +90,12 @@ def refuse_mixed_scales(places: Places, lines: Mapping[FinishedRun, int]) -> Non
             return
     sizes = [abs(score) for score, _ in percentages]
     if max(sizes) <= 100 and min(sizes) >= APART * max(abs(score) for score, _ in shares):
-        examples = [f"{group[0][0]:g} in {places.within(group[0][1])} ({len(group):,} such)" for group in (shares, percentages)]
+        examples = [
+            f"{group[0][0]:g} in {places.within(group[0][1])} ({len(group):,} such)" for group in (shares, percentages)
+        ]
         raise ReportError(
-            f"{places.path} must have scores of one scale, got {' and '.join(examples)}: write all as shares, or all as percentages "
-            "with a % sign; if they are neither, choose a unit in which no score is below 1"
+            f"{places.path} must have scores of one scale, got {' and '.join(examples)}: write all as shares, or all as "
+            "percentages with a % sign; if they are neither, choose a unit in which no score is below 1"
         )
 
 

@@ -67,8 +67,8 @@ def to_long_form(table: TextTable) -> LongTable:
     if wide is None:
         raise ValueError(
             f"must have the columns variant, seed and score, got {', '.join(named) or 'nothing'}: {', '.join(lacking)} is "
-            "missing (or, as a wide table, the column seed and a column of scores for each variant; or say which column is what: "
-            "--map variant=COLUMN seed=COLUMN score=COLUMN)"
+            "missing (or, as a wide table, the column seed and a column of scores for each variant; or say which column "
+            "is what: --map variant=COLUMN seed=COLUMN score=COLUMN)"
         )
     return wide
 

@@ -1,4 +1,4 @@
-"""Which column of a source is what, where the columns' names do not say it: by --map, or as a proposal that the report states."""
+"""Which column of a source is what, where its name does not say it: by --map, or as a proposal that the report states."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -51,11 +51,10 @@ class Reading:
             if role in columns:
                 raise ReportError(f"--map must give each role once, got {role} twice")
             columns[role] = name
-        if score_key:
-            if columns.setdefault("score", score_key) != score_key:
-                raise ReportError(
-                    f"--score-key and --map score= must name the same metric, got {score_key} and {columns['score']}"
-                )
+        if score_key and columns.setdefault("score", score_key) != score_key:
+            raise ReportError(
+                f"--score-key and --map score= must name the same metric, got {score_key} and {columns['score']}"
+            )
         return cls(columns, at or "")
 
     @property
@@ -145,8 +144,11 @@ def choose(
                     f"can be proposed: its columns are {list_names(proposals.legal(role, table, kinds))}"
                 )
             roles[role] = proposed
+    roles = {role: roles[role] for role in ROLES if role in roles}
     words = shlex.join(f"{role}={JOIN.join(names)}" for role, names in roles.items())
-    return Choice(roles, (f"Which column is what was proposed: --map {visible(words)}; give --map to change it.",) * bool(lacking))
+    return Choice(
+        roles, (f"Which column is what was proposed: --map {visible(words)}; give --map to change it.",) * bool(lacking)
+    )
 
 
 def find_columns(path: Path, header: Sequence[str], reading: Reading) -> dict[str, tuple[str, ...]]:
@@ -193,7 +195,7 @@ def rename(table: TextTable, roles: Mapping[str, tuple[str, ...]]) -> TextTable:
     """
     if not roles:
         return table
-    role_of = {names[0]: role for role, names in reversed(roles.items()) if len(names) == 1}
+    role_of = {names[0]: role for role, names in reversed([*roles.items()]) if len(names) == 1}
     joined = {role: names for role, names in roles.items() if len(names) > 1 or role_of.get(names[0]) != role}
     hidden = {n for n, name in enumerate(table.header) if name not in role_of and normalise(name) in roles}
     kept = [n for n in range(len(table.header)) if n not in hidden]

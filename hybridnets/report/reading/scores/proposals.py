@@ -8,9 +8,7 @@ from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import (
     FLAGS,
     GOALS,
-    NEEDED,
     OPTIONAL,
-    PARTS,
     STATES,
     is_data,
     is_measure,
@@ -18,7 +16,16 @@ from hybridnets.report.reading.scores.column_names import (
 )
 from hybridnets.report.reading.scores.text_table import TextTable
 
-SEEDS = ("seed", "random_seed", "rng_seed", "global_seed", "manual_seed", "torch_seed", "seed_everything", "random_state")
+SEEDS = (
+    "seed",
+    "random_seed",
+    "rng_seed",
+    "global_seed",
+    "manual_seed",
+    "torch_seed",
+    "seed_everything",
+    "random_state",
+)
 REPEATS = ("run", "rep", "repeat", "repetition", "replicate", "trial")  # that number what nobody calls a seed
 VARIANTS = ("variant", "model", "method", "algorithm", "algo", "architecture", "arch", "classifier", "name")
 # Words in the names of metrics, those first that a report is more likely to be about.
@@ -30,10 +37,26 @@ HIGHER = {
 ERRORS = {"error", "err", "wer", "cer", "mse", "rmse", "mae", "mape", "ece", "brier", "fid"}
 LOSSES = {"loss", "nll", "perplexity", "ppl", "bpc", "bpd"}
 KINDS = (ACCURACIES, HIGHER, ERRORS, LOSSES)
-PART_WORDS = (("test", "testing", "holdout", "heldout"), ("val", "valid", "validation", "dev", "eval"))  # first what counts more
+PART_WORDS = (
+    ("test", "testing", "holdout", "heldout"),
+    ("val", "valid", "validation", "dev", "eval"),
+)  # first what counts more
 # What W&B's page writes into its CSV besides settings and metrics.
 WANDB = {
-    *("name", "state", "notes", "user", "tags", "created", "runtime", "sweep", "id", "hostname", "description", "group"),
+    *(
+        "name",
+        "state",
+        "notes",
+        "user",
+        "tags",
+        "created",
+        "runtime",
+        "sweep",
+        "id",
+        "hostname",
+        "description",
+        "group",
+    ),
     *("job_type", "github", "gpu_count", "gpu_type", "updated", "end_time", "start_time", "commit", "command"),
     *("os", "python_version", "relative_runtime", "_runtime", "_timestamp", "_step", "_wandb"),
 }
@@ -138,6 +161,11 @@ def label(names: Sequence[str], cells: Sequence[str]) -> str:
     return "-".join(parts) if any(cells) else ""
 
 
+def last_part(name: str) -> str:
+    """The last part of a setting's name: `seed` of `data.seed`."""
+    return normalise(re.split("[./]", name)[-1])
+
+
 def _propose_score(metrics: Sequence[str]) -> tuple[str, ...]:
     ranks = {name: found for name in metrics if (found := rank(name)) is not None}
     if not ranks:
@@ -151,7 +179,7 @@ def _propose_seed(table: TextTable, settings: Sequence[str]) -> tuple[str, ...]:
     if "seed" in settings:
         return ("seed",)
     for words in (SEEDS, REPEATS):
-        named = [name for name in settings if _last(name) in words and _holds_seeds(table, name)]
+        named = [name for name in settings if last_part(name) in words and _holds_seeds(table, name)]
         varying = [name for name in named if len(set(_cells(table, name))) > 1] or named
         if len({tuple(_cells(table, name)) for name in varying}) == 1:
             return (varying[0],)
@@ -161,7 +189,7 @@ def _propose_seed(table: TextTable, settings: Sequence[str]) -> tuple[str, ...]:
 def _propose_variant(table: TextTable, settings: Sequence[str]) -> tuple[str, ...]:
     """The fewest settings that distinguish what all varying settings distinguish, words before numbers."""
     cells = {name: _cells(table, name) for name in settings}
-    free = [name for name in settings if _last(name) not in (*SEEDS, *REPEATS) and not is_data(name)]
+    free = [name for name in settings if last_part(name) not in (*SEEDS, *REPEATS) and not is_data(name)]
     varying = [name for name in free if len({*cells[name]}) > 1]
     repeated = [name for name in varying if len({*cells[name]}) * 2 <= len(table.rows)]
     chosen: list[str] = []
@@ -173,12 +201,7 @@ def _propose_variant(table: TextTable, settings: Sequence[str]) -> tuple[str, ..
     if chosen:
         return tuple(name for name in settings if name in chosen)
     constant = [name for name in free if all(cells[name]) and name not in varying]
-    return tuple([*(name for name in constant if _last(name) in VARIANTS), *constant][:1])
-
-
-def _last(name: str) -> str:
-    """The last part of a setting's name: `seed` of `data.seed`."""
-    return normalise(re.split("[./]", name)[-1])
+    return tuple([*(name for name in constant if last_part(name) in VARIANTS), *constant][:1])
 
 
 def _cells(table: TextTable, name: str) -> list[str]:

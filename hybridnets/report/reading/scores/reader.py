@@ -9,8 +9,8 @@ from hybridnets.report.reading.scores import ambiguities, cell_values
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
-from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Choice, Reading, name_columns
+from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
 from hybridnets.report.reading.scores.text_table import Places, TextTable, parse_table
 from hybridnets.report.text import visible
 

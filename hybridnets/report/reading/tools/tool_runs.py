@@ -40,14 +40,12 @@ class ToolRuns:
         path: The source.
         tool: The tool's name.
         runs: Its runs.
-        notes: What a report should say first about how it was read, in sentences.
         problems: A sentence on each file that could not be read.
     """
 
     path: Path
     tool: str
     runs: tuple[ToolRun, ...]
-    notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 

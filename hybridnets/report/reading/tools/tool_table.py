@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.reading.scores import cell_values, mapping
+from hybridnets.report.reading.scores.column_names import normalise
 from hybridnets.report.reading.scores.mapping import Choice, Reading
-from hybridnets.report.reading.scores.proposals import ColumnKinds, is_lower_better
+from hybridnets.report.reading.scores.proposals import SEEDS, ColumnKinds, is_lower_better, last_part
 from hybridnets.report.reading.scores.reader import read_table
 from hybridnets.report.reading.scores.text_table import Line, TextTable
 from hybridnets.report.reading.tools.tool_runs import ToolRun, ToolRuns
@@ -43,7 +43,8 @@ def read_tool_runs(source: ToolRuns, reading: Reading) -> RunSet:
     named, repeated = _without_superseded(named, choice)
     runs = read_table(source.path, named, choice)
     key = choice.score_name
-    notes = [_how(source, key, at), *source.notes, *choice.sentences, *repeated, *_short_histories(source.runs, key, at)]
+    notes = [_how(source, key, at), *choice.sentences, *repeated, *_short_histories(source.runs, key, at)]
+    notes += _differing_labels(mapping.rename(table, choice.roles), kinds)
     rest = runs.head[len(choice.sentences) :]
     return replace(runs, head=(*map(visible, notes), *rest), problems=(*map(visible, source.problems), *runs.problems))
 
@@ -55,10 +56,14 @@ def tool_table(source: ToolRuns, at: str) -> tuple[TextTable, ColumnKinds]:
         source: The runs.
         at: Which of a metric's values counts, best or last.
     """
-    settings = [*dict.fromkeys(name for run in source.runs for name in run.settings)]
-    metrics = [name for name in dict.fromkeys(name for run in source.runs for name in run.metrics) if name not in settings]
-    labels = [*dict.fromkeys(name for run in source.runs for name in run.labels if name not in (*settings, *metrics))]
-    states = [STATUS] if any(run.state for run in source.runs) and STATUS not in (*settings, *metrics, *labels) else []
+    states = [STATUS] * any(run.state for run in source.runs)  # which is more than a setting of this name says
+    settings = [
+        name for name in dict.fromkeys(name for run in source.runs for name in run.settings) if name not in states
+    ]
+    taken = {*states, *settings}
+    metrics = [name for name in dict.fromkeys(name for run in source.runs for name in run.metrics) if name not in taken]
+    taken |= {*metrics}
+    labels = [name for name in dict.fromkeys(name for run in source.runs for name in run.labels) if name not in taken]
     rows = []
     for number, run in enumerate(source.runs, 1):
         cells = [run.settings.get(name, "") for name in settings]
@@ -95,16 +100,16 @@ def shortest(value: float) -> float:
 def _chosen_columns(table: TextTable, kinds: ColumnKinds, choice: Choice) -> TextTable:
     """The table with the settings, the state, and what has a role; other metrics and labels are no settings."""
     chosen = {name for names in choice.roles.values() for name in names}
-    # Without a role, no setting gets one by its name alone: `predictions` would be a file to read.
-    hidden = {*kinds.metrics, *kinds.others, *(name for name in table.header if mapping.normalise(name) in mapping.ROLES)}
-    return mapping.without_columns(table, hidden - chosen - {STATUS})
+    files = (name for name in table.header if normalise(name) == "predictions")  # to read, if the user says so
+    return mapping.without_columns(table, {*kinds.metrics, *kinds.others, *files} - chosen)
 
 
 def _how(source: ToolRuns, key: str, at: str) -> str:
     count = len(source.runs)
     value = "last value" if at == "last" else f"{'smallest' if is_lower_better(key) else 'largest'} value"
-    optimism = ", which is optimistic: it was chosen by itself" if at == "best" else ""
-    return f"{count:,} run{'s' * (count != 1)} of {source.tool} read from {source.path}; the score is the {value} of {key}{optimism}."
+    optimism = ", which is optimistic: the score itself chose the epoch" if at == "best" else ""
+    some = f"{count:,} run{'s' * (count != 1)} of {source.tool}"
+    return f"{some} read from {source.path}; the score is the {value} of {key}{optimism}."
 
 
 def _without_superseded(table: TextTable, choice: Choice) -> tuple[TextTable, list[str]]:
@@ -129,6 +134,28 @@ def _without_superseded(table: TextTable, choice: Choice) -> tuple[TextTable, li
     return replace(table, rows=rows), [f"{some} not counted, because another of the same variant and seed finished."]
 
 
+def _differing_labels(table: TextTable, kinds: ColumnKinds) -> list[str]:
+    """A sentence if runs of one variant differ in a part of their configuration that is no setting of the variant."""
+    variant, seed = table.header.index("variant"), table.header.index("seed")
+    seeds = [line.cells[seed] for line in table.rows]
+    differing = {}
+    for place, name in enumerate(table.header):
+        values = [line.cells[place] for line in table.rows]
+        measures = len({*values}) * 2 > len(values)  # or a name, or a time
+        if name not in kinds.others or last_part(name) in SEEDS or measures or values == seeds:
+            continue
+        by_variant: dict[str, set[str]] = {}
+        for line in table.rows:
+            by_variant.setdefault(line.cells[variant], set()).add(line.cells[place])
+        if differ := next((levels for levels in by_variant.values() if len(levels) > 1), None):
+            differing[name] = " and ".join(sorted(level or "nothing" for level in differ)[:3])
+    if not differing:
+        return []
+    name, levels = next(iter(differing.items()))
+    others = f", and in {mapping.list_names([*differing][1:])}" if len(differing) > 1 else ""
+    return [f"Runs of one variant differ in {name} ({levels}){others}: --map variant= can tell them apart."]
+
+
 def _short_histories(runs: Sequence[ToolRun], key: str, at: str) -> list[str]:
     """A sentence if runs of a tool that does not record how they ended have fewer values than others."""
     lengths = {run.place: len(values) for run in runs if not run.state and (values := run.metrics.get(key))}
@@ -142,8 +169,3 @@ def _short_histories(runs: Sequence[ToolRun], key: str, at: str) -> list[str]:
         f"{some} fewer values of {key} than the longest, as {place} with {length:,} of {longest:,}: interrupted or stopped "
         f"early, which the files do not say; the {at} one counts."
     ]
-
-
-def place_of(path: Path) -> str:
-    """A path in a sentence."""
-    return visible(str(path))
