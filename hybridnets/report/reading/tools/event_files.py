@@ -113,7 +113,7 @@ def read_scalars(files: Iterable[Path]) -> Scalars:
                     count += 1
                     _add_event(scalars, record)
         except _CutError:
-            scalars.cut = f"{path} is cut short after {count:,} records"
+            scalars.cut = f"{path} is cut short after {count:,} record{'s' * (count != 1)}"
         except OSError as error:
             raise SourceError(f"{path} cannot be read ({error.strerror})") from None
         except wire.WireError as error:

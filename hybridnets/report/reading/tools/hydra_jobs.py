@@ -212,7 +212,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
 
 def _as_plain(loader: _Loader, _: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
-        return loader.constructload_settings(node, deep=True)
+        return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
     return node.value

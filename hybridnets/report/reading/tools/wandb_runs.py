@@ -114,7 +114,7 @@ def _read_file(path: Path) -> tuple[ToolRun, str]:
     except wire.WireError as error:
         raise SourceError(f"{path} is no file of W&B: {error} in record {count:,}") from None
     except _CutError:
-        problem = f"{path} is cut short after {count:,} records; its run counts as unfinished"
+        problem = f"{path} is cut short after {count:,} record{'s' * (count != 1)}; its run counts as unfinished"
     for name, values in _numbers(_flat(_tree(summary))).items():
         metrics.setdefault(name, values)  # what was set after training, and not logged
     settings = {name: text for name, text in flatten(_tree(config)) if not name.startswith(INTERNAL)}
