@@ -101,6 +101,9 @@ def name_columns(path: Path, table: TextTable, reading: Reading) -> tuple[TextTa
     renamed = rename(table, given.roles)
     if {*NEEDED} <= {*map(normalise, renamed.header)} or _is_readable(renamed):
         return renamed, given
+    for role, name in proposals.wide_columns(renamed):
+        if role not in given.roles and _is_readable(wide := rename(renamed, {role: (name,)})):
+            return wide, Choice(given.roles, (_proposal({**given.roles, role: (name,)}),))
     kinds = proposals.kinds_of_columns(table)
     choice = choose(path, table, kinds, reading, given.roles)
     if choice is None:
@@ -145,10 +148,12 @@ def choose(
                 )
             roles[role] = proposed
     roles = {role: roles[role] for role in ROLES if role in roles}
+    return Choice(roles, (_proposal(roles),) * bool(lacking))
+
+
+def _proposal(roles: Mapping[str, tuple[str, ...]]) -> str:
     words = shlex.join(f"{role}={JOIN.join(names)}" for role, names in roles.items())
-    return Choice(
-        roles, (f"Which column is what was proposed: --map {visible(words)}; give --map to change it.",) * bool(lacking)
-    )
+    return f"Which column is what was proposed: --map {visible(words)}; give --map to change it."
 
 
 def find_columns(path: Path, header: Sequence[str], reading: Reading) -> dict[str, tuple[str, ...]]:

@@ -99,6 +99,18 @@ def kinds_of_columns(table: TextTable) -> ColumnKinds:
     return ColumnKinds(tuple(settings), tuple(metrics), frozenset(others))
 
 
+def wide_columns(table: TextTable) -> list[tuple[str, str]]:
+    """The columns that may be the seed or the variant of a wide table, each with its role; none of a table with a score.
+
+    Args:
+        table: The table.
+    """
+    if "score" in map(normalise, table.header):
+        return []
+    seeds = [("seed", name) for name in table.header if normalise(name) in REPEATS and _holds_seeds(table, name)]
+    return [*seeds, *(("variant", name) for name in table.header if normalise(name) in VARIANTS)]
+
+
 def propose(role: str, table: TextTable, kinds: ColumnKinds, roles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The columns that may have a role; none if there is none, or if several may.
 

@@ -1,0 +1,93 @@
+"""Which tool recorded the runs of a source is found by its content; several tools in one folder are not mixed."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridnets.report import ReportError
+from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
+from hybridnets.report.reading.tools.source import read_source
+from hybridnets.report.rendering.files import PAGE
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.mark.parametrize(
+    ("fixture", "tool"),
+    [("hydra", "Hydra"), ("tensorboard", "TensorBoard"), ("wandb", "W&B"), ("mlflow/mlruns", "MLflow")],
+)
+def test_names_of_folders_do_not_matter(fixture: str, tool: str, tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / fixture, tmp_path / "results" / "x")
+    runs = read_source(tmp_path, AS_IT_IS)
+    assert runs is not None
+    assert runs.head[0].startswith(f"6 runs of {tool} read from {tmp_path}; ")
+
+
+def test_a_mixture_is_one_sentence(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "wandb", tmp_path / "wandb")
+    (tmp_path / "mlflow.sqlite").write_bytes(gzip.decompress((FIXTURES / "mlflow" / "mlflow.db.gz").read_bytes()))
+    with pytest.raises(
+        ReportError, match=r"must hold the runs of one tool, got in .* W&B \(6, as .*\) and MLflow \(database\)"
+    ):
+        read_source(tmp_path, AS_IT_IS)
+
+
+def test_what_loggers_write_into_a_job_belongs_to_the_job(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "hydra", tmp_path / "multirun")
+    for number, folder in enumerate(sorted((FIXTURES / "tensorboard").iterdir())):
+        shutil.copytree(folder, tmp_path / "multirun" / str(number) / "tensorboard")
+    runs = read_source(tmp_path, AS_IT_IS)
+    assert runs is not None
+    assert runs.score_name == "test/acc"
+    for table in tmp_path.rglob("metrics.csv"):
+        table.unlink()
+    runs = read_source(tmp_path, AS_IT_IS)
+    assert runs is not None
+    assert {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs}["mlp", 0] == 0.825
+    for folder in tmp_path.rglob("tensorboard"):
+        shutil.rmtree(folder)
+    shutil.copytree(FIXTURES / "wandb", tmp_path / "multirun" / "0" / "wandb")
+    runs = read_source(tmp_path, AS_IT_IS)  # Hydra has no scores here
+    assert runs is not None
+    assert runs.head[0].startswith("6 runs of W&B")
+
+
+def test_our_own_runs_are_none_of_another_tool(tmp_path: Path, report: Callable[..., int], capsys: Any) -> None:
+    run = tmp_path / "digits" / "cnn" / "seed=0-abc"
+    shutil.copytree(FIXTURES / "hydra" / "0" / "csv" / "version_0", run)
+    (run / "provenance.json").write_text(json.dumps({}), encoding="utf-8")
+    assert read_source(tmp_path, AS_IT_IS) is None
+    assert report(tmp_path, "--map", "seed=seed") == 2
+    assert (
+        "--map or --score-key goes with one file of scores, or one folder of another tool's runs"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_source_without_runs_is_refused(tmp_path: Path) -> None:
+    assert read_source(tmp_path, AS_IT_IS) is None
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    with pytest.raises(ReportError, match="must hold a run of TensorBoard that can be read, got none"):
+        read_source(tmp_path, AS_IT_IS)
+
+
+def test_the_page_and_its_verification(tmp_path: Path, report: Callable[..., int], capsys: Any) -> None:
+    words = ("--score-key", "val/acc", "--at", "best", "--to", tmp_path / "told")
+    assert report(FIXTURES / "hydra", *words) == 0
+    page = (tmp_path / "told" / PAGE).read_text(encoding="utf-8")
+    assert '<p class="head">6 runs of Hydra read from ' in page
+    assert report("--verify", FIXTURES / "hydra", *words) == 0
+    assert (
+        "names no predictions, so its scores cannot be verified; every cell of the 6 tables" in capsys.readouterr().out
+    )
+
+
+def test_the_best_value_is_that_of_the_chosen_metric() -> None:
+    runs = read_source(FIXTURES / "tensorboard", Reading.of([], "val/loss", "best"))
+    assert runs is not None
+    assert {run.scores["score"] for run in runs.runs if run.name == "cnn"} == {0.3, 0.29, 0.28}
