@@ -124,7 +124,12 @@ def propose(role: str, table: TextTable, kinds: ColumnKinds, roles: Mapping[str,
     if role == "score":
         return _propose_score([name for name in kinds.metrics if name not in taken])
     settings = [name for name in kinds.settings if name not in taken]
-    return _propose_seed(table, settings) if role == "seed" else _propose_variant(table, settings)
+    others = [name for name in table.header if name in kinds.others - taken]  # such as what no job of a sweep sets
+    if role == "seed":
+        return _propose_seed(table, settings) or _propose_seed(table, others)
+    return _propose_variant(table, settings) or _propose_constant(
+        table, [name for name in others if last_part(name) in VARIANTS]
+    )
 
 
 def legal(role: str, table: TextTable, kinds: ColumnKinds) -> list[str]:
@@ -212,7 +217,12 @@ def _propose_variant(table: TextTable, settings: Sequence[str]) -> tuple[str, ..
             chosen, count = [*chosen, name], more
     if chosen:
         return tuple(name for name in settings if name in chosen)
-    constant = [name for name in free if all(cells[name]) and name not in varying]
+    return _propose_constant(table, free)
+
+
+def _propose_constant(table: TextTable, settings: Sequence[str]) -> tuple[str, ...]:
+    """A setting that is the same for all runs, which are then of one variant."""
+    constant = [name for name in settings if len(values := {*_cells(table, name)}) == 1 and all(values)]
     return tuple([*(name for name in constant if last_part(name) in VARIANTS), *constant][:1])
 
 

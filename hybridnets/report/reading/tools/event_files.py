@@ -36,7 +36,7 @@ class Scalars:
     Attributes:
         metrics: The values of each scalar by step.
         hyperparameters: Those of the hparams plugin.
-        cut: Whether a file ends within a record, as after a crash, or while it is written.
+        cut: A sentence if a file ends within a record, as after a crash, or while it is written.
     """
 
     metrics: dict[str, dict[float, float]] = field(default_factory=dict)
@@ -63,11 +63,15 @@ def read_folders(path: Path, files: Sequence[Path]) -> ToolRuns:
         try:
             scalars = read_scalars(own)
         except SourceError as error:
-            problems.append(f"{error}; its run counts as unfinished")
             scalars = Scalars(cut=str(error))
-        if scalars.cut and str(scalars.cut) not in "".join(problems):
+        if scalars.cut:
             problems.append(f"{scalars.cut}; its run counts as unfinished")
-        _merge(runs, _run_folder(folder, by_folder, scalars), folder, scalars)
+        run = folder if folder == path else _run_folder(folder, by_folder, scalars)
+        _merge(
+            runs.setdefault(run, Scalars()),
+            scalars,
+            f"{folder.name}/" if is_part(folder.name) and run != folder else "",
+        )
     made = []
     for folder, scalars in runs.items():
         name = folder.relative_to(path).as_posix() if folder != path else folder.resolve().name
@@ -104,9 +108,9 @@ def read_scalars(files: Iterable[Path]) -> Scalars:
     Raises:
         SourceError: If one is no event file, or damaged.
     """
-    scalars = Scalars()
+    whole = Scalars()
     for path in sorted(files):
-        count = 0
+        scalars, count = Scalars(), 0
         try:
             with path.open("rb") as file:
                 for record in _records(path, file):
@@ -118,7 +122,8 @@ def read_scalars(files: Iterable[Path]) -> Scalars:
             raise SourceError(f"{path} cannot be read ({error.strerror})") from None
         except wire.WireError as error:
             raise SourceError(f"{path} is no event file of TensorBoard: {error} in record {count:,}") from None
-    return scalars
+        _merge(whole, scalars)
+    return whole
 
 
 class _CutError(ValueError):
@@ -214,14 +219,19 @@ def _run_folder(folder: Path, others: Iterable[Path], scalars: Scalars) -> Path:
     return folder.parent if is_part(folder.name) or (is_child and folder.parent in {*others}) else folder
 
 
-def _merge(runs: dict[Path, Scalars], run: Path, folder: Path, scalars: Scalars) -> None:
-    """Adds what a folder holds to its run; metrics of a part of the data get its name."""
-    whole = runs.setdefault(run, Scalars())
-    prefix = f"{folder.name}/" if run != folder and is_part(folder.name) else ""
-    for tag, values in scalars.metrics.items():
-        whole.metrics.setdefault(prefix + tag, {}).update(values)
-    whole.hyperparameters.update(scalars.hyperparameters)
-    whole.cut = whole.cut or scalars.cut
+def _merge(whole: Scalars, part: Scalars, prefix: str = "") -> None:
+    """Adds what a later file holds; a training that began again at an earlier step replaces the steps from there on.
+
+    Args:
+        whole: Gets it.
+        part: What the file holds.
+        prefix: Before the names of its scalars.
+    """
+    for tag, values in part.metrics.items():
+        earlier = whole.metrics.get(prefix + tag, {})
+        whole.metrics[prefix + tag] = {**{step: v for step, v in earlier.items() if step < min(values)}, **values}
+    whole.hyperparameters.update(part.hyperparameters)
+    whole.cut = part.cut or whole.cut
 
 
 def _masked(data: bytes) -> int:

@@ -21,6 +21,7 @@ STATES = {1: "running", 2: "scheduled", 3: "finished", 4: "failed", 5: "killed"}
 OWN_TAGS = "mlflow."
 PARENT = "mlflow.parentRunId"
 META = "meta.yaml"
+TRASH = ".trash"  # a folder of deleted experiments
 MANY = 10_000_000  # values of metrics, which need a few gigabytes of memory
 
 
@@ -91,7 +92,7 @@ def _database_runs(path: Path, database: sqlite3.Connection) -> Iterator[ToolRun
         metrics.setdefault(run, {}).setdefault(key, {})[float(step)] = math.nan if is_nan else float(value)
     runs = (
         "SELECT run_uuid, coalesce(runs.name, ''), status, experiments.name FROM runs JOIN experiments USING (experiment_id) "
-        "WHERE runs.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
+        "WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
     )
     found = [
         (run, name, str(state or ""), experiment, settings.get(run, {}), tags.get(run, {}), metrics.get(run, {}))

@@ -94,7 +94,7 @@ def _find(top: Path) -> Files:
         if hydra_jobs.FOLDER in folders:
             folders.remove(hydra_jobs.FOLDER)
             files[HYDRA].append(folder)
-        folders.sort(key=_natural)
+        folders[:] = sorted((inner for inner in folders if inner != mlflow_store.TRASH), key=_natural)
         for file in sorted(names, key=_natural):
             if file == hydra_jobs.METRICS:
                 files[LIGHTNING].append(folder / file)

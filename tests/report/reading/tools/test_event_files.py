@@ -94,6 +94,27 @@ def test_keras_writes_a_folder_for_each_part_of_the_data(tmp_path: Path) -> None
     assert len(runs.runs) == 6
 
 
+def test_a_training_that_began_again_replaces_what_came_after(tmp_path: Path) -> None:
+    (first,) = (FIXTURES / "tensorboard" / "cnn-seed0").iterdir()
+    (second,) = (FIXTURES / "tensorboard" / "cnn-seed2").iterdir()
+    shutil.copy(first, tmp_path / "events.out.tfevents.1")
+    whole = second.read_bytes()
+    shutil.copy(second, tmp_path / "events.out.tfevents.2")
+    assert event_files.read_scalars(tmp_path.iterdir()).metrics["val/acc"] == {0: 0.52, 1: 0.62, 2: 0.72}
+    (tmp_path / "events.out.tfevents.2").write_bytes(whole[: whole.rindex(b"val/loss") - 30])
+    scalars = event_files.read_scalars(tmp_path.iterdir())
+    assert "events.out.tfevents.2 is cut short after " in scalars.cut
+    assert scalars.metrics["val/loss"] == {0: 0.48, 1: 0.38}  # and not 0.3 of the first
+
+
+def test_the_folder_of_one_run_is_a_run(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "tensorboard" / "cnn-seed0", tmp_path / "validation")
+    source = event_files.read_folders(tmp_path / "validation", [*tmp_path.rglob("*tfevents*")])
+    assert [(run.labels["folder"], sorted(run.metrics)) for run in source.runs] == [
+        ("validation", ["val/acc", "val/loss"])
+    ]
+
+
 def test_a_file_cut_short_is_an_unfinished_run(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "tensorboard", tmp_path, dirs_exist_ok=True)
     (file,) = (tmp_path / "crnn-seed2").iterdir()

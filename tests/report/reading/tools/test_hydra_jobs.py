@@ -76,6 +76,22 @@ def test_an_override_that_a_job_lacks_is_its_choice_or_its_configuration(jobs: P
     assert scores(read(jobs)) == ACCURACIES
 
 
+def test_a_seed_that_no_job_sets_is_that_of_the_configuration(jobs: Path) -> None:
+    for job in ("1", "2", "4", "5"):
+        shutil.rmtree(jobs / job)
+    for job, model in (("0", "linear"), ("3", "mlp")):
+        (jobs / job / ".hydra" / "overrides.yaml").write_text(f"- model={model}\n", encoding="utf-8")
+    assert scores(read(jobs)) == {("linear", 0): 0.625, ("mlp", 0): 0.734375}
+
+
+def test_seeds_of_one_variant_are_one_variant(jobs: Path) -> None:
+    for job in ("3", "4", "5"):
+        shutil.rmtree(jobs / job)
+    for job in ("0", "1", "2"):
+        (jobs / job / ".hydra" / "overrides.yaml").write_text(f"- seed={job}\n", encoding="utf-8")
+    assert {name for name, _ in scores(read(jobs))} == {"linear"}
+
+
 def test_a_job_without_scores_is_missing_and_one_cut_short_is_named(jobs: Path) -> None:
     (jobs / "5" / "csv" / "version_0" / "metrics.csv").unlink()
     table = jobs / "4" / "csv" / "version_0" / "metrics.csv"
