@@ -91,3 +91,10 @@ def test_the_best_value_is_that_of_the_chosen_metric() -> None:
     runs = read_source(FIXTURES / "tensorboard", Reading.of([], "val/loss", "best"))
     assert runs is not None
     assert {run.scores["score"] for run in runs.runs if run.name == "cnn"} == {0.3, 0.29, 0.28}
+
+
+def test_the_working_folder_has_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FIXTURES / "hydra")
+    runs = read_source(Path(), AS_IT_IS)
+    assert runs is not None
+    assert {run.data for run in runs.runs} == {"hydra"}
