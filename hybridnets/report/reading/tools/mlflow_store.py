@@ -22,6 +22,7 @@ OWN_TAGS = "mlflow."
 PARENT = "mlflow.parentRunId"
 META = "meta.yaml"
 TRASH = ".trash"  # a folder of deleted experiments
+DAMAGED = (sqlite3.Error, ValueError, TypeError, OverflowError)  # what reading a damaged database raises
 MANY = 10_000_000  # values of metrics, which need a few gigabytes of memory
 
 
@@ -38,7 +39,7 @@ def is_store(path: Path) -> bool:
     """Whether a file is a database of MLflow; also one that cannot be looked into now, of which reading says why."""
     try:
         return is_database(path) and not _lacking(path)
-    except sqlite3.Error:
+    except DAMAGED:
         return True
 
 
@@ -76,8 +77,11 @@ def read_database(path: Path) -> ToolRuns:
             raise SourceError(f"{path} must be a database of MLflow, got one without the table {lacking[0]}")
         with _open(path) as database:
             return ToolRuns(path, "MLflow", tuple(_database_runs(path, database)))
-    except sqlite3.Error as error:
-        raise SourceError(f"{path} cannot be read as a database of MLflow ({error})") from None
+    except SourceError:
+        raise
+    except DAMAGED as error:
+        why = " ".join(str(error).split())[:200]
+        raise SourceError(f"{path} cannot be read as a database of MLflow ({why})") from None
 
 
 def _database_runs(path: Path, database: sqlite3.Connection) -> Iterator[ToolRun]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,31 @@ def test_the_best_value_is_that_of_the_chosen_metric() -> None:
     runs = read_source(FIXTURES / "tensorboard", Reading.of([], "val/loss", "best"))
     assert runs is not None
     assert {run.scores["score"] for run in runs.runs if run.name == "cnn"} == {0.3, 0.29, 0.28}
+
+
+@pytest.mark.parametrize("fixture", ["hydra", "tensorboard-hparams", "wandb", "mlflow/mlruns", "mlflow/mlflow.db.gz"])
+def test_damage_anywhere_is_a_sentence_and_no_traceback(fixture: str, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    for n in range(30):
+        folder = tmp_path / str(n)
+        if fixture.endswith(".gz"):
+            folder.mkdir()
+            (folder / "mlflow.db").write_bytes(gzip.decompress((FIXTURES / fixture).read_bytes()))
+        else:
+            shutil.copytree(FIXTURES / fixture, folder)
+        file = draw.choice([path for path in sorted(folder.rglob("*")) if path.is_file()])
+        content = bytearray(file.read_bytes())
+        if n % 3 == 0:
+            del content[draw.randrange(len(content)) :]
+        else:
+            for _ in range(n):
+                content[draw.randrange(len(content))] = draw.randrange(256)
+        file.write_bytes(content)
+        try:
+            read_source(folder, AS_IT_IS)
+        except ReportError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        shutil.rmtree(folder)
 
 
 def test_the_working_folder_has_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
