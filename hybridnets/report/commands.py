@@ -26,6 +26,7 @@ from hybridnets.report.rendering.files import (
     PAGE,
     RECORD,
     check_folder,
+    read_reading,
     read_record,
     table_files,
     write_files,
@@ -240,7 +241,8 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
             figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images)
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
     page = None if missing else written.page(live)
-    write_files(to, report, dataclasses.asdict(task.request), page, drawn)
+    request = dataclasses.asdict(task.request) | dataclasses.asdict(task.reading)
+    write_files(to, report, request, page, drawn)
     if missing:
         raise ReportError(
             f"the page and the figures need {' and '.join(missing)}: pip install 'hybridnets[report]', or --no-page; "
@@ -256,8 +258,9 @@ def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_
         sources: The folders and files to read.
         paths: The same as the user gave them.
         to: The folder of the report to verify.
-        reading: Which column of a source of scores is what, as it was for the report.
+        reading: Which column of a source of scores is what; as it was for the report if nothing is given.
     """
+    reading = reading if reading.options else read_reading(to)
     run_set, problems = recompute(_read(sources.paths, reading))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
     summary = f"{plural(verified, 'run')} verified from their predictions"

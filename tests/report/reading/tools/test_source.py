@@ -82,10 +82,11 @@ def test_the_page_and_its_verification(tmp_path: Path, report: Callable[..., int
     assert report(FIXTURES / "hydra", *words) == 0
     page = (tmp_path / "told" / PAGE).read_text(encoding="utf-8")
     assert '<p class="head">6 runs of Hydra read from ' in page
-    assert report("--verify", FIXTURES / "hydra", *words) == 0
-    assert (
-        "names no predictions, so its scores cannot be verified; every cell of the 6 tables" in capsys.readouterr().out
-    )
+    assert report("--verify", FIXTURES / "hydra", "--to", tmp_path / "told") == 0  # by the recorded options
+    verified = capsys.readouterr().out
+    assert "names no predictions, so its scores cannot be verified; every cell of the 6 tables" in verified
+    assert report("--verify", FIXTURES / "hydra", "--score-key", "test/acc", "--to", tmp_path / "told") == 1
+    assert "do not agree" in capsys.readouterr().out
 
 
 def test_the_best_value_is_that_of_the_chosen_metric() -> None:
