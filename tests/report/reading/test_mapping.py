@@ -132,6 +132,7 @@ def test_options_that_do_not_fit_the_source_are_refused(
         ("val/acc", "test/loss"),
         ("valAcc", "valLoss"),
         ("val/acc", "val/acc_best_so_far"),
+        ("val/acc_epoch", "val/acc_step"),
     ],
 )
 def test_some_metrics_are_more_likely_the_score(better: str, worse: str) -> None:

@@ -98,18 +98,18 @@ def name_columns(path: Path, table: TextTable, reading: Reading) -> tuple[TextTa
     if reading.at:
         raise ReportError(f"--at chooses among the values of a metric, got {path}, a table with one value per run")
     given = Choice(find_columns(path, table.header, reading))
+    kinds = proposals.kinds_of_columns(table)
+    table = without_columns(table, kinds.others - {name for names in given.roles.values() for name in names})
     renamed = rename(table, given.roles)
     if {*NEEDED} <= {*map(normalise, renamed.header)} or _is_readable(renamed):
         return renamed, given
     for role, name in proposals.wide_columns(renamed):
         if role not in given.roles and _is_readable(wide := rename(renamed, {role: (name,)})):
             return wide, Choice(given.roles, (_proposal({**given.roles, role: (name,)}),))
-    kinds = proposals.kinds_of_columns(table)
     choice = choose(path, table, kinds, reading, given.roles)
     if choice is None:
         return table, Choice()  # whose reading says what is missing
-    hidden = kinds.others - {name for names in choice.roles.values() for name in names}
-    return rename(without_columns(table, hidden), choice.roles), choice
+    return rename(table, choice.roles), choice
 
 
 def choose(

@@ -159,7 +159,8 @@ def rank(name: str) -> tuple[int, int, int] | None:
     if kind is None:
         return None
     part = next((n for n, part in enumerate(PART_WORDS) if {*part} & {*words}), len(PART_WORDS))
-    return (kind, len(PART_WORDS) + 1 if {"train", "training"} & {*words} else part, len(words))
+    part = len(PART_WORDS) + 1 if {"train", "training"} & {*words} else part
+    return (kind, part, len(words) + ("step" in words))  # val/acc_epoch before val/acc_step
 
 
 def label(names: Sequence[str], cells: Sequence[str]) -> str:

@@ -23,9 +23,7 @@ HEADER = struct.Struct("<QI")  # a record's length, and its checksum
 CHECKSUM = struct.Struct("<I")
 MASK = 0xA282EAD8
 FLOAT, DOUBLE = 1, 2  # types of a tensor
-SEED = re.compile(
-    r"(?:^|(?<=[^a-z]))(?:random_?)?seed[-_= ]?([0-9]+)|(?:^|(?<=[-_./ ]))s([0-9]+)(?=$|[-_./ ])", re.IGNORECASE
-)
+SEED = re.compile(r"(?<![a-z])(?:random_?)?seed[-_= ]?([0-9]+)", re.IGNORECASE)
 NUMBER = re.compile(r"[0-9]+$")
 
 
@@ -77,14 +75,17 @@ def read_folders(path: Path, files: Sequence[Path]) -> ToolRuns:
         name = folder.relative_to(path).as_posix() if folder != path else folder.resolve().name
         if not scalars.metrics and not scalars.cut:
             continue
-        labels = {"folder": name, "number": match[0] if (match := NUMBER.search(name)) else ""}
+        number = match[0] if (match := NUMBER.search(name)) else ""
+        labels = {"folder": name, "number": number, "stem": name.removesuffix(number).strip("-_./ ")}
         settings = scalars.hyperparameters or settings_of_name(name)
         made.append(ToolRun(str(folder), settings, scalars.metrics, labels, "unfinished" if scalars.cut else ""))
     return ToolRuns(path, "TensorBoard", tuple(made), problems=tuple(problems))
 
 
 def settings_of_name(name: str) -> dict[str, str]:
-    """The settings that a run's folder states in its name: `lr=0.1,seed=0`, or a seed and the rest: `cnn/seed_0`, `cnn-s0`.
+    """The settings that a run's folder states in its name: `lr=0.1,seed=0`, or a seed and the rest: `cnn/seed_0`, `cnn-seed0`.
+
+    A short form is no seed: vit-s16 is a model.
 
     Args:
         name: The folder below the one that the user gave.
@@ -93,7 +94,7 @@ def settings_of_name(name: str) -> dict[str, str]:
     settings = dict(word.split("=", 1) for word in words if "=" in word.strip("="))
     rest = "/".join(word for word in words if "=" not in word)
     if "seed" not in settings and (match := SEED.search(rest)):
-        settings["seed"] = match[1] or match[2]
+        settings["seed"] = match[1]
         rest = rest[: match.start()] + rest[match.end() :]
     rest = re.sub(r"/{2,}", "/", rest).strip("-_./ ")
     return {**({"name": rest} if rest else {}), **settings}

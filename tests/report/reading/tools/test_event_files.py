@@ -58,7 +58,9 @@ def test_every_scalar_is_what_tensorboard_reads() -> None:
     [
         ("cnn-seed3", {"name": "cnn", "seed": "3"}),
         ("cnn/seed_3", {"name": "cnn", "seed": "3"}),
-        ("cnn_s12", {"name": "cnn", "seed": "12"}),
+        ("vit-s16-seed12", {"name": "vit-s16", "seed": "12"}),
+        ("seed12_cnn", {"name": "cnn", "seed": "12"}),
+        ("vit-s16", {"name": "vit-s16"}),
         ("lr=0.1,seed=3", {"lr": "0.1", "seed": "3"}),
         ("a/model=b,seed=3", {"name": "a", "model": "b", "seed": "3"}),
         ("lstms2", {"name": "lstms2"}),
@@ -81,8 +83,12 @@ def test_a_number_at_the_end_of_a_name_is_no_seed_unless_the_user_says_so(tmp_pa
     assert len(files) == 6
     for file in files:
         file.parent.rename(file.parent.with_name(f"run_{file.parent.name}"))
-    runs = read(tmp_path, Reading.of(["seed=number", "variant=folder"], None, None))
-    assert {run.name for run in runs.runs} >= {"cnn/run_0", "crnn/run_2"}
+    runs = read(tmp_path, Reading.of(["seed=number", "variant=stem"], None, None))
+    assert {name.removesuffix("/run"): score for (name, _), score in scores(runs).items()} == {
+        "cnn": 0.72,
+        "crnn": 0.845,
+    }
+    assert len(runs.runs) == 6
 
 
 def test_keras_writes_a_folder_for_each_part_of_the_data(tmp_path: Path) -> None:

@@ -106,6 +106,14 @@ def test_the_export_of_the_web_page_is_a_table(tmp_path: Path) -> None:
     )
 
 
+def test_what_the_web_page_adds_is_no_setting_unless_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "wandb_export.csv").write_text(EXPORT, encoding="utf-8")
+    words = ["variant=model", "seed=seed", "score=val/loss", "seconds=Runtime"]
+    runs = read_scores(tmp_path / "wandb_export.csv", Reading.of(words, None, None))
+    assert [run.seconds for run in runs.runs[:3]] == [312, 301, 298]
+    assert not any(name in problem for problem in runs.problems for name in ("Created", "Name", "User"))
+
+
 def test_a_project_on_the_server_is_read_by_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(model: str, seed: int, state: str, values: list[Any]) -> SimpleNamespace:
         rows = [{"_step": n, "val/acc": value} for n, value in enumerate(values)]
