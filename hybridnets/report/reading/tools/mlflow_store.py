@@ -51,6 +51,12 @@ def is_meta(path: Path) -> bool:
         return True
 
 
+def is_run(meta: Path) -> bool:
+    """Whether a file meta.yaml is that of a run, which lies in the folder of its experiment, and has folders of its values."""
+    inner = (meta.parent / name for name in ("metrics", "params", "tags"))
+    return (meta.parent.parent / META).is_file() or any(folder.is_dir() for folder in inner)
+
+
 def _open(path: Path) -> contextlib.closing[sqlite3.Connection]:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS))

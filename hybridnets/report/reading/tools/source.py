@@ -123,6 +123,8 @@ def _tools(files: Files) -> Mapping[str, list[Path]]:
     if not any(in_job(file) for tool in (LIGHTNING, TENSORBOARD) for file in files[tool]):
         jobs = set()
     found = {tool: [file for file in places if tool == HYDRA or not in_job(file)] for tool, places in files.items()}
+    if not any(map(mlflow_store.is_run, found[FOLDERS])):
+        found[FOLDERS] = []  # MLflow makes an empty experiment wherever it starts
     if not jobs and any(places for tool, places in found.items() if tool != HYDRA):
         found[HYDRA] = []
     return {tool: places for tool, places in found.items() if places}

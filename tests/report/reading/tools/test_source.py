@@ -38,6 +38,14 @@ def test_a_mixture_is_one_sentence(tmp_path: Path) -> None:
         read_source(tmp_path, AS_IT_IS)
 
 
+def test_an_empty_experiment_of_mlflow_is_no_mixture(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "hydra", tmp_path / "multirun")
+    shutil.copytree(FIXTURES / "mlflow" / "mlruns" / "0", tmp_path / "mlruns" / "0")
+    runs = read_source(tmp_path, AS_IT_IS)
+    assert runs is not None
+    assert runs.head[0].startswith("6 runs of Hydra")
+
+
 def test_what_loggers_write_into_a_job_belongs_to_the_job(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "hydra", tmp_path / "multirun")
     for number, folder in enumerate(sorted((FIXTURES / "tensorboard").iterdir())):
