@@ -7,6 +7,7 @@ refuses the folders, and may wait for the lock of a server that uses the databas
 import contextlib
 import math
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _database_runs(path: Path, database: sqlite3.Connection) -> Iterator[ToolRun
     metrics: dict[str, dict[str, dict[float, float]]] = {}
     values = "SELECT run_uuid, key, step, value, is_nan FROM metrics ORDER BY step, timestamp"
     for run, key, step, value, is_nan in database.execute(values):
-        metrics.setdefault(run, {}).setdefault(key, {})[float(step)] = math.nan if is_nan else float(value)
+        metrics.setdefault(run, {}).setdefault(key, {})[float(step)] = math.nan if is_nan else _number(float(value))
     runs = (
         "SELECT run_uuid, coalesce(runs.name, ''), status, experiments.name FROM runs JOIN experiments USING (experiment_id) "
         "WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
@@ -109,6 +110,11 @@ def _database_runs(path: Path, database: sqlite3.Connection) -> Iterator[ToolRun
         for run, name, state, experiment in database.execute(runs)
     ]
     yield from _without_parents(path, found)
+
+
+def _number(value: float) -> float:
+    """A metric's value; a database has the largest number in the place of infinity."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
 def _by_run(rows: sqlite3.Cursor) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """Stores of MLflow: a database of 3.17, and a folder of 3.9."""
 
 import gzip
+import math
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -56,6 +57,15 @@ def test_a_metric_that_is_no_number_is_a_failure(store: Path) -> None:
     assert scores(runs)["cnn", 2] == pytest.approx(0.28)
 
 
+def test_an_infinite_metric_is_a_failure(database: Path) -> None:
+    change(
+        database,
+        "UPDATE metrics SET value = 1.7976931348623157e308 WHERE step = 2 AND run_uuid IN (SELECT run_uuid FROM runs "
+        "WHERE name = 'cnn-1')",
+    )
+    assert [(run.name, run.seeds[0]) for run in read(database).runs if run.diverged] == [("cnn", 1), ("crnn", 2)]
+
+
 def test_tags_and_names_can_be_named(store: Path) -> None:
     runs = read(store, Reading.of(["variant=model+tags.note"], None, None))
     assert {run.name for run in runs.runs} == {"cnn-fixture", "crnn-fixture"}
@@ -68,6 +78,22 @@ def test_the_folder_of_a_database_is_as_good_as_its_file(
     assert report(f"sqlite:///{database}", "--no-page") == 0
     assert "6 runs of MLflow read from" in capsys.readouterr().out
     assert not database.with_name("mlflow-report").exists()
+
+
+def test_every_run_is_what_mlflow_reads(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    uri, database = f"sqlite:///{tmp_path / 'new.db'}", tmp_path / "new.db"
+    client = mlflow.MlflowClient(uri)
+    run = client.create_run(client.create_experiment("study", artifact_location=str(tmp_path))).info.run_id
+    client.log_param(run, "model", "cnn")
+    for step, value in enumerate((0.5, 0.75, float("inf"))):
+        client.log_metric(run, "val/acc", value, step=step)
+    client.set_terminated(run)
+    (ours,) = mlflow_store.read_database(database).runs
+    theirs = client.get_run(run)
+    assert (ours.settings, ours.state) == (theirs.data.params, theirs.info.status.lower())
+    history = {metric.step: metric.value for metric in client.get_metric_history(run, "val/acc")}
+    assert ours.metrics == {"val/acc": {**history, 2: math.inf}}  # which the database holds as the largest number
 
 
 def test_a_database_is_not_changed(database: Path) -> None:

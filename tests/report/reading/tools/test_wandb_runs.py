@@ -1,5 +1,6 @@
 """Runs of W&B, as wandb 0.31 wrote them offline; its server as a double, because none can be reached."""
 
+import json
 import shutil
 import struct
 import sys
@@ -72,6 +73,19 @@ def test_an_unfinished_run_is_missing_and_a_damaged_file_one_sentence(copy: Path
     file.write_bytes(b"something else")
     (problem,) = read(copy).problems
     assert problem == f"{file} is no file of W&B: it begins with other bytes; its run is left out"
+
+
+def test_every_record_is_what_the_package_s_schema_says() -> None:
+    schema = pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="wandb is not installed")
+    for file in RUNS.rglob("*.wandb"):
+        history: dict[str, list[Any]] = {}
+        for raw in wandb_runs._records(file):
+            record = schema.Record.FromString(raw)
+            for item in record.history.item:
+                history.setdefault(".".join(item.nested_key) or item.key, []).append(json.loads(item.value_json))
+        run, problem = wandb_runs._read_file(file)
+        assert problem == ""
+        assert [*run.metrics["val.acc"].values()] == history["val.acc"]
 
 
 def test_records_longer_than_a_block_are_put_together(tmp_path: Path) -> None:
