@@ -138,9 +138,9 @@ def _row_per_data_set(header: list[str], lines: Sequence[Line], column: int) -> 
         for line in lines
         for n in variants
     ]
-    shown = _first_names([header[n] for n in variants])
+    first = _first_names([header[n] for n in variants])
     how = (
-        f"one column for each variant ({shown}) and one row for each data set ({_first_names(names)}), all with seed 0"
+        f"one column for each variant ({first}) and one row for each data set ({_first_names(names)}), all with seed 0"
     )
     return LongTable(rows, "cell", (how,))
 

@@ -186,9 +186,9 @@ def _find(path: Path, header: Sequence[str], role: str, text: str) -> tuple[str,
 
 def list_names(names: Collection[str]) -> str:
     """Names in a sentence, the first ones of many."""
-    shown = [visible(name) for name in names if name][:MAX_NAMES]
+    first = [visible(name) for name in names if name][:MAX_NAMES]
     more = len(names) - MAX_NAMES
-    return (", ".join(shown) or "none") + f" and {more} more" * (more > 0)
+    return (", ".join(first) or "none") + f" and {more} more" * (more > 0)
 
 
 def rename(table: TextTable, roles: Mapping[str, tuple[str, ...]]) -> TextTable:

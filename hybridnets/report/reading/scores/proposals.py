@@ -90,11 +90,13 @@ def kinds_of_columns(table: TextTable) -> ColumnKinds:
         name for name in plain.values() if name not in others and rank(name) is not None and _holds_numbers(table, name)
     ]
     taken = {*others, *metrics}
-    known = {*OPTIONAL, *STATES, *FLAGS, *GOALS}
+    columns_with_meaning = {*OPTIONAL, *STATES, *FLAGS, *GOALS}
     settings = [
         name
         for key, name in plain.items()
-        if name not in taken and key not in known and (key in REPEATS or name == "lr" or not is_measure(name))
+        if name not in taken
+        and key not in columns_with_meaning
+        and (key in REPEATS or name == "lr" or not is_measure(name))
     ]
     return ColumnKinds(tuple(settings), tuple(metrics), frozenset(others))
 
@@ -185,11 +187,11 @@ def last_part(name: str) -> str:
 
 
 def _propose_score(metrics: Sequence[str]) -> tuple[str, ...]:
-    ranks = {name: found for name in metrics if (found := rank(name)) is not None}
+    ranks = {name: its_rank for name in metrics if (its_rank := rank(name)) is not None}
     if not ranks:
         return tuple(metrics) if len(metrics) == 1 else ()
     best = min(ranks.values())
-    first = [name for name, found in ranks.items() if found == best]
+    first = [name for name, its_rank in ranks.items() if its_rank == best]
     return tuple(first) if len(first) == 1 else ()
 
 

@@ -70,7 +70,7 @@ def read_folders(path: Path, files: Sequence[Path]) -> ToolRuns:
             scalars,
             f"{folder.name}/" if is_part(folder.name) and run != folder else "",
         )
-    made = []
+    tool_runs = []
     for folder, scalars in runs.items():
         name = folder.relative_to(path).as_posix() if folder != path else folder.resolve().name
         if not scalars.metrics and not scalars.cut:
@@ -78,8 +78,8 @@ def read_folders(path: Path, files: Sequence[Path]) -> ToolRuns:
         number = match[0] if (match := NUMBER.search(name)) else ""
         labels = {"folder": name, "number": number, "stem": name.removesuffix(number).strip("-_./ ")}
         settings = scalars.hyperparameters or settings_of_name(name)
-        made.append(ToolRun(str(folder), settings, scalars.metrics, labels, "unfinished" if scalars.cut else ""))
-    return ToolRuns(path, "TensorBoard", tuple(made), problems=tuple(problems))
+        tool_runs.append(ToolRun(str(folder), settings, scalars.metrics, labels, "unfinished" if scalars.cut else ""))
+    return ToolRuns(path, "TensorBoard", tuple(tool_runs), problems=tuple(problems))
 
 
 def settings_of_name(name: str) -> dict[str, str]:
@@ -195,10 +195,10 @@ def _scalar(tensor: bytes) -> float | None:
     kind = parts[1].integer if 1 in parts else 0
     shape = parts[2].raw if 2 in parts else b""
     size = {FLOAT: 4, DOUBLE: 8}.get(kind)
-    found = parts.get(4) or parts.get(5 if kind == FLOAT else 6)
-    if shape or size is None or found is None or len(found.raw) != size:
+    value = parts.get(4) or parts.get(5 if kind == FLOAT else 6)
+    if shape or size is None or value is None or len(value.raw) != size:
         return None
-    return shortest(found.real) if kind == FLOAT else found.real
+    return shortest(value.real) if kind == FLOAT else value.real
 
 
 def _hyperparameters(start: bytes) -> Iterator[tuple[str, str]]:

@@ -45,8 +45,8 @@ class _Job:
 
     def setting(self, key: str) -> str:
         """The value of a setting that at least one job overrides."""
-        known = (self.overrides, self.choices, self.config)
-        return next((settings[key] for settings in known if key in settings), "")
+        sources = (self.overrides, self.choices, self.config)
+        return next((settings[key] for settings in sources if key in settings), "")
 
 
 def read_jobs(path: Path, folders: Sequence[Path], tables: Sequence[Path], events: Sequence[Path]) -> ToolRuns:

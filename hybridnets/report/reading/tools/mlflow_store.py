@@ -105,11 +105,11 @@ def _database_runs(path: Path, database: sqlite3.Connection) -> Iterator[ToolRun
         "SELECT run_uuid, coalesce(runs.name, ''), status, experiments.name FROM runs JOIN experiments USING (experiment_id) "
         "WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
     )
-    found = [
+    rows = [
         (run, name, str(state or ""), experiment, settings.get(run, {}), tags.get(run, {}), metrics.get(run, {}))
         for run, name, state, experiment in database.execute(runs)
     ]
-    yield from _without_parents(path, found)
+    yield from _without_parents(path, rows)
 
 
 def _number(value: float) -> float:
@@ -133,19 +133,19 @@ def read_folder(path: Path, metas: Sequence[Path]) -> ToolRuns:
     """
     problems: list[str] = []
     experiments: dict[Path, str] = {}
-    found = []
+    rows = []
     for meta in sorted(metas, key=lambda meta: (len(meta.parts), meta)):  # experiments before their runs
         try:
             settings = load_settings(meta)
             if "run_id" not in settings and "run_uuid" not in settings:
                 experiments[meta.parent] = text_of(settings.get("name"))
             elif settings.get("lifecycle_stage", "active") == "active":
-                found.append(
+                rows.append(
                     (settings.get("start_time") or 0, _folder_run(meta.parent, settings, experiments, problems))
                 )
         except SourceError as error:
             problems.append(f"{error}; its run is left out")
-    runs = [run for _, run in sorted(found, key=lambda pair: (float(pair[0]), pair[1][0]))]
+    runs = [run for _, run in sorted(rows, key=lambda pair: (float(pair[0]), pair[1][0]))]
     return ToolRuns(path, "MLflow", tuple(_without_parents(path, runs)), problems=tuple(problems))
 
 

@@ -101,7 +101,9 @@ def _find(top: Path) -> Files:
                 files[LIGHTNING].append(folder / file)
             elif event_files.NAME in file:
                 files[TENSORBOARD].append(folder / file)
-            elif file.endswith(wandb_runs.SUFFIX):
+            elif file.endswith(wandb_runs.SUFFIX) or (
+                file == wandb_runs.SUMMARY_FILE and not any(folder.parent.glob(f"*{wandb_runs.SUFFIX}"))
+            ):
                 files[WANDB].append(folder / file)
             elif file == mlflow_store.META and mlflow_store.is_meta(folder / file):
                 files[FOLDERS].append(folder / file)
@@ -122,12 +124,12 @@ def _tools(files: Files) -> Mapping[str, list[Path]]:
 
     if not any(in_job(file) for tool in (LIGHTNING, TENSORBOARD) for file in files[tool]):
         jobs = set()
-    found = {tool: [file for file in places if tool == HYDRA or not in_job(file)] for tool, places in files.items()}
-    if not any(map(mlflow_store.is_run, found[FOLDERS])):
-        found[FOLDERS] = []  # MLflow makes an empty experiment wherever it starts
-    if not jobs and any(places for tool, places in found.items() if tool != HYDRA):
-        found[HYDRA] = []
-    return {tool: places for tool, places in found.items() if places}
+    by_tool = {tool: [file for file in places if tool == HYDRA or not in_job(file)] for tool, places in files.items()}
+    if not any(map(mlflow_store.is_run, by_tool[FOLDERS])):
+        by_tool[FOLDERS] = []  # MLflow makes an empty experiment wherever it starts
+    if not jobs and any(places for tool, places in by_tool.items() if tool != HYDRA):
+        by_tool[HYDRA] = []
+    return {tool: places for tool, places in by_tool.items() if places}
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -13,9 +13,11 @@ from typing import Any
 
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.tools import wire
+from hybridnets.report.reading.tools.hydra_jobs import load_settings
 from hybridnets.report.reading.tools.tool_runs import SourceError, ToolRun, ToolRuns, flatten, number_of
 
 SUFFIX = ".wandb"
+SUMMARY_FILE = "wandb-summary.json"  # in a run's folder files/, with config.yaml
 PROJECT = "wandb:"  # before ENTITY/PROJECT
 HEADER = b":W&B"
 HEADER_SIZE = 7  # the letters, a number, and a version
@@ -35,12 +37,12 @@ def read_files(path: Path, files: Sequence[Path]) -> ToolRuns:
 
     Args:
         path: The folder that the user gave.
-        files: The files run-ID.wandb.
+        files: The files run-ID.wandb, or wandb-summary.json of runs that lack one.
     """
     runs, problems = [], []
     for file in files:
         try:
-            run, problem = _read_file(file)
+            run, problem = (_read_summary(file), "") if file.name == SUMMARY_FILE else _read_file(file)
         except SourceError as error:
             problems.append(f"{error}; its run is left out")
             continue
@@ -120,6 +122,24 @@ def _read_file(path: Path) -> tuple[ToolRun, str]:
     settings = {name: text for name, text in flatten(_tree(config)) if not name.startswith(INTERNAL)}
     title = f"{path.parent} ({names['run name']})" if names["run name"] else str(path.parent)
     return ToolRun(title, settings, metrics, {**names, "folder": path.parent.name}, state), problem
+
+
+def _read_summary(path: Path) -> ToolRun:
+    """A run of which only the files are left that W&B's server also has: the last values, and not how it ended.
+
+    Raises:
+        SourceError: If they cannot be read.
+    """
+    config = path.with_name("config.yaml")
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SourceError(f"{path} cannot be read as JSON ({error})") from None
+    values = load_settings(config) if config.is_file() else {}
+    plain = {key: value.get("value") if isinstance(value, Mapping) else value for key, value in values.items()}
+    settings = {name: text for name, text in flatten(plain) if not name.startswith(INTERNAL)}
+    folder = path.parent.parent
+    return ToolRun(str(folder), settings, _numbers(_flat(summary)), {"folder": folder.name})
 
 
 class _CutError(ValueError):
@@ -232,5 +252,5 @@ def _flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _numbers(values: Iterator[tuple[str, Any]]) -> dict[str, dict[float, float]]:
     """The metrics among some values: numbers that W&B did not add by itself."""
-    found = {name: number_of(value) for name, value in values if not name.startswith(INTERNAL)}
-    return {name: {0.0: number} for name, number in found.items() if number is not None}
+    numbers = {name: number_of(value) for name, value in values if not name.startswith(INTERNAL)}
+    return {name: {0.0: number} for name, number in numbers.items() if number is not None}

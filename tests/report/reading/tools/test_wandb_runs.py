@@ -75,6 +75,25 @@ def test_an_unfinished_run_is_missing_and_a_damaged_file_one_sentence(copy: Path
     assert problem == f"{file} is no file of W&B: it begins with other bytes; its run is left out"
 
 
+def test_a_run_may_have_only_its_summary(tmp_path: Path) -> None:
+    for model in ("cnn", "crnn"):
+        files = tmp_path / f"run-20261129_125125-{model}" / "files"
+        files.mkdir(parents=True)
+        (files / "config.yaml").write_text(
+            f"wandb_version: 1\n_wandb:\n  value: {{}}\nmodel:\n  value: {model}\nseed:\n  desc: null\n  value: 0\n",
+            encoding="utf-8",
+        )
+        (files / "wandb-summary.json").write_text(
+            json.dumps({"val": {"acc": 0.5 + len(model) / 10}, "_step": 3, "_runtime": 7}), encoding="utf-8"
+        )
+    runs = read(tmp_path)
+    assert scores(runs) == {("cnn", 0): 0.8, ("crnn", 0): 0.9}
+    assert runs.score_name == "val.acc"
+    (files / "wandb-summary.json").write_text("{", encoding="utf-8")
+    (problem,) = read(tmp_path).problems
+    assert problem.startswith(f"{files / 'wandb-summary.json'} cannot be read as JSON (")
+
+
 def test_every_record_is_what_the_package_s_schema_says() -> None:
     schema = pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="wandb is not installed")
     for file in RUNS.rglob("*.wandb"):
