@@ -22,7 +22,7 @@ hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release can
 	.venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
-	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py
+	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py tests/report/reading/tools
 
 triton: $(BIN)/.ready .triton/.ready ## the tests of the GPU's kernels, in Triton's interpreter
 	PYTHONPATH=.triton $(BIN)/python -m pytest tests/kernels/test_recurrent_gpu.py

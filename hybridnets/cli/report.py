@@ -23,6 +23,7 @@ examples:
   PROGRAM runs --primary ecrnn-lstm-1x16 cnn --margin 1      which comparison answers; 1 point matters
   PROGRAM scores.csv                                scores of any project: columns variant, seed, score
   PROGRAM losses.csv --lower-is-better --metric loss      scores of which less is better
+  PROGRAM multirun --metric val/acc                 runs of Hydra, TensorBoard, W&B or MLflow
   PROGRAM --verify runs/digits                      computes everything again from the stored predictions
   PROGRAM --watch runs --serve                      keeps the page fresh while runs are trained, and serves it
   PROGRAM --status runs                             how far the runs of a sweep are
@@ -60,6 +61,7 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
         command: The command line, which the report repeats.
     """
     from hybridnets.report import ReportRequest, commands
+    from hybridnets.report.reading.scores.mapping import Reading
     from hybridnets.report.reading.sources import opened
 
     if arguments.published:
@@ -67,20 +69,21 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
     check_arguments(arguments)
     if arguments.unpack:
         return commands.unpack_runs(arguments.paths, arguments.output)
+    request = ReportRequest.of(vars(arguments))
+    reading = Reading.of(arguments.map, arguments.at, request.score_options)
     first: Path = arguments.paths[0]
-    to: Path = arguments.to or (first / "report" if first.is_dir() else first.with_name(f"{first.stem}-report"))
+    to: Path = arguments.to or default_folder(first)
     with opened(arguments.paths) as sources:  # archives are unpacked meanwhile
         if arguments.pack:
             return commands.pack_runs(sources, arguments.output, arguments.probabilities)
         if arguments.status:
             return commands.show_status(sources)
         if arguments.verify:
-            return commands.verify(sources, arguments.paths, to)
+            return commands.verify(sources, arguments.paths, to, reading)
         if arguments.mlflow:
             return commands.copy_to_mlflow(sources, arguments.mlflow)
-        request = ReportRequest.of(vars(arguments))
         folder = None if arguments.no_page else to
-        task = commands.ReportTask(sources, arguments.paths, request, command, folder, load_images)
+        task = commands.ReportTask(sources, arguments.paths, request, command, folder, load_images, reading)
         return commands.make_report(task, arguments.watch, arguments.serve)
 
 
@@ -113,6 +116,23 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         )
 
 
+def source_of(text: str) -> Path:
+    """A source's path; that of a SQLite database may be written as MLflow writes it, sqlite:///FILE."""
+    return path_of(text.removeprefix("sqlite:///"))
+
+
+def default_folder(source: Path) -> Path:
+    """Where a report is written if the user does not say it.
+
+    Args:
+        source: The first folder or file to read.
+    """
+    if source.is_dir():
+        return source / "report"
+    name = f"{source.stem}-report"
+    return Path(name) if str(source).startswith("wandb:") else source.with_name(name)  # a project on a server
+
+
 def load_images(part: "DataSetReport") -> "ImageDataset | None":
     """The images that the runs were trained on, if they are on this machine; nothing is downloaded.
 
@@ -124,7 +144,8 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
     from hybridnets import config
 
     runs = (run for variant in part.data_set.variants for run in variant.runs)
-    run = next((run for run in runs if (run.folder / "config.yaml").is_file()), None)  # an archive has none
+    own = (run for run in runs if "data" in run.identity)  # no scores of another program
+    run = next((run for run in own if (run.folder / "config.yaml").is_file()), None)  # an archive has none
     if run is None:
         return None
     path = run.folder / "config.yaml"
@@ -156,11 +177,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "paths",
         nargs="*",
-        type=path_of,
+        type=source_of,
         metavar="FOLDER",
-        help="a folder with finished runs at any depth, an archive of runs, or a CSV of scores",
+        help="a folder with finished runs at any depth, an archive of runs, a CSV of scores, or what Hydra, TensorBoard, "
+        "W&B or MLflow recorded",
     )
     _add_comparison_options(parser.add_argument_group("what is compared").add_argument)
+    _add_reading_options(parser.add_argument_group("scores of another tool: which column is what").add_argument)
     _add_watching(parser.add_argument_group("while runs are trained").add_argument)
     _add_commands(parser.add_argument_group("instead of a report").add_argument)
     return parser.parse_args(arguments)
@@ -186,7 +209,11 @@ def _add_comparison_options(add: Any) -> None:
         action="store_true",
         help="with --primary: this comparison was planned before the runs; the page says that this is your word",
     )
-    add("--metric", metavar="NAME", help="the metric of the answer (default: test), or the name of a file's scores")
+    add(
+        "--metric",
+        metavar="NAME",
+        help="the metric of the answer (default: test), or which of a source's metrics is the score",
+    )
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
     add(
         "--test",
@@ -211,6 +238,19 @@ def _add_comparison_options(add: Any) -> None:
         help="where page, tables and figures are written (default: FOLDER/report)",
     )
     add("--no-page", action="store_true", help="only print; write nothing")
+
+
+def _add_reading_options(add: Any) -> None:
+    add(
+        "--map",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ROLE=COLUMN",
+        help="variant=model+rnn seed=seed score=val_acc; also split, dataset, n_train, n_val, predictions, seconds, "
+        "parameters, status (default: proposed, and said in the report's first lines)",
+    )
+    add("--at", choices=("best", "last"), help="which value of the metric counts (default: last)")
 
 
 def _add_watching(add: Any) -> None:

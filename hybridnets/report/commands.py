@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,12 +18,15 @@ from hybridnets.report.comparing.stars import recount_stars
 from hybridnets.report.reading import results
 from hybridnets.report.reading.progress import Progress, read_progress, stamps
 from hybridnets.report.reading.results import ReportError, RunSet
+from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
 from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
+from hybridnets.report.reading.tools.source import read_source
 from hybridnets.report.rendering.files import (
     PAGE,
     RECORD,
     check_folder,
+    read_reading,
     read_record,
     table_files,
     write_files,
@@ -62,6 +65,7 @@ class ReportTask:
         command: The command that repeats the report.
         to: The folder to write; None to print only.
         load_images: Gives a data set's images; None where they are not available.
+        reading: Which column of a source of scores is what, where its names do not say it.
     """
 
     sources: Sources
@@ -70,6 +74,7 @@ class ReportTask:
     command: str
     to: Path | None
     load_images: Callable[[DataSetReport], "Images | None"]
+    reading: Reading = AS_IT_IS
 
     @property
     def title(self) -> str:
@@ -78,7 +83,7 @@ class ReportTask:
 
     def analyse(self) -> Report:
         """Reads and compares the runs."""
-        report = analyse(_read(self.sources.paths, self.request), self.title, self.command, self.request, self.paths)
+        report = analyse(_read(self.sources.paths, self.reading), self.title, self.command, self.request, self.paths)
         return dataclasses.replace(report, problems=tuple(map(self.sources.named, report.problems)))
 
     def text(self, report: Report) -> str:
@@ -175,11 +180,15 @@ def _analyse_so_far(task: ReportTask, progress: Progress) -> Report:
         return Report(task.title, (), problems, (task.command,), ())
 
 
-def _read(paths: list[Path], request: ReportRequest) -> RunSet:
+def _read(paths: list[Path], reading: Reading = AS_IT_IS) -> RunSet:
     files = [path for path in paths if path.is_file()]
     tables = [path for path in files if path.suffix.lower() in SUFFIXES]
     if len(paths) == len(tables) == 1:
-        return read_scores(paths[0], request.score_options)
+        return read_scores(paths[0], reading)
+    if len(paths) == 1 and (recorded := read_source(paths[0], reading)):
+        return recorded
+    if reading.options:
+        raise ReportError(f"{reading.options} goes with one file of scores, or one folder of another tool's runs")
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     if files:
@@ -235,7 +244,8 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
             figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images)
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
     page = None if missing else written.page(live)
-    write_files(to, report, dataclasses.asdict(task.request), page, drawn)
+    request = dataclasses.asdict(task.request) | dataclasses.asdict(task.reading)
+    write_files(to, report, request, page, drawn)
     if missing:
         raise ReportError(
             f"the page and the figures need {' and '.join(missing)}: pip install 'hybridnets[report]', or --no-page; "
@@ -244,17 +254,19 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
     return written
 
 
-def verify(sources: Sources, paths: list[Path], to: Path) -> int:
+def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_IT_IS) -> int:
     """Computes runs and written tables again from the stored predictions, and prints what differs.
 
     Args:
         sources: The folders and files to read.
         paths: The same as the user gave them.
         to: The folder of the report to verify.
+        reading: Which column of a source of scores is what; as it was for the report if nothing is given.
     """
     record = read_record(to) if (to / RECORD).is_file() else None
     request = record[0] if record else ReportRequest()
-    run_set, problems = recompute(_read(sources.paths, request))
+    reading = reading if reading.options else read_reading(to)
+    run_set, problems = recompute(_read(sources.paths, replace(reading, scores=request.score_options)))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
     summary = f"{plural(verified, 'run')} verified from their predictions"
     separator = ", and "

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hybridnets.stats.describe import Summary, sample, summary
 from hybridnets.stats.families import holm
 from hybridnets.stats.result import Test, share, student
-from hybridnets.stats.seeds import wilcoxon
+from hybridnets.stats.signs import wilcoxon
 
 Array = npt.NDArray[np.float64]
 

@@ -5,22 +5,10 @@ from dataclasses import dataclass
 
 # Words of a measure's name that mean "less is better", and those of them that are no share even between 0 and 1.
 LOSSES = {
-    "loss",
-    "losses",
-    "nll",
-    "perplexity",
-    "ppl",
-    "entropy",
-    "mse",
-    "rmse",
-    "mae",
-    "brier",
-    "divergence",
-    "distance",
-    "bpc",
-    "fid",
+    *("loss", "losses", "nll", "perplexity", "ppl", "entropy", "divergence", "bpc", "bpd"),
+    *("mse", "rmse", "mae", "mape", "brier", "distance", "fid"),
 }
-ERRORS = {"error", "err", "errors", "wer", "cer", "ece", "eer"}
+ERRORS = {"error", "errors", "err", "wer", "cer", "eer", "ece"}
 HIGHER, LOWER = ("higher", "max", "up", "greater"), ("lower", "min", "down", "less")
 
 
@@ -86,6 +74,15 @@ def score_kind(name: str, file: str, lower_is_better: bool | None, unit: str) ->
     hint = min(hints)
     assumed = f"lower scores are better, because of the word {hint}: if higher ones are, give --higher-is-better"
     return ScoreKind(name or hint, False, unit, assumed)
+
+
+def is_lower_better(name: str) -> bool:
+    """Whether a metric is an error or a loss by its name.
+
+    Args:
+        name: The metric's name.
+    """
+    return bool((LOSSES | ERRORS) & words(name))
 
 
 def words(name: str) -> set[str]:

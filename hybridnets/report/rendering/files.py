@@ -15,6 +15,7 @@ from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
 from hybridnets.report.rendering.for_paper import for_paper, paper_latex, paper_text
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables import table as formats
@@ -141,6 +142,20 @@ def read_record(to: Path) -> tuple[ReportRequest, bool]:
         raise ReportError(
             f"{to / RECORD} must be what the report wrote, and is damaged: make the report again"
         ) from None
+
+
+def read_reading(to: Path) -> Reading:
+    """How the source of a folder's report was read; as it is for an earlier report, or without one.
+
+    Args:
+        to: The report's folder.
+    """
+    try:
+        record = read_json(to / RECORD) or {"asked": {}}
+        columns = record["asked"].get("columns", {})
+        return Reading.of([f"{role}={name}" for role, name in columns.items()], None, record["asked"].get("at"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return AS_IT_IS  # read_record says that the record is damaged
 
 
 def recorded_files(to: Path) -> set[str]:

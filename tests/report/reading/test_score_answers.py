@@ -13,6 +13,7 @@ from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.comparing.evidence import FOLDS, NEW, POOL
 from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreOptions
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.scores.reader import read_scores
 
 Scores = Mapping[str, Sequence[float]]  # by variant, one per seed
@@ -58,7 +59,7 @@ def read(
 ) -> RunSet:
     path = folder / name
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return read_scores(path, options)
+    return read_scores(path, Reading(scores=options))
 
 
 def parts(runs: RunSet, **request: Any) -> tuple[DataSetReport, ...]:

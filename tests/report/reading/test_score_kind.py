@@ -52,7 +52,7 @@ def read(
     name: str = "scores.csv",
     options: ScoreOptions = NO_OPTIONS,
 ) -> RunSet:
-    return read_scores(write(folder, lines, header, name), options)
+    return read_scores(write(folder, lines, header, name), Reading(scores=options))
 
 
 def parts(runs: RunSet, **request: Any) -> tuple[DataSetReport, ...]:

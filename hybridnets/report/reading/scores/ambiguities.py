@@ -9,6 +9,7 @@ from hybridnets.report.reading.results import FinishedRun, ReportError
 from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import NEEDED, OPTIONAL
 from hybridnets.report.reading.scores.long_form import ScoreRow
+from hybridnets.report.reading.scores.text_table import Places
 
 APART = 10  # a percentage among shares is at least this many times the largest share
 SMALLEST = 1e-10  # of a file's largest score: smaller differences look like rounding to the tests
@@ -69,14 +70,14 @@ def notes_on_split_numbers(rows: Sequence[ScoreRow], unused: Sequence[str]) -> I
         yield f"score and {column} as two numbers (if {_joined(rows[0], column)} is one, put it in quotes)"
 
 
-def refuse_mixed_scales(path: Path, lines: Mapping[FinishedRun, int]) -> None:
+def refuse_mixed_scales(places: Places, lines: Mapping[FinishedRun, int]) -> None:
     """Refuses shares next to percentages, such as 0.71 and 72.5, which have no common mean.
 
     A negative score among them changes nothing unless half of its group are negative: a correlation may be below 0.
 
     Args:
-        path: The file.
-        lines: Its runs, each with its line.
+        places: Where the rows are.
+        lines: The runs, each with its line.
 
     Raises:
         ReportError: If the scores form two groups, up to 1 and far above it.
@@ -89,10 +90,12 @@ def refuse_mixed_scales(path: Path, lines: Mapping[FinishedRun, int]) -> None:
             return
     sizes = [abs(score) for score, _ in percentages]
     if max(sizes) <= 100 and min(sizes) >= APART * max(abs(score) for score, _ in shares):
-        examples = [f"{group[0][0]:g} in line {group[0][1]} ({len(group):,} such)" for group in (shares, percentages)]
+        examples = [
+            f"{group[0][0]:g} in {places.within(group[0][1])} ({len(group):,} such)" for group in (shares, percentages)
+        ]
         raise ReportError(
-            f"{path} must have scores of one scale, got {' and '.join(examples)}: write all as shares, or all as percentages "
-            "with a % sign; if they are neither, choose a unit in which no score is below 1"
+            f"{places.path} must have scores of one scale, got {' and '.join(examples)}: write all as shares, or all as "
+            "percentages with a % sign; if they are neither, choose a unit in which no score is below 1"
         )
 
 

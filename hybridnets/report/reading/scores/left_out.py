@@ -1,7 +1,8 @@
 """The rows of a file of scores that are left out, counted by what is wrong with them, and the report's first sentences."""
 
 from collections.abc import Sequence
-from pathlib import Path
+
+from hybridnets.report.reading.scores.text_table import Places
 
 MAX_KINDS = 6  # that the report's first sentence lists
 
@@ -37,17 +38,17 @@ class LeftOutRows:
         self._count[kind] = self._count.get(kind, 0) + 1
         self._advice[kind] = advice
 
-    def sentences(self, path: Path) -> list[str]:
+    def sentences(self, places: Places) -> list[str]:
         """A sentence on each kind, with its first line and the number of similar rows.
 
         Args:
-            path: The file.
+            places: Where the rows are.
         """
         sentences = []
         for kind, (line, reason) in self._first.items():
             more = self._count[kind] - 1
             similar = f" (and {more:,} more {self.unit}{'s' * (more > 1)} like it)" if more else ""
-            sentences.append(f"{path}, line {line}{similar}: {reason}; {'they are' if more else 'it is'} left out")
+            sentences.append(f"{places.of(line)}{similar}: {reason}; {'they are' if more else 'it is'} left out")
         return sentences
 
     def kinds(self) -> str:

@@ -58,16 +58,19 @@ def to_long_form(table: TextTable) -> LongTable:
     if not lacking:
         named_columns, notes = _named_columns(header)
         rows = [_row(line, {header[n]: line.cells[n] for n in named_columns}) for line in table.rows]
-        return LongTable(rows, "row", notes)
+        return LongTable(rows, table.unit, notes)
     wide = None
     if "score" not in header and table.rows:
+        if not header[0] and all(map(_is_seed, header[1:])) and not all(_is_seed(x.cells[0]) for x in table.rows):
+            header[0] = "variant"  # the transpose of a table whose unnamed first column numbers the seeds
         wide = (
             _column_per_variant(header, table.rows) if "variant" not in header else _column_per_seed(header, table.rows)
         )
     if wide is None:
         raise ValueError(
             f"must have the columns variant, seed and score, got {', '.join(named) or 'nothing'}: {', '.join(lacking)} is "
-            "missing (or, as a wide table, the column seed and a column of scores for each variant)"
+            "missing (or, as a wide table, the column seed and a column of scores for each variant; or say which column "
+            "is what: --map variant=COLUMN seed=COLUMN score=COLUMN)"
         )
     return wide
 
@@ -90,7 +93,7 @@ def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable |
     """The long form of a table with one row per seed and one column per variant; None if it is no such table."""
     seeds: int | None = header.index("seed") if "seed" in header else 0 if not header[0] else None
     if seeds == 0 and not header[0] and not all(_is_seed(line.cells[0]) for line in lines):
-        return None
+        return _row_per_data_set(header, lines, 0)
     named, notes = _named_columns(header, seeds if seeds is not None and not header[seeds] else None)
     variants = [n for n in named if n != seeds and not is_known(header[n]) and _holds_scores(lines, n)]
     if len(variants) < 2:
@@ -98,10 +101,13 @@ def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable |
     if measures := [header[n] for n in variants if is_measure(header[n])]:
         raise ValueError(
             f"must have one column of scores per variant if it has no column variant, got {_first_names(measures)}, which may "
-            "be something else: give the columns variant, seed and score, or rename the column that numbers the rows to seed"
+            "be something else: give the columns variant, seed and score, or name the column that numbers the rows, as in "
+            "--map seed=COLUMN"
         )
     by_seed = [n for n in named if n not in (seeds, *variants)]
     legal = {*BY_SEED, *DATA} if seeds is not None else set()
+    if seeds is None and len(by_seed) == 1 and normalise(header[by_seed[0]]) in DATA:
+        return _row_per_data_set(header, lines, by_seed[0])
     if any(normalise(header[n]) not in legal for n in by_seed):
         return None
     rows = []
@@ -117,6 +123,26 @@ def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable |
     return LongTable(
         rows, "cell", (f"one column for each variant ({names}) and one row for each seed{numbering}", *notes)
     )
+
+
+def _row_per_data_set(header: list[str], lines: Sequence[Line], column: int) -> LongTable | None:
+    """The long form of a table with one row per data set, named in a column, as for autorank; None if it is no such table."""
+    names = [line.cells[column] for line in lines]
+    variants = [n for n, name in enumerate(header) if name and not is_known(name) and _holds_scores(lines, n)]
+    if len(variants) < 2 or len(variants) < len(header) - 1 or len({*names}) < len(names):
+        return None
+    if any(is_measure(header[n]) for n in variants) or any(map(cell_values.is_missing, names)):
+        return None
+    rows = [
+        _row(line, {"dataset": line.cells[column], "variant": header[n], "seed": "0", "score": line.cells[n]})
+        for line in lines
+        for n in variants
+    ]
+    first = _first_names([header[n] for n in variants])
+    how = (
+        f"one column for each variant ({first}) and one row for each data set ({_first_names(names)}), all with seed 0"
+    )
+    return LongTable(rows, "cell", (how,))
 
 
 def _column_per_seed(header: list[str], lines: Sequence[Line]) -> LongTable | None:

@@ -12,15 +12,16 @@ from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, U
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
+from hybridnets.report.reading.scores.mapping import AS_IT_IS, Choice, Reading, name_columns
 from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
-from hybridnets.report.reading.scores.text_table import Line, TextTable, parse_table
+from hybridnets.report.reading.scores.text_table import Line, Places, TextTable, parse_table
 from hybridnets.report.text import visible
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 ROUNDING = 1e-3  # between a rounded score and the accuracy of its predictions
 
 
-def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
+def read_scores(path: Path, reading: Reading = AS_IT_IS) -> RunSet:
     """The runs of a file of scores.
 
     Columns: variant, seed and score; if they are known also split (anything that is equal for equal splits), n_train
@@ -33,7 +34,7 @@ def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
 
     Args:
         path: The table: cells separated by commas, semicolons or tabs.
-        options: What the command line says of the scores.
+        reading: Which column is what, where their names do not say it.
 
     Raises:
         ReportError: If it cannot be read, has no usable row, or has scores of mixed scales or too small for any test.
@@ -42,6 +43,23 @@ def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
         table = parse_table(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ReportError(f"{path} cannot be read as a table of scores ({error})") from None
+    table, choice = name_columns(path, table, reading)
+    return read_table(path, table, choice, reading.scores)
+
+
+def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptions = NO_OPTIONS) -> RunSet:
+    """The runs of a table of scores.
+
+    Args:
+        path: The file or folder that it was read from.
+        table: The table.
+        choice: Which of the source's columns became variant, seed and score.
+        options: What the command line says of the scores.
+
+    Raises:
+        ReportError: As `read_scores`.
+    """
+    places = Places(path, table.places)
     try:
         long_table = to_long_form(_with_score_column(table, options.name))
     except ValueError as error:
@@ -51,18 +69,18 @@ def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
     chosen = _of_one_metric(path, long_table.rows, options.name)
     roles = assign_roles(chosen)
     rows = _of_one_setting(chosen, roles, left_out)
-    kind = _kind(path, rows, options)
+    kind = _kind(path, rows, options, choice.score_name)
     mark = cell_values.find_decimal_mark(row.values["score"] for row in rows)
     if roles.split_is_part:
         rows = [replace(row, values={**row.values, "split": ""}) for row in rows]
     rows, notes_on_cells = ambiguities.drop_unreadable(_without_split_numbers(rows, table, left_out))
-    lines, repeated = _build_runs(path, rows, roles, mark, left_out)
+    lines, repeated = _build_runs(places, rows, roles, mark, left_out)
     finished = [run for run in lines if run.scores]
-    problems = [*_unused_columns(path, chosen, roles), *left_out.sentences(path)]
+    problems = [*_unused_columns(places, chosen, roles), *left_out.sentences(places)]
     if not finished:
         none = f"none of {len(lines)} {long_table.unit}s has a score" if lines else "no row at all"
         raise ReportError(f"{path} must have a usable row, got none: {visible('; '.join(problems) or none)}")
-    ambiguities.refuse_mixed_scales(path, lines)
+    ambiguities.refuse_mixed_scales(places, lines)
     ambiguities.refuse_tiny(path, finished)
     finished, more_problems = _with_agreeing_predictions(path, finished)
     total = len(long_table.rows) + len(table.too_long)
@@ -81,7 +99,10 @@ def read_scores(path: Path, options: ScoreOptions = NO_OPTIONS) -> RunSet:
         missing=tuple(run for run in lines if not run.scores),
         partial=f"{count_of(left_out.count, total, left_out.unit)} left out" if left_out.count else "",
         predictions=not all(cell_values.is_missing(row.values.get("predictions", "")) for row in rows),
-        head=first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+        head=(
+            *choice.sentences,
+            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+        ),
         score=kind,
     )
 
@@ -98,7 +119,7 @@ def _with_score_column(table: TextTable, name: str) -> TextTable:
     return replace(table, header=columns, rows=lines)
 
 
-def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions) -> ScoreKind:
+def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_name: str) -> ScoreKind:
     """What the scores are, by the command line, or else by a column with one value."""
 
     def stated(names: Iterable[str]) -> tuple[str, str]:
@@ -115,7 +136,7 @@ def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions) -> ScoreK
     if lower is None and column in ("lower_is_better", "higher_is_better"):
         raise ReportError(f"{path}: the column {column} must say lower or higher, got {visible(direction)}")
     lower = lower if options.lower_is_better is None else options.lower_is_better
-    name = options.name or stated(sorted(METRICS))[1]
+    name = options.name or stated(sorted(METRICS))[1] or column_name
     return score_kind(name, path.stem, lower, options.unit or stated(sorted(UNITS))[1])
 
 
@@ -193,7 +214,7 @@ def _list_setting(levels: Mapping[str, str]) -> str:
     return ", ".join(f"{axis} {level or 'nothing'}" for axis, level in levels.items())
 
 
-def _unused_columns(path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles) -> Iterator[str]:
+def _unused_columns(places: Places, rows: Sequence[ScoreRow], roles: ColumnRoles) -> Iterator[str]:
     """A sentence on each column that is no setting, because its values differ between the runs of a variant."""
     for name in roles.unused:
         first: dict[str, str] = {}
@@ -201,21 +222,21 @@ def _unused_columns(path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles) ->
             variant, value = row.values["variant"], row.values[name]
             if value and value != (earlier := first.setdefault(variant, value)):
                 yield (
-                    f"{path}, line {row.line}: {variant} has {name} {value} here and {name} {earlier} above, but a variant has "
+                    f"{places.of(row.line)}: {variant} has {name} {value} here and {name} {earlier} above, but a variant has "
                     f"only one setting: the column {name} is ignored"
                 )
                 break
 
 
 def _build_runs(
-    path: Path, rows: Sequence[ScoreRow], roles: ColumnRoles, mark: str, left_out: LeftOutRows
+    places: Places, rows: Sequence[ScoreRow], roles: ColumnRoles, mark: str, left_out: LeftOutRows
 ) -> tuple[dict[FinishedRun, int], int]:
     """The runs, each once, with their lines; and how many rows repeat another."""
     axes: dict[str, dict[str, str]] = {}
     for row in rows:
         levels = axes.setdefault(row.values["variant"], {})
         levels |= {name: value for name in (*roles.settings, *roles.distinguishing) if (value := row.values[name])}
-    builder = RunBuilder(path, roles, axes, mark)
+    builder = RunBuilder(places, roles, axes, mark)
     by_hash: dict[str, FinishedRun] = {}
     lines: dict[FinishedRun, int] = {}
     repeated = 0

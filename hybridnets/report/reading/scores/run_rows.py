@@ -9,6 +9,7 @@ from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import OPTIONAL
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, UnknownStateError, run_state
 from hybridnets.report.reading.scores.long_form import ScoreRow
+from hybridnets.report.reading.scores.text_table import Places
 from hybridnets.report.text import visible
 from hybridnets.runs import identities
 from hybridnets.runs.records.errors import LARGEST_COUNT
@@ -35,14 +36,15 @@ class RunBuilder:
     """Makes runs of rows.
 
     Args:
-        path: The file.
+        places: Where the rows are.
         roles: What the columns are for.
         axes: The settings of each variant.
         mark: The decimal mark of the scores; empty if unknown.
     """
 
-    def __init__(self, path: Path, roles: ColumnRoles, axes: Mapping[str, Mapping[str, str]], mark: str) -> None:
-        self.path = path
+    def __init__(self, places: Places, roles: ColumnRoles, axes: Mapping[str, Mapping[str, str]], mark: str) -> None:
+        self.path = places.path
+        self.places = places
         self.roles = roles
         self.axes = axes
         self.mark = mark
@@ -75,7 +77,7 @@ class RunBuilder:
             "seeds": dict.fromkeys(identities.SEED_KINDS, seed),
         }
         return FinishedRun(
-            folder=self.path if has_score or failed else Path(f"{self.path}, line {row.line}"),
+            folder=self.path if has_score or failed else Path(self.places.of(row.line)),
             hash=identities.hash_of(identity),
             identity=identity,
             data=visible(data or self.path.stem),

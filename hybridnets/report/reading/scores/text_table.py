@@ -4,8 +4,9 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from hybridnets.report.reading.scores import cell_values
@@ -33,6 +34,27 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the rows of a table are, in words.
+
+    Attributes:
+        path: The file or folder.
+        names: The places that are no lines of a file, by the rows' lines.
+    """
+
+    path: Path
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def of(self, line: int) -> str:
+        """The place of a row as the beginning of a sentence."""
+        return self.names.get(line) or f"{self.path}, line {line}"
+
+    def within(self, line: int) -> str:
+        """The place of a row within the file."""
+        return self.names.get(line) or f"line {line}"
+
+
+@dataclass(frozen=True)
 class TextTable:
     """A table of text.
 
@@ -42,6 +64,8 @@ class TextTable:
         too_long: The rows with more cells than the header.
         notes: How it was read, in a few words each; empty for a CSV in UTF-8.
         separator: The character between two cells.
+        unit: What one row is: a row, or a run of another tool.
+        places: Where each row is, by its line, if that is not a line of the file.
     """
 
     header: list[str]
@@ -49,6 +73,8 @@ class TextTable:
     too_long: list[Line]
     notes: tuple[str, ...]
     separator: str
+    unit: str = "row"
+    places: Mapping[int, str] = field(default_factory=dict)
 
 
 def parse_table(raw: bytes) -> TextTable:
