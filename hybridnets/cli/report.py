@@ -212,7 +212,7 @@ def _add_comparison_options(add: Any) -> None:
     add(
         "--metric",
         metavar="NAME",
-        help="the metric of the answer (default: test), or which of a source's metrics is the score",
+        help="the metric of the answer (default: test), or which metric of a source is the score",
     )
     add("--margin", type=float, metavar="POINTS", help="the smallest difference that matters")
     add(

@@ -13,6 +13,7 @@ from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOptions
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import report_text
 
