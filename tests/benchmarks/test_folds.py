@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import folds
-from benchmarks.type_one_error import draw
+from benchmarks.type_one_error import ARMS, draw
 from hybridnets.data.split import draw_fold
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_a_difference_is_that_of_two_ridge_regressions() -> None:
 
 def test_the_documentation_has_the_programs_table() -> None:
     page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
-    for pool in folds.ARMS:
+    for pool in ARMS:
         for k, repetitions in folds.SCHEMES:
             lines = [line for line in page.splitlines() if line.startswith(f"| {pool} | {repetitions} x {k} folds")]
             assert len(lines) == 1
