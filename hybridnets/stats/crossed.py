@@ -34,12 +34,12 @@ class Components:
 
     @property
     def error_of_seeds(self) -> float:
-        """The squared standard error of the mean that the plain t over seeds uses: seeds and the rest, images as given."""
+        """The squared standard error of the plain t over seeds, which holds seeds and the rest, with the images as given."""
         return self.seed / (self.seeds * self.images)
 
     @property
     def error_of_images(self) -> float:
-        """What the sampling of images adds to it: their estimated variance over I, or 0 where the estimate is negative."""
+        """What the sampling of images adds to it, their estimated variance over I, or 0 where the estimate is negative."""
         return max(0.0, self.image - self.rest) / (self.seeds * self.images)
 
 

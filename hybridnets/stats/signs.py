@@ -86,15 +86,13 @@ def _mean_of_pair(x: npt.NDArray[np.float64], place: int) -> float:
         place: The place of the mean, from 1.
     """
     low, high = float(x[0]), float(x[-1])
+    rounding_error = 1e-15 * max(abs(low), abs(high))
     itself = np.arange(1, len(x) + 1)
     # All means up to a bound are counted, because a table of all would take gigabytes for 50,000 values.
-    while True:
-        bound = (low + high) / 2
+    while high - low > rounding_error and low < (bound := (low + high) / 2) < high:
         # Each unordered pair is counted twice, and x_i with itself once.
         up_to = np.searchsorted(x, 2 * bound - x, side="right")
         pairs = (int(up_to.sum()) + int((up_to >= itself).sum())) // 2
-        if high - low <= 1e-15 * max(abs(low), abs(high)) or bound in (low, high):
-            break
         low, high = (low, bound) if pairs >= place else (bound, high)
     # The bisection ends within rounding of the mean; the largest mean up to its end is that mean.
     partner = np.searchsorted(x, 2 * high - x, side="right")
