@@ -19,7 +19,7 @@ lowest: .venv-lowest/bin/.ready ## every test with the oldest versions that pypr
 	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release candidate, which pyproject.toml does not admit yet
-	.venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
+	PYTHONWARNINGS=ignore::UserWarning .venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py
