@@ -13,13 +13,13 @@ test: $(BIN)/.ready ## every test: no network, no GPU
 
 torture: $(BIN)/.ready ## the long form of the tests that kill, and VGG16 at 224x224: an hour
 	HYBRIDNETS_LONG=1 $(BIN)/python -m pytest tests/command_line/test_torture.py tests/training/test_faults.py \
-	  tests/training/test_feature_autoencoder.py
+	  tests/training/test_autoencoder_sweeps.py
 
 lowest: .venv-lowest/bin/.ready ## every test with the oldest versions that pyproject.toml admits, in an environment of their own
 	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release candidate, which pyproject.toml does not admit yet
-	.venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
+	PYTHONWARNINGS=ignore::UserWarning .venv-hydra/bin/python -m pytest -n $(JOBS) --dist worksteal -W ignore::UserWarning
 
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py tests/report/reading/tools

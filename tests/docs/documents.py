@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,12 +142,15 @@ class Reader:
     Args:
         folder: The folder in which the document begins.
         is_short: Whether commands are run in their short form, and not again where nothing was trained meanwhile.
+        earlier: Readers of other documents: in the short form, what one of them has trained is copied and not trained again.
     """
 
-    def __init__(self, folder: Path, *, is_short: bool) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, is_short: bool, earlier: Sequence["Reader"] = ()) -> None:
+        self.folder = self._beginning = folder
         self.is_short = is_short
-        self._done: set[tuple[Path, str]] = set()
+        self._earlier = earlier
+        self._done: set[tuple[Path, str]] = set()  # commands, and where below the beginning
+        self._after: dict[tuple[Path, str], Path] = {}  # copies of that folder as it was after a command that trains
 
     def follow(self, block: Block) -> None:
         """Runs a block.
@@ -167,12 +172,23 @@ class Reader:
                 assert self.folder.is_dir(), f"line {block.line}: {command}: there is no such folder"
                 continue
             for words in shortened(command) if self.is_short else [command]:
-                if self.is_short and (self.folder, words) in self._done:
-                    continue
-                self._run(["bash", "-euo", "pipefail", "-c", _in_checkout(words)], block, words)
-                if words.startswith(TRAINS):  # a report now has more to say
-                    self._done = {(folder, done) for folder, done in self._done if done.startswith(TRAINS)}
-                self._done.add((self.folder, words))
+                self._follow_command(words, block)
+
+    def _follow_command(self, command: str, block: Block) -> None:
+        key = self.folder.relative_to(self._beginning), command
+        if self.is_short and key in self._done:
+            return
+        after = next((reader._after[key] for reader in self._earlier if key in reader._after), None)
+        if self.is_short and after:
+            shutil.copytree(after, self.folder, dirs_exist_ok=True)
+        else:
+            self._run(["bash", "-euo", "pipefail", "-c", _in_checkout(command)], block, command)
+        if command.startswith(TRAINS):
+            if self.is_short:
+                copy = self._beginning.with_name(f"{self._beginning.name}-{len(self._after)}")
+                self._after[key] = shutil.copytree(self.folder, copy)
+            self._done = {done for done in self._done if done[1].startswith(TRAINS)}  # a report now has more to say
+        self._done.add(key)
 
     def _run(self, words: list[str], block: Block, what: str) -> None:
         completed = subprocess.run(

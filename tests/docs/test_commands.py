@@ -29,14 +29,25 @@ def continued(path: Path) -> str:
     return match[1] if match else ""
 
 
-@pytest.mark.parametrize("first", [path for path in DOCUMENTS if not continued(path)], ids=lambda path: path.name)
-def test_every_block_of_a_document_runs(first: Path, tmp_path: Path) -> None:
-    reader = Reader(tmp_path, is_short=IS_SHORT)
-    for path in [first, *(path for path in TUTORIALS if continued(path) == first.name)]:
-        reader.folder = tmp_path
-        for block in read(path):
-            if block.language in documents.LANGUAGES and not block.reason:
-                reader.follow(block)
+def test_every_block_of_every_document_runs(tmp_path: Path) -> None:
+    """One document after the other, because several have the same commands; the short form runs those once."""
+    readers: list[Reader] = []
+    for first in DOCUMENTS:
+        if continued(first):
+            continue
+        folder = tmp_path / first.stem
+        folder.mkdir()
+        reader = Reader(folder, is_short=IS_SHORT, earlier=readers)
+        for path in [first, *(path for path in TUTORIALS if continued(path) == first.name)]:
+            reader.folder = folder
+            for block in read(path):
+                if block.language in documents.LANGUAGES and not block.reason:
+                    try:
+                        reader.follow(block)
+                    except AssertionError as error:
+                        error.add_note(f"in {path.name}")
+                        raise
+        readers.append(reader)
 
 
 def test_every_document_is_run() -> None:
@@ -150,3 +161,24 @@ def test_a_failing_command_is_named_with_its_line(tmp_path: Path) -> None:
         reader.follow(Block(7, "bash", "hybridnets train model=no"))
     with pytest.raises(AssertionError, match="line 9: python block: exit code 1"):
         reader.follow(Block(9, "python", "assert False"))
+
+
+def test_what_another_document_has_trained_is_copied(tmp_path: Path) -> None:
+    """As it was then, only where the document itself has the command, and only in the short form."""
+    folders = [tmp_path / name for name in ("first", "second", "long")]
+    for folder in folders:
+        folder.mkdir()
+    first, second, long = (folder / "run" for folder in folders)
+    trains = Block(1, "bash", 'python -c \'import uuid; open("run", "w").write(uuid.uuid4().hex)\'')
+    earlier = Reader(folders[0], is_short=True)
+    earlier.follow(trains)
+    run = first.read_text()
+    first.write_text("changed since then")
+    reader = Reader(folders[1], is_short=True, earlier=[earlier])
+    with pytest.raises(AssertionError, match="line 3: ls run: exit code 2"):
+        reader.follow(Block(3, "bash", "ls run"))
+    reader.follow(trains)
+    assert second.read_text() == run
+    Reader(folders[2], is_short=False, earlier=[earlier]).follow(trains)
+    assert len(long.read_text()) == len(run)
+    assert long.read_text() != run
