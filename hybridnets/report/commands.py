@@ -18,6 +18,7 @@ from hybridnets.report.comparing.stars import recount_stars
 from hybridnets.report.reading import results
 from hybridnets.report.reading.progress import Progress, read_progress, stamps
 from hybridnets.report.reading.results import ReportError, RunSet
+from hybridnets.report.reading.score_kind import NO_OPTIONS
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
 from hybridnets.report.reading.scores.reader import SUFFIXES, read_scores
 from hybridnets.report.reading.sources import SUFFIX, Sources, is_archive
@@ -266,7 +267,9 @@ def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_
     record = read_record(to) if (to / RECORD).is_file() else None
     request = record[0] if record else ReportRequest()
     reading = reading if reading.options else read_reading(to)
-    run_set, problems = recompute(_read(sources.paths, replace(reading, scores=request.score_options)))
+    if reading.scores == NO_OPTIONS:
+        reading = replace(reading, scores=request.score_options)
+    run_set, problems = recompute(_read(sources.paths, reading))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
     summary = f"{plural(verified, 'run')} verified from their predictions"
     separator = ", and "

@@ -17,7 +17,7 @@ with tempfile.TemporaryDirectory() as folder:
     sweep.hydra.sweeper.params.update({"model": "cnn,ecnn", "seed": 0, "trainer.max_epochs": 1})
     OmegaConf.save(sweep, Path(folder) / "demo.yaml")
     program.folder = lambda of: Path(folder) if of == "sweeps" else ours(of)
-    demo._measure = lambda _: (1.0, 1.0)  # tests/cli/test_demo.py has the measurement
+    demo._measure = lambda overrides: (1.0, 1.0)  # noqa: ARG005  tests/cli/test_demo.py has the measurement
     sys.argv[1:] = ["demo"]
     code = cli.main()
 sys.exit(code)

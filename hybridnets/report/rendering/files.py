@@ -153,7 +153,7 @@ def read_reading(to: Path) -> Reading:
     try:
         record = read_json(to / RECORD) or {"asked": {}}
         columns = record["asked"].get("columns", {})
-        return Reading.of([f"{role}={name}" for role, name in columns.items()], None, record["asked"].get("at"))
+        return Reading.of([f"{role}={name}" for role, name in columns.items()], record["asked"].get("at"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return AS_IT_IS  # read_record says that the record is damaged
 

@@ -188,4 +188,6 @@ def test_a_wide_table_with_another_name_for_its_seeds_needs_a_mapping(tmp_path: 
 def test_a_row_for_each_data_set_has_no_seeds(header: str, tmp_path: Path) -> None:
     runs = read(tmp_path, f"{header},CNN,CRNN\niris,.7,.8\nwine,.71,.82\n")
     assert "one row for each data set (iris, wine), all with seed 0" in runs.head[-1]
-    assert scores(runs)["CRNN", 0] == 0.8
+    assert [(run.data, run.name, run.scores["score"]) for run in runs.runs] == [
+        *(("iris", "CNN", 0.7), ("iris", "CRNN", 0.8), ("wine", "CNN", 0.71), ("wine", "CRNN", 0.82))
+    ]

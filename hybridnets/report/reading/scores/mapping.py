@@ -54,19 +54,16 @@ class Reading:
             if role in columns:
                 raise ReportError(f"--map must give each role once, got {role} twice")
             columns[role] = name
+        name = scores.name
+        if name and columns.get("score", name) != name:
+            raise ReportError(f"--metric and --map score= must name the same metric, got {name} and {columns['score']}")
         return cls(columns, at or "", scores)
 
+    @property
     def of_metrics(self) -> "Reading":
-        """The same for a source of several metrics, where the score's name is that of one of them.
-
-        Raises:
-            ReportError: If --metric and --map name different ones.
-        """
-        columns = dict(self.columns)
+        """The same for a source of several metrics, where the score's name is that of one of them."""
         name = self.scores.name
-        if name and columns.setdefault("score", name) != name:
-            raise ReportError(f"--metric and --map score= must name the same metric, got {name} and {columns['score']}")
-        return replace(self, columns=columns)
+        return replace(self, columns={**self.columns, "score": name}) if name else self
 
     @property
     def options(self) -> str:

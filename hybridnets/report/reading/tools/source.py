@@ -32,7 +32,7 @@ def read_source(path: Path, reading: Reading) -> RunSet | None:
     Raises:
         ReportError: If they cannot be read, or if several tools recorded some.
     """
-    reading = reading.of_metrics()
+    reading = reading.of_metrics
     path = path if path.stem.strip(".") else path.resolve()  # of which . and .. have no name for the page
     try:
         source = _read(path, reading)
