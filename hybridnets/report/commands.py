@@ -266,10 +266,9 @@ def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_
     """
     record = read_record(to) if (to / RECORD).is_file() else None
     request = record[0] if record else ReportRequest()
+    scores = request.score_options if reading.scores == NO_OPTIONS else reading.scores
     reading = reading if reading.options else read_reading(to)
-    if reading.scores == NO_OPTIONS:
-        reading = replace(reading, scores=request.score_options)
-    run_set, problems = recompute(_read(sources.paths, reading))
+    run_set, problems = recompute(_read(sources.paths, replace(reading, scores=scores)))
     verified = sum(bool(run.outcomes) for run in run_set.runs)
     summary = f"{plural(verified, 'run')} verified from their predictions"
     separator = ", and "

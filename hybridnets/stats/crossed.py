@@ -5,6 +5,7 @@ images like these. The plain t over seeds takes the images as given, the tests o
 """
 
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +128,7 @@ def _half_width(table: Components, tail: float) -> float:
     from scipy.special import stdtrit
 
     t_seeds, t_images = (float(stdtrit(n - 1, tail)) for n in (table.seeds, table.images))
-    return float((t_seeds**2 * table.error_of_seeds + t_images**2 * table.error_of_images) ** 0.5)
+    return hypot(t_seeds * table.error_of_seeds**0.5, t_images * table.error_of_images**0.5)  # a square may overflow
 
 
 def _p(table: Components, t: float) -> float:

@@ -45,7 +45,7 @@ def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, repo
     assert " ".join(line(text, "cnn", "3").split()) == "cnn 3 71.00 ± 1.00 80.00 ± 0.00 79.00 ± 0.00 400,586 4.0 15.0 3"
     assert "val is optimistic" in text
     differences = " ".join(line(text, "crnn-lstm-1x16", "cnn").split())
-    assert differences == "crnn-lstm-1x16 cnn primary 3 +1.30 0.46 +0.16 to +2.44 0.039 0.039 0.039 3 : 0"
+    assert differences == "crnn-lstm-1x16 cnn 3 +1.30 0.46 +0.16 to +2.44 0.039 0.039 primary 0.039 3 : 0"
     assert "its question: on these test images, over splits and seeds" in " ".join(text.split())
 
     assert report(tmp_path, "--to", tmp_path / "folder") == 0

@@ -66,7 +66,7 @@ def answer_question(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> Ans
         (_result(analysis, unit), _conclusion(analysis, unit), *_reservations(analysis, unit)),
         (
             sensitivity_table(analysis.comparison, primary.margin, units, primary.metric),
-            power_table(analysis.comparison, primary.margin, units, primary.metric),
+            *([power_table(analysis.comparison, primary.margin, units, primary.metric)] if primary.margin else []),
         ),
     )
 

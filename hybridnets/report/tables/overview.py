@@ -158,10 +158,10 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
         "each comparison alone, not simultaneous.",
         f"Holm and BH (Benjamini-Hochberg): p corrected for the comparison's family ({'; '.join(described(members))}).",
     )
-    header = ("variant", "baseline", "family", "n", "difference", "sd", "95 % interval", "p", "p Holm", "p BH", "won")
+    header = ("variant", "baseline", "n", "difference", "sd", "95 % interval", "p", "p Holm", "family", "p BH", "won")
     title = f"Differences on {name}"
     rows = tuple(_difference_row(member, unit) for member in members)
-    return Table("differences", title, header, rows, caption, metric, labels=3, spare=("p BH", "sd", "won"))
+    return Table("differences", title, header, rows, caption, metric, labels=2, spare=("p BH", "sd", "won"))
 
 
 def _pairs(evidence: Evidence) -> Cell:
@@ -175,12 +175,13 @@ def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
     fine = unit.at(test.interval, d.mean)
     favour = evidence.metric_kind.sign * evidence.seed_differences
     return row(
-        *(comparison.variant.label, comparison.baseline.label, member.family.rank.value, _pairs(evidence)),
+        *(comparison.variant.label, comparison.baseline.label, _pairs(evidence)),
         Cell(fine.difference(d.mean), d.mean),
         Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
         interval_text(test, fine),
         p_cell(evidence, test),
         adjusted_cell(member, member.holm),
+        member.family.rank.value,
         adjusted_cell(member, member.benjamini_hochberg),
         " : ".join(str(int((side * favour > 0).sum())) for side in (1, -1)),
     )

@@ -34,7 +34,7 @@ def test_runs_pair_only_on_the_same_split_of_the_same_data(
     finished("crnn", 7, model__hidden_size=4)
     assert report(tmp_path, "--no-page") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "crnn-lstm-1x16 cnn primary 2/3 " in text
+    assert "crnn-lstm-1x16 cnn 2/3 " in text
     assert "crnn-lstm-1x16 - cnn: seed 1 is left out, because their runs differ in split (by hash)" in text
     assert "crnn-lstm-1x8 - cnn: seed 0 is left out, because their runs differ in data (by hash)" in text
     assert "crnn-lstm-1x4 - cnn: left out, because they have no seed in common (7; 0, 1, 2)" in text

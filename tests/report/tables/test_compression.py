@@ -381,4 +381,4 @@ def test_an_archive_gives_the_same_report_on_codes_but_keeps_no_maps(tmp_path: P
     assert draw_maps("digits", complete.parts[0].compressed, None) is not None
     _, arrays = archive.read(tmp_path / "e.npz")
     columns = {name.partition("-")[2] for name in arrays}
-    assert columns == {"index", "label", "class", "before", "probability"}
+    assert columns == {"index", "label", "class", "before", "probabilities"}

@@ -86,11 +86,11 @@ def test_what_is_undecided_gets_a_fresh_sweep_of_the_planned_size(
 def test_a_second_question_that_is_open_is_not_ignored(
     tmp_path: Path, pairs: Callable[..., list[Run]], finished: Make
 ) -> None:
-    declare(tmp_path, settled := pairs(0.05, 0.051, 0.052))
+    settled = pairs(0.05, 0.051, 0.052)
     open_runs = [finished("ecrnn", seed, test=0.7 + d) for seed, d in enumerate((-0.01, 0.0, 0.02))]
-    primary = {"variant": "ecrnn-lstm-1x16", "baseline": "cnn", "margin": 1.0}
+    questions = [{"variant": f"{model}-lstm-1x16", "baseline": "cnn", "margin": 1.0} for model in ("crnn", "ecrnn")]
     command = "python train.py -cn second seed=0,1,2"
-    manifest.write(tmp_path, "second", command, [*settled[:3], *open_runs], {"primary": primary})
+    manifest.write(tmp_path, "second", command, [*settled, *open_runs], {"primary": questions})
     (part,) = analyse(read([tmp_path]), "title", OWN).parts
     assert [answer.analysis.verdict for answer in part.answers] == [Verdict.BETTER_BY_MARGIN, Verdict.OPEN]
     advised = step(tmp_path)
