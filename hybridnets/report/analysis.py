@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.best import Order, order_of
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
 from hybridnets.report.comparing.families import Families
+from hybridnets.report.comparing.joint import join
 from hybridnets.report.comparing.primary import primary_analyses
 from hybridnets.report.comparing.resources import Resources, resources
 from hybridnets.report.comparing.scope import Scope, scopes
@@ -19,10 +21,12 @@ from hybridnets.report.reading.manifests import read_sweeps
 from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.answer import Answer, answer_question
+from hybridnets.report.tables.best import best_table
 from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table
+from hybridnets.report.tables.joint import JointAnswer, answer_jointly
 from hybridnets.report.tables.looks import looks_table
 from hybridnets.report.tables.next_step import Invocation, NextStep, next_step
 from hybridnets.report.tables.overview import differences_table, qualities_table, variants_table
@@ -47,6 +51,7 @@ class DataSetReport:
         tables: The tables of contrasts by metric, and the tables of differences and effects.
         comparisons: All comparisons in those tables, each once.
         compressed: Those of an autoencoder with its backbone.
+        best: Which of several variants is the best; None for fewer than three.
         families: How their p-values are corrected.
         notes: Sentences on what could not be compared, or only with care.
         missing: The requested runs without a result.
@@ -64,6 +69,7 @@ class DataSetReport:
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     compressed: tuple[Comparison, ...]
+    best: Order | None
     families: Families
     notes: tuple[str, ...]
     missing: tuple[MissingRun, ...]
@@ -91,6 +97,7 @@ class Report:
         commands: The commands that repeat it: those of the sweeps, and the report's own.
         sources: The commits and versions that the runs were made with, and how many runs each.
         head: Its first sentences: which rows of a file of scores are left out, and how the file was read.
+        joint: What several data sets say together; None for one, or where they have no two variants in common.
     """
 
     title: str
@@ -99,6 +106,7 @@ class Report:
     commands: tuple[str, ...]
     sources: Sequence[tuple[str, int]]
     head: tuple[str, ...] = ()
+    joint: JointAnswer | None = None
 
     @property
     def resources(self) -> Resources:
@@ -147,7 +155,15 @@ def analyse(
         commands=tuple(map(visible, commands)),
         sources=Counter(run.source for run in runs.runs if run.source).most_common(),
         head=tuple(map(visible, runs.head)),
+        joint=_answer_jointly(parts),
     )
+
+
+def _answer_jointly(parts: Sequence[DataSetReport]) -> JointAnswer | None:
+    analyses = [answer.analysis for part in parts for answer in part.answers]
+    metric = next((metric for part in parts for metric in part.data_set.metrics), "")
+    joint = join([part.data_set for part in parts], analyses, metric)
+    return answer_jointly(joint) if joint else None
 
 
 def _answers(part: DataSetReport, variant: str, baseline: str) -> bool:
@@ -183,6 +199,8 @@ def _report_data_set(
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
     notes += _notes_on_scope(scope)
+    metric = next(iter((*(analysis.metric for analysis in analyses), *data_set.metrics)), "")
+    best = order_of(data_set, metric)
     return DataSetReport(
         data_set,
         scope,
@@ -191,11 +209,12 @@ def _report_data_set(
         contrasts=tuple(selection.contrasts),
         tables=(
             *_tables(data_set, selection.contrasts, comparisons, compressed, families, declarations),
-            *filter(None, (qualities_table(data_set), looks_table(analyses, data_set))),
+            *_further_tables(data_set, analyses, best),
             *([variants_table(scope.apart, is_apart=True)] if scope.apart else []),
         ),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
+        best=best,
         families=families,
         notes=tuple(notes),
         missing=tuple(run for runs in (*(v.missing for v in data_set.variants), data_set.missing) for run in runs),
@@ -235,6 +254,17 @@ def _notes_on_scope(scope: Scope) -> Iterator[str]:
         )
     if scope.others:
         yield f"other sweeps declared questions, too: --sweep {' or --sweep '.join(scope.others)} answers those"
+
+
+def _further_tables(
+    data_set: DataSetVariants, analyses: Sequence[PrimaryAnalysis], best: Order | None
+) -> Iterator[Table]:
+    """The order of the variants, other measures of their predictions, and the looks of a sweep that added seeds."""
+    if best:
+        yield best_table(best, data_set)
+    for table in (qualities_table(data_set), looks_table(analyses, data_set)):
+        if table:
+            yield table
 
 
 def _tables(

@@ -34,6 +34,7 @@ from hybridnets.report.rendering.files import (
     write_page,
 )
 from hybridnets.report.rendering.live import Live
+from hybridnets.report.rendering.page import ALL
 from hybridnets.report.rendering.serving import parse_port, serving
 from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import columns, report_text
@@ -237,13 +238,15 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
     drawn: dict[str, list[Picture]] = {}
     written = Written(report, drawn)
     if not missing:
-        from hybridnets.report.figures import pictures
+        from hybridnets.report.figures import joint_pictures, pictures
 
         for part in report.parts:
             analyses = [answer.analysis for answer in part.answers]
             images = functools.partial(task.load_images, part)
-            figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images)
+            figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images, part.best)
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
+        if report.joint:
+            drawn[ALL] = list(joint_pictures(report.joint.joint))
     page = None if missing else written.page(live)
     request = dataclasses.asdict(task.request) | dataclasses.asdict(task.reading)
     write_files(to, report, request, page, drawn)

@@ -4,7 +4,9 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.best import Order
 from hybridnets.report.comparing.comparison import Comparison
+from hybridnets.report.comparing.joint import Joint
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.figures.accuracy import draw_accuracy, draw_differences
@@ -17,6 +19,9 @@ from hybridnets.report.figures.gallery import Images, draw_gallery
 from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.primary import draw_primary
+from hybridnets.report.figures.profiles import draw_profiles
+from hybridnets.report.figures.ranks import draw_best, draw_ranking
+from hybridnets.report.figures.style import level_name
 
 
 def pictures(
@@ -25,6 +30,7 @@ def pictures(
     analyses: Sequence[PrimaryAnalysis],
     compressed: Sequence[Comparison],
     load_images: Callable[[], Images | None],
+    best: Order | None = None,
 ) -> Iterator[Picture]:
     """All figures of a data set that apply, in the order of the page.
 
@@ -34,6 +40,7 @@ def pictures(
         analyses: The primary analyses.
         compressed: Each variant with a code against its backbone.
         load_images: Gives the data set's images; None where they are not available.
+        best: Which of several variants is the best; None for fewer than three.
     """
     metric = next(iter((*(analysis.metric for analysis in analyses), *section.metrics)), "")
     focus = _focus(comparisons, analyses)
@@ -44,6 +51,7 @@ def pictures(
         *(functools.partial(draw_primary, section, analysis, n) for n, analysis in enumerate(analyses, start=1)),
         lambda: draw_accuracy(section, metric, primary),
         lambda: draw_differences(section, comparisons, analyses),
+        lambda: draw_best(section.name, best.labels, best.ranks) if best else None,
         lambda: draw_compression(section.name, compressed, metric, unit_of(section, metric)),
         lambda: draw_cost(section, metric, primary),
         lambda: draw_curves(section, focus),
@@ -53,6 +61,22 @@ def pictures(
         lambda: draw_architecture(section.name, [focus.baseline, focus.variant] if focus else section.variants),
     )
     yield from filter(None, (figure() for figure in draw))
+
+
+def joint_pictures(joint: Joint) -> Iterator[Picture]:
+    """The figures of several data sets together that apply.
+
+    Args:
+        joint: The variants that they have in common.
+    """
+    name, unit = "all data sets", unit_of(joint.data_sets[0], joint.metric.key)
+    axis = level_name(joint.metric, unit)
+    lower = not joint.metric.higher_is_better
+    pictures = (
+        draw_ranking(name, joint.labels, joint.ranking) if joint.ranking else None,
+        draw_profiles(name, joint.labels, joint.profiles, axis, unit.scale, lower),
+    )
+    yield from filter(None, pictures)
 
 
 def _focus(comparisons: Sequence[Comparison], analyses: Sequence[PrimaryAnalysis]) -> Comparison | None:

@@ -17,6 +17,7 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
 from hybridnets.report.rendering.for_paper import for_paper, paper_latex, paper_text
+from hybridnets.report.rendering.page import ALL
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables import table as formats
 from hybridnets.report.tables.table import Table
@@ -188,6 +189,9 @@ def table_files(report: Report) -> dict[str, str]:
         for table in all_tables(part):
             for suffix, form in FORMATS.items():
                 files[f"{_slug(part.data_set.name)}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
+    for table in report.joint.tables if report.joint else ():
+        for suffix, form in FORMATS.items():
+            files[f"{ALL}-{table.key}.{suffix}"] = form(table).rstrip() + "\n"
     files["tests.csv"] = _csv(line for part in report.parts for line in _test_lines(part))
     files["runs.csv"] = _csv(line for part in report.parts for line in _run_lines(part))
     return files

@@ -20,8 +20,23 @@ from hybridnets.report.text import printable
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+ALL = "all-data-sets"  # the key of the joint figures, and what begins the names of the joint answer's files
 # Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
-SORTABLE = {"variants", "qualities", "apart", "compression", "differences", "sensitivity", "power", "effects", "lost"}
+SORTABLE = {
+    *(
+        "variants",
+        "best",
+        "datasets",
+        "ranks",
+        "pairs",
+        "qualities",
+        "apart",
+        "compression",
+        "differences",
+        "sensitivity",
+    ),
+    *("power", "effects", "lost"),
+}
 SHORT = 20  # characters of a cell that stay on one line
 PRIMARY = "primary"  # begins the key of an answer's figure
 RELOAD_SECONDS = 10  # between two looks of a page at itself while runs are trained
@@ -88,6 +103,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], live:
     html = environment.get_template("page.html").render(
         report=report,
         chapters=chapters,
+        joint_figures=[_figure(picture, f"joint-figure-{n}") for n, picture in enumerate(pictures.get(ALL, ()), 1)],
         first=first,
         facts=_facts(report),
         paper=for_paper(report) if report.parts else None,

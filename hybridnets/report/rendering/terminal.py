@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.tables.joint import JointAnswer
 from hybridnets.report.tables.table import Table, text, wrapped
 from hybridnets.report.text import visible
 
@@ -27,10 +28,20 @@ def report_text(report: Report, grids: bool = False, width: int | None = None) -
     """
     width = width or columns()
     parts = ["\n".join(wrapped(sentence, width=width) for sentence in report.head)] if report.head else []
+    if report.joint and report.joint.sentences:
+        parts.append(_joint_text(report.joint, width))
     parts += [_part_text(part, grids, width) for part in report.parts]
     if report.problems:
         parts.append(_list("Left out", report.problems, width))
     return "\n\n".join(parts)
+
+
+def _joint_text(answer: JointAnswer, width: int) -> str:
+    title = f"All {len(answer.joint.data_sets)} data sets"
+    sentences = [wrapped(sentence, width=width) for sentence in (*answer.sentences, f"({answer.question})")]
+    return "\n\n".join(
+        [f"{title}\n{'=' * len(title)}", "\n".join(sentences), *(text(table, width) for table in answer.tables[:1])]
+    )
 
 
 def _part_text(part: DataSetReport, grids: bool, width: int) -> str:

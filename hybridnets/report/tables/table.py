@@ -18,6 +18,10 @@ CELL = 26  # columns of any other cell; longer text is wrapped
 Kind = Literal[
     "variants",  # every variant with its levels and costs
     "qualities",  # measures of the predictions besides accuracy
+    "best",  # which of several variants is the best
+    "datasets",  # the question on every data set
+    "ranks",  # ranks over data sets
+    "pairs",  # every two variants over data sets
     "looks",  # what a sweep saw while it added seeds
     "apart",  # variants of runs that the report is not about
     "grid",  # two levels of an axis, as in the paper's tables
