@@ -76,9 +76,6 @@ def run_command(main: Callable[[], Any], conf: Path) -> int:
         )  # the demo's report would name every glyph of its figures
     register()
     Plugins.instance().register(ProjectSearchPath)
-    from hybridnets.config.until import UntilSettledSweeper  # which knows the sweep, which knows this module
-
-    Plugins.instance().register(UntilSettledSweeper)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors
     try:
         check_project(conf, _config_folder(sys.argv[1:]))

@@ -62,7 +62,11 @@ class Config:
 def register() -> None:
     """Registers the schema and the resolvers with Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    sweeper = {"_target_": "hybridnets.config.until.UntilSettledSweeper", "max_batch_size": None, "params": None}
+    sweeper = {
+        "_target_": "hydra_plugins.hybridnets_until_settled.UntilSettledSweeper",
+        "max_batch_size": None,
+        "params": None,
+    }
     ConfigStore.instance().store(group="hydra/sweeper", name="until_settled", node=sweeper)
     # Hydra insists on a folder for its copy of a sweep's configuration; ours is in the manifest.
     OmegaConf.register_new_resolver("scratch", scratch, replace=True)

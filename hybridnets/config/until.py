@@ -1,11 +1,10 @@
-"""`until=settled`: a sweeper that adds seeds in the declared steps, and stops when the sweep's question is settled."""
+"""`until=settled`: seeds are added in the declared steps, until the sweep's question is settled."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.sweep import last_plan, manifests_of_this_sweep
@@ -18,25 +17,20 @@ from hybridnets.runs.records import result
 SEED = "seed="
 
 
-class UntilSettledSweeper(BasicSweeper):
-    """Sweeps as Hydra's own sweeper does, one batch of seeds after the other."""
+class Study:
+    """A sweep that is looked at after each batch of seeds.
 
-    primary: Primary
-    until: Until
+    Args:
+        cfg: The sweep's configuration.
+        words: Its parameters and the overrides of the command line, of which the last one of a key counts.
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Trains the seeds of each look, until the question is settled or the declared number of seeds is reached.
+    Raises:
+        ConfigError: If it does not declare one question and its design, or its first seed is no number.
+    """
 
-        Args:
-            arguments: The overrides of the command line.
-
-        Raises:
-            ConfigError: If the sweep does not declare one question and its design.
-        """
-        report = self.config.report if self.config else None
-        section = OmegaConf.to_container(report, resolve=True) if report else {}
-        design = {key: section.get(key) for key in ("primary", "until")} if isinstance(section, dict) else section
-        declaration = parse_declaration(design)
+    def __init__(self, cfg: DictConfig, words: Sequence[str]) -> None:
+        section: Any = OmegaConf.to_container(cfg.report, resolve=True) if OmegaConf.is_config(cfg.report) else {}
+        declaration = parse_declaration({key: section.get(key) for key in ("primary", "until")})
         if len(declaration.primary) != 1 or declaration.until is None:
             raise ConfigError(
                 "until=settled needs one question and its design in the sweep's file, report.primary and report.until (first, "
@@ -44,52 +38,59 @@ class UntilSettledSweeper(BasicSweeper):
                 f"{'a' if declaration.until else 'no'} design: a question that is chosen later cannot say when to stop"
             )
         (self.primary,), self.until = declaration.primary, declaration.until
-        first = self._first_seed(arguments)
-        self.seeds = [f"{SEED}{first + n}" for n in range(self.until.most)]
-        self.answering: set[tuple[str, ...]] = set()
-        words = [word for word in arguments if not word.startswith(SEED)]
-        return super().sweep([*words, SEED + ",".join(seed.removeprefix(SEED) for seed in self.seeds)])
-
-    def _first_seed(self, arguments: Sequence[str]) -> int:
-        """The first of the seeds that the command line or the sweep's file names; 0 where they name none."""
-        named = [word.removeprefix(SEED) for word in arguments if word.startswith(SEED)]
-        text = str([(self.params or {}).get("seed", 0), *named][-1]).split(",")[0].strip()
-        if not text.isdecimal():
+        self.is_rehearsal = bool(cfg.dry_run)
+        named = [word.removeprefix(SEED).split(",")[0].strip() for word in words if word.startswith(SEED)]
+        first = named[-1] if named else "0"
+        if not first.isdecimal():
             raise ConfigError(
-                f"seed must begin with a whole number if until=settled, got {text}: the further seeds are counted from it"
+                f"seed must begin with a whole number if until=settled, got {first}: the further seeds are counted from it"
             )
-        return int(text)
+        self.seeds = [f"{SEED}{int(first) + n}" for n in range(self.until.most)]
+        self._batch: list[Sequence[str]] = []
+        self._answering: set[tuple[str, ...]] = set()
 
-    def get_job_batch(self) -> Sequence[Sequence[str]]:
-        """The overrides of the runs that the next look needs, and no earlier one did."""
-        (jobs,) = self.overrides or ((),)
-        begin = self.until.looks[self.batch_index - 1] if self.batch_index else 0
-        seeds = set(self.seeds[begin : self.until.looks[self.batch_index]])
+    def with_all_seeds(self, arguments: Sequence[str]) -> list[str]:
+        """Overrides in which the seeds are all that the design may need.
+
+        Args:
+            arguments: The overrides of the command line.
+        """
+        words = [word for word in arguments if not word.startswith(SEED)]
+        return [*words, SEED + ",".join(seed.removeprefix(SEED) for seed in self.seeds)]
+
+    def batch(self, jobs: Sequence[Sequence[str]], number: int) -> list[Sequence[str]]:
+        """The jobs up to a look that no earlier one needed.
+
+        Args:
+            jobs: The overrides of all jobs.
+            number: The number of the look, from 0.
+        """
+        looks = self.until.looks
+        seeds = set(self.seeds[looks[number - 1] if number else 0 : looks[number]])
         batch = [job for job in jobs if seeds & set(job)]
-        if self.batch_index and self.until.train == "primary":
-            batch = [job for job in batch if _without_seed(job) in self.answering]
-        self.batch_index += 1
-        self.batch = batch
+        if number and self.until.train == "primary":
+            batch = [job for job in batch if _without_seed(job) in self._answering]
+        self._batch = batch
         return batch
 
-    def is_done(self) -> bool:
-        """Whether the question is settled, or the last look was taken; it takes the look that is due."""
-        if not self.batch_index:
-            return False
-        if self.config is None or self.config.dry_run:
+    def look(self) -> bool:
+        """Whether the sweep ends with the batch that was trained: it is looked at, and the look is recorded.
+
+        Raises:
+            ConfigError: If a variant of the question is not among those of the sweep, or a run of it diverged.
+        """
+        if self.is_rehearsal:
             return True
-        if self.batch_index == 1:
-            sides = set(find_variants(self._manifest(), self.primary))
-            jobs = zip(self.batch, last_plan(), strict=True)
-            self.answering = {_without_seed(words) for words, variant in jobs if variant in sides}
-        looks = take_looks(self._manifest(), self.primary, self.until)
-        manifest.record_looks(self._manifest().path, looks)
+        (path,) = manifests_of_this_sweep()
+        sweep = manifest.read_one(path)
+        if not self._answering:
+            sides = set(find_variants(sweep, self.primary))
+            jobs = zip(self._batch, last_plan(), strict=True)
+            self._answering = {_without_seed(words) for words, variant in jobs if variant in sides}
+        looks = take_looks(sweep, self.primary, self.until)
+        manifest.record_looks(path, looks)
         print(f"look {len(looks)}: {sentence(looks[-1], self.primary, self.until)}", flush=True)
         return looks[-1].settled != "open" or looks[-1].n >= self.until.most
-
-    def _manifest(self) -> Manifest:
-        (path,) = manifests_of_this_sweep()
-        return manifest.read_one(path)
 
 
 def _without_seed(words: Sequence[str]) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def answer_jointly(joint: Joint) -> JointAnswer:
     if unit.scale != units[0].scale:  # some data sets have scores beyond 1: none is printed as percent
         unit = replace(unit, scale=1)
     if not joint.comparisons:
-        question = f"Do the {len(joint.labels)} variants differ by their {joint.metric.name}, over {len(joint.data_sets)} data sets?"
+        where = f"over {len(joint.data_sets)} data sets"
+        question = f"Do the {len(joint.labels)} variants differ by their {joint.metric.name}, {where}?"
         return JointAnswer(joint, question, tuple(_omnibus(joint)), tuple(_tables(joint, unit)))
     variant, baseline = (side.label for side in (joint.comparisons[0].variant, joint.comparisons[0].baseline))
     question = f"Is {variant} better than {baseline} by its {joint.metric.name}, over {len(joint.data_sets)} data sets?"
@@ -105,12 +106,11 @@ def _omnibus(joint: Joint) -> Iterator[str]:
         for pair in ranking.pairs
         if best in (pair.first, pair.second) and pair.holm is not None and pair.holm < LEVEL
     ]
-    than = (
-        f"and differs significantly from {', '.join(different)}"
-        if different
-        else "but from no single one significantly"
+    rank = f"{ranking.ranks[best]:.2f} of {len(joint.labels)}"
+    others = (
+        f"and differs significantly from {', '.join(different)}" if different else "but differs from none significantly"
     )
-    yield f"{joint.labels[best]} has the best mean rank, {ranking.ranks[best]:.2f} of {len(joint.labels)}, {than} (Holm)."
+    yield f"{joint.labels[best]} has the best mean rank, {rank}, {others} (Holm)."
 
 
 def _tables(joint: Joint, unit: Unit) -> Iterator[Table]:
