@@ -45,6 +45,7 @@ def report_user_errors(conf: Path) -> Callable[[Callable[[DictConfig], float]], 
         @functools.wraps(main)
         def run(cfg: DictConfig) -> float:
             try:
+                _check_is_sweep()
                 return main(cfg)
             except Exception as error:
                 sys.exit(_report(error, conf))
@@ -56,6 +57,19 @@ def report_user_errors(conf: Path) -> Callable[[Callable[[DictConfig], float]], 
         return run
 
     return decorate
+
+
+def _check_is_sweep() -> None:
+    """Refuses until=settled for a single run, to which no seed can be added; the jobs of a sweep have other words.
+
+    Raises:
+        ConfigError: If it was typed without a sweep.
+    """
+    if "until=settled" in _typed:
+        raise ConfigError(
+            "until=settled needs a sweep, because it adds seeds, got a single run: give -cn and a file in sweeps/ that "
+            "declares the question and report.until"
+        )
 
 
 def run_command(main: Callable[[], Any], conf: Path) -> int:

@@ -236,7 +236,11 @@ def _families(
     declared = selection.contrasts if selection.declared else []
     tests = {a.metric: a.primary.test for a in reversed(analyses) if not a.is_exploratory}
     return Families(
-        primary=[(a.comparison, a.metric, a.test) for a in analyses if not a.is_exploratory],
+        primary=[
+            (a.comparison, a.metric, a.test, a.test_name.removeprefix("the ") if a.looks else "")
+            for a in analyses
+            if not a.is_exploratory
+        ],
         secondary={c.title: (*c.comparisons, *c.best) for c in declared},
         exploratory=comparisons,
         tests=dict.fromkeys(metrics, request.test) if request.test else tests,

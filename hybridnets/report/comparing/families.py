@@ -49,6 +49,7 @@ class FamilyMember:
         evidence: The comparison at one metric.
         family: Its family.
         test: The test over seeds that answers at this metric.
+        test_name: The test in a few words.
         holm: p by Holm's method over these tests; None where the test has no p.
         benjamini_hochberg: p by Benjamini and Hochberg's method over these tests; None where the test has no p.
     """
@@ -56,6 +57,7 @@ class FamilyMember:
     evidence: Evidence
     family: Family
     test: stats.Test
+    test_name: str
     holm: float | None
     benjamini_hochberg: float | None
 
@@ -69,7 +71,7 @@ class Families:
     """The families of a data set's comparisons.
 
     Args:
-        primary: The comparisons of the primary analyses, the metric that each answers by, and its test.
+        primary: The comparisons of the primary analyses, the metric that each answers by, its test, and the test's name.
         secondary: The comparisons of each declared table by its title, in the order of their declaration.
         exploratory: All other comparisons; those above may be among them.
         tests: The test that is requested or declared by metric, a key of TESTS; a metric that is absent has none.
@@ -79,7 +81,7 @@ class Families:
 
     def __init__(
         self,
-        primary: Sequence[tuple[Comparison, str, stats.Test]],
+        primary: Sequence[tuple[Comparison, str, stats.Test, str]],
         secondary: Mapping[str, Sequence[Comparison]],
         exploratory: Sequence[Comparison],
         tests: Mapping[str, str],
@@ -110,12 +112,18 @@ class Families:
         return self._members[metric]
 
     def _make(self, metric: str) -> Iterator[FamilyMember]:
-        answers = {comparison: test for comparison, by, test in self._primary if by == metric}
+        answers = {comparison: test for comparison, by, test, _ in self._primary if by == metric}
+        names = {comparison: name for comparison, by, _, name in self._primary if by == metric}
         chosen = {comparison: (test, pairs) for comparison, by, test, pairs in self._chosen if by == metric}
         for comparison, (test, pairs) in chosen.items():
             if comparison not in answers:
                 yield FamilyMember(
-                    comparison.evidence(metric), Family(Rank.EXPLORATORY, CHOSEN, pairs), test, test.p, test.p
+                    comparison.evidence(metric),
+                    Family(Rank.EXPLORATORY, CHOSEN, pairs),
+                    test,
+                    name_of(test),
+                    test.p,
+                    test.p,
                 )
         assigned = {*chosen} - {*answers}
         for rank, name, candidates in self._candidates(list(answers)):
@@ -127,13 +135,19 @@ class Families:
             family = Family(rank, name, len(comparisons))
             columns = (evidence, tests, adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
             for piece, test, p_holm, p_rate in zip(*columns, strict=True):
-                yield FamilyMember(piece, family, test, p_holm, p_rate)
+                name = names.get(piece.comparison) or name_of(test)
+                yield FamilyMember(piece, family, test, name, p_holm, p_rate)
 
     def _candidates(self, primary: Sequence[Comparison]) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
         yield Rank.PRIMARY, "the primary analysis" if len(primary) == 1 else "the primary analyses", primary
         for title, comparisons in self._secondary.items():
             yield Rank.SECONDARY, title, comparisons
         yield Rank.EXPLORATORY, "all comparisons that were not declared", self._exploratory
+
+
+def name_of(test: stats.Test) -> str:
+    """A t test over seeds in a few words."""
+    return "corrected resampled t (Nadeau and Bengio 2003)" if test.ratio else "plain paired t"
 
 
 def described(members: Sequence[FamilyMember]) -> list[str]:

@@ -84,5 +84,4 @@ def p_text(p: float) -> str:
 
 def test_names(members: Sequence[FamilyMember]) -> str:
     """The tests over seeds that a table reports."""
-    names = {"corrected resampled t (Nadeau and Bengio 2003)" if m.test.ratio else "plain paired t" for m in members}
-    return " or ".join(sorted(names))
+    return " or ".join(sorted({member.test_name for member in members}))
