@@ -15,6 +15,7 @@ from hybridnets.runs.manifest import Manifest, TakenLook
 from hybridnets.runs.records import result
 
 SEED = "seed="
+MEASURED = ("test", "val")  # accuracies that a result states
 
 
 class Study:
@@ -38,6 +39,12 @@ class Study:
                 f"{'a' if declaration.until else 'no'} design: a question that is chosen later cannot say when to stop"
             )
         (self.primary,), self.until = declaration.primary, declaration.until
+        if self.primary.metric not in MEASURED or self.primary.test == "corrected":
+            raise ConfigError(
+                f"until=settled needs report.primary.metric to be {' or '.join(MEASURED)} and no corrected test, got "
+                f"{self.primary.metric}{', corrected' * (self.primary.test == 'corrected')}: no plan for adding seeds is known "
+                "for new data"
+            )
         self.is_rehearsal = bool(cfg.dry_run)
         named = [word.removeprefix(SEED).split(",")[0].strip() for word in words if word.startswith(SEED)]
         first = named[-1] if named else "0"

@@ -1,10 +1,11 @@
 """The whole report as data: from finished runs to answers, tables, and the comparisons that figures are drawn from."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hybridnets import stats
 from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.best import Order, order_of
 from hybridnets.report.comparing.comparison import Comparison
@@ -14,6 +15,7 @@ from hybridnets.report.comparing.joint import join
 from hybridnets.report.comparing.primary import primary_analyses
 from hybridnets.report.comparing.resources import Resources, resources
 from hybridnets.report.comparing.scope import Scope, scopes
+from hybridnets.report.comparing.searches import expected_best_by_model
 from hybridnets.report.comparing.selection import Selection, check_labels, select
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun
@@ -51,6 +53,7 @@ class DataSetReport:
         tables: The tables of contrasts by metric, and the tables of differences and effects.
         comparisons: All comparisons in those tables, each once.
         compressed: Those of an autoencoder with its backbone.
+        searches: What the search for settings of each model is worth; empty without a search.
         best: Which of several variants is the best; None for fewer than three.
         families: How their p-values are corrected.
         notes: Sentences on what could not be compared, or only with care.
@@ -69,6 +72,7 @@ class DataSetReport:
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     compressed: tuple[Comparison, ...]
+    searches: Mapping[str, stats.ExpectedBest]
     best: Order | None
     families: Families
     notes: tuple[str, ...]
@@ -214,6 +218,7 @@ def _report_data_set(
         ),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
+        searches=expected_best_by_model(data_set, [sweep.manifest for sweep in sweeps]),
         best=best,
         families=families,
         notes=tuple(notes),

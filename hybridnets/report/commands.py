@@ -243,7 +243,9 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
         for part in report.parts:
             analyses = [answer.analysis for answer in part.answers]
             images = functools.partial(task.load_images, part)
-            figures = pictures(part.data_set, part.comparisons, analyses, part.compressed, images, part.best)
+            figures = pictures(
+                part.data_set, part.comparisons, analyses, part.compressed, images, part.best, part.searches
+            )
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
         if report.joint:
             drawn[ALL] = list(joint_pictures(report.joint.joint))

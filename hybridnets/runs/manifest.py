@@ -65,6 +65,7 @@ class Manifest:
         requested: The runs, by hash.
         report: The sweep's `report:` section.
         looks: The looks that it took, where it added seeds until its question was settled.
+        is_search: Whether a sweeper chose its runs by the results of earlier ones.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Manifest:
     requested: Mapping[str, RequestedRun]
     report: Any
     looks: tuple[TakenLook, ...] = ()
+    is_search: bool = False
 
     @property
     def variants(self) -> Mapping[str, identities.Identity]:
@@ -124,7 +126,8 @@ def parse(path: Path, out: Path, content: Any) -> Manifest:
     declared = datetime.fromisoformat(content["declared"])
     declared.timestamp()
     looks = tuple(map(_look, content.get("looks", ())))
-    return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"), looks)
+    is_search = FIRST_BATCH in content and not looks
+    return Manifest(path, out, declared, str(content["command"]), requested, content.get("report"), looks, is_search)
 
 
 def read_one(path: Path) -> Manifest:

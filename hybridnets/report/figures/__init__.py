@@ -1,8 +1,9 @@
 """The report's figures: each is a function of what it draws that gives a picture, or None where it does not apply."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from hybridnets import stats
 from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.best import Order
 from hybridnets.report.comparing.comparison import Comparison
@@ -19,7 +20,7 @@ from hybridnets.report.figures.gallery import Images, draw_gallery
 from hybridnets.report.figures.maps import draw_maps
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.primary import draw_primary
-from hybridnets.report.figures.profiles import draw_profiles
+from hybridnets.report.figures.profiles import draw_expected_best, draw_profiles
 from hybridnets.report.figures.ranks import draw_best, draw_ranking
 from hybridnets.report.figures.style import level_name
 
@@ -31,6 +32,7 @@ def pictures(
     compressed: Sequence[Comparison],
     load_images: Callable[[], Images | None],
     best: Order | None = None,
+    searches: Mapping[str, stats.ExpectedBest] | None = None,
 ) -> Iterator[Picture]:
     """All figures of a data set that apply, in the order of the page.
 
@@ -41,6 +43,7 @@ def pictures(
         compressed: Each variant with a code against its backbone.
         load_images: Gives the data set's images; None where they are not available.
         best: Which of several variants is the best; None for fewer than three.
+        searches: What the search for settings of each model is worth; None without a search.
     """
     metric = next(iter((*(analysis.metric for analysis in analyses), *section.metrics)), "")
     focus = _focus(comparisons, analyses)
@@ -52,6 +55,7 @@ def pictures(
         lambda: draw_accuracy(section, metric, primary),
         lambda: draw_differences(section, comparisons, analyses),
         lambda: draw_best(section.name, best.labels, best.ranks) if best else None,
+        lambda: _draw_searches(section, searches) if searches else None,
         lambda: draw_compression(section.name, compressed, metric, unit_of(section, metric)),
         lambda: draw_cost(section, metric, primary),
         lambda: draw_curves(section, focus),
@@ -61,6 +65,12 @@ def pictures(
         lambda: draw_architecture(section.name, [focus.baseline, focus.variant] if focus else section.variants),
     )
     yield from filter(None, (figure() for figure in draw))
+
+
+def _draw_searches(section: DataSetVariants, searches: Mapping[str, stats.ExpectedBest]) -> Picture | None:
+    unit = unit_of(section, "val")
+    axis = level_name(section.metric("val"), unit)
+    return draw_expected_best(section.name, list(searches), list(searches.values()), axis, unit.scale)
 
 
 def joint_pictures(joint: Joint) -> Iterator[Picture]:

@@ -71,11 +71,17 @@ def for_paper(report: Report) -> ForPaper:
     """
     facts = [(part, methods(part.data_set, part.families)) for part in report.parts]
     return ForPaper(
-        methods=tuple(" ".join(_paragraph(part, procedure)) for part, procedure in facts),
+        methods=(*(" ".join(_paragraph(part, procedure)) for part, procedure in facts), *_jointly(report)),
         items=(_significance(facts), _compute(report)),
         gaps=tuple(_gaps(report, facts)),
         commands=report.commands,
     )
+
+
+def _jointly(report: Report) -> Iterator[str]:
+    """A paragraph on what several data sets say together; none for one."""
+    if report.joint and report.joint.sentences:
+        yield " ".join([f"Over {len(report.joint.joint.data_sets)} data sets together:", *report.joint.sentences])
 
 
 def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
