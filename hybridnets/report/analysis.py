@@ -141,15 +141,16 @@ def analyse(
     level = request.baseline_level(labels, {axis for variant in variants for axis in variant.axes})
     if level:
         request = replace(request, baseline=None)
-    check_labels(data_sets, request.baseline, request.compare)
+    check_labels(data_sets, request.baseline, request.compare, any(scope.apart for scope in in_scope))
     if request.metric and any(variant.scores_only for variant in variants):
         request = replace(request, metric="score")  # the command line gave the score's own name
     invocation = Invocation(command, tuple(map(str, paths or runs.folders)))
     parts = tuple(_report_data_set(scope, request, level, invocation) for scope in in_scope)
     if request.primary and not any(_answers(part, *request.primary) for part in parts):
+        hint = "; --sweep all includes the runs of other sweeps" if any(scope.apart for scope in in_scope) else ""
         raise ReportError(
             f"--primary must be two variants with a common seed, of {', '.join(labels)}, "
-            f"got {' and '.join(request.primary)}"
+            f"got {' and '.join(request.primary)}{hint}"
         )
     commands = [*dict.fromkeys(sweep.manifest.command for sweep in sweeps), command]
     return Report(
@@ -199,7 +200,7 @@ def _report_data_set(
     comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
     comparisons = list(dict.fromkeys(comparisons))
     families = _families(analyses, selection, comparisons, request, data_set.metrics)
-    notes = [*unanswered, *selection.notes]
+    notes = list(dict.fromkeys([*unanswered, *selection.notes, *cache.notes]))
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
     notes += _notes_on_scope(scope)

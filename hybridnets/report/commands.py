@@ -34,13 +34,13 @@ from hybridnets.report.rendering.files import (
     write_page,
 )
 from hybridnets.report.rendering.live import Live
-from hybridnets.report.rendering.page import ALL
 from hybridnets.report.rendering.serving import parse_port, serving
 from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import columns, report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.cells import plural
+from hybridnets.report.tables.joint import ALL
 from hybridnets.report.tables.published import recount_table, recount_verdict
 from hybridnets.report.tables.table import text, wrapped
 from hybridnets.runs.archive import Archive, ArchiveError, pack

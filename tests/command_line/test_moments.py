@@ -172,7 +172,7 @@ def test_a_report(tmp_path: Path, at: str, number: signal.Signals) -> None:
 def test_features(tmp_path: Path) -> None:
     (tmp_path / "a.npy").touch()
     words = ("features.py", "encode", "nowhere", "a.npy", "-o", "codes.npz")
-    assert Command(tmp_path, *words, at="import torch", number=TERM).ends(TERM) == "features.py: ended by SIGTERM\n"
+    assert Command(tmp_path, *words, at="import numpy", number=TERM).ends(TERM) == "features.py: ended by SIGTERM\n"
 
 
 def test_before_a_download(tmp_path: Path) -> None:

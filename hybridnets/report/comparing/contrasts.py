@@ -54,6 +54,7 @@ class ComparisonCache:
         self.data_set = data_set
         self._requested = [set(manifest.requested) for manifest in manifests]
         self.comparisons: dict[tuple[str, str], Comparison] = {}
+        self.notes: list[str] = []  # on comparisons of contrasts that are not made
         self.by_label = {variant.label: variant for variant in data_set.variants}
         self._to_backbone: dict[str, Comparison] = {}
 
@@ -133,7 +134,8 @@ class ComparisonCache:
         couples = [(v, base) for v, base in couples if (base.label, v.label) not in self.comparisons]
         cells = [self.of(variant, base) for variant, base in couples]
         if not is_requested:
-            cells, _ = self.without_other_recipes(cells)
+            cells, notes = self.without_other_recipes(cells)
+            self.notes += notes
             couples = [(cell.variant, cell.baseline) for cell in cells]
         not_in_rows = {*numeric_axes(self.data_set.variants, levels.axis), levels.axis}
         best = []

@@ -167,7 +167,7 @@ def described(members: Sequence[FamilyMember]) -> list[str]:
             case Rank.SECONDARY:
                 phrases.append(f"secondary: the {count} of {family.name}, as declared")
             case Rank.EXPLORATORY if family.name == CHOSEN:
-                phrases.append(f"exploratory: {family.name}, for all {family.size} pairs that it was chosen from")
+                phrases.append(f"exploratory: {family.name}, for all {family.size} that it was chosen from")
             case Rank.EXPLORATORY:
                 phrases.append(f"exploratory: {family.name} ({count})")
     return phrases

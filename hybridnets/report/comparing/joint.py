@@ -26,6 +26,7 @@ class Joint:
         labels: The variants' labels, two at least.
         comparisons: The question's comparison on each data set; empty where no question is about two of the variants.
         margin: The smallest difference that matters, in the metric's own unit; 0 where any does.
+        test: The test over seeds that answers on a data set, a key of TESTS; empty for the one that follows from the splits.
     """
 
     metric: Metric
@@ -33,6 +34,7 @@ class Joint:
     labels: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     margin: float
+    test: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class Joint:
         if not self.comparisons:
             return None
         ratios = {comparison.evidence(self.metric.key).ratio for comparison in self.comparisons}
-        ratio = next(iter(ratios)) if len(ratios) == 1 else None
+        ratio = next(iter(ratios)) if len(ratios) == 1 and self.test != "paired" else None
         return stats.bayesian_hierarchical(self.differences, self.margin, ratio or 0.0)
 
     @cached_property
@@ -130,8 +132,9 @@ def join(data_sets: Sequence[DataSetVariants], analyses: Sequence[PrimaryAnalysi
         if not all(comparison.pairs for comparison in comparisons):
             comparisons = []
     margin = next((analysis.margin for analysis in analyses), 0.0)
+    test = next((analysis.primary.test for analysis in analyses), "")
     kind = with_metric[0].metric(metric)
-    return Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons), margin)
+    return Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons), margin, test)
 
 
 def _has(data_set: DataSetVariants, label: str, metric: str) -> bool:

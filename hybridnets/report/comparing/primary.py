@@ -14,7 +14,7 @@ from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.request import ReportRequest
-from hybridnets.runs.declaration import Primary
+from hybridnets.runs.declaration import Primary, Until
 from hybridnets.runs.manifest import Manifest
 
 
@@ -47,9 +47,10 @@ def primary_analyses(
         comparison, why = _find_declared(cache, primary, manifest)
         if comparison:
             analysis = _with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison))
-            until = sweep.declaration.until if manifest.looks else None
+            until = _design(primary, [sweep, *reversed(all_sweeps)])
             grown = None if until else growth(all_sweeps, comparison)
             analyses.append(replace(analysis, until=until, growth=grown))
+            analyses += _by_another_metric(request, cache.data_set, analysis)
         elif why:
             question = f"{primary.variant} - {primary.baseline}, {primary.metric}"
             notes.append(f"the primary analysis of {manifest.path.name} ({question}) cannot be made: {why}")
@@ -126,16 +127,35 @@ def _with_request(
     """
     if primary.variant not in (comparison.variant.label, comparison.variant.name):
         primary = replace(primary, variant=primary.baseline, baseline=primary.variant)
-    if request.metric and request.metric != primary.metric:
-        primary = replace(primary, metric=request.metric, test="")
-        declared += "; its metric was given on the command line, after the runs"
     if request.test and request.test != primary.test:
         primary = replace(primary, test=request.test)
         declared += "; its test was given on the command line, after the runs"
-    if request.margin is not None and (margin := request.margin / data_set.scale(primary.metric)) != primary.margin:
+    is_of_this = request.margin is not None and request.metric in (None, primary.metric)
+    if is_of_this and (margin := (request.margin or 0.0) / data_set.scale(primary.metric)) != primary.margin:
         primary = replace(primary, margin=margin)
         declared += "; its margin was given on the command line, after the runs"
     return PrimaryAnalysis(comparison, primary, declared)
+
+
+def _by_another_metric(
+    request: ReportRequest, data_set: DataSetVariants, analysis: PrimaryAnalysis
+) -> Iterator[PrimaryAnalysis]:
+    """The declared comparison by the metric of the command line, beside the declared one."""
+    if request.metric in (None, analysis.metric):
+        return
+    metric, metrics = request.metric or "", len(data_set.available)
+    margin = (request.margin or 0.0) / data_set.scale(metric)
+    primary = replace(analysis.primary, metric=metric, test=request.test or "", margin=margin)
+    when = (
+        f"its metric was given on the command line, after the runs, so it is corrected for the choice among {metrics}"
+    )
+    yield PrimaryAnalysis(analysis.comparison, primary, when, metrics)
+
+
+def _design(primary: Primary, sweeps: Iterable[Sweep]) -> Until | None:
+    """How seeds were added until a question was settled, in whichever sweep that was; None where their number was fixed."""
+    designs = (s.declaration.until for s in sweeps if s.manifest.looks and primary in s.declaration.primary)
+    return next(designs, None)
 
 
 def _compare(

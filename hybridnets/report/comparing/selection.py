@@ -108,13 +108,16 @@ def select_comparisons(
     return [comparison for comparison in dict.fromkeys(comparisons) if comparison.pairs], notes
 
 
-def check_labels(data_sets: Sequence[DataSetVariants], baseline: str | None, names: Sequence[str]) -> None:
+def check_labels(
+    data_sets: Sequence[DataSetVariants], baseline: str | None, names: Sequence[str], has_others: bool = False
+) -> None:
     """Refuses labels that no data set has.
 
     Args:
         data_sets: The variants by data set.
         baseline: A label, or None.
         names: Labels in pairs.
+        has_others: Whether there are runs that the report is not about.
 
     Raises:
         ReportError: If no variant has a label, if several variants share it as their name, or if labels do not pair.
@@ -126,10 +129,10 @@ def check_labels(data_sets: Sequence[DataSetVariants], baseline: str | None, nam
             raise ReportError(f"--compare must be given pairs of different variants, got {label} twice")
     for key, name in [("--baseline", baseline), *(("--compare", name) for name in names)]:
         if name is not None:
-            _check_label(data_sets, key, name)
+            _check_label(data_sets, key, name, has_others)
 
 
-def _check_label(data_sets: Sequence[DataSetVariants], key: str, name: str) -> None:
+def _check_label(data_sets: Sequence[DataSetVariants], key: str, name: str, has_others: bool) -> None:
     labels = sorted({variant.label for data_set in data_sets for variant in data_set.variants})
     for data_set in data_sets:
         sharing = [f'"{variant.label}"' for variant in data_set.variants if variant.name == name]
@@ -141,6 +144,7 @@ def _check_label(data_sets: Sequence[DataSetVariants], key: str, name: str) -> N
     if name not in labels:
         close = difflib.get_close_matches(name, labels, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
+        hint = hint or "; --sweep all includes the runs of other sweeps" * has_others
         raise ReportError(f"{key} must be one of {', '.join(labels)}, got {name}{hint}")
 
 

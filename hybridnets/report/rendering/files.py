@@ -17,9 +17,9 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
 from hybridnets.report.rendering.for_paper import for_paper, paper_latex, paper_text
-from hybridnets.report.rendering.page import ALL
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables import table as formats
+from hybridnets.report.tables.joint import ALL
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
 from hybridnets.runs.files import read_json, replacing, write_text

@@ -170,7 +170,7 @@ def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[s
     if analysis.looks and test.p is not None and not comparison.why_no_stars:
         results.append(f"p = {p_text(test.p)}, valid at whichever look the sweep stopped")
     elif test.p is not None and test.statistic is not None and not comparison.why_no_stars:
-        corrected = f"corrected for {analysis.choices} possible pairs" if analysis.is_exploratory else "uncorrected"
+        corrected = f"corrected for {analysis.choices} possible choices" if analysis.is_exploratory else "uncorrected"
         results.append(f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}")
     why = f"no p-value is given ({comparison.why_no_stars or test.why})" if len(results) < 2 else ""
     yield (
@@ -194,8 +194,8 @@ def _family(size: FamilySize) -> str:
         )
     if family.name == CHOSEN:
         return (
-            f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} pairs that it "
-            "was chosen from."
+            f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} that it was "
+            "chosen from."
         )
     without = family.size - size.tested
     rest = f" ({without} of {family.size} comparisons have none)" if without else ""

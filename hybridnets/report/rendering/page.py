@@ -14,13 +14,13 @@ from hybridnets.report.reading.results import ReportError
 from hybridnets.report.rendering.for_paper import CHECK, for_paper
 from hybridnets.report.rendering.live import Live
 from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC, counted, plural
+from hybridnets.report.tables.joint import ALL
 from hybridnets.report.tables.table import Cell, Kind, Table, row
 from hybridnets.report.text import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-ALL = "all-data-sets"  # the key of the joint figures, and what begins the names of the joint answer's files
 # Tables whose rows can be sorted; in a grid, a row belongs to the row above it.
 SORTABLE = {
     *(

@@ -162,7 +162,7 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
     evidence = analysis.evidence
     if note := analysis.comparison.recipe_note:
         yield f"But {note}."
-    if analysis.verdict in CLAIMS and (interval := evidence.crossed.interval):
+    if analysis.verdict in CLAIMS and not analysis.looks and (interval := evidence.crossed.interval):
         says = "which does not contain 0, either" if interval[0] > 0 or interval[1] < 0 else "which contains 0"
         wide = unit.at(interval)
         yield (

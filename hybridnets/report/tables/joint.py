@@ -9,6 +9,7 @@ from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.table import Cell, Table, row
 
 LEVEL = 0.05
+ALL = "all-data-sets"  # begins the names of the files of the joint answer, and is the key of its figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ def _by_data_set(joint: Joint, unit: Unit) -> Table:
     rows = []
     for data_set, comparison in zip(joint.data_sets, joint.comparisons, strict=True):
         evidence = comparison.evidence(joint.metric.key)
-        d, test = evidence.differences, evidence.answer()
+        d, test = evidence.differences, evidence.answer(joint.test)
         fine = unit.at(test.interval, d.mean)
         rows.append(
             row(

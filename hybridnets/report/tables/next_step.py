@@ -97,20 +97,25 @@ def next_step(
         match analysis.verdict:
             case Verdict.INCOMPLETE:
                 return _complete(analysis.comparison, scores_only, invocation)
+            case Verdict.OPEN | Verdict.NO_TEST if analysis.looks and analysis.until and not _is_last(analysis):
+                commands = [sweep.manifest.command for sweep in sweeps if sweep.manifest.looks]
+                return NextStep("the sweep's command adds the seeds of the next look, as declared:", commands[-1])
             case Verdict.OPEN if not analysis.margin:
                 return NextStep(
                     "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
                     "needs to find it:",
                     invocation.with_words("--margin", "1"),
                 )
-        if analysis.looks and analysis.until and analysis.looks[-1].n < analysis.until.most:
-            commands = [sweep.manifest.command for sweep in sweeps if sweep.manifest.looks]
-            return NextStep("the sweep's command adds the seeds of the next look, as declared:", commands[-1])
         if _seeds_to_settle(analysis, data_set):
             # One sweep settles all that is open.
             seeds = max(_seeds_to_settle(question, data_set) for question in analyses)
             return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
     return _look_closer(data_set, scores_only, request, invocation)
+
+
+def _is_last(analysis: PrimaryAnalysis) -> bool:
+    """Whether the last look of a sweep that adds seeds was taken."""
+    return analysis.until is None or analysis.looks[-1].n >= analysis.until.most
 
 
 def _seeds_to_settle(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> int:
@@ -222,7 +227,7 @@ def _start_fresh(
         why_none = "vary apart" if command else "were not requested by a sweep"
         return NextStep(f"{sentence[:-1]} (their seeds {why_none}, so write it as a file in sweeps/).", "")
     first = max(used) + 1
-    out = next((word[4:] for word in _words(command) if word.startswith("out=")), "runs")
+    out = next((word[4:].strip("\"'") for word in _words(command) if word.startswith("out=")), "runs")
     out = "runs" if invocation.archives or out.startswith("...") else out.rstrip("/")
     numbers = range(first, first + seeds)
     listed = ",".join(map(str, numbers)) if seeds <= LISTED else f"range({first},{first + seeds})"
