@@ -46,13 +46,19 @@ class Study:
                 "for new data"
             )
         self.is_rehearsal = bool(cfg.dry_run)
-        named = [word.removeprefix(SEED).split(",")[0].strip() for word in words if word.startswith(SEED)]
-        first = named[-1] if named else "0"
+        named = [word.removeprefix(SEED) for word in words if word.startswith(SEED)]
+        text = named[-1] if named else "0"
+        first = text.removeprefix("range(").split(",")[0].strip()
         if not first.isdecimal():
             raise ConfigError(
-                f"seed must begin with a whole number if until=settled, got {first}: the further seeds are counted from it"
+                f"seed must begin with a whole number if until=settled, got {text}: the further seeds are counted from it"
             )
         self.seeds = [f"{SEED}{int(first) + n}" for n in range(self.until.most)]
+        last = int(first) + self.until.most - 1
+        print(
+            f"until=settled: seeds {first} to {last} at most, looked at after {', '.join(map(str, self.until.looks))} seeds",
+            flush=True,
+        )
         self._batch: list[Sequence[str]] = []
         self._answering: set[tuple[str, ...]] = set()
 

@@ -191,6 +191,10 @@ def _read(paths: list[Path], reading: Reading = AS_IT_IS) -> RunSet:
         return recorded
     if reading.options:
         raise ReportError(f"{reading.options} goes with one file of scores, or one folder of another tool's runs")
+    if reading.scores.lower_is_better is not None or reading.scores.unit:
+        raise ReportError(
+            "--lower-is-better, --higher-is-better and --unit go with scores, got runs, whose metrics are known"
+        )
     if tables:
         raise ReportError("FOLDER must be folders of runs, or one file of scores, got both or several files")
     if files:

@@ -15,6 +15,7 @@ METHODS: Mapping[Method, str] = {  # of adding seeds
 }
 STEPS = {"first": 5, "most": 20, "every": 1}  # seeds before the first look, at most, and between two looks
 FEWEST, LARGEST_LOOK = 2, 1000  # seeds
+ANYTIME_FEWEST = 5  # seeds from which the anytime-valid t can exclude a difference at 5 %
 METRICS = ("test", "val", "score")  # what tables are made of by default
 QUALITIES = {  # measures of the predictions of the test images, and whether each is a share
     "macro_f1": True,
@@ -169,10 +170,17 @@ def _parse_until(section: Any) -> Until:
             raise DeclarationError("report.until must have looks, or first, most and every, got both")
     else:
         first, most, every = (_parse_count(f"report.until.{key}", values.get(key, d)) for key, d in STEPS.items())
+        if first > most:
+            raise DeclarationError(f"report.until.first must be at most report.until.most, {most}, got {first}")
         looks = sorted({*range(first, most, every), most})
     if not looks[0] >= FEWEST or any(later <= earlier for earlier, later in itertools.pairwise(looks)):
         raise DeclarationError(
             f"report.until must look at increasing numbers of seeds from {FEWEST} on, got {', '.join(map(str, looks))}"
+        )
+    if method == "anytime" and looks[-1] < ANYTIME_FEWEST:
+        raise DeclarationError(
+            f"report.until must go on to {ANYTIME_FEWEST} seeds at least with the method anytime, which settles nothing before "
+            f"that, got {looks[-1]}"
         )
     return Until(tuple(looks), cast("Method", method), train)
 

@@ -50,7 +50,8 @@ def test_accuracies_and_differences_by_hand(tmp_path: Path, finished: Make, repo
 
     assert report(tmp_path, "--to", tmp_path / "folder") == 0
     tests = [row for row in rows(tmp_path / "folder" / "tables" / "tests.csv") if row["metric"] == "test"]
-    plain, corrected = tests[:2]
+    answer, plain, corrected = tests[:3]
+    assert (answer["test"], answer["p"]) == ("answer: the plain paired t over seeds", plain["p"])
     expected = paired_t([crnn[seed] - cnn[seed] for seed in range(3)])
     assert (plain["test"], plain["variant"], plain["baseline"]) == ("paired t over seeds", "crnn-lstm-1x16", "cnn")
     assert expected.interval is not None

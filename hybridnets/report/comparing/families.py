@@ -125,7 +125,7 @@ class Families:
                     test.p,
                     test.p,
                 )
-        assigned = {*chosen} - {*answers}
+        assigned: set[Comparison] = set()
         for rank, name, candidates in self._candidates(list(answers)):
             comparisons = [c for c in dict.fromkeys(candidates) if c not in assigned]
             assigned.update(comparisons)
@@ -135,6 +135,8 @@ class Families:
             family = Family(rank, name, len(comparisons))
             columns = (evidence, tests, adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
             for piece, test, p_holm, p_rate in zip(*columns, strict=True):
+                if piece.comparison in chosen and piece.comparison not in answers:
+                    continue  # it counts here, so that naming it changes no other p, and has a family of its own
                 name = names.get(piece.comparison) or name_of(test)
                 yield FamilyMember(piece, family, test, name, p_holm, p_rate)
 

@@ -13,6 +13,7 @@ from hybridnets.report.comparing.comparison import Comparison, compare
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 
+LEVEL = 0.05
 THRESHOLDS = 101  # of a performance profile
 
 
@@ -27,6 +28,8 @@ class Joint:
         comparisons: The question's comparison on each data set; empty where no question is about two of the variants.
         margin: The smallest difference that matters, in the metric's own unit; 0 where any does.
         test: The test over seeds that answers on a data set, a key of TESTS; empty for the one that follows from the splits.
+        choices: How many pairs the question was chosen from after the runs; 1 for a question that was there before.
+        declared: When the question was declared, in words; empty where there is none.
     """
 
     metric: Metric
@@ -35,6 +38,26 @@ class Joint:
     comparisons: tuple[Comparison, ...]
     margin: float
     test: str = ""
+    choices: int = 1
+    declared: str = ""
+
+    @property
+    def level(self) -> float:
+        """The level of its tests: 5 %, divided by the number of pairs that the question was chosen from."""
+        return LEVEL / self.choices
+
+    @cached_property
+    def is_incomplete(self) -> bool:
+        """Whether runs of its variants failed or are missing, so that nothing may be concluded from the others."""
+        variants = [variant for data_set in self.data_sets for variant in self._variants(data_set)]
+        if any(v.diverged or v.missing or v.partial for v in variants):
+            return True
+        if any(comparison.why_no_stars for comparison in self.comparisons):
+            return True
+        return any(
+            len({frozenset(run.seeds for run in v.runs) for v in self._variants(d) if v.scores_only}) > 1
+            for d in self.data_sets
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +72,13 @@ class Joint:
     @cached_property
     def over(self) -> stats.OverDataSets | None:
         """The joint question's two tests; None without a question."""
-        return stats.over_data_sets(self.differences) if self.comparisons else None
+        return stats.over_data_sets(self.differences, 1 - self.level) if self.comparisons else None
+
+    @property
+    def p(self) -> float | None:
+        """Wilcoxon's p over the data sets, corrected for the pairs that the question was chosen from."""
+        p = self.over.data_sets.p if self.over else None
+        return None if p is None else min(1.0, self.choices * p)
 
     @cached_property
     def posterior(self) -> stats.HierarchicalPosterior | None:
@@ -116,14 +145,14 @@ def join(data_sets: Sequence[DataSetVariants], analyses: Sequence[PrimaryAnalysi
     """
     metric = next((analysis.metric for analysis in analyses), metric)
     with_metric = [data_set for data_set in data_sets if metric in data_set.available]
+    asked = next(((a.comparison.variant.label, a.comparison.baseline.label) for a in analyses), ())
+    with_metric = [d for d in with_metric if all(_has(d, label, metric) for label in asked)]
     if len(with_metric) < 2:
         return None
     labels = [v.label for v in with_metric[0].variants if all(_has(d, v.label, metric) for d in with_metric)]
     if len(labels) < 2:
         return None
-    question = next(((a.comparison.variant.label, a.comparison.baseline.label) for a in analyses), None)
-    if question is None or not set(question) <= set(labels):
-        question = (labels[1], labels[0]) if len(labels) == 2 else None
+    question = asked or ((labels[1], labels[0]) if len(labels) == 2 else None)
     comparisons = []
     if question:
         for data_set in with_metric:
@@ -133,8 +162,9 @@ def join(data_sets: Sequence[DataSetVariants], analyses: Sequence[PrimaryAnalysi
             comparisons = []
     margin = next((analysis.margin for analysis in analyses), 0.0)
     test = next((analysis.primary.test for analysis in analyses), "")
+    choices, declared = next(((a.choices, a.declared) for a in analyses), (1, ""))
     kind = with_metric[0].metric(metric)
-    return Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons), margin, test)
+    return Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons), margin, test, choices, declared)
 
 
 def _has(data_set: DataSetVariants, label: str, metric: str) -> bool:

@@ -22,13 +22,15 @@ class FamilySize:
         metric: The metric.
         family: The family.
         tested: How many of its comparisons have a p, which is what Holm's method counts.
-        corrected: How many of those are tested by the corrected resampled t; the others by the plain paired t.
+        corrected: How many of those are tested by the corrected resampled t.
+        names: The tests of these, in a few words.
     """
 
     metric: Metric
     family: Family
     tested: int
     corrected: int
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def _families(data_set: DataSetVariants, families: Families) -> Iterator[FamilyS
         for family, members in by_family.items():
             tested = [member for member in members if member.test.p is not None]
             corrected = sum(bool(member.test.ratio) for member in tested)
-            yield FamilySize(data_set.metric(metric), family, len(tested), corrected)
+            names = tuple(sorted({member.test_name for member in tested}))
+            yield FamilySize(data_set.metric(metric), family, len(tested), corrected, names)
 
 
 def _recipe(data_set: DataSetVariants) -> tuple[dict[str, dict[str, Any]], list[str]]:

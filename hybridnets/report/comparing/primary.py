@@ -37,6 +37,12 @@ def primary_analyses(
         raise ReportError(
             f"--metric must be one of {', '.join(metrics)} for {cache.data_set.name}, got {request.metric}"
         )
+    part = cache.data_set.metric(request.metric or next(iter(metrics), "test")).part
+    if request.test == "corrected" and part == "test":
+        raise ReportError(
+            "--test corrected is for the held-out parts of random splits, got a metric of the test images, which are the same "
+            "for all seeds: give --metric val, or --test paired"
+        )
     declared: dict[Primary, Sweep] = {}
     for sweep in sweeps:
         for primary in sweep.declaration.primary:

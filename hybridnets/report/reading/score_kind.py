@@ -30,8 +30,8 @@ class ScoreKind:
 
     @property
     def may_be_share(self) -> bool:
-        """Whether values between 0 and 1 are printed as percent: not those of a loss, and not with another unit."""
-        return self.unit in ("", "percent", "%") and not LOSSES & words(self.name)
+        """Whether values between 0 and 1 are printed as percent: not those of a loss, and not those whose unit is given."""
+        return not self.unit and not LOSSES & words(self.name)
 
 
 ACCURACY = ScoreKind()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridnets import stats
 from hybridnets.report.analysis import DataSetReport, Report
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
@@ -221,25 +222,37 @@ def _csv(lines: Iterator[dict[str, Any]]) -> str:
 
 
 def _test_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
-    """Every test of every comparison, one per row; `why` says why there is no p."""
+    """The answers, then every test of every comparison, uncorrected, one per row; `why` says why there is no p."""
+    for answer in part.answers:
+        yield _test_line(
+            part,
+            answer.comparison,
+            answer.analysis.metric,
+            f"answer: {answer.analysis.test_name}",
+            answer.analysis.test,
+        )
     for comparison in part.comparisons:
         for metric in part.data_set.metrics:
             for name, test in _named_tests(comparison.evidence(metric)):
-                low, high = test.interval or (None, None)
-                yield {
-                    "data": part.data_set.name,
-                    "variant": comparison.variant.label,
-                    "baseline": comparison.baseline.label,
-                    "metric": metric,
-                    "test": name,
-                    "n": test.n,
-                    "estimate": test.estimate,
-                    "statistic": test.statistic,
-                    "p": test.p,
-                    "low": low,
-                    "high": high,
-                    "why": comparison.why_no_stars or test.why,
-                }
+                yield _test_line(part, comparison, metric, name, test)
+
+
+def _test_line(part: DataSetReport, comparison: Comparison, metric: str, name: str, test: stats.Test) -> dict[str, Any]:
+    low, high = test.interval or (None, None)
+    return {
+        "data": part.data_set.name,
+        "variant": comparison.variant.label,
+        "baseline": comparison.baseline.label,
+        "metric": metric,
+        "test": name,
+        "n": test.n,
+        "estimate": test.estimate,
+        "statistic": test.statistic,
+        "p": test.p,
+        "low": low,
+        "high": high,
+        "why": comparison.why_no_stars or test.why,
+    }
 
 
 def _named_tests(e: Evidence) -> Iterator[tuple[str, stats.Test]]:

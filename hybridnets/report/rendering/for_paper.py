@@ -25,6 +25,10 @@ COMPUTE = (
     "For each experiment, does the paper provide sufficient information on the computer resources (type of compute workers, "
     "memory, time of execution) needed to reproduce the experiments?",
 )
+PAPER_NAMES = {
+    "plain paired t": "the paired t-test over seeds",
+    "corrected resampled t (Nadeau and Bengio 2003)": "the corrected resampled t-test (Nadeau and Bengio, 2003)",
+}
 MEMORY, CONCURRENCY = "memory and storage", "how many runs shared a machine at a time"
 CHECK = "Written from what these runs recorded and from nothing else: check each sentence, and fill in what is not recorded."
 
@@ -183,9 +187,7 @@ def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[s
 def _family(size: FamilySize) -> str:
     """The comparisons at one metric that are corrected together, and how."""
     metric, family = size.metric.name, size.family
-    plain = size.tested - size.corrected
-    names = [name for count, name in ((plain, "the paired t-test over seeds"), (size.corrected, "the corrected resampled "
-             "t-test (Nadeau and Bengio, 2003)")) if count]  # fmt: skip
+    names = [PAPER_NAMES.get(name, f"the {name}") for name in size.names]
     if not size.tested:
         return f"No test applies to the {plural(family.size, f'{family.rank.value} comparison')} by {metric}."
     if family.size == 1:

@@ -1,5 +1,6 @@
 """The joint answer over several data sets, in plain sentences and tables."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from hybridnets.report.tables.cells import p_text, plural
 from hybridnets.report.tables.table import Cell, Table, row
 
 LEVEL = 0.05
+INCOMPLETE = "The data sets together do not say which is better, because runs of some failed or are missing."
 ALL = "all-data-sets"  # begins the names of the files of the joint answer, and is the key of its figures
 
 
@@ -54,30 +56,35 @@ def _sentences(joint: Joint, unit: Unit, variant: str, baseline: str) -> Iterato
         return
     fine = unit.at(over.seeds.interval, over.mean)
     better, worse = (variant, baseline) if sign * over.mean > 0 else (baseline, variant)
-    test = over.data_sets
-    if any(comparison.why_no_stars for comparison in joint.comparisons):
-        yield "The data sets together do not say which is better, because runs of some failed or are missing."
-    elif test.p is None:
+    if joint.is_incomplete:
+        yield INCOMPLETE
+    elif joint.p is None:
         yield (
-            f"{plural(count, 'data set')} do not say which is better on others like them ({test.why}): more seeds do not "
-            "change that."
+            f"{plural(count, 'data set')} do not say which is better on others like them ({over.data_sets.why}): more seeds do "
+            "not change that."
         )
-    elif test.p < LEVEL:
-        yield f"{better} is better than {worse} on data sets like these (Wilcoxon over data sets: p = {p_text(test.p)})."
+    elif joint.p < LEVEL:
+        yield (
+            f"{better} is better than {worse} on data sets like these{_by_margin(joint, unit)} (Wilcoxon over data sets: "
+            f"p = {p_text(joint.p)})."
+        )
     else:
         yield (
             f"These {count} data sets do not settle which is better on others like them (Wilcoxon over data sets: "
-            f"p = {p_text(test.p)})."
+            f"p = {p_text(joint.p)})."
         )
-    wins = sum(sign * one.mean > 0 for one in over.inside)
+    wins = sum(sign * inside.mean > 0 for inside in over.inside)
     yield (
         f"The mean difference over the data sets is {fine.difference(over.mean)}{unit.points} ({variant} minus {baseline}, "
         f"{joint.metric.name}); {wins} of {count} data sets favour {variant}."
     )
+    if joint.is_incomplete:
+        return
     if interval := over.seeds.interval:
         says = "contains 0" if interval[0] <= 0 <= interval[1] else f"favours {better}"
         yield (
-            f"On these data sets alone, over seeds, the 95 % interval is {fine.interval(interval)}{unit.points}, which {says}."
+            f"On these data sets alone, over seeds, the {100 * (1 - joint.level):.4g} % interval is {fine.interval(interval)}"
+            f"{unit.points}, which {says}."
         )
     posterior = joint.posterior
     if posterior and posterior.better is not None and posterior.equivalent is not None and posterior.worse is not None:
@@ -88,12 +95,30 @@ def _sentences(joint: Joint, unit: Unit, variant: str, baseline: str) -> Iterato
             f"On the next data set, {variant} is better {zone} with a probability of {chances[0]:.2f}{equal}, {baseline} with "
             f"{chances[1]:.2f} (hierarchical Bayesian model, Corani et al. 2017)."
         )
+    if joint.declared:
+        yield f"The question: {joint.declared}."
+
+
+def _by_margin(joint: Joint, unit: Unit) -> str:
+    """Whether a difference that is there is one that matters, by Wilcoxon's interval; empty without a margin."""
+    interval = joint.over.data_sets.interval if joint.over else None
+    if not joint.margin or interval is None:
+        return ""
+    margin, (low, high) = f"{unit.margin(joint.margin)}{unit.points}", interval
+    if max(low, -high) > joint.margin:
+        return f", by more than the {margin} that matter"
+    if max(-low, high) < joint.margin:
+        return f", but by less than the {margin} that would matter"
+    return f"; whether by the {margin} that matter is not settled"
 
 
 def _omnibus(joint: Joint) -> Iterator[str]:
     """Whether more than two variants differ, and which has the best rank."""
     ranking = joint.ranking
     if ranking is None or ranking.iman_davenport is None:
+        return
+    if joint.is_incomplete:
+        yield INCOMPLETE
         return
     p, count = ranking.iman_davenport.p, len(joint.data_sets)
     test = f"(Friedman's test in Iman and Davenport's form: p = {p_text(p)})"
@@ -108,6 +133,13 @@ def _omnibus(joint: Joint) -> Iterator[str]:
         if best in (pair.first, pair.second) and pair.holm is not None and pair.holm < LEVEL
     ]
     rank = f"{ranking.ranks[best]:.2f} of {len(joint.labels)}"
+    least = len(ranking.pairs) * 2.0 ** (1 - count)  # the smallest p that Holm's method can leave
+    if not different and least >= LEVEL:
+        yield (
+            f"{joint.labels[best]} has the best mean rank, {rank}; that it differs from a single variant {count} data sets "
+            f"cannot show, because no p of {len(ranking.pairs)} pairs could be below {least:.2g}."
+        )
+        return
     others = (
         f"and differs significantly from {', '.join(different)}" if different else "but differs from none significantly"
     )
@@ -127,7 +159,7 @@ def _by_data_set(joint: Joint, unit: Unit) -> Table:
     rows = []
     for data_set, comparison in zip(joint.data_sets, joint.comparisons, strict=True):
         evidence = comparison.evidence(joint.metric.key)
-        d, test = evidence.differences, evidence.answer(joint.test)
+        d, test = evidence.differences, evidence.answer(joint.test, 1 - joint.level)
         fine = unit.at(test.interval, d.mean)
         rows.append(
             row(
@@ -147,7 +179,7 @@ def _by_data_set(joint: Joint, unit: Unit) -> Table:
         estimate = over.data_sets.estimate
         caption.append(
             f"Over data sets: Wilcoxon's signed-rank test of the {len(rows)} means (Demsar 2006), "
-            + (f"p = {p_text(over.data_sets.p)}" if over.data_sets.p is not None else f"no p ({over.data_sets.why})")
+            + (f"p = {p_text(joint.p)}" if joint.p is not None else f"no p ({over.data_sets.why})")
             + (
                 f", Hodges-Lehmann estimate {unit.at(None, estimate).difference(estimate)}."
                 if estimate is not None
@@ -156,7 +188,7 @@ def _by_data_set(joint: Joint, unit: Unit) -> Table:
         )
     if joint.posterior and joint.posterior.why:
         caption.append(f"No hierarchical model: {joint.posterior.why}.")
-    header = ("data set", "n", "difference", "sd", "95 % interval")
+    header = ("data set", "n", "difference", "sd", f"{100 * (1 - joint.level):.4g} % interval")
     return Table("datasets", "The question on every data set", header, tuple(rows), tuple(caption))
 
 
@@ -178,9 +210,11 @@ def _ranks(joint: Joint, unit: Unit) -> Table:
         rows.append(row(joint.labels[k], Cell(f"{ranking.ranks[k]:.2f}", ranking.ranks[k]), *middle, *cells))
     omnibus = []
     if ranking.friedman and ranking.iman_davenport:
+        is_unanimous = math.isinf(ranking.iman_davenport.statistic)
+        alike = " (every data set ranks the variants alike: its p is the exact one)" * is_unanimous
         omnibus.append(
             f"Friedman: chi-square {ranking.friedman.statistic:.2f}, p = {p_text(ranking.friedman.p)}; Iman and Davenport: F "
-            f"{ranking.iman_davenport.statistic:.2f}, p = {p_text(ranking.iman_davenport.p)} (Demsar 2006)."
+            f"{ranking.iman_davenport.statistic:.2f}, p = {p_text(ranking.iman_davenport.p)}{alike} (Demsar 2006)."
         )
     caption = (
         f"{joint.metric.name} in {unit.name}, mean over runs, by data set; rank: the mean over data sets, 1 is the best.",

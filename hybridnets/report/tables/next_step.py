@@ -106,6 +106,12 @@ def next_step(
                     "needs to find it:",
                     invocation.with_words("--margin", "1"),
                 )
+        if analysis.looks and analysis.verdict is Verdict.OPEN:
+            return NextStep(
+                "not settled with the declared number of seeds: declare a fresh sweep in a file of its own, with other seeds "
+                "and a larger report.until.most (docs/statistics.md has what each method needs).",
+                "",
+            )
         if _seeds_to_settle(analysis, data_set):
             # One sweep settles all that is open.
             seeds = max(_seeds_to_settle(question, data_set) for question in analyses)

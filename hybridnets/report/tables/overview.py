@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
+from hybridnets.report.comparing.families import CHOSEN, Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import OWN, Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.tables.cells import (
@@ -164,6 +164,11 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
     return Table("differences", title, header, rows, caption, metric, labels=2, spare=("p BH", "sd", "won"))
 
 
+def _level(member: FamilyMember) -> str:
+    """The level of an interval that is corrected for a choice; empty for the table's 95 %."""
+    return f" ({100 - 5 / member.family.size:.4g} %)" if member.family.name == CHOSEN and member.family.size > 1 else ""
+
+
 def _pairs(evidence: Evidence) -> Cell:
     cell = pairs_cell(evidence.comparison)
     return replace(cell, text=f"{cell.text} in {len(evidence.d)}") if evidence.is_nested else cell
@@ -178,7 +183,7 @@ def _difference_row(member: FamilyMember, unit: Unit) -> tuple[Cell, ...]:
         *(comparison.variant.label, comparison.baseline.label, _pairs(evidence)),
         Cell(fine.difference(d.mean), d.mean),
         Cell("n/a" if d.sd is None else fine.level(d.sd), d.sd),
-        interval_text(test, fine),
+        f"{interval_text(test, fine)}{_level(member)}",
         p_cell(evidence, test),
         adjusted_cell(member, member.holm),
         member.family.rank.value,

@@ -40,8 +40,8 @@ def test_two_variants_are_tested_over_data_sets_and_over_seeds(tmp_path: Path) -
     assert (
         over.data_sets.p == pytest.approx(scipy_stats.wilcoxon(means, method="exact").pvalue) == pytest.approx(1 / 32)
     )
-    assert (
-        report.joint.sentences[0] == "b is better than a on data sets like these (Wilcoxon over data sets: p = 0.031)."
+    assert report.joint.sentences[0] == (
+        "b is better than a on data sets like these, by more than the 0.50 points that matter (Wilcoxon over data sets: p = 0.031)."
     )
     assert "6 of 6 data sets favour b" in report.joint.sentences[1]
     posterior = report.joint.joint.posterior
@@ -100,3 +100,32 @@ def test_runs_on_several_data_sets_are_joined(tmp_path: Path, finished: Callable
     assert report.joint is not None
     assert report.joint.joint.names == ("digits", "letters")
     assert report.joint.question == "Is crnn-lstm-1x16 better than cnn by its test accuracy, over 2 data sets?"
+
+
+def test_a_question_chosen_afterwards_is_corrected_there_too(tmp_path: Path) -> None:
+    variants = {"a": 0.0, "b": 0.002, "c": 0.03}
+    planned = report_of(tmp_path, variants, 8, primary=("c", "a"), planned=True)
+    later = report_of(tmp_path, variants, 8, primary=("c", "a"))
+    assert planned.joint is not None
+    assert later.joint is not None
+    assert planned.joint.joint.p == pytest.approx(2 / 2**8)
+    assert later.joint.joint.p == pytest.approx(3 * 2 / 2**8)  # three pairs that it could have been
+    assert later.joint.tables[0].header[-1] == "98.33 % interval"
+    assert "after the runs" in later.joint.sentences[-1]
+
+
+def test_missing_scores_leave_the_joint_question_open(tmp_path: Path) -> None:
+    rows = [f"{v},d{d},{s},{0.5 + 0.02 * k + s / 100}" for k, v in enumerate("abc") for d in range(8) for s in range(3)]
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(["variant,dataset,seed,score", *rows[:-1]]), encoding="utf-8")
+    for request in (ReportRequest(), ReportRequest(primary=("c", "a"), planned=True)):
+        report = analyse(read_scores(path), "t", "c", request)
+        assert report.joint is not None
+        assert report.joint.sentences[0].startswith("The data sets together do not say which is better")
+        assert not any("better" in sentence for sentence in report.joint.sentences[1:])
+
+
+def test_what_few_data_sets_cannot_show_is_said(tmp_path: Path) -> None:
+    report = report_of(tmp_path, {"a": 0.0, "b": 0.02, "c": 0.04}, 6)
+    assert report.joint is not None
+    assert "no p of 3 pairs could be below 0.094" in report.joint.sentences[1]

@@ -86,6 +86,9 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     total = len(long_table.rows) + len(table.too_long)
     notes = [*table.notes, *long_table.notes, *_notes_on_numbers(rows, mark), *notes_on_cells]
     notes += [kind.assumed] * bool(kind.assumed)
+    notes += [
+        f"the column {name} ignored, because it does not say lower or higher" for name in _unread_directions(rows)
+    ]
     notes += _notes_on_columns(rows, roles, table.separator)
     if any(run.ratio and not run.split for run in finished):
         notes.append("n_train and n_val ignored, because no column split distinguishes the splits")
@@ -138,6 +141,14 @@ def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_na
     lower = lower if options.lower_is_better is None else options.lower_is_better
     name = options.name or stated(sorted(METRICS))[1] or column_name
     return score_kind(name, path.stem, lower, options.unit or stated(sorted(UNITS))[1])
+
+
+def _unread_directions(rows: Sequence[ScoreRow]) -> Iterator[str]:
+    """The columns that seem to say which scores are better, and do not say it in one way."""
+    for column in rows[0].values if rows else ():
+        values = {row.values[column] for row in rows} - {""}
+        if normalise(column) == "direction" and (len(values) != 1 or parse_direction(values.pop(), column) is None):
+            yield column
 
 
 def _of_one_metric(path: Path, rows: Sequence[ScoreRow], name: str) -> Sequence[ScoreRow]:

@@ -90,7 +90,7 @@ def test_the_page_and_its_verification(tmp_path: Path, report: Callable[..., int
     assert '<p class="head">6 runs of Hydra read from ' in page
     assert report("--verify", FIXTURES / "hydra", "--to", tmp_path / "told") == 0  # by the recorded options
     verified = capsys.readouterr().out
-    assert "names no predictions, so its scores cannot be verified; every cell of the 6 tables" in verified
+    assert "names no predictions, so its scores cannot be verified; every cell of the 5 tables" in verified
     assert report("--verify", FIXTURES / "hydra", "--metric", "test/acc", "--to", tmp_path / "told") == 1
     assert "do not agree" in capsys.readouterr().out
 
