@@ -41,7 +41,8 @@ def test_two_variants_are_tested_over_data_sets_and_over_seeds(tmp_path: Path) -
         over.data_sets.p == pytest.approx(scipy_stats.wilcoxon(means, method="exact").pvalue) == pytest.approx(1 / 32)
     )
     assert report.joint.sentences[0] == (
-        "b is better than a on data sets like these, by more than the 0.50 points that matter (Wilcoxon over data sets: p = 0.031)."
+        "b is better than a on data sets like these, by more than the 0.50 points that matter (Wilcoxon over data sets: "
+        "p = 0.031)."
     )
     assert "6 of 6 data sets favour b" in report.joint.sentences[1]
     posterior = report.joint.joint.posterior
