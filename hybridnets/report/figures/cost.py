@@ -65,11 +65,9 @@ def draw_cost(section: DataSetVariants, metric: str, primary: Collection[Variant
         The picture; None where neither cost is known for two variants.
     """
     unit, kind = unit_of(section, metric), section.metric(metric)
-    drawn = []
-    for name, cost_of in COSTS.items():
-        points = [(x, level.mean, v) for v in section.variants if (x := cost_of(v)) and (level := v.scores(metric))]
-        if len(points) > 1:
-            drawn.append((name, points))
+    levels = [(v, level.mean) for v in section.variants if (level := v.scores(metric))]
+    costs = {name: [(x, mean, v) for v, mean in levels if (x := cost_of(v))] for name, cost_of in COSTS.items()}
+    drawn = [(name, points) for name, points in costs.items() if len(points) > 1]
     if not drawn:
         return None
     figure = Figure((9.0, 4.2), dpi=150, layout="constrained")
