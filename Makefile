@@ -34,6 +34,13 @@ bench: $(BIN)/.ready ## the tables of docs/performance.md: layers, epochs, the p
 	$(BIN)/python -m benchmarks.paper --jobs $(JOBS) --json runs/bench/paper.json
 	$(BIN)/python -m benchmarks.launcher --json runs/bench/launcher.json
 
+simulations: $(BIN)/.ready ## the tables of docs/statistics.md, simulated again: what each test promises
+	$(BIN)/python -m benchmarks.type_one_error
+	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.folds
+	$(BIN)/python -m benchmarks.stopping
+	$(BIN)/python -m benchmarks.chosen_afterwards
+
 docs: $(BIN)/.docs ## the documentation as a site, docs/_build/index.html: no network, every link checked
 	rm -rf docs/_build
 	$(BIN)/python -m sphinx --quiet -b dirhtml -n -W --keep-going -d docs/_build/.doctrees docs docs/_build
