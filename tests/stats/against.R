@@ -62,3 +62,9 @@ say("crossed", mean(outcomes) + c(-1, 1) * sqrt(sum(qt(.975, c(3, 29))^2 * error
 # One pair of networks, and how often one wins
 say("mcnemar", binom.test(3, 17)$p.value)
 say("improvement", binom.test(7, 9)$conf.int)
+
+# Ranks over data sets: rows are data sets, columns variants
+data_sets <- outer(1:7, 1:4, function(d, k) round(.6 + .02 * d + .008 * k + .01 * sin(5 * d * k), 4))
+friedman <- friedman.test(data_sets)
+say("friedman", friedman$statistic, friedman$p.value)
+say("data_sets", t(data_sets))

@@ -83,3 +83,9 @@ def test_seeds_and_images_as_crossed_random_effects(r: Values) -> None:
 def test_one_pair_of_networks_and_how_often_one_wins(r: Values) -> None:
     assert stats.mcnemar(3, 14).exact == pytest.approx(r["mcnemar"][0])
     assert stats.probability_of_improvement([0.1] * 7 + [-0.1] * 2).interval == pytest.approx(r["improvement"])
+
+
+def test_friedman(r: Values) -> None:
+    ranking = stats.ranking(np.reshape(r["data_sets"], (7, 4)))
+    assert ranking.friedman is not None
+    assert [ranking.friedman.statistic, ranking.friedman.p] == pytest.approx(r["friedman"])
