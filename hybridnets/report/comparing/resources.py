@@ -25,7 +25,7 @@ class Resources:
     """What the runs of some variants took.
 
     Attributes:
-        variants: How many variants have a finished run.
+        variants: How many variants have a finished run, each counted once if several data sets have it.
         finished: How many runs are finished.
         requested: How many there would be if every requested run had finished.
         seeds: How many different seeds the finished runs have; splits, where seeds of several kinds vary apart, count with
@@ -67,7 +67,7 @@ def resources(data_sets: Iterable[DataSetVariants]) -> Resources:
         shares[run.hardware].append(run.seconds or 0.0)
     by_frequency = sorted(shares.items(), key=lambda item: (-len(item[1]), item[0]))
     return Resources(
-        variants=len(variants),
+        variants=len({variant.label for variant in variants}),
         finished=len(runs),
         requested=len(runs) + len(missing),
         seeds=len({run.seeds for run in runs}),
