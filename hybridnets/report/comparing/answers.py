@@ -114,6 +114,8 @@ class PrimaryAnalysis:
         """The test that answers, in words."""
         if self.looks and self.until:
             return METHODS[self.until.method]
+        if self.is_corrected and self.evidence.is_folds:
+            return "the corrected resampled t over folds (Bouckaert and Frank 2004)"
         return TESTS[self.primary.test or ("corrected" if self.is_corrected else "paired")]
 
     @property

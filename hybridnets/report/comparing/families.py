@@ -121,7 +121,7 @@ class Families:
                     comparison.evidence(metric),
                     Family(Rank.EXPLORATORY, CHOSEN, pairs),
                     test,
-                    name_of(test),
+                    name_of(comparison.evidence(metric), test),
                     test.p,
                     test.p,
                 )
@@ -137,7 +137,7 @@ class Families:
             for piece, test, p_holm, p_rate in zip(*columns, strict=True):
                 if piece.comparison in chosen and piece.comparison not in answers:
                     continue  # it counts here, so that naming it changes no other p, and has a family of its own
-                name = names.get(piece.comparison) or name_of(test)
+                name = names.get(piece.comparison) or name_of(piece, test)
                 yield FamilyMember(piece, family, test, name, p_holm, p_rate)
 
     def _candidates(self, primary: Sequence[Comparison]) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
@@ -147,9 +147,17 @@ class Families:
         yield Rank.EXPLORATORY, "all comparisons that were not declared", self._exploratory
 
 
-def name_of(test: stats.Test) -> str:
-    """A t test over seeds in a few words."""
-    return "corrected resampled t (Nadeau and Bengio 2003)" if test.ratio else "plain paired t"
+def name_of(evidence: Evidence, test: stats.Test) -> str:
+    """A t test over seeds in a few words.
+
+    Args:
+        evidence: The comparison at one metric.
+        test: Its test.
+    """
+    if not test.ratio:
+        return "plain paired t"
+    source = "Bouckaert and Frank 2004" if evidence.is_folds else "Nadeau and Bengio 2003"
+    return f"corrected resampled t ({source})"
 
 
 def described(members: Sequence[FamilyMember]) -> list[str]:

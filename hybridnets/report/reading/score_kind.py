@@ -9,6 +9,8 @@ LOSSES = {
     *("mse", "rmse", "mae", "mape", "brier", "distance", "fid"),
 }
 ERRORS = {"error", "errors", "err", "wer", "cer", "eer", "ece"}
+TIMES = {"time", "runtime", "latency", "duration", "seconds", "milliseconds", "minutes", "hours"}
+TIME_UNITS = {"s", "ms", "us", "ns", "min", "h", *TIMES}
 HIGHER, LOWER = ("higher", "max", "up", "greater"), ("lower", "min", "down", "less")
 
 
@@ -30,8 +32,8 @@ class ScoreKind:
 
     @property
     def may_be_share(self) -> bool:
-        """Whether values between 0 and 1 are printed as percent: not those of a loss, and not those whose unit is given."""
-        return not self.unit and not LOSSES & words(self.name)
+        """Whether values between 0 and 1 are printed as percent: not those of a loss or a time, nor those with a unit."""
+        return not self.unit and not (LOSSES | TIMES) & words(self.name)
 
 
 ACCURACY = ScoreKind()
@@ -67,13 +69,13 @@ def score_kind(name: str, file: str, lower_is_better: bool | None, unit: str) ->
     """
     if lower_is_better is not None:
         return ScoreKind(name, not lower_is_better, unit)
-    hints = (LOSSES | ERRORS) & words(name or file)
+    hints = (LOSSES | ERRORS | TIMES) & words(name or file) or TIME_UNITS & words(unit)
     if not hints:
         assumed = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
         return ScoreKind(name, True, unit, assumed)
     hint = min(hints)
     assumed = f"lower scores are better, because of the word {hint}: if higher ones are, give --higher-is-better"
-    return ScoreKind(name or hint, False, unit, assumed)
+    return ScoreKind(name or (hint if hint in words(file) else ""), False, unit, assumed)
 
 
 def is_lower_better(name: str) -> bool:

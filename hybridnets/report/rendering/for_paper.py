@@ -28,6 +28,7 @@ COMPUTE = (
 PAPER_NAMES = {
     "plain paired t": "the paired t-test over seeds",
     "corrected resampled t (Nadeau and Bengio 2003)": "the corrected resampled t-test (Nadeau and Bengio, 2003)",
+    "corrected resampled t (Bouckaert and Frank 2004)": "the corrected resampled t-test over folds (Bouckaert and Frank, 2004)",
 }
 MEMORY, CONCURRENCY = "memory and storage", "how many runs shared a machine at a time"
 CHECK = "Written from what these runs recorded and from nothing else: check each sentence, and fill in what is not recorded."

@@ -12,7 +12,7 @@ from hybridnets.report import ReportError, ReportRequest, RunSet, analyse
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.comparing.units import unit_of
-from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOptions
+from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOptions, score_kind
 from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import report_text
@@ -161,7 +161,7 @@ def test_a_setting_called_direction_or_goal_is_a_setting(column: str, cell: str,
 
 def test_a_column_tells_the_unit(tmp_path: Path) -> None:
     runs = read(tmp_path, rows(LOSSES, "seconds"), "variant,seed,score,unit")
-    assert runs.score == ScoreKind(unit="seconds", assumed=HIGHER)
+    assert runs.score == ScoreKind("", False, "seconds", LOWER.format("seconds"))  # less time is better
     (part,) = parts(runs)
     assert (
         part.answers[0]
@@ -358,3 +358,10 @@ def test_a_metric_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None
             "variant,seed,score,metric",
             options=ScoreOptions("f2"),
         )
+
+
+@pytest.mark.parametrize(("name", "unit"), [("latency", ""), ("time", "s"), ("cost", "ms")])
+def test_less_time_is_better(name: str, unit: str) -> None:
+    kind = score_kind(name, "scores", None, unit)
+    assert not kind.higher_is_better
+    assert "lower scores are better, because of the word" in kind.assumed
