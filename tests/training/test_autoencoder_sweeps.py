@@ -55,7 +55,8 @@ def test_a_sweep_adds_the_backbones_that_are_missing(
         ((overrides, need),) = job.needs()
         (seed,) = {job.run.identity["seeds"]["split"]}
         assert list(overrides) == [
-            *("data=digits", f"seed={seed}", "trainer.accelerator=cpu", "model=ecnn", "trainer.max_epochs=1")
+            *("data=digits", "recipe=cifar10", f"seed={seed}", "trainer.accelerator=cpu"),
+            *("model=ecnn", "trainer.max_epochs=1"),
         ]
         assert need.run.hash == resolve(composed(*overrides)).run.hash
         assert need.needs() == []
