@@ -8,7 +8,6 @@ from functools import cached_property
 from hybridnets import stats
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.comparing.families import mean_levels
 from hybridnets.report.comparing.growth import Growth
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
@@ -126,7 +125,7 @@ class PrimaryAnalysis:
     @property
     def levels(self) -> tuple[float, float]:
         """The variant's mean over the pairs, and the baseline's."""
-        return mean_levels(self.evidence)
+        return self.evidence.levels
 
     @property
     def verdict(self) -> Verdict:

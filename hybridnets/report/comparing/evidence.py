@@ -60,10 +60,16 @@ class Evidence:
         return self.comparison.variant.metric(self.metric)
 
     @cached_property
+    def levels(self) -> tuple[float, float]:
+        """The variant's mean over the pairs, and the baseline's."""
+        variant, baseline = self._sides
+        return fmean(variant), fmean(baseline)
+
+    @cached_property
     def seed_differences(self) -> NDArray[np.float64]:
         """One difference per pair, (n,)."""
-        if (described := self._describe(*self._sides)).sd == 0:  # equal but for rounding, as .75 - .74 and .76 - .75
-            return np.full(len(self.pairs), described.mean)
+        if self._over_pairs.sd == 0:  # equal but for rounding, as .75 - .74 and .76 - .75
+            return np.full(len(self.pairs), self._over_pairs.mean)
         return np.subtract(*self._sides)
 
     @cached_property
@@ -71,16 +77,18 @@ class Evidence:
         """One difference per unit, (n,): per pair, or the mean over the pairs of a split where several seeds share one."""
         if not self.is_nested:
             return self.seed_differences
-        splits = [run.split for run, _ in self.pairs]
-        means = [fmean(self.seed_differences[[s == split for s in splits]]) for split in dict.fromkeys(splits)]
-        return np.array(means)
+        distinct = dict.fromkeys(self._splits)
+        return np.array([fmean(self.seed_differences[[s == split for s in self._splits]]) for split in distinct])
 
     @cached_property
     def differences(self) -> stats.Differences:
         """Mean, spread and interval of the differences of all units."""
-        if self.is_nested:
-            return self._describe(self.d, np.zeros(len(self.d)))
-        return self._describe(*self._sides)
+        return stats.paired_differences(self.d, np.zeros(len(self.d))) if self.is_nested else self._over_pairs
+
+    @cached_property
+    def _over_pairs(self) -> stats.Differences:
+        """Mean, spread and interval of the differences of all pairs."""
+        return stats.paired_differences(*self._sides)
 
     @cached_property
     def _sides(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -90,11 +98,15 @@ class Evidence:
         )
         return variant, baseline
 
+    @cached_property
+    def _splits(self) -> list[str]:
+        """The split of each pair; empty where it is not known."""
+        return [run.split for run, _ in self.pairs]
+
     @property
     def is_nested(self) -> bool:
         """Whether several seeds share a split and there are several splits: a split is one unit, its seeds are averaged."""
-        splits = [run.split for run, _ in self.pairs]
-        return all(splits) and 1 < len(set(splits)) < len(splits)
+        return all(self._splits) and 1 < len(set(self._splits)) < len(self._splits)
 
     @property
     def units(self) -> str:
@@ -109,10 +121,9 @@ class Evidence:
     @cached_property
     def question(self) -> str:
         """What a plain test over the seeds is about."""
-        splits = [run.split for run, _ in self.pairs]
-        if not all(splits):
+        if not all(self._splits):
             question = UNKNOWN
-        elif len(set(splits)) == 1 < len(splits):
+        elif len(set(self._splits)) == 1 < len(self.pairs):
             question = ONE_SPLIT
         else:
             question = FOLDS if self.is_folds and self.metric_kind.part != "test" else POOL
@@ -156,8 +167,8 @@ class Evidence:
         """Held-out images per training image; None if the corrected test does not apply."""
         ratios = {run.ratio for pair in self.pairs for run in pair}
         (ratio,) = ratios if len(ratios) == 1 else (None,)
-        splits = {run.split for run, _ in self.pairs}
-        return ratio if self.metric_kind.part != "test" and len(splits) > 1 and all(splits) else None
+        has_splits = len(set(self._splits)) > 1 and all(self._splits)
+        return ratio if self.metric_kind.part != "test" and has_splits else None
 
     @property
     def why_uncorrected(self) -> str:
@@ -166,9 +177,9 @@ class Evidence:
             return "the test images are the same for all seeds"
         if len(self.pairs) == 1:
             return "one seed"
-        if not all(run.split for run, _ in self.pairs):
+        if not all(self._splits):
             return "the splits are not known"
-        if len({run.split for run, _ in self.pairs}) == 1:
+        if len(set(self._splits)) == 1:
             return "one split"
         return "n_val / n_train is not the same for all" if self.pairs[0][0].ratio else "n_val / n_train is not known"
 
@@ -269,9 +280,6 @@ class Evidence:
             return []
         by_pair = [self.paired_images.d[self.paired_images.seed == n] for n in range(len(self.pairs))]
         return [stats.mcnemar(int((d > 0).sum()), int((d < 0).sum())) for d in by_pair]
-
-    def _describe(self, variant: NDArray[np.float64], baseline: NDArray[np.float64]) -> stats.Differences:
-        return stats.paired_differences(variant, baseline)
 
     def _none(self, why: str) -> stats.Test:
         return stats.Test(float(self.d.mean()), None, None, None, len(self.d), why)

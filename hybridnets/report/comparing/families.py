@@ -8,7 +8,6 @@ occurs in.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from statistics import fmean
 from typing import Any
 
 from hybridnets import stats
@@ -64,7 +63,7 @@ class FamilyMember:
     @property
     def levels(self) -> tuple[float, float]:
         """The variant's mean over the pairs, and the baseline's."""
-        return mean_levels(self.evidence)
+        return self.evidence.levels
 
 
 class Families:
@@ -181,14 +180,6 @@ def described(members: Sequence[FamilyMember]) -> list[str]:
             case Rank.EXPLORATORY:
                 phrases.append(f"exploratory: {family.name} ({count})")
     return phrases
-
-
-def mean_levels(evidence: Evidence) -> tuple[float, float]:
-    """The variant's mean over the pairs, and the baseline's."""
-    variant, baseline = (
-        fmean(run.scores[evidence.metric] for run in runs) for runs in zip(*evidence.pairs, strict=True)
-    )
-    return variant, baseline
 
 
 def adjusted(tests: Sequence[stats.Test], method: Callable[[Any], Any] = stats.holm) -> list[float | None]:

@@ -64,16 +64,13 @@ def _scope(data: str, runs: RunSet, sweeps: Sequence[Sweep], requested: Sequence
     about = [s for s in sweeps if any(folder.parts[0] == data for folder in s.manifest.runs.values())]
     declaring = [sweep for sweep in about if sweep.declaration.primary]
     chosen = [sweep for sweep in about if sweep.manifest.path.stem in requested] if requested else declaring[-1:]
-    if ALL in requested or not chosen:
-        (data_set,) = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
-        return Scope(data_set, sweeps, sweeps)
     wanted = {key for sweep in chosen for key in sweep.manifest.requested}
     wanted |= {run.code.backbone for run in runs.runs if run.code and run.hash in wanted}
     inside = tuple(run for run in runs.runs if run.hash in wanted)
-    outside = tuple(run for run in runs.runs if run.hash not in wanted)
-    if not inside:
+    if ALL in requested or not inside:
         (data_set,) = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
         return Scope(data_set, sweeps, sweeps)
+    outside = tuple(run for run in runs.runs if run.hash not in wanted)
     (data_set,) = variants_by_data_set(replace(runs, runs=inside), [sweep.manifest for sweep in chosen])
     apart = variants_by_data_set(replace(runs, runs=outside))[0] if outside else None
     others = tuple(sweep.manifest.path.stem for sweep in declaring if sweep not in chosen)

@@ -254,13 +254,15 @@ def _axes(run: FinishedRun) -> dict[str, str]:
 
 
 def _missing_runs(runs: RunSet, manifests: Iterable[Manifest]) -> dict[str, MissingRun]:
-    """The runs that manifests request below the given folders and that have no result, by hash."""
+    """The runs of the same data sets that manifests request below the given folders and that have no result, by hash."""
     finished = {run.hash for run in runs.runs}
+    data_sets = {run.data for run in runs.runs}
     missing: dict[str, MissingRun] = {}
     for manifest in manifests:
         for key, requested in manifest.requested.items():
             folder = manifest.out / requested.folder
-            if key not in finished and key not in missing and is_below(folder, runs.folders):
+            is_open = key not in finished and key not in missing and requested.folder.parts[0] in data_sets
+            if is_open and is_below(folder, runs.folders):
                 missing[key] = MissingRun(
                     requested.folder, state(folder), reason(folder), requested.seeds, diverged(folder), seconds(folder)
                 )
