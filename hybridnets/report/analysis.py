@@ -191,14 +191,14 @@ def _report_data_set(
         invocation: How the report was requested.
     """
     data_set, sweeps = scope.data_set, scope.sweeps
-    cache = ComparisonCache(data_set, [sweep.manifest for sweep in sweeps])
+    manifests = [sweep.manifest for sweep in sweeps]
+    cache = ComparisonCache(data_set, manifests)
     declarations = [sweep.declaration for sweep in sweeps]
     analyses, unanswered = primary_analyses(cache, request, sweeps, scope.all_sweeps)
     compressed = [c for variant in data_set.variants if (c := cache.with_backbone(variant)) and c.pairs]
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
-    comparisons = list(dict.fromkeys(selection.all_comparisons()))
-    comparisons += [c for c in (*(analysis.comparison for analysis in analyses), *compressed) if c not in comparisons]
-    comparisons = list(dict.fromkeys(comparisons))
+    answering = (analysis.comparison for analysis in analyses)
+    comparisons = list(dict.fromkeys([*selection.all_comparisons(), *answering, *compressed]))
     families = _families(analyses, selection, comparisons, request, data_set.metrics)
     notes = list(dict.fromkeys([*unanswered, *selection.notes, *cache.notes]))
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
@@ -219,7 +219,7 @@ def _report_data_set(
         ),
         comparisons=tuple(comparisons),
         compressed=tuple(compressed),
-        searches=expected_best_by_model(data_set, [sweep.manifest for sweep in sweeps]),
+        searches=expected_best_by_model(data_set, manifests),
         best=best,
         families=families,
         notes=tuple(notes),
@@ -242,15 +242,10 @@ def _families(
     declared = selection.contrasts if selection.declared else []
     tests = {a.metric: a.primary.test for a in reversed(analyses) if not a.is_exploratory}
     return Families(
-        primary=[
-            (a.comparison, a.metric, a.test, a.test_name.removeprefix("the ") if a.looks else "")
-            for a in analyses
-            if not a.is_exploratory
-        ],
+        analyses,
         secondary={c.title: (*c.comparisons, *c.best) for c in declared},
         exploratory=comparisons,
         tests=dict.fromkeys(metrics, request.test) if request.test else tests,
-        chosen=[(a.comparison, a.metric, a.test, a.choices) for a in analyses if a.is_exploratory],
     )
 
 

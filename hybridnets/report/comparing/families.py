@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from hybridnets import stats
+from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import Evidence
 
@@ -70,24 +71,20 @@ class Families:
     """The families of a data set's comparisons.
 
     Args:
-        primary: The comparisons of the primary analyses, the metric that each answers by, its test, and the test's name.
+        analyses: The primary analyses. One that was chosen after the runs is corrected for all pairs that it was chosen from.
         secondary: The comparisons of each declared table by its title, in the order of their declaration.
         exploratory: All other comparisons; those above may be among them.
         tests: The test that is requested or declared by metric, a key of TESTS; a metric that is absent has none.
-        chosen: Comparisons that were chosen after the runs, with their metric, their test, whose p is corrected for all pairs
-            that they were chosen from, and how many pairs these are.
     """
 
     def __init__(
         self,
-        primary: Sequence[tuple[Comparison, str, stats.Test, str]],
+        analyses: Sequence[PrimaryAnalysis],
         secondary: Mapping[str, Sequence[Comparison]],
         exploratory: Sequence[Comparison],
         tests: Mapping[str, str],
-        chosen: Sequence[tuple[Comparison, str, stats.Test, int]] = (),
     ) -> None:
-        self._primary, self._secondary, self._exploratory, self._tests = primary, secondary, exploratory, tests
-        self._chosen = chosen
+        self._analyses, self._secondary, self._exploratory, self._tests = analyses, secondary, exploratory, tests
         self._members: dict[str, dict[Comparison, FamilyMember]] = {}
 
     def members(self, comparisons: Sequence[Comparison], metric: str) -> list[FamilyMember]:
@@ -111,33 +108,31 @@ class Families:
         return self._members[metric]
 
     def _make(self, metric: str) -> Iterator[FamilyMember]:
-        answers = {comparison: test for comparison, by, test, _ in self._primary if by == metric}
-        names = {comparison: name for comparison, by, _, name in self._primary if by == metric}
-        chosen = {comparison: (test, pairs) for comparison, by, test, pairs in self._chosen if by == metric}
-        for comparison, (test, pairs) in chosen.items():
-            if comparison not in answers:
-                yield FamilyMember(
-                    comparison.evidence(metric),
-                    Family(Rank.EXPLORATORY, CHOSEN, pairs),
-                    test,
-                    name_of(comparison.evidence(metric), test),
-                    test.p,
-                    test.p,
-                )
+        analyses = [analysis for analysis in self._analyses if analysis.metric == metric]
+        answers = {analysis.comparison: analysis for analysis in analyses if not analysis.is_exploratory}
+        chosen = {a.comparison: a for a in analyses if a.is_exploratory and a.comparison not in answers}
+        for analysis in chosen.values():
+            family = Family(Rank.EXPLORATORY, CHOSEN, analysis.choices)
+            name = name_of(analysis.evidence, analysis.test)
+            yield FamilyMember(analysis.evidence, family, analysis.test, name, analysis.test.p, analysis.test.p)
         assigned: set[Comparison] = set()
         for rank, name, candidates in self._candidates(list(answers)):
             comparisons = [c for c in dict.fromkeys(candidates) if c not in assigned]
             assigned.update(comparisons)
             evidence = [comparison.evidence(metric) for comparison in comparisons]
             requested = self._tests.get(metric, "")
-            tests = [answers.get(piece.comparison) or piece.answer(requested) for piece in evidence]
+            tests = [
+                answers[piece.comparison].test if piece.comparison in answers else piece.answer(requested)
+                for piece in evidence
+            ]
             family = Family(rank, name, len(comparisons))
             columns = (evidence, tests, adjusted(tests), adjusted(tests, stats.benjamini_hochberg))
             for piece, test, p_holm, p_rate in zip(*columns, strict=True):
-                if piece.comparison in chosen and piece.comparison not in answers:
+                if piece.comparison in chosen:
                     continue  # it counts here, so that naming it changes no other p, and has a family of its own
-                name = names.get(piece.comparison) or name_of(piece, test)
-                yield FamilyMember(piece, family, test, name, p_holm, p_rate)
+                answer = answers.get(piece.comparison)
+                test_name = answer.test_name.removeprefix("the ") if answer and answer.looks else name_of(piece, test)
+                yield FamilyMember(piece, family, test, test_name, p_holm, p_rate)
 
     def _candidates(self, primary: Sequence[Comparison]) -> Iterator[tuple[Rank, str, Sequence[Comparison]]]:
         yield Rank.PRIMARY, "the primary analysis" if len(primary) == 1 else "the primary analyses", primary
