@@ -7,22 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridnets.report import ReportError, ReportRequest, RunSet, analyse
-from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report import ReportError, ReportRequest, analyse
+from tests.report.reading.score_files import read_rows, write_scores
 
 Command = Callable[..., int]
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")
 ASSUMED = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
-
-
-def write_scores(folder: Path, *lines: str, header: str = "variant,seed,score", name: str = "scores.csv") -> Path:
-    path = folder / name
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return path
-
-
-def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
-    return read_scores(write_scores(folder, *lines, header=header))
 
 
 def test_a_baseline_is_a_label_before_it_is_a_level(tmp_path: Path, report: Command, capsys: Any) -> None:

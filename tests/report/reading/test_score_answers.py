@@ -1,6 +1,5 @@
 """How files of scores are answered: several data sets, seeds without a pair, equal differences, few seeds, splits and folds."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from hybridnets.report import ReportRequest, RunSet, analyse
-from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.comparing.evidence import FOLDS, NEW, POOL
-from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreOptions
-from hybridnets.report.reading.scores.mapping import Reading
-from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report.reading.score_kind import ScoreOptions
+from tests.report.reading.score_files import FEW, LOSSES, TOLERANCE, differences, paired, parts, read, rows, sentences
 
-Scores = Mapping[str, Sequence[float]]  # by variant, one per seed
-
-FEW = "With fewer than 6 {} this rests on normally distributed differences, which so few cannot show."
-TOLERANCE = 1e-9
-
-LOSSES = {"a": (2.0551, 2.1363, 1.9715, 2.1124, 2.1179), "b": (1.8861, 1.9431, 1.8846, 1.9174, 1.8927)}
 SEVERAL = {
     "d0": {"a": (0.6013, 0.6064, 0.5946, 0.613, 0.593), "b": (0.6087, 0.611, 0.6136, 0.6195, 0.5973)},
     "d1": {"a": (0.6438, 0.6267, 0.6375, 0.6446, 0.6541), "b": (0.6604, 0.6578, 0.6527, 0.6568, 0.6704)},
@@ -39,48 +29,6 @@ SPLIT = {
     "a": (0.7294, 0.7164, 0.7281, 0.7197, 0.7279, 0.7064, 0.7052, 0.7208, 0.7198, 0.7249),
     "b": (0.7314, 0.7287, 0.7362, 0.7313, 0.733, 0.7375, 0.7249, 0.725, 0.7366, 0.7384),
 }
-
-
-def rows(scores: Scores, *cells: str) -> list[str]:
-    """The lines of a file: variant, seed, score, and more cells, in which {} is the seed."""
-    return [
-        ",".join([variant, str(seed), f"{value:g}", *(cell.format(seed) for cell in cells)])
-        for variant, values in scores.items()
-        for seed, value in enumerate(values)
-    ]
-
-
-def read(
-    folder: Path,
-    lines: Sequence[str],
-    header: str = "variant,seed,score",
-    name: str = "scores.csv",
-    options: ScoreOptions = NO_OPTIONS,
-) -> RunSet:
-    path = folder / name
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return read_scores(path, Reading(scores=options))
-
-
-def parts(runs: RunSet, **request: Any) -> tuple[DataSetReport, ...]:
-    return analyse(runs, "title", "command", ReportRequest(**request)).parts
-
-
-def sentences(part: DataSetReport) -> str:
-    return " ".join(part.answers[0].sentences)
-
-
-def differences(part: DataSetReport) -> dict[str, str]:
-    """The only row of the table of differences, by column."""
-    (table,) = (table for table in part.tables if table.kind == "differences")
-    (only,) = table.rows
-    return {name: cell.text for name, cell in zip(table.header, only, strict=True)}
-
-
-def paired(scores: Scores) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The second variant's values minus the first's."""
-    first, second = scores.values()
-    return np.subtract(second, first)
 
 
 def corrected(d: np.ndarray[Any, Any], ratio: float) -> tuple[float, tuple[float, float]]:

@@ -1,80 +1,39 @@
 """What a file's scores are: their name, their unit, and which direction is better; and what follows for the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from hybridnets.report import ReportError, ReportRequest, RunSet, analyse
-from hybridnets.report.analysis import DataSetReport
+from hybridnets.report import ReportError, analyse
 from hybridnets.report.comparing.answers import Verdict
 from hybridnets.report.comparing.units import unit_of
-from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOptions, score_kind
-from hybridnets.report.reading.scores.mapping import Reading
-from hybridnets.report.reading.scores.reader import read_scores
+from hybridnets.report.reading.score_kind import ScoreKind, ScoreOptions, score_kind
 from hybridnets.report.rendering.terminal import report_text
+from tests.report.reading.score_files import (
+    FEW,
+    LOSSES,
+    TOLERANCE,
+    Scores,
+    differences,
+    paired,
+    parts,
+    read,
+    rows,
+    sentences,
+    write_scores,
+)
 
 Command = Callable[..., int]
-Scores = Mapping[str, Sequence[float]]  # by variant, one per seed
 
 HIGHER = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
 LOWER = "lower scores are better, because of the word {}: if higher ones are, give --higher-is-better"
-FEW = "With fewer than 6 {} this rests on normally distributed differences, which so few cannot show."
-TOLERANCE = 1e-9
 
 ERRORS = {"base": (0.2799, 0.2748, 0.2823, 0.2834, 0.2781), "new": (0.2589, 0.265, 0.2623, 0.261, 0.2576)}
-LOSSES = {"a": (2.0551, 2.1363, 1.9715, 2.1124, 2.1179), "b": (1.8861, 1.9431, 1.8846, 1.9174, 1.8927)}
 SHARES = {"a": (0.31, 0.35, 0.33), "b": (0.27, 0.28, 0.28)}
 ACCURACIES = {"a": (0.6438, 0.6267, 0.6375, 0.6446, 0.6541), "b": (0.6604, 0.6578, 0.6527, 0.6568, 0.6704)}
-
-
-def rows(scores: Scores, *cells: str) -> list[str]:
-    """The lines of a file: variant, seed, score, and more cells, in which {} is the seed."""
-    return [
-        ",".join([variant, str(seed), f"{value:g}", *(cell.format(seed) for cell in cells)])
-        for variant, values in scores.items()
-        for seed, value in enumerate(values)
-    ]
-
-
-def write(folder: Path, lines: Sequence[str], header: str = "variant,seed,score", name: str = "scores.csv") -> Path:
-    path = folder / name
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return path
-
-
-def read(
-    folder: Path,
-    lines: Sequence[str],
-    header: str = "variant,seed,score",
-    name: str = "scores.csv",
-    options: ScoreOptions = NO_OPTIONS,
-) -> RunSet:
-    return read_scores(write(folder, lines, header, name), Reading(scores=options))
-
-
-def parts(runs: RunSet, **request: Any) -> tuple[DataSetReport, ...]:
-    return analyse(runs, "title", "command", ReportRequest(**request)).parts
-
-
-def sentences(part: DataSetReport) -> str:
-    return " ".join(part.answers[0].sentences)
-
-
-def differences(part: DataSetReport) -> dict[str, str]:
-    """The only row of the table of differences, by column."""
-    (table,) = (table for table in part.tables if table.kind == "differences")
-    (only,) = table.rows
-    return {name: cell.text for name, cell in zip(table.header, only, strict=True)}
-
-
-def paired(scores: Scores) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The second variant's values minus the first's."""
-    first, second = scores.values()
-    return np.subtract(second, first)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +185,7 @@ def test_options_come_before_columns_and_names(tmp_path: Path) -> None:
 
 
 def test_the_command_line_tells_name_unit_and_direction(tmp_path: Path, report: Command, capsys: Any) -> None:
-    path = write(tmp_path, rows(LOSSES))
+    path = write_scores(tmp_path, *rows(LOSSES))
     assert report(path, "--no-page", "--metric", "test", "--unit", "ms", "--lower-is-better") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "How the file was read" not in text

@@ -7,19 +7,13 @@ import pytest
 from hybridnets.report import Report, ReportError, RunSet, analyse
 from hybridnets.report.comparing.evidence import ONE_SPLIT, UNKNOWN
 from hybridnets.report.reading.scores.cell_values import parse_flag, parse_state
-from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.terminal import report_text
+from tests.report.reading.score_files import read_rows
 
 LONG = ("A,0,.70", "A,1,.72", "A,2,.71", "B,0,.812", "B,1,.838", "B,2,.819")  # of which B is better
 VERDICT = "So B is better than A on this data"  # and no more, as the splits are not known
 ASSUMED = "higher scores are better, as nothing says otherwise: if lower ones are, give --lower-is-better"
 READ_AS_IS = f"How the file was read: {ASSUMED}."
-
-
-def read_rows(folder: Path, *lines: str, header: str = "variant,seed,score") -> RunSet:
-    path = folder / "scores.csv"
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return read_scores(path)
 
 
 def report(runs: RunSet) -> Report:

@@ -10,14 +10,9 @@ import pytest
 from hybridnets.report import ReportError, analyse
 from hybridnets.report.comparing.evidence import POOL, UNKNOWN
 from hybridnets.report.reading.scores.reader import read_scores
+from tests.report.reading.score_files import write_scores
 
 Report = Callable[..., int]
-
-
-def write_scores(folder: Path, *lines: str, header: str = "variant,seed,score") -> Path:
-    path = folder / "scores.csv"
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return path
 
 
 def test_three_columns_are_enough(tmp_path: Path, report: Report, capsys: Any) -> None:

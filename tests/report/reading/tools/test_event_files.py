@@ -6,26 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.report import ReportError, RunSet
+from hybridnets.report import ReportError
 from hybridnets.report.reading.score_kind import ScoreOptions
-from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.tools import event_files
-from hybridnets.report.reading.tools.source import read_source
+from tests.report.reading.tools.tool_runs import read, scores
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ACCURACIES = {  # after the last epoch, as make_tensorboard.py wrote them
     **{("cnn", 0): 0.7, ("cnn", 1): 0.71, ("cnn", 2): 0.72, ("crnn", 0): 0.825, ("crnn", 1): 0.835, ("crnn", 2): 0.845}
 }
-
-
-def read(folder: Path, reading: Reading = AS_IT_IS) -> RunSet:
-    runs = read_source(folder, reading)
-    assert runs is not None
-    return runs
-
-
-def scores(runs: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs}
 
 
 @pytest.mark.parametrize(("fixture", "key"), [("tensorboard", "val/acc"), ("tensorboard-hparams", "val_acc")])

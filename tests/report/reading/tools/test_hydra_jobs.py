@@ -5,28 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.report import ReportError, RunSet
+from hybridnets.report import ReportError
 from hybridnets.report.reading.score_kind import ScoreOptions
-from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.tools import hydra_jobs
-from hybridnets.report.reading.tools.source import read_source
 from hybridnets.report.reading.tools.tool_runs import SourceError
+from tests.report.reading.tools.tool_runs import read, scores
 
 JOBS = Path(__file__).parent / "fixtures" / "hydra"
 ACCURACIES = {  # test/acc in the files
     **{("linear", 0): 0.625, ("linear", 1): 0.65625, ("linear", 2): 0.65625},
     **{("mlp", 0): 0.734375, ("mlp", 1): 0.671875, ("mlp", 2): 0.5625},
 }
-
-
-def read(folder: Path, reading: Reading = AS_IT_IS) -> RunSet:
-    runs = read_source(folder, reading)
-    assert runs is not None
-    return runs
-
-
-def scores(runs: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs}
 
 
 @pytest.fixture

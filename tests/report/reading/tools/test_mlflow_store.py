@@ -10,24 +10,14 @@ from typing import Any
 
 import pytest
 
-from hybridnets.report import ReportError, RunSet
+from hybridnets.report import ReportError
 from hybridnets.report.reading.score_kind import ScoreOptions
-from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.tools import mlflow_store
-from hybridnets.report.reading.tools.source import read_source
+from tests.report.reading.tools.tool_runs import read, sound_scores
 
 STORES = Path(__file__).parent / "fixtures" / "mlflow"
 ACCURACIES = {("cnn", 0): 0.7, ("cnn", 1): 0.71, ("cnn", 2): 0.72, ("crnn", 0): 0.825, ("crnn", 1): 0.835}
-
-
-def read(folder: Path, reading: Reading = AS_IT_IS) -> RunSet:
-    runs = read_source(folder, reading)
-    assert runs is not None
-    return runs
-
-
-def scores(runs: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs if not run.diverged}
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def store(request: pytest.FixtureRequest, database: Path) -> Path:
 
 def test_a_store_gives_parameters_metrics_and_states(store: Path) -> None:
     runs = read(store)
-    assert scores(runs) == pytest.approx(ACCURACIES)
+    assert sound_scores(runs) == pytest.approx(ACCURACIES)
     assert [(run.name, run.seeds[0]) for run in runs.runs if run.diverged] == [("crnn", 2)]
     assert runs.score.name == "val/acc"
     assert runs.runs[0].axes == {"optimizer.lr": "0.01"}
@@ -55,7 +45,7 @@ def test_a_store_gives_parameters_metrics_and_states(store: Path) -> None:
 def test_a_metric_that_is_no_number_is_a_failure(store: Path) -> None:
     runs = read(store, Reading.of([], "best", ScoreOptions("val/loss")))
     assert [(run.name, run.seeds[0]) for run in runs.runs if run.diverged] == [("crnn", 1), ("crnn", 2)]
-    assert scores(runs)["cnn", 2] == pytest.approx(0.28)
+    assert sound_scores(runs)["cnn", 2] == pytest.approx(0.28)
 
 
 def test_an_infinite_metric_is_a_failure(database: Path) -> None:
@@ -75,7 +65,7 @@ def test_tags_and_names_can_be_named(store: Path) -> None:
 def test_the_folder_of_a_database_is_as_good_as_its_file(
     database: Path, report: Callable[..., int], capsys: Any
 ) -> None:
-    assert scores(read(database.parent)) == pytest.approx(ACCURACIES)
+    assert sound_scores(read(database.parent)) == pytest.approx(ACCURACIES)
     assert report(f"sqlite:///{database}", "--no-page") == 0
     assert "6 runs of MLflow read from" in capsys.readouterr().out
     assert not database.with_name("mlflow-report").exists()
@@ -126,7 +116,7 @@ def test_a_run_that_did_not_finish_and_was_repeated_does_not_count(database: Pat
     failed = "(SELECT run_uuid FROM runs WHERE name = 'crnn-2')"
     change(database, f"UPDATE params SET value = '0' WHERE key = 'seed' AND run_uuid = {failed}")
     runs = read(database)
-    assert scores(runs) == pytest.approx(ACCURACIES)
+    assert sound_scores(runs) == pytest.approx(ACCURACIES)
     assert not any(run.diverged for run in runs.runs)
     assert (
         "1 run that did not finish is not counted, because another of the same variant and seed finished." in runs.head
@@ -168,7 +158,7 @@ def test_a_foreign_or_damaged_database_is_one_sentence(tmp_path: Path, database:
         ReportError, match=r"optuna.db must be a database of MLflow, got one without the table experiments"
     ):
         read(foreign)
-    assert scores(read(tmp_path)) == pytest.approx(ACCURACIES)  # which passes over the foreign one
+    assert sound_scores(read(tmp_path)) == pytest.approx(ACCURACIES)  # which passes over the foreign one
     database.write_bytes(database.read_bytes()[:5000])
     with pytest.raises(ReportError, match=rf"{database} cannot be read as a database of MLflow \("):
         read(database)

@@ -13,23 +13,13 @@ import pytest
 
 from hybridnets.report import ReportError, RunSet, analyse
 from hybridnets.report.reading.score_kind import ScoreOptions
-from hybridnets.report.reading.scores.mapping import AS_IT_IS, Reading
+from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.reading.tools import wandb_runs
-from hybridnets.report.reading.tools.source import read_source
+from tests.report.reading.tools.tool_runs import read, sound_scores
 
 RUNS = Path(__file__).parent / "fixtures" / "wandb"
 FAILED = "offline-run-20261129_125126-9mb1iu89"  # crnn with seed 2
-
-
-def read(folder: Path, reading: Reading = AS_IT_IS) -> RunSet:
-    runs = read_source(folder, reading)
-    assert runs is not None
-    return runs
-
-
-def scores(runs: RunSet) -> dict[tuple[str, int], float]:
-    return {(run.name, run.seeds[0]): run.scores["score"] for run in runs.runs if not run.diverged}
 
 
 def failed(runs: RunSet) -> list[tuple[str, int]]:
@@ -43,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_offline_runs_have_config_history_summary_and_their_end() -> None:
     runs = read(RUNS)
-    assert scores(runs) == pytest.approx(
+    assert sound_scores(runs) == pytest.approx(
         {("cnn", 0): 0.65, ("cnn", 1): 0.66, ("cnn", 2): 0.67, ("crnn", 0): 0.775, ("crnn", 1): 0.785}
     )
     assert failed(runs) == [("crnn", 2)]
@@ -56,7 +46,7 @@ def test_offline_runs_have_config_history_summary_and_their_end() -> None:
 
 def test_nested_metrics_and_the_best_of_them() -> None:
     runs = read(RUNS, Reading.of([], "best", ScoreOptions("val.acc")))
-    assert scores(runs)["crnn", 1] == pytest.approx(0.835)
+    assert sound_scores(runs)["crnn", 1] == pytest.approx(0.835)
     loss = read(RUNS, Reading.of([], None, ScoreOptions("val.loss")))
     assert sorted(failed(loss)) == [("crnn", 1), ("crnn", 2)]  # one loss is no number, and one run failed
 
@@ -88,7 +78,7 @@ def test_a_run_may_have_only_its_summary(tmp_path: Path) -> None:
             json.dumps({"val": {"acc": 0.5 + len(model) / 10}, "_step": 3, "_runtime": 7}), encoding="utf-8"
         )
     runs = read(tmp_path)
-    assert scores(runs) == {("cnn", 0): 0.8, ("crnn", 0): 0.9}
+    assert sound_scores(runs) == {("cnn", 0): 0.8, ("crnn", 0): 0.9}
     assert runs.score.name == "val.acc"
     (files / "wandb-summary.json").write_text("{", encoding="utf-8")
     (problem,) = read(tmp_path).problems
@@ -131,7 +121,7 @@ EXPORT = """"Name","State","Notes","User","Tags","Created","Runtime","Sweep","mo
 def test_the_export_of_the_web_page_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "wandb_export.csv").write_text(EXPORT, encoding="utf-8")
     runs = read_scores(tmp_path / "wandb_export.csv")
-    assert scores(runs) == {("cnn", 0): 0.65, ("cnn", 1): 0.66, ("crnn", 0): 0.775}
+    assert sound_scores(runs) == {("cnn", 0): 0.65, ("cnn", 1): 0.66, ("crnn", 0): 0.775}
     assert failed(runs) == [("crnn", 1)]
     assert runs.runs[0].axes == {"lr": "0.01"}
     assert runs.score.name == "test/acc"
@@ -164,9 +154,9 @@ def test_a_project_on_the_server_is_read_by_the_package(monkeypatch: pytest.Monk
     api = SimpleNamespace(runs=lambda name: runs if name == "me/study" else 1 / 0)
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(Api=lambda: api))
     read_last = read(Path("wandb:me/study"))
-    assert scores(read_last) == {("a", 0): 0.4, ("b", 0): 0.7}
+    assert sound_scores(read_last) == {("a", 0): 0.4, ("b", 0): 0.7}
     assert len(read_last.missing) == 1
-    assert scores(read(Path("wandb:me/study"), Reading.of([], "best", ScoreOptions("val/acc")))) == {
+    assert sound_scores(read(Path("wandb:me/study"), Reading.of([], "best", ScoreOptions("val/acc")))) == {
         ("a", 0): 0.5,
         ("b", 0): 0.7,
     }
