@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridnets import stats
-from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.answers import PrimaryAnalysis, leading_metric
 from hybridnets.report.comparing.best import Order, order_of
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ComparisonCache, ContrastComparisons
@@ -204,8 +204,7 @@ def _report_data_set(
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]
     notes += _notes_on_scope(scope)
-    metric = next(iter((*(analysis.metric for analysis in analyses), *data_set.metrics)), "")
-    best = order_of(data_set, metric)
+    best = order_of(data_set, leading_metric(analyses, data_set))
     return DataSetReport(
         data_set,
         scope,

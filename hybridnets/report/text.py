@@ -1,6 +1,8 @@
-"""Text that people wrote, made safe to print: names and messages may hold characters that garble a terminal or a page."""
+"""Text that people wrote: made safe to print, as it may garble a terminal or a page, and the word that they meant."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # Characters that show nothing, that reverse the text after them, or that no file can hold.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -15,3 +17,14 @@ def printable(text: str) -> str:
 def visible(text: str) -> str:
     """The text in one line, with every unprintable character replaced by its code point."""
     return printable(LINE_BREAKS.sub(" ", text))
+
+
+def proposal(word: str, legal: Iterable[str]) -> str:
+    """A question after the legal word that a word resembles, to be added to a message; empty if it resembles none.
+
+    Args:
+        word: What the user wrote.
+        legal: The words that are legal.
+    """
+    close = difflib.get_close_matches(word, list(legal), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,6 +1,7 @@
 """A primary analysis carried out: the test, and the verdict that follows from it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cached_property
@@ -11,6 +12,7 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.growth import Growth
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
+from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.runs.declaration import METHODS, TESTS, Primary, Until
 
 LEVEL = 0.05  # of the claim that an answer makes
@@ -170,3 +172,13 @@ class PrimaryAnalysis:
         """
         name = "corrected t" if self.is_corrected else "paired t"
         return next((p for p in seed_plans(self.evidence, self.margin, scale) if p.plan.test == name), None)
+
+
+def leading_metric(analyses: Sequence[PrimaryAnalysis], data_set: DataSetVariants) -> str:
+    """The metric of the first primary analysis; without one the data set's preferred metric, or empty if it has none.
+
+    Args:
+        analyses: The primary analyses of the data set.
+        data_set: Its variants.
+    """
+    return next(iter((*(analysis.metric for analysis in analyses), *data_set.metrics)), "")

@@ -1,12 +1,12 @@
 """Which runs a report is about: those of the sweep that declared its question. All others are listed apart."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridnets.report.comparing.variants import DataSetVariants, variants_by_data_set
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
+from hybridnets.report.text import proposal
 
 ALL = "all"  # as the name of a sweep
 
@@ -46,11 +46,9 @@ def scopes(runs: RunSet, sweeps: Sequence[Sweep], requested: Sequence[str]) -> l
     names = [sweep.manifest.path.stem for sweep in sweeps]
     for name in requested:
         if name not in (*names, ALL):
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
             legal = ", ".join(dict.fromkeys([*names, ALL]))
             raise ReportError(
-                f"--sweep must be the name of a sweep that requested these runs, {legal}, got {name}{hint}"
+                f"--sweep must be the name of a sweep that requested these runs, {legal}, got {name}{proposal(name, names)}"
             )
     by_data: dict[str, list[FinishedRun]] = {}
     for run in runs.runs:

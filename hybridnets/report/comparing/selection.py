@@ -1,6 +1,5 @@
 """Which variants are compared with which: as the command line requests, as a sweep declared, or the usual pairs."""
 
-import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from hybridnets.report.comparing.contrasts import PLAINEST, ComparisonCache, Con
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.request import ReportRequest
+from hybridnets.report.text import proposal
 from hybridnets.runs.declaration import Contrast, Declaration
 
 MAX_VARIANTS = 6  # of which every pair is compared
@@ -142,9 +142,7 @@ def _check_label(data_sets: Sequence[DataSetVariants], key: str, name: str, has_
                 f"{data_set.name}: give one of {', '.join(sharing)}"
             )
     if name not in labels:
-        close = difflib.get_close_matches(name, labels, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        hint = hint or "; --sweep all includes the runs of other sweeps" * has_others
+        hint = proposal(name, labels) or "; --sweep all includes the runs of other sweeps" * has_others
         raise ReportError(f"{key} must be one of {', '.join(labels)}, got {name}{hint}")
 
 

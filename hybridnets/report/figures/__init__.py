@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hybridnets import stats
-from hybridnets.report.comparing.answers import PrimaryAnalysis
+from hybridnets.report.comparing.answers import PrimaryAnalysis, leading_metric
 from hybridnets.report.comparing.best import Order
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.joint import Joint
@@ -45,7 +45,7 @@ def pictures(
         best: Which of several variants is the best; None for fewer than three.
         searches: What the search for settings of each model is worth; None without a search.
     """
-    metric = next(iter((*(analysis.metric for analysis in analyses), *section.metrics)), "")
+    metric = leading_metric(analyses, section)
     focus = _focus(comparisons, analyses)
     primary = {v for a in analyses for v in (a.comparison.variant, a.comparison.baseline)}
     by_focus = sorted(compressed, key=lambda c: not focus or c.variant is not focus.variant)
