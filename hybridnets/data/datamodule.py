@@ -128,7 +128,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The values that prediction without the data set needs, and the split's hash: plain types and tensors only."""
-        return {"mean": self.mean, "std": self.std, "classes": list(self.classes), "split": self.split.sha256}
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "classes": list(self.classes),
+            "resize": self.dataset.resize,
+            "split": self.split.sha256,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuses a checkpoint of other data; there is nothing to restore, because the state follows from the data.

@@ -32,6 +32,10 @@ class ImageDataset:
         test_images: The data set's own test images, (M, C, H, W), never used to choose anything.
         test_labels: Their classes, (M,).
         classes: The classes' names.
+        val: Positions among the training images of the validation part that the data set brings, in ascending order; None
+            if it brings none.
+        resize: How pictures of other sizes were brought to this one, a name in `hybridnets.data.decoding.RESIZES`; None if
+            the data set holds no such pictures. New pictures for a trained network are treated likewise.
 
     Raises:
         DataError: If shapes, types or labels are not consistent.
@@ -42,6 +46,8 @@ class ImageDataset:
     test_images: Images
     test_labels: Integers
     classes: tuple[str, ...]
+    val: Integers | None = None
+    resize: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses inconsistent arrays, and classes that are no list of names."""
@@ -60,6 +66,8 @@ class ImageDataset:
         check_images(self.test_images, "the test images")
         check_labels(self.train_labels, len(self.train_images), self.classes, "the training labels")
         check_labels(self.test_labels, len(self.test_images), self.classes, "the test labels")
+        if self.val is not None:
+            check_val(self.val, len(self.train_images))
         shape, test_shape = self.train_images.shape[1:], self.test_images.shape[1:]
         if shape != test_shape:
             remedy = (
@@ -84,7 +92,9 @@ class ImageDataset:
     @cached_property
     def sha256(self) -> str:
         """The hash of everything in the data set that can affect a run."""
-        content = [list(self.classes), self.train_sha256, self.test_sha256]
+        content: list[object] = [list(self.classes), self.train_sha256, self.test_sha256]
+        if self.val is not None:
+            content.append(hashlib.sha256(self.val.astype("<i8").tobytes()).hexdigest())
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -143,6 +153,25 @@ def check_labels(labels: Any, n: int, classes: Sequence[str] | None, name: str) 
         )
         raise DataError(
             f"{name} must lie from 0 to {len(classes) - 1}, one for each of the classes, got {low} to {high}: {remedy}"
+        )
+
+
+def check_val(val: Any, n: int) -> None:
+    """Refuses a validation part that is not a set of training images, or leaves none to train on.
+
+    Args:
+        val: Positions of its images.
+        n: How many training images there are, those of the validation part included.
+
+    Raises:
+        DataError: If it is not.
+    """
+    if not isinstance(val, np.ndarray) or val.dtype != np.int64 or val.ndim != 1:
+        raise DataError(f"val must be positions of training images, int64 (V,), got {_describe(val)}")
+    if not 0 < len(val) < n or val[0] < 0 or val[-1] >= n or (np.diff(val) <= 0).any():
+        raise DataError(
+            f"val must be ascending positions of some, but not all, of the {n:,} training images, got {len(val):,}"
+            + (f" from {val.min()} to {val.max()}: numpy.unique(val) sorts them" if len(val) else "")
         )
 
 

@@ -11,6 +11,7 @@ from hybridnets.data.dataset import DataError, ImageDataset, canonical
 IMAGES = np.arange(4 * 3 * 8 * 8, dtype=np.uint8).reshape(4, 3, 8, 8)
 LABELS = np.array([0, 1, 0, 1])
 CLASSES = ("a", "b")
+PARTS = (IMAGES, LABELS, IMAGES, LABELS)
 RAGGED = [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 9, 8), np.uint8)]
 
 
@@ -122,3 +123,18 @@ def test_ragged_images_in_a_users_function(way: str) -> None:
     with pytest.raises(ValueError, match=r"must return images of one size, but some differ .* image\.resize") as caught:
         load_dataset({"_target_": f"{__name__}.ragged", "way": way})
     assert "shape" in str(caught.value)  # numpy's own words, too
+
+
+def test_a_validation_part_of_its_own_changes_the_content() -> None:
+    without = make()
+    with_val = ImageDataset(*PARTS, CLASSES, val=np.array([1, 3]))
+    assert without.sha256 == ImageDataset(*PARTS, CLASSES, resize="crop").sha256
+    assert len({without.sha256, with_val.sha256, ImageDataset(*PARTS, CLASSES, val=np.array([1, 2])).sha256}) == 3
+
+
+@pytest.mark.parametrize("val", [[], [0, 1, 2, 3], [1, 1], [3, 1], [-1, 2], [2, 4]])
+def test_a_validation_part_that_is_none_is_refused(val: list[int]) -> None:
+    with pytest.raises(
+        DataError, match="val must be ascending positions of some, but not all, of the 4 training images"
+    ):
+        ImageDataset(*PARTS, CLASSES, val=np.array(val, dtype=np.int64))
