@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -42,8 +41,7 @@ def report(
     assert classified.labels is not None
     evaluation = evaluate(classified.labels, classified.probabilities)
     with contextlib.redirect_stdout(to):
-        if to is sys.stdout:
-            print()
+        print()
         _print(evaluation, classified)
     if arguments.page:
         from hybridnets.predicting.page import render_page

@@ -132,7 +132,7 @@ def _check_run(run: Path, *, ensemble: bool) -> None:
         members(run)
     elif not (run / result.FILE).exists() and next(run.glob(f"*/{result.FILE}"), None):
         raise ValueError(
-            f"RUN must be the folder of a run, and {run} is one of several runs: name one of them, or average them with "
+            f"RUN must be the folder of a run, and {run} is a folder of several: name one of them, or average them with "
             "--ensemble"
         )
     else:
