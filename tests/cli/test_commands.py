@@ -358,4 +358,8 @@ def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:
     assert complete("hybridnets", "train", "-m", "model=cnn,ecr") == ["model=cnn,ecrnn"]
     assert complete("hybridnets", "train", "-m", "rnn=gru,lstm,bil") == ["rnn=gru,lstm,bilstm"]
     assert "model=cnn,crnn" in complete("hybridnets", "train", "-m", "model=cnn,")
+    assert complete("hybridnets", "predict", "RUN", "--en") == ["--ensemble"]
+    assert set(complete("hybridnets", "predict", "--")) >= {"--top", "--format", "--page", "--skip-broken", "--help"}
+    assert "--margin" in complete("hybridnets", "report", "--m")
+    assert complete("hybridnets", "predict", "RUN", "--format", "c") == ["csv"]
     assert "autoload -U +X bashcompinit" in hybridnets_command("completion", "zsh", cwd=tmp_path).stdout
