@@ -1,6 +1,7 @@
 """features.py, which encodes on one side and classifies on the other, as a user runs it."""
 
 import csv
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -88,6 +89,10 @@ def test_from_pictures_to_classes(command: Features, autoencoder: str) -> None:
     expected = hybridnets.load(autoencoder).predict(IMAGES[[2, 0, *range(40), 1]]).numpy()
     np.testing.assert_allclose(np.array([row[2:] for row in rows], float), expected, rtol=1e-4, atol=1e-6)
     assert [int(row[1]) for row in rows] == expected.argmax(1).tolist()
+
+    output = command("decode", autoencoder, "codes.npz", "--format", "jsonl", "--top", "2")
+    best = [json.loads(line)["top"] for line in output.out.splitlines()]
+    assert [[int(rank["class"]) for rank in ranks] for ranks in best] == np.argsort(-expected)[:, :2].tolist()
 
     output = command("decode", autoencoder, "codes.npz")
     assert (output.code, output.err) == (0, "")
