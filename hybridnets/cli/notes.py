@@ -47,8 +47,10 @@ def on_sizes(run: "Predictor | Ensemble", resized: int, images: int) -> list[str
     if not resized:
         return []
     size = f"{run.form.height} x {run.form.width} pixels (height x width)"
-    why = "as the run's data were" if run.resize else "as the run's data record no other way"
-    return [f"{resized:,} of {count_images(images)} had another size and came to {size} by {run.form.resize}, {why}"]
+    why = "as the run's data were" if run.resize else "because the run's data name no rule"
+    return [
+        f"{resized:,} of {count_images(images)} had another size and were brought to {size} by {run.form.resize}, {why}"
+    ]
 
 
 def few(things: Collection[object]) -> str:

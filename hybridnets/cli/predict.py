@@ -98,10 +98,13 @@ def _predict(arguments: argparse.Namespace) -> int:
     notes += more + _notes(run, reading)
     say("predict", notes)
     labels = _labels(reading.images, positions) if positions else None
+    is_known = labels is not None and bool((labels >= 0).any())
+    if arguments.page and not is_known:
+        raise ValueError("--page needs an image of a known class that can be read, and there is none")
     names = [image.name for image in reading.images]
     classified = Classified(names, run.classes, reading.probabilities, run.name, labels)
     answer(classified, arguments.format, arguments.top, arguments.output)
-    if labels is not None and (labels >= 0).any():
+    if is_known:
         from hybridnets.cli import labelled
 
         only_data = arguments.format != "table" and not arguments.output

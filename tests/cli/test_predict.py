@@ -78,8 +78,8 @@ def test_a_table_has_the_most_probable_classes(command: Predict, pets: str) -> N
     output = command(pets, SPACES)
     assert output.code == 0
     assert output.err == (
-        "hybridnets predict: 2 of 4 images had another size and came to 16 x 16 pixels (height x width) by pad, as the run's "
-        "data were\n"
+        "hybridnets predict: 2 of 4 images had another size and were brought to 16 x 16 pixels (height x width) by pad, as the "
+        "run's data were\n"
     )
     heading, *lines = output.out.splitlines()
     assert heading.split() == ["image", "class", "probability"]
@@ -151,7 +151,7 @@ def test_arrays_patterns_and_names_of_any_bytes(command: Predict, pets: str) -> 
 def test_a_run_that_says_nothing_of_sizes_crops(command: Predict, runs: Path) -> None:
     few = str(folder(runs / "few", "cnn"))
     output = command(few, Path(SPACES, "1.png"), "--format", "jsonl")
-    assert output.err.endswith("by crop, as the run's data record no other way\n")
+    assert output.err.endswith("by crop, because the run's data name no rule\n")
     probability = expected(few, Path(SPACES, "1.png"), resize="crop").max()
     assert json.loads(output.out)["probability"] == pytest.approx(probability, rel=1e-4)
 
@@ -212,6 +212,14 @@ def test_a_page_needs_known_classes(command: Predict, pets: str) -> None:
         "(고양이, köpek, a = b)\n"
     )
     assert "accuracy" not in output.out
+    write_labelled()
+    for path in Path("test").rglob("*.png"):
+        if "other" not in path.parts:
+            path.write_text("no picture")
+    output = command(pets, "test", "--page", "page.html", "--skip-broken")
+    assert output.code == 2
+    assert output.err.endswith("--page needs an image of a known class that can be read, and there is none\n")
+    assert not Path("page.html").exists()
 
 
 def test_broken_files_are_refused_together_or_left_out(command: Predict, pets: str) -> None:

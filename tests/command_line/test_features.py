@@ -140,8 +140,8 @@ def test_pictures_of_other_kinds_and_sizes_become_the_runs(command: Features, au
     output = command("encode", autoencoder, "0.png", "wide.png", "wide.npy", "-o", "codes.npz")
     assert output.code == 0
     assert output.err == (
-        "hybridnets encode: 2 of 3 images had another size and came to 16 x 16 pixels (height x width) by crop, as the run's "
-        "data record no other way\n"
+        "hybridnets encode: 2 of 3 images had another size and were brought to 16 x 16 pixels (height x width) by crop, "
+        "because the run's data name no rule\n"
     )
     code = read_codes("codes.npz").code
     np.testing.assert_allclose(code[1:], code[[0, 0]], rtol=1e-4, atol=1e-6)
