@@ -34,6 +34,7 @@ python_maximum_signature_line_length = 88
 
 # Types that have no page here to link to: those of other projects, and our own beyond the public modules.
 nitpick_ignore_regex = [
+    ("py:class", "ImagesOrPictures"),  # which each docstring explains
     ("py:.*", r"hybridnets\.(data\.loader|runs|rnn\._Keras).*"),
     ("py:.*", r"(collections|datetime|functools|numpy|pathlib|pytorch_lightning|torch|types|typing)\..*"),
 ]

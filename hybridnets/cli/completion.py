@@ -1,11 +1,12 @@
-"""Shell completion: commands, and the overrides of train, which Hydra completes."""
+"""Shell completion: commands, their options, and the overrides of train, which Hydra completes."""
 
 from hybridnets.cli import COMMANDS
 from hybridnets.cli.arguments import Parser
+from hybridnets.cli.classes import FORMATS
 
 SHELLS = ("bash", "zsh")
 # Hydra completes the line of one word and its overrides, so it gets the line without the word train; and of several values
-# between commas it gets the last one alone, because it completes only one.
+# between commas it gets the last one alone, because it completes only one. Options are those that a command's help names.
 SCRIPT = """\
 _hybridnets() {
     local word="${COMP_WORDS[COMP_CWORD]}"
@@ -24,6 +25,12 @@ _hybridnets() {
             choices=$(for choice in $choices; do echo "$before${choice#*=}"; done)
         fi
         COMPREPLY=($(compgen -W "$choices" -- "$word"))
+    elif [[ "$word" == -* ]]; then
+        local options
+        options=$(hybridnets "${COMP_WORDS[1]}" --help 2>/dev/null | grep -E '^ +-' | grep -oE -- '--[a-z][a-z-]*')
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
+    elif [[ "${COMP_WORDS[COMP_CWORD-1]}" == --format ]]; then
+        COMPREPLY=($(compgen -W "%s" -- "$word"))
     else
         COMPREPLY=($(compgen -f -- "$word"))
     fi
@@ -41,12 +48,12 @@ def main(argv: list[str]) -> int:
     """
     parser = Parser(
         prog="hybridnets completion",
-        description="Print the completion of commands and overrides for a shell.",
+        description="Print the completion of commands, options and overrides for a shell.",
         epilog='examples:\n  eval "$(hybridnets completion bash)"      in ~/.bashrc',
     )
     parser.add_argument("shell", choices=SHELLS)
     arguments = parser.parse_args(argv[1:])
     if arguments.shell == "zsh":
         print("autoload -U +X bashcompinit && bashcompinit")
-    print(SCRIPT % " ".join(COMMANDS), end="")
+    print(SCRIPT % (" ".join(COMMANDS), " ".join(FORMATS)), end="")
     return 0

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from hybridnets import program
 from hybridnets.cli.arguments import Parser, end_with_a_sentence, find_modules_here, path_of
-from hybridnets.cli.classes import answer, check_output, count_images
+from hybridnets.cli.classes import (
+    Classified,
+    add_answer_arguments,
+    answer,
+    check_answer_arguments,
+    check_output,
+    count_images,
+)
+from hybridnets.cli.notes import on_left_out, on_sizes, say
 from hybridnets.program import printable
 
 if TYPE_CHECKING:
@@ -23,7 +31,8 @@ examples:
   DECODE RUN codes.npz -o classes.csv                                   with every class's probability
 
 RUN is the folder of a finished run of model=feature_autoencoder. Both sides need the same run; codes of another one are
-refused. IMAGE is a PNG or JPEG of the size that the run was trained on, or a .npy of uint8 (B, H, W, C) or (B, C, H, W).
+refused. PATH is a picture (PNG, JPEG, WebP, BMP, TIFF), a .npy of uint8 (B, H, W, C) or (B, C, H, W), a folder of these,
+or a pattern in quotes; images of another size are resized as the run's data were.
 hybridnets/predicting/codes.py documents the format of a file of codes.
 """
 
@@ -52,9 +61,11 @@ def _run(arguments: argparse.Namespace) -> int:
 def _encode(run: "AutoencoderPredictor", arguments: argparse.Namespace) -> None:
     from hybridnets.predicting import concatenate, write_codes
 
-    encoded = concatenate(list(_encoded_batches(run, arguments.images)))
+    notes: list[str] = []
+    encoded = concatenate(list(_encoded_batches(run, arguments.paths, notes)))
     device, cloud = run.sizes()
     size = write_codes(arguments.output, encoded, arguments.precision)
+    say("encode", notes)
     n, map_shape, code_shape = len(encoded.names), run.model.shape, encoded.code.shape[1:]
     rows = [
         (f"pixels, {_dimensions(run.image_shape)} uint8", n * math.prod(run.image_shape)),
@@ -78,31 +89,43 @@ def _decode(run: "AutoencoderPredictor", arguments: argparse.Namespace) -> None:
     from hybridnets.predicting import read_codes
 
     encoded = read_codes(arguments.codes)
-    answer(encoded.names, run.classes, run.decode(encoded).tolist(), arguments.output, run.name)
+    probabilities = run.decode(encoded).float().cpu().numpy()
+    classified = Classified(encoded.names, run.classes, probabilities, run.name)
+    answer(classified, arguments.format, arguments.top, arguments.output)
 
 
-def _encoded_batches(run: "AutoencoderPredictor", paths: list[Path]) -> Iterator["EncodedImages"]:
-    """Encodes all images in the order given."""
-    from hybridnets.data.pictures import read_batches
+def _encoded_batches(run: "AutoencoderPredictor", paths: list[Path], notes: list[str]) -> Iterator["EncodedImages"]:
+    """Encodes all images in the order given; notes gets what to say of them.
+
+    Raises:
+        ValueError: If files cannot be used; they are all named.
+    """
+    from hybridnets.data.pictures import describe_broken, find_files, read_batches
 
     encode = run.encode  # a run of another model is refused here, before any image is read
-    for pixels, names, source in read_batches(paths, run.image_shape):
-        try:
-            yield encode(pixels, names)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+    broken: dict[Path, str] = {}
+    resized = images = 0
+    files, others = find_files(paths)
+    for batch in read_batches(files, run.form, broken):
+        if len(batch.images) and not broken:
+            yield encode(batch.pixels, [image.name for image in batch.images])
+        images, resized = images + len(batch.images), resized + batch.resized
+    if broken:
+        raise ValueError(describe_broken(broken))
+    notes += on_left_out(others, "named like no image") + on_sizes(run, resized, images)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Checks the arguments as far as possible before torch is imported."""
-    from hybridnets.data.pictures import check_images
+    from hybridnets.data.pictures import check_pillow, find_files
     from hybridnets.runs.store import result_with_weights
 
     result_with_weights(arguments.run)
-    check_output(arguments.output, ".npz" if arguments.command == "encode" else ".csv")
     if arguments.command == "encode":
-        check_images(arguments.images)
+        check_output(arguments.output, ".npz")
+        check_pillow(find_files(arguments.paths)[0])
         return
+    check_answer_arguments(arguments)
     try:
         arguments.codes.open("rb").close()
     except OSError as error:
@@ -128,16 +151,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "run", type=path_of, metavar="RUN", help="folder of a finished run of model=feature_autoencoder"
     )
     encode.add_argument(
-        "images", type=path_of, nargs="+", metavar="IMAGE", help="PNG or JPEG files, or a .npy of uint8"
+        "paths", type=path_of, nargs="+", metavar="PATH", help="pictures, arrays (.npy), folders of them, or patterns"
     )
     encode.add_argument("-o", "--output", type=path_of, required=True, metavar="FILE.npz", help="where the codes go")
     encode.add_argument("--precision", type=int, choices=(32, 16), default=32, help="bits per value (default: 32)")
     decode = commands.add_parser("decode", help="the cloud's side: a file of codes to the images' classes")
     decode.add_argument("run", type=path_of, metavar="RUN", help="folder of the run that encoded the images")
     decode.add_argument("codes", type=path_of, metavar="FILE.npz", help="the file that encode wrote")
-    decode.add_argument(
-        "-o", "--output", type=path_of, metavar="FILE.csv", help="write the probabilities of all classes to a file"
-    )
+    add_answer_arguments(decode)
     for subparser in (encode, decode):
         subparser.add_argument("--device", default="cpu", help="the device that computes, such as cuda (default: cpu)")
     return parser.parse_args(argv)

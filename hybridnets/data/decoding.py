@@ -1,8 +1,11 @@
 """Pictures as pixels: a file of any usual kind becomes uint8 of one shape, with Pillow."""
 
+import contextlib
 import importlib.util
+import io
 import typing
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -50,7 +53,12 @@ class Form:
 
 
 def decode(source: "Path | IO[bytes] | Image", form: Form) -> Images:
-    """The pixels of one picture in a form, (C, H, W).
+    """The pixels of one picture in a form, (C, H, W); see `decode_and_measure`."""
+    return decode_and_measure(source, form)[0]
+
+
+def decode_and_measure(source: "Path | IO[bytes] | Image", form: Form) -> tuple[Images, tuple[int, int]]:
+    """The pixels of one picture in a form, (C, H, W), and the height and width that it had before, upright.
 
     A picture is turned as its camera says (EXIF), transparent parts are laid on white, and of 16 bits per channel the upper
     8 are kept. Of a file with several pictures, the first counts.
@@ -62,15 +70,52 @@ def decode(source: "Path | IO[bytes] | Image", form: Form) -> Images:
     Raises:
         DecodingError: If it is no complete picture of a kind that we read, or its pixels have no fixed range.
     """
-    from PIL import Image, UnidentifiedImageError
+    with _upright(source) as picture:
+        pixels = np.asarray(_resized(_coloured(picture, form.channels), form))  # (H, W) or (H, W, 3)
+        pixels = pixels.reshape(form.height, form.width, form.channels).transpose(2, 0, 1)
+        return np.ascontiguousarray(pixels), (picture.height, picture.width)
+
+
+def thumbnail(source: "Path | IO[bytes] | Image", side: int) -> bytes:
+    """A picture for people to look at, as a PNG; the pixels of a small one become squares.
+
+    Args:
+        source: As for `decode_and_measure`.
+        side: Pixels that neither its height nor its width exceeds.
+
+    Raises:
+        DecodingError: As `decode_and_measure` does.
+    """
+    from PIL import Image
+
+    with _upright(source) as picture:
+        small = _coloured(picture, 3)
+        small.thumbnail((side, side))
+        if (factor := side // max(small.size)) > 1:
+            small = small.resize((small.width * factor, small.height * factor), Image.Resampling.NEAREST)
+        file = io.BytesIO()
+        small.save(file, "PNG")
+        return file.getvalue()
+
+
+def needs_pillow() -> bool:
+    """Whether Pillow is missing, which decoding needs."""
+    return importlib.util.find_spec("PIL") is None
+
+
+@contextlib.contextmanager
+def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
+    """A picture, turned as its camera says; whatever goes wrong with it is a DecodingError."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         # Pillow warns of pictures that are so large that they may be an attack; it refuses those twice as large.
         with warnings.catch_warnings(action="ignore"):
             if isinstance(source, Image.Image):
-                return _pixels(source, form)
+                yield ImageOps.exif_transpose(source)
+                return
             with Image.open(source, formats=FORMATS) as picture:
-                return _pixels(picture, form)
+                yield ImageOps.exif_transpose(picture)
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises nearly anything
@@ -81,19 +126,6 @@ def decode(source: "Path | IO[bytes] | Image", form: Form) -> Images:
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
         raise DecodingError(reason) from error
-
-
-def needs_pillow() -> bool:
-    """Whether Pillow is missing, which decoding needs."""
-    return importlib.util.find_spec("PIL") is None
-
-
-def _pixels(picture: "Image", form: Form) -> Images:
-    from PIL import ImageOps
-
-    picture = _resized(_coloured(ImageOps.exif_transpose(picture), form.channels), form)
-    pixels = np.asarray(picture)  # (H, W) or (H, W, 3)
-    return np.ascontiguousarray(pixels.reshape(form.height, form.width, form.channels).transpose(2, 0, 1))
 
 
 def _coloured(picture: "Image", channels: int) -> "Image":

@@ -1,76 +1,279 @@
-"""Images for a finished run from files: pictures, and arrays of NumPy."""
+"""Images for a finished run from what a person names: pictures, folders of them, patterns, and arrays of NumPy."""
 
-import contextlib
-import importlib.util
+import glob
 import itertools
-import warnings
-from collections.abc import Iterator, Sequence
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from hybridnets.data.decoding import (
+    COLOURS,
+    ENDINGS,
+    DecodingError,
+    Form,
+    decode_and_measure,
+    needs_pillow,
+    thumbnail,
+)
 
-BATCH_SIZE = 100  # pictures that are in memory at a time
-# By an image's channels, Pillow's modes that can be converted without a loss
-MODES = {3: ("RGB", "P", "L", "1"), 1: ("L", "1")}
-PICTURES = (".png", ".jpg", ".jpeg")
+BATCH_SIZE = 100  # images that are in memory at a time
+ARRAY = ".npy"
+NAMED = 3  # broken files that a message names
 
 
-def check_images(paths: Sequence[Path]) -> None:
-    """Refuses a file that cannot hold images, as far as its name and this environment say so.
+@dataclass(frozen=True)
+class ImageFile:
+    """A picture, or an array of images.
+
+    Attributes:
+        path: The file.
+        group: The folder that it is in, directly below a folder that was named, in Unicode's form NFC; None if there is none.
+    """
+
+    path: Path
+    group: str | None = None
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the file is an array of NumPy by its name; everything else is taken for a picture."""
+        return self.path.suffix.lower() == ARRAY
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a file.
+
+    Attributes:
+        file: The file.
+        index: Its place in the file's array; None of a picture.
+    """
+
+    file: ImageFile
+    index: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's path and, in an array, the image's place."""
+        return str(self.file.path) if self.index is None else f"{self.file.path}[{self.index}]"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """A few images with their pixels.
+
+    Attributes:
+        images: B images.
+        pixels: uint8, (B, C, H, W) or, from an array, (B, H, W, C).
+        resized: How many of them had another size.
+    """
+
+    images: Sequence[Image]
+    pixels: NDArray[np.uint8]
+    resized: int
+
+
+def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
+    """The files that paths name, and the files in folders that are left out because they are named like no image.
+
+    They come in the order of the paths, those of a folder or a pattern in order of their names, and no file comes twice. A
+    folder is searched with all that is below it, and follows links; what is hidden (a name that begins with a dot) does not
+    count. A path that does not exist is a pattern, as shells have them, in which ** stands for any folders.
 
     Args:
-        paths: Files of pictures, or of arrays.
+        paths: Files, folders and patterns.
 
     Raises:
-        ValueError: If one is missing or of another kind, or needs Pillow where that is not installed.
+        ValueError: If a path names nothing, or a folder holds no image.
     """
+    files: dict[Path, ImageFile] = {}
+    others: list[Path] = []
     for path in paths:
-        if path.suffix.lower() not in (".npy", *PICTURES):
-            raise ValueError(f"IMAGE must be a PNG or JPEG file or a .npy, got {path}")
-        if not path.is_file():
-            raise ValueError(f"IMAGE not found: {path}")
-        if not _is_array(path) and importlib.util.find_spec("PIL") is None:
-            raise ValueError(
-                f"{path} needs Pillow, which is not installed: pip install 'hybridnets[report]', or give a .npy"
-            )
+        matches = [path] if path.exists() else _matches(str(path))
+        if not matches:
+            raise ValueError(f"no file matches PATH {path}" if glob.has_magic(str(path)) else f"PATH not found: {path}")
+        for match in matches:
+            if not match.is_dir():
+                files.setdefault(match, ImageFile(match))
+                continue
+            below = [ImageFile(file, _group(file, match)) for file in _walk(match)]
+            images = [file for file in below if file.path.suffix.lower() in (ARRAY, *ENDINGS)]
+            if not images:
+                kinds = ", ".join((*ENDINGS, ARRAY))
+                raise ValueError(f"PATH must hold an image ({kinds}) if it is a folder, and {match} holds none")
+            files.update((file.path, file) for file in images)
+            others += [file.path for file in below if file.path.suffix.lower() not in (ARRAY, *ENDINGS)]
+    return list(files.values()), others
 
 
-def read_batches(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[NDArray[Any], list[str], str]]:
-    """The images of files in the order given; never more than one batch of pictures is in memory.
+def check_pillow(files: Iterable[ImageFile]) -> None:
+    """Refuses pictures where Pillow is not installed.
 
     Args:
-        paths: Files of pictures, or of arrays, which are memory-mapped.
-        shape: Shape of the run's images, (C, H, W).
-
-    Yields:
-        Images: pictures as uint8 (B, H, W, C), an array as it is; their names; and what to call them in a message.
+        files: The files.
 
     Raises:
-        ValueError: If a file cannot be read, or if a picture has another size.
+        ValueError: If it is not, and one file is a picture.
     """
-    for path in paths:
-        if not _is_array(path):
-            with _picture(path, shape):
-                pass  # the file's header suffices to refuse an unfit picture before anything is computed
-    for are_arrays, group in itertools.groupby(paths, key=_is_array):
-        files = list(group)
+    picture = next((file.path for file in files if not file.is_array), None)
+    if picture and needs_pillow():
+        raise ValueError(
+            f"{picture} needs Pillow, which is not installed: pip install 'hybridnets[report]', or give a .npy"
+        )
+
+
+def count_images(files: Iterable[ImageFile]) -> int:
+    """How many images files hold; one that cannot be read counts as one.
+
+    Args:
+        files: The files.
+    """
+    counts = 0
+    for file in files:
+        try:
+            counts += len(_array(file.path)) if file.is_array else 1
+        except DecodingError:
+            counts += 1
+    return counts
+
+
+def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
+    """The images of files in the order given, a batch at a time; never more than one is in memory.
+
+    Args:
+        files: The files; arrays are memory-mapped.
+        form: The form of the run's images.
+        broken: Gets the reason for each file that cannot be used, which is left out.
+
+    Raises:
+        ValueError: If a file is a picture, and the run's images are of other channels than grey or colour.
+    """
+    for are_arrays, group in itertools.groupby(files, key=lambda file: file.is_array):
         if are_arrays:
-            for path in files:
-                pixels = _array(path)
-                yield pixels, [f"{path}[{i}]" for i in range(len(pixels))], str(path)
-        else:
-            for start in range(0, len(files), BATCH_SIZE):
-                batch = files[start : start + BATCH_SIZE]
-                yield np.stack([_pixels(path, shape) for path in batch]), list(map(str, batch)), str(batch[0])
+            for file in group:
+                yield from _array_batches(file, form, broken)
+            continue
+        pictures = list(group)
+        if form.channels not in COLOURS:
+            raise ValueError(
+                f"images of {form.channels} channels, as the run's are, must be in a .npy, got {pictures[0].path}"
+            )
+        for start in range(0, len(pictures), BATCH_SIZE):
+            yield _picture_batch(pictures[start : start + BATCH_SIZE], form, broken)
 
 
-def _is_array(path: Path) -> bool:
-    return path.suffix.lower() == ".npy"
+def misfit(dtype: object, shape: Sequence[int], form: Form) -> str:
+    """Why an array is no images of a form, in a clause that begins with "must"; empty where it is.
+
+    Args:
+        dtype: The type of its values.
+        shape: Its shape.
+        form: The form.
+    """
+    channels, height, width = form.channels, form.height, form.width
+    orders = ((channels, height, width), (height, width, channels))
+    if str(dtype).removeprefix("torch.") == "uint8" and tuple(shape[1:]) in orders:
+        return ""
+    legal = " or ".join(f"(B, {', '.join(map(str, order))})" for order in orders)
+    return f"must be uint8 of shape {legal}, got {dtype} of {tuple(shape)}"
+
+
+def describe_broken(broken: Mapping[Any, str]) -> str:
+    """A sentence on files that cannot be used, which names the first few.
+
+    Args:
+        broken: The reason for each file.
+    """
+    if len(broken) == 1:
+        ((name, reason),) = broken.items()
+        return f"{name} cannot be used: {reason}"
+    named = [f"{name} ({reason})" for name, reason in itertools.islice(broken.items(), NAMED)]
+    more = f" and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
+    return f"{len(broken):,} files cannot be used: {', '.join(named)}{more}"
+
+
+def thumbnail_of(image: Image, side: int) -> bytes:
+    """An image for people to look at, as a PNG.
+
+    Args:
+        image: The image.
+        side: Pixels that neither its height nor its width exceeds.
+
+    Raises:
+        DecodingError: If the file has become unreadable.
+    """
+    if image.index is None:
+        return thumbnail(image.file.path, side)
+    return thumbnail(_as_picture(_channels_last(_array(image.file.path)[image.index])), side)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """What a pattern names, which may begin at the root; Path.glob takes no such pattern."""
+    return [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+
+
+def _group(file: Path, folder: Path) -> str | None:
+    first, *below = file.relative_to(folder).parts
+    return unicodedata.normalize("NFC", first) if below else None
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """The files below a folder in order of their names, without hidden ones."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(top, onerror=_refuse, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(Path(folder, name)) not in seen  # no link back
+        )
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _picture_batch(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]) -> ImageBatch:
+    images, pixels, resized = [], [], 0
+    for file in files:
+        try:
+            decoded, size = decode_and_measure(file.path, form)
+        except DecodingError as error:
+            broken[file.path] = str(error)
+            continue
+        images.append(Image(file))
+        pixels.append(decoded)
+        resized += size != (form.height, form.width)
+    shape = (len(pixels), form.channels, form.height, form.width)
+    return ImageBatch(images, np.array(pixels, np.uint8).reshape(shape), resized)
+
+
+def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
+    try:
+        array = _array(file.path)
+        fits = not misfit(array.dtype, array.shape, form)
+        if not fits and (array.dtype != np.uint8 or array.ndim != 4 or _channel_axis(array) is None or needs_pillow()):
+            raise DecodingError(f"its images {misfit(array.dtype, array.shape, form)}")
+        if not len(array):
+            raise DecodingError("it holds no image")
+    except DecodingError as error:
+        broken[file.path] = str(error)
+        return
+    for start in range(0, len(array), BATCH_SIZE):
+        pixels = array[start : start + BATCH_SIZE]
+        images = [Image(file, index) for index in range(start, start + len(pixels))]
+        if fits:
+            yield ImageBatch(images, pixels, 0)
+            continue
+        decoded = [decode_and_measure(_as_picture(_channels_last(image)), form) for image in pixels]
+        resized = sum(size != (form.height, form.width) for _, size in decoded)
+        yield ImageBatch(images, np.stack([image for image, _ in decoded]), resized)
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -79,36 +282,23 @@ def _array(path: Path) -> NDArray[Any]:
         # "c" (copy on write), because torch warns about read-only arrays; nothing is written.
         return np.atleast_1d(np.lib.format.open_memmap(path, mode="c"))
     except Exception as error:  # numpy raises nearly anything
-        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-        raise ValueError(f"{path} must be a .npy of uint8 images, but cannot be read as one ({reason})") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise DecodingError(f"it is no complete .npy of uint8 images ({reason})") from error
 
 
-def _pixels(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of a picture, (H, W, C)."""
-    with _picture(path, shape) as picture:
-        pixels = np.asarray(picture.convert("RGB" if shape[0] == 3 else "L"))  # (H, W, 3) or (H, W)
-    return pixels.reshape(*shape[1:], shape[0])
+def _channel_axis(images: NDArray[Any]) -> int | None:
+    """Which axis of (B, C, H, W) or (B, H, W, C) has the channels; None if it cannot be known."""
+    first, last = images.shape[1] in COLOURS, images.shape[-1] in COLOURS
+    return None if first == last else 1 if first else 3
 
 
-@contextlib.contextmanager
-def _picture(path: Path, shape: tuple[int, ...]) -> "Iterator[Image]":
-    """Opens a picture of the run's size; its pixels are not read yet."""
-    from PIL import Image
+def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image of either order as (H, W, C)."""
+    return image if image.shape[-1] in COLOURS and image.shape[0] not in COLOURS else image.transpose(1, 2, 0)
 
-    channels, height, width = shape
-    if channels not in MODES:
-        raise ValueError(f"images of {channels} channels, as the run's are, must be in a .npy, got {path}")
-    try:
-        # Pillow's warnings concern pictures so large that we refuse them anyway.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as picture:
-            size, mode = picture.size, "transparent" if "transparency" in picture.info else picture.mode
-            if size == (width, height) and mode in MODES[channels]:
-                yield picture
-                return
-    except Exception as error:  # Pillow raises nearly anything
-        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        raise ValueError(f"{path} must be a complete PNG or JPEG file, but cannot be read as one ({reason})") from error
-    raise ValueError(
-        f"{path} must be {width} wide, {height} high and of mode {' or '.join(MODES[channels])}, got "
-        f"{size[0]} wide, {size[1]} high and {mode}: convert it to the form of the images that the run was trained on"
-    )
+
+def _as_picture(pixels: NDArray[np.uint8]) -> Any:
+    """A Pillow image of pixels, (H, W, C)."""
+    import PIL.Image
+
+    return PIL.Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))

@@ -1,9 +1,10 @@
 """Loads a finished run's model from its folder alone, and predicts with it; the data set is not needed."""
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,11 +12,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hybridnets.data.decoding import COLOURS, DecodingError, Form, decode
+from hybridnets.data.pictures import describe_broken, misfit
 from hybridnets.models import Classifier, FeatureAutoencoder
 from hybridnets.predicting.codes import CodesError, EncodedImages
+from hybridnets.runs import identities
 from hybridnets.runs.records.result import Result
 from hybridnets.runs.store import BEST_CHECKPOINT, Run, result_with_weights
 from hybridnets.training.checkpoints import RefusedCheckpointError, hash_weights, load_checkpoint
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Picture = str | Path | Image
+    ImagesOrPictures = Tensor | NDArray[Any] | Picture | Sequence[Picture]
 
 BATCH_SIZE = 100  # images, as in evaluation
 
@@ -74,7 +84,12 @@ class Predictor:
         model: The model, in evaluation mode.
         classes: The classes' names.
         image_shape: (C, H, W).
+        resize: How the run's data brought pictures of other sizes to this one, a name in
+            `hybridnets.data.decoding.RESIZES`; None if it held no such pictures, or if nothing was recorded.
+        form: What `predict` brings pictures to; those of another size by `crop` where `resize` is None.
         name: The run's name, which consists of variant and seed.
+        variant: The variant's name.
+        seed: The seed, or the seeds of split, initialisation and order where they differ.
         hash: SHA-256 of its identity.
         weights: SHA-256 of its weights and running statistics.
     """
@@ -85,19 +100,54 @@ class Predictor:
         self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
         self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
         self.weights = hash_weights(checkpoint["state_dict"])
+        self.resize = data.get("resize")
+        channels, height, width = self.image_shape
+        self.form = Form(channels, height, width, self.resize or "crop")
         self.name, self.hash = Run(Path(), result.identity).name, result.hash
+        self.variant, self.seed = identities.name(result.identity), identities.seed(result.identity)
 
     @torch.no_grad()
-    def predict(self, images: Tensor | NDArray[Any]) -> Tensor:
-        """Class probabilities, (B, K) on the model's device.
+    def predict(self, images: "ImagesOrPictures") -> Tensor:
+        """Class probabilities, (B, K) on the model's device; computed in batches of 100 images.
 
         Args:
-            images: uint8, (B, C, H, W) or, as cameras and files give them, (B, H, W, C).
+            images: uint8, (B, C, H, W) or, as cameras and files give them, (B, H, W, C). Or one picture or a sequence of
+                them, each the path of a file or a Pillow image: of any size and kind, they are brought to `form`.
 
         Raises:
-            ValueError: If the images are not uint8 or not of the shape that the model was trained on.
+            ValueError: If an array is not uint8 or not of the shape that the model was trained on, if pictures cannot be
+                read, which are named, or if there are none.
         """
-        return self.model.probabilities(self._standardized(self._checked(images)))
+        return torch.cat([self.probabilities(batch) for batch in self.batches(images)])
+
+    @torch.no_grad()
+    def probabilities(self, batch: Tensor) -> Tensor:
+        """Class probabilities of a batch, (B, K).
+
+        Args:
+            batch: uint8, (B, C, H, W).
+        """
+        return self.model.probabilities(self._standardized(batch))
+
+    def batches(self, images: "ImagesOrPictures") -> Iterator[Tensor]:
+        """Cuts images into batches, so that never more pictures than those of one are decoded at a time.
+
+        Args:
+            images: As for `predict`.
+
+        Yields:
+            uint8, (B, C, H, W), B up to 100.
+        """
+        pictures = _pictures(images)
+        if pictures is None:
+            yield from torch.split(self._checked(images), BATCH_SIZE)
+            return
+        if self.form.channels not in COLOURS:
+            raise ValueError(f"images of {self.form.channels} channels, as the run's are, must be arrays, got pictures")
+        if not pictures:
+            raise ValueError("images must hold at least one picture, got none")
+        for start in range(0, len(pictures), BATCH_SIZE):
+            yield torch.from_numpy(_decoded(pictures[start : start + BATCH_SIZE], self.form, start))
 
     def __getattr__(self, name: str) -> Any:
         """Names the run that has a missing attribute, so that a call of `encode` on any other run says what it needs."""
@@ -107,19 +157,12 @@ class Predictor:
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
-    def _checked(self, images: Tensor | NDArray[Any]) -> Tensor:
+    def _checked(self, images: Any) -> Tensor:
         """Images as uint8 (B, C, H, W)."""
         if not isinstance(images, Tensor):
             images = np.ascontiguousarray(images)  # torch takes no mirrored views
-        channels, height, width = self.image_shape
-        if images.shape[1:] not in ((channels, height, width), (height, width, channels)) or str(images.dtype) not in (
-            "uint8",
-            "torch.uint8",
-        ):
-            raise ValueError(
-                f"images must be uint8 of shape (B, {channels}, {height}, {width}) or (B, {height}, {width}, {channels}), "
-                f"got {images.dtype} of {tuple(images.shape)}"
-            )
+        if reason := misfit(images.dtype, images.shape, self.form):
+            raise ValueError(f"images {reason}")
         pixels = images if isinstance(images, Tensor) else torch.from_numpy(images)
         return pixels if pixels.shape[1:] == self.image_shape else pixels.permute(0, 3, 1, 2)
 
@@ -142,7 +185,7 @@ class AutoencoderPredictor(Predictor):
     model: FeatureAutoencoder
 
     @torch.no_grad()
-    def encode(self, images: Tensor | NDArray[Any], names: Sequence[str] | None = None) -> EncodedImages:
+    def encode(self, images: "ImagesOrPictures", names: Sequence[str] | None = None) -> EncodedImages:
         """The device's side: encodes images in batches of 100, so that a memory-mapped array is read piece by piece.
 
         Args:
@@ -153,8 +196,7 @@ class AutoencoderPredictor(Predictor):
             ValueError: If the images are not what `predict` takes.
             CodesError: If there are no images, or a code is not finite.
         """
-        batches = torch.split(self._checked(images), BATCH_SIZE)
-        code = torch.cat([self._code(batch).float().cpu() for batch in batches])  # (B, *code_shape)
+        code = torch.cat([self._code(batch).float().cpu() for batch in self.batches(images)])  # (B, *code_shape)
         if names is None:
             names = tuple(map(str, range(len(code))))
         return EncodedImages(code.contiguous().numpy(), tuple(names), self.name, self.hash, self.weights)
@@ -204,6 +246,34 @@ class AutoencoderPredictor(Predictor):
     def _code(self, images: Tensor) -> Tensor:
         """The code of checked images, (B, C, H, W) to (B, *code_shape)."""
         return self.model.encode(self.model.maps(self._standardized(images)))
+
+
+def _pictures(images: Any) -> "list[Picture] | None":
+    """The pictures, if images are one or a sequence of them; None for an array."""
+    pillow = sys.modules.get("PIL.Image")  # who has one of its images has imported it
+    kinds = (str, Path, pillow.Image) if pillow else (str, Path)
+    if isinstance(images, kinds):
+        return [images]
+    is_list = isinstance(images, Sequence) and (not images or isinstance(images[0], kinds))
+    return list(images) if is_list else None
+
+
+def _decoded(pictures: "Sequence[Picture]", form: Form, first: int) -> NDArray[np.uint8]:
+    """The pixels of pictures, (B, C, H, W); one without a file is named by its place.
+
+    Raises:
+        ValueError: If pictures cannot be read.
+    """
+    pixels, broken = [], {}
+    for place, picture in enumerate(pictures, first):
+        source = Path(picture) if isinstance(picture, str) else picture
+        try:
+            pixels.append(decode(source, form))
+        except DecodingError as error:
+            broken[str(source) if isinstance(source, Path) else f"image {place}"] = str(error)
+    if broken:
+        raise ValueError(describe_broken(broken))
+    return np.stack(pixels)
 
 
 class MissingCodeError(CodesError, AttributeError):

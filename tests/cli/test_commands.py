@@ -115,7 +115,7 @@ def test_of_two_inits_at_once_one_writes_the_project(
         ),
         (("report", "runs", "--margin", "abc"), "hybridnets report: --margin must be a number, got abc"),
         (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
-        (("predict", "nothing"), "hybridnets predict: IMAGE is missing"),
+        (("predict", "nothing"), "hybridnets predict: PATH is missing"),
         (
             ("predict", "nothing", "image.png"),
             "hybridnets predict: RUN must be the folder of a finished run, with result.json and checkpoints/best.ckpt in it, "
@@ -312,7 +312,7 @@ def test_predict_prints_the_class_that_the_run_predicts(command: Callable[..., o
             hybridnets.load(run, device)
     assert (hybridnets.load(run, "cpu:0").predict(images) == probabilities).all()
     wrong = hybridnets_command("predict", str(run), "images.npy", "images.npy", "none.npy", cwd=tmp_path)
-    assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: IMAGE not found: none.npy\n")
+    assert (wrong.returncode, wrong.stderr) == (2, "hybridnets predict: PATH not found: none.npy\n")
 
 
 @pytest.mark.parametrize(
@@ -358,4 +358,8 @@ def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:
     assert complete("hybridnets", "train", "-m", "model=cnn,ecr") == ["model=cnn,ecrnn"]
     assert complete("hybridnets", "train", "-m", "rnn=gru,lstm,bil") == ["rnn=gru,lstm,bilstm"]
     assert "model=cnn,crnn" in complete("hybridnets", "train", "-m", "model=cnn,")
+    assert complete("hybridnets", "predict", "RUN", "--en") == ["--ensemble"]
+    assert set(complete("hybridnets", "predict", "--")) >= {"--top", "--format", "--page", "--skip-broken", "--help"}
+    assert "--margin" in complete("hybridnets", "report", "--m")
+    assert complete("hybridnets", "predict", "RUN", "--format", "c") == ["csv"]
     assert "autoload -U +X bashcompinit" in hybridnets_command("completion", "zsh", cwd=tmp_path).stdout

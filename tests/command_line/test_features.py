@@ -1,6 +1,7 @@
 """features.py, which encodes on one side and classifies on the other, as a user runs it."""
 
 import csv
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -89,6 +90,10 @@ def test_from_pictures_to_classes(command: Features, autoencoder: str) -> None:
     np.testing.assert_allclose(np.array([row[2:] for row in rows], float), expected, rtol=1e-4, atol=1e-6)
     assert [int(row[1]) for row in rows] == expected.argmax(1).tolist()
 
+    output = command("decode", autoencoder, "codes.npz", "--format", "jsonl", "--top", "2")
+    best = [json.loads(line)["top"] for line in output.out.splitlines()]
+    assert [[int(rank["class"]) for rank in ranks] for ranks in best] == np.argsort(-expected)[:, :2].tolist()
+
     output = command("decode", autoencoder, "codes.npz")
     assert (output.code, output.err) == (0, "")
     head, first, *more = output.out.splitlines()
@@ -110,31 +115,36 @@ def test_in_batches_and_in_half_precision(command: Features, autoencoder: str, m
     np.testing.assert_allclose(full.code[:3], full.code[3:6], rtol=1e-4, atol=1e-6)  # the same three images
 
 
-def test_pictures_are_converted_without_loss_or_refused(command: Features, autoencoder: str) -> None:
-    """Palettes and grey pictures become colours without a loss; transparency, 16 bits and other sizes are refused."""
+def test_pictures_of_other_kinds_and_sizes_become_the_runs(command: Features, autoencoder: str) -> None:
+    """Grey, palettes and 16 bits keep their pixels, transparency is white, and another size is cropped, which is said."""
     grey = PICTURES[0][..., 0]
     np.save("grey.npy", np.stack([grey] * 3)[None])
     Image.fromarray(grey).save("grey.png")
     Image.fromarray(grey).convert("P").save("palette.PNG")
-    assert command("encode", autoencoder, "grey.npy", "grey.png", "palette.PNG", "-o", "codes.npz").code == 0
-    first, *rest = read_codes("codes.npz").code
-    for code in rest:
-        np.testing.assert_allclose(code, first, rtol=1e-4, atol=1e-6)
-    Path("codes.npz").unlink()
-    Image.fromarray(PICTURES[0]).convert("RGBA").save("alpha.png")
-    Image.fromarray(grey).convert("P").save("transparent.png", transparency=3)
     Image.fromarray(grey.astype(np.uint16) * 256).save("deep.png")
-    Image.fromarray(PICTURES[0][:15]).save("low.png")
-    for name, got in (
-        ("alpha", "16 wide, 16 high and RGBA"),
-        ("transparent", "16 wide, 16 high and transparent"),
-        ("deep", "16 wide, 16 high and I;16"),
-        ("low", "16 wide, 15 high and RGB"),
-    ):
-        output = command("encode", autoencoder, "0.png", f"{name}.png", "-o", "codes.npz")
-        assert f"{name}.png must be 16 wide, 16 high and of mode RGB or P or L or 1, got {got}" in output.err
-        assert (output.code, len(output.err.splitlines())) == (2, 1)
-    assert not Path("codes.npz").exists()
+    clear = Image.fromarray(grey).convert("LA")
+    clear.putalpha(0)
+    clear.save("clear.png")
+    np.save("white.npy", np.full((1, 3, 16, 16), 255, np.uint8))
+    equal = ("grey.npy", "grey.png", "palette.PNG", "deep.png")
+    output = command("encode", autoencoder, *equal, "white.npy", "clear.png", "-o", "codes.npz")
+    assert (output.code, output.err) == (0, "")
+    code = read_codes("codes.npz").code
+    for place in range(1, len(equal)):
+        np.testing.assert_allclose(code[place], code[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(code[-1], code[-2], rtol=1e-4, atol=1e-6)
+
+    wide = np.pad(PICTURES[0], ((0, 0), (4, 4), (0, 0)))
+    Image.fromarray(wide).save("wide.png")
+    np.save("wide.npy", wide.transpose(2, 0, 1)[None])
+    output = command("encode", autoencoder, "0.png", "wide.png", "wide.npy", "-o", "codes.npz")
+    assert output.code == 0
+    assert output.err == (
+        "hybridnets encode: 2 of 3 images had another size and were brought to 16 x 16 pixels (height x width) by crop, "
+        "because the run's data name no rule\n"
+    )
+    code = read_codes("codes.npz").code
+    np.testing.assert_allclose(code[1:], code[[0, 0]], rtol=1e-4, atol=1e-6)
 
 
 def write_unfit_images() -> None:
@@ -160,36 +170,50 @@ def test_a_mistake_is_refused_with_one_sentence(
         (("encode", backbone, "0.png", *to), "encode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
         (("decode", backbone, "codes.npz"), "decode needs a run of model=feature_autoencoder, got cnn seed=0, a CNN"),
         (("decode", str(tmp_path), "codes.npz"), "RUN must be the folder of a finished run"),
-        (("encode", autoencoder, "9.png", *to), "IMAGE not found: 9.png"),
-        (("encode", autoencoder, "codes.npz", *to), "IMAGE must be a PNG or JPEG file or a .npy, got codes.npz"),
+        (("encode", autoencoder, "9.png", *to), "PATH not found: 9.png"),
+        (("encode", autoencoder, "9*.png", *to), "no file matches PATH 9*.png"),
+        (
+            ("encode", autoencoder, "codes.npz", *to),
+            "codes.npz cannot be used: it is no PNG, JPEG, WEBP, BMP or TIFF",
+        ),
         (
             ("encode", autoencoder, "text.npy", *to),
-            "text.npy must be a .npy of uint8 images, but cannot be read as one",
+            "text.npy cannot be used: it is no complete .npy of uint8 images (ValueError)",
         ),
         (
             ("encode", autoencoder, "objects.npy", *to),
-            "objects.npy must be a .npy of uint8 images, but cannot be read as one",
+            "objects.npy cannot be used: it is no complete .npy of uint8 images (ValueError)",
         ),
         (
             ("encode", autoencoder, "text.jpg", *to),
-            "text.jpg must be a complete PNG or JPEG file, but cannot be read as one",
+            "text.jpg cannot be used: it is no PNG, JPEG, WEBP, BMP or TIFF",
         ),
         (
             ("encode", autoencoder, "half.png", *to),
-            "half.png must be a complete PNG or JPEG file, but cannot be read as one",
+            "half.png cannot be used: image file is truncated",
         ),
         (
             ("encode", autoencoder, "float.npy", *to),
-            "float.npy: images must be uint8 of shape (B, 3, 16, 16) or (B, 16, 16, 3)",
+            "float.npy cannot be used: its images must be uint8 of shape (B, 3, 16, 16) or (B, 16, 16, 3)",
         ),
-        (("encode", autoencoder, "number.npy", *to), "number.npy: images must be uint8 of shape (B, 3, 16, 16)"),
-        (("encode", autoencoder, "none.npy", *to), "none.npy"),
+        (
+            ("encode", autoencoder, "number.npy", *to),
+            "number.npy cannot be used: its images must be uint8 of shape (B, 3, 16, 16)",
+        ),
+        (("encode", autoencoder, "none.npy", *to), "none.npy cannot be used: it holds no image"),
+        (
+            ("encode", autoencoder, "text.jpg", "0.png", "none.npy", "half.png", "text.npy", *to),
+            "4 files cannot be used: text.jpg (it is no PNG, JPEG, WEBP, BMP or TIFF), none.npy (it holds no image), half.png",
+        ),
         (("encode", autoencoder, "0.png", "-o", "0.png"), "--output must be a .npz file, got 0.png"),
         (
             ("encode", autoencoder, "0.png", "-o", "no/new.npz"),
             "--output must be in an existing folder, got no/new.npz",
         ),
-        (("decode", autoencoder, "codes.npz", "-o", "codes.npz"), "--output must be a .csv file, got codes.npz"),
+        (
+            ("decode", autoencoder, "codes.npz", "-o", "codes.npz"),
+            "--output must be a .csv or .jsonl file, got codes.npz",
+        ),
         (("decode", autoencoder, "half.npz"), "half.npz must be a complete file of codes"),
         (("decode", autoencoder, "none.npz"), "codes cannot be read from none.npz (No such file or directory)"),
         (("decode", autoencoder, "codes.npz", "--device", "none"), "device must be one that torch can use here"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data.decoding import DecodingError, Form, decode
+from hybridnets.data.decoding import DecodingError, Form, decode, decode_and_measure, thumbnail
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20  # (H, W)
 COLOUR = np.stack([GREY, GREY + 1, 255 - GREY], axis=-1)  # (H, W, 3)
@@ -84,6 +84,22 @@ def test_other_sizes_are_cropped_padded_or_stretched() -> None:
     np.testing.assert_array_equal(padded[0, :, 0], [0, 0, 200, 200, 0, 0])
     stretched = decode(picture, Form(1, 2, 3, "stretch"))
     np.testing.assert_array_equal(stretched[0, 0] > 100, [False, True, False])
+
+
+def test_the_size_before_is_that_of_the_upright_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels, size = decode_and_measure(saved(Image.fromarray(COLOUR), "PNG", exif=exif), Form(3, 2, 2))
+    assert (pixels.shape, size) == ((3, 2, 2), (4, 3))
+
+
+def test_a_thumbnail_fits_and_shows_the_pixels_of_a_small_picture() -> None:
+    small = np.asarray(Image.open(BytesIO(thumbnail(Image.fromarray(COLOUR), 9))))
+    np.testing.assert_array_equal(small, COLOUR.repeat(2, axis=0).repeat(2, axis=1))
+    large = Image.open(BytesIO(thumbnail(Image.fromarray(NOISE.astype(np.uint8)).resize((400, 200)), 100)))
+    assert (large.size, large.mode, large.format) == ((100, 50), "RGB", "PNG")
+    with pytest.raises(DecodingError, match="no PNG"):
+        thumbnail(BytesIO(b"text"), 9)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""What commands that read images say of them beside their answer, on standard error."""
+
+import itertools
+import sys
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from hybridnets import program
+from hybridnets.cli.classes import count_images
+from hybridnets.program import printable
+
+if TYPE_CHECKING:
+    from hybridnets.predicting import Ensemble, Predictor
+
+NAMED = 3  # things that a note names
+
+
+def say(command: str, notes: Iterable[str]) -> None:
+    """Prints notes, a line for each.
+
+    Args:
+        command: The command.
+        notes: The notes.
+    """
+    for note in notes:
+        print(f"{program.name(command)}: {printable(note)}", file=sys.stderr)
+
+
+def on_left_out(files: Collection[object], why: str) -> list[str]:
+    """A note on files that are left out; none without any.
+
+    Args:
+        files: The files.
+        why: What is wrong with them.
+    """
+    return [f"{len(files):,} file{'s' * (len(files) != 1)} left out, {why}: {few(files)}"] if files else []
+
+
+def on_sizes(run: "Predictor | Ensemble", resized: int, images: int) -> list[str]:
+    """A note on images of another size than the run's; none without any.
+
+    Args:
+        run: The run.
+        resized: How many there were.
+        images: How many images there were in all.
+    """
+    if not resized:
+        return []
+    size = f"{run.form.height} x {run.form.width} pixels (height x width)"
+    why = "as the run's data were" if run.resize else "because the run's data name no rule"
+    return [
+        f"{resized:,} of {count_images(images)} had another size and were brought to {size} by {run.form.resize}, {why}"
+    ]
+
+
+def few(things: Collection[object]) -> str:
+    """The first few of some things, and how many more there are.
+
+    Args:
+        things: The things.
+    """
+    more = f" and {len(things) - NAMED:,} more" if len(things) > NAMED else ""
+    return ", ".join(map(str, itertools.islice(things, NAMED))) + more
