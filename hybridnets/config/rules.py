@@ -143,6 +143,7 @@ RULES: Mapping[str, Rule] = {
         "a plain name, because it names a folder",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
     ),
+    "data.licence": _null_or(("the licence of the images in words", lambda v: isinstance(v, str) and v)),
     "backbone": ("null, the folder of a finished run, or a list of overrides such as [model=cnn]", _is_backbone),
     "ckpt_path": _null_or(FILE),
     "out": ("the path of a folder", bool),
