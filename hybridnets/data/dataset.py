@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -267,6 +267,29 @@ def canonical_pool(
     pool, pool_labels = np.concatenate((images, val_images)), np.concatenate((labels, val_labels))
     order = _canonical_order(pool, pool_labels)
     return np.ascontiguousarray(pool[order]), pool_labels[order], np.flatnonzero(order >= len(images))
+
+
+def dataset_of_parts(
+    images: Mapping[str, Images], labels: Mapping[str, Integers], classes: tuple[str, ...], resize: str | None = None
+) -> ImageDataset:
+    """A data set of parts in any order.
+
+    Args:
+        images: The images of `train`, `test` and, if there is such a part, `val`, (N, C, H, W) each.
+        labels: Their classes by part, (N,) each.
+        classes: The classes' names.
+        resize: As in `ImageDataset`.
+
+    Raises:
+        DataError: If the parts are not consistent.
+    """
+    val = None
+    if "val" in images:
+        pool, pool_labels, val = canonical_pool(images["train"], labels["train"], images["val"], labels["val"])
+    else:
+        pool, pool_labels = canonical(images["train"], labels["train"])
+    test = canonical(images["test"], labels["test"])
+    return ImageDataset(pool, pool_labels, *test, classes=classes, val=val, resize=resize)
 
 
 def _canonical_order(images: Images, labels: Integers) -> Integers:

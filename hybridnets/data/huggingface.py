@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, canonical, canonical_pool
+from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
 from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, needs_pillow
 from hybridnets.data.labels import Labels, as_positions, check_one_label, warn_of_untrained
 
@@ -95,11 +95,7 @@ def load(
         size = height, width
         form = Form(channels, height, width, resize)
         images[name] = _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
-    pool: tuple[Any, ...] = (images["train"], labels["train"])
-    pool = canonical_pool(*pool, images["val"], labels["val"]) if "val" in images else (*canonical(*pool), None)
-    train_images, train_labels, val = pool
-    test = canonical(images["test"], labels["test"])
-    return ImageDataset(train_images, train_labels, *test, classes=classes, val=val, resize=resize)
+    return dataset_of_parts(images, labels, classes, resize)
 
 
 def _checked_size(image_size: Any) -> tuple[int, int] | None:
@@ -158,7 +154,8 @@ def _opened(path: str, subset: str | None, revision: str | None) -> Mapping[str,
         raise DataError(
             f"{path} holds one part without a name, but train and test are needed: save a DatasetDict of both"
         )
-    return opened
+    parts: Mapping[str, Dataset] = opened
+    return parts
 
 
 def _parts(path: str, opened: Mapping[str, "Dataset"], columns: Columns) -> tuple[dict[str, "Dataset"], Columns]:

@@ -76,13 +76,13 @@ def _load(
 ) -> ImageDataset:
     try:
         paths = obtain_files(title, check_source(root, mirrors), mirrors, files, folders)
-        parts = []
-        for n, images, labels in zip(IMAGES, paths[::2], paths[1::2], strict=True):
-            pixels = read_idx(images, (n, *SIZE))[:, np.newaxis]  # (N, 1, 28, 28)
-            parts += canonical(pixels, read_idx(labels, (n,)).astype(np.int64))
+        train, test = (
+            canonical(read_idx(images, (n, *SIZE))[:, np.newaxis], read_idx(labels, (n,)).astype(np.int64))
+            for n, images, labels in zip(IMAGES, paths[::2], paths[1::2], strict=True)
+        )
     except OSError as error:
         raise DataError(f"data.root={root} cannot be used: {error}") from error
-    return ImageDataset(*parts, classes=classes)
+    return ImageDataset(*train, *test, classes)
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -20,9 +20,8 @@ from hybridnets.data.dataset import (
     DataError,
     ImageDataset,
     Images,
-    canonical,
-    canonical_pool,
     check_images,
+    dataset_of_parts,
 )
 from hybridnets.data.labels import Labels, as_positions, check_one_label
 
@@ -56,12 +55,7 @@ def load(root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> 
     except OSError as error:
         raise DataError(f"data.root={path} cannot be used: {error}") from error
     names, positions = as_positions(labels, classes, str(path))
-    pool: tuple[Any, ...] = (images["train"], positions["train"])
-    pool = canonical_pool(*pool, images["val"], positions["val"]) if "val" in images else (*canonical(*pool), None)
-    train_images, train_labels, val = pool
-    return ImageDataset(
-        train_images, train_labels, *canonical(images["test"], positions["test"]), classes=names, val=val
-    )
+    return dataset_of_parts(images, positions, names)
 
 
 def _opened(path: Path) -> Any:

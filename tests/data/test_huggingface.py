@@ -105,10 +105,10 @@ def test_parquet_and_save_to_disk_are_the_same_data(parquet: Callable[..., str],
 
 def test_parts_may_have_other_names(saved: Callable[..., str]) -> None:
     path = saved({"fit": part(0, 24), "held": part(24, 30), "final": part(30, 40)})
-    names = {"train_split": "fit", "test_split": "final"}
-    assert huggingface.load(path, **names, val_split="held").sha256 == expected().sha256
-    assert huggingface.load(path, **names).val is None
-    assert len(huggingface.load(path, **names).train_labels) == 24
+    own = huggingface.load(path, train_split="fit", val_split="held", test_split="final")
+    assert own.sha256 == expected().sha256
+    none = huggingface.load(path, train_split="fit", test_split="final")
+    assert (none.val, len(none.train_labels)) == (None, 24)
     # A validation part that is the test part is no validation part.
     other = saved(parts(test=None))
     without = huggingface.load(other, test_split="validation")

@@ -6,8 +6,9 @@ import io
 import pickle
 import struct
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -246,13 +247,13 @@ def idx(values: Any, start: bytes = b"\0\0\x08", shape: tuple[int, ...] | None =
     return gzip.compress(header + values.tobytes())
 
 
-def idx_files(seed: int = 0, **changes: bytes) -> dict[str, bytes]:
+def idx_files(seed: int = 0, changes: Mapping[str, bytes] = MappingProxyType({})) -> dict[str, bytes]:
     files = {}
     for name, n in zip(("train", "t10k"), IDX_IMAGES, strict=True):
         draws = np.random.default_rng([seed, n])
         files[f"{name}-images-idx3-ubyte.gz"] = idx(draws.integers(0, 256, size=(n, 28, 28), dtype=np.uint8))
         files[f"{name}-labels-idx1-ubyte.gz"] = idx((np.arange(n) % 10).astype(np.uint8))
-    return files | {name.replace("_", "-") + "-ubyte.gz": content for name, content in changes.items()}
+    return files | {f"{name}-ubyte.gz": content for name, content in changes.items()}
 
 
 @pytest.fixture(params=["mnist", "fashion_mnist"])
@@ -318,24 +319,24 @@ def test_another_data_sets_files_are_refused(kind: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train_images_idx3": gzip.compress(b"\x08\x08\x08\x03abc")}, "is no IDX file: it begins with 08080803"),
-        ({"train_images_idx3": gzip.compress(b"")}, "is no IDX file: it begins with nothing"),
-        ({"train_images_idx3": gzip.compress(b"\0\0\x08\x03\0\0")}, "but holds type 8 of shape ()"),
+        ({"train-images-idx3": gzip.compress(b"\x08\x08\x08\x03abc")}, "is no IDX file: it begins with 08080803"),
+        ({"train-images-idx3": gzip.compress(b"")}, "is no IDX file: it begins with nothing"),
+        ({"train-images-idx3": gzip.compress(b"\0\0\x08\x03\0\0")}, "but holds type 8 of shape ()"),
         (
-            {"train_images_idx3": idx(np.zeros((40, 28, 28), np.uint8), start=b"\0\0\x0d")},
+            {"train-images-idx3": idx(np.zeros((40, 28, 28), np.uint8), start=b"\0\0\x0d")},
             "must hold unsigned bytes (type 8) of shape (40, 28, 28), but holds type 13 of shape (40, 28, 28)",
         ),
-        ({"train_images_idx3": idx(np.zeros((40, 27, 28), np.uint8))}, "but holds type 8 of shape (40, 27, 28)"),
-        ({"train_labels_idx1": idx(np.zeros(41, np.uint8), shape=(40,))}, "must hold 40 values, but holds more"),
-        ({"train_labels_idx1": idx(np.zeros(39, np.uint8), shape=(40,))}, "must hold 40 values, but holds 39"),
-        ({"train_labels_idx1": idx(np.full(40, 10, np.uint8))}, "must lie from 0 to 9"),
-        ({"train_images_idx3": idx_files()["train-images-idx3-ubyte.gz"][:-300]}, "is damaged (Compressed file ended"),
-        ({"train_images_idx3": b"no gzip"}, "is damaged (Not a gzipped file"),
+        ({"train-images-idx3": idx(np.zeros((40, 27, 28), np.uint8))}, "but holds type 8 of shape (40, 27, 28)"),
+        ({"train-labels-idx1": idx(np.zeros(41, np.uint8), shape=(40,))}, "must hold 40 values, but holds more"),
+        ({"train-labels-idx1": idx(np.zeros(39, np.uint8), shape=(40,))}, "must hold 40 values, but holds 39"),
+        ({"train-labels-idx1": idx(np.full(40, 10, np.uint8))}, "must lie from 0 to 9"),
+        ({"train-images-idx3": idx_files()["train-images-idx3-ubyte.gz"][:-300]}, "is damaged (Compressed file ended"),
+        ({"train-images-idx3": b"no gzip"}, "is damaged (Not a gzipped file"),
     ],
 )
 def test_every_header_is_checked(kind: Any, tmp_path: Path, changes: dict[str, bytes], words: str) -> None:
     _, load, publish = kind
-    for file, content in publish(idx_files(**changes)).items():
+    for file, content in publish(idx_files(changes=changes)).items():
         (tmp_path / file).write_bytes(content)
     assert words in sentence(lambda: load(tmp_path))
 
