@@ -24,6 +24,9 @@ hydra-next: .venv-hydra/bin/.ready ## every test with Hydra's newest release can
 loggers: .venv-loggers/bin/.ready ## the tests of TensorBoard, W&B and MLflow, in an environment of their own
 	.venv-loggers/bin/python -m pytest tests/training/test_loggers.py tests/report/rendering/test_to_mlflow.py tests/report/reading/tools
 
+huggingface: $(BIN)/.huggingface ## the tests of data=huggingface
+	$(BIN)/python -m pytest tests/data/test_huggingface.py
+
 triton: $(BIN)/.ready .triton/.ready ## the tests of the GPU's kernels, in Triton's interpreter
 	PYTHONPATH=.triton $(BIN)/python -m pytest tests/kernels/test_recurrent_gpu.py
 
@@ -52,7 +55,7 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test triton docs ## what CI runs
+check: lint test triton huggingface docs ## what CI runs
 
 $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock requirements/torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -67,6 +70,11 @@ $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock req
 $(BIN)/.docs: $(BIN)/.ready requirements/docs.lock
 	@echo "Installing 28 packages into .venv, which build the documentation."
 	.ci/install .venv requirements/docs.lock
+	@touch $@
+
+$(BIN)/.huggingface: $(BIN)/.ready requirements/huggingface.lock
+	@echo "Installing 13 packages into .venv, which data=huggingface needs."
+	.ci/install .venv requirements/huggingface.lock
 	@touch $@
 
 .venv-loggers/bin/.ready: pyproject.toml requirements/main.lock requirements/loggers.lock
@@ -102,4 +110,4 @@ lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRA
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers triton bench docs lint check lock lowest hydra-next
+.PHONY: help demo test torture loggers huggingface triton bench docs lint check lock lowest hydra-next

@@ -18,6 +18,7 @@ EVERYTHING = ("fast", "demo", "progress", "report", "slurm", "dev")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 BESIDE = {  # what an environment has beside requirements/main.lock: the lock, its extras, and what they are for
     "requirements/loggers.lock": (LOGGERS, "What TensorBoard, W&B and MLflow need besides."),
+    "requirements/huggingface.lock": (("huggingface",), "What data=huggingface needs besides."),
     "requirements/docs.lock": (("docs",), "What builds the documentation, besides."),
 }
 BUILD = ("setuptools", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")

@@ -12,6 +12,7 @@ from typing import Any
 
 from hybridnets.config.devices import device_count
 from hybridnets.config.errors import ConfigError
+from hybridnets.data.split import SETTINGS
 from hybridnets.runs import identities
 from hybridnets.runs.files import sha256
 from hybridnets.runs.identities import Identity
@@ -21,7 +22,12 @@ KERNELS = {"fused", "foreach", "backend"}
 
 # What a section holds that does not determine a run's result.
 NOT_IDENTITY: Mapping[str, set[str]] = {
-    "data": {"root", "mirrors", "dataset"},  # where the data comes from; the hash of its content is in the identity
+    "data": {
+        "root",
+        "mirrors",
+        "dataset",
+        "licence",
+    },  # what `loading_keys` adds to; the content's hash is in the identity
     "model": {"backbone", "weights"},  # files and runs, which enter by their content
     "model.rnn": KERNELS,
     "optimizer": KERNELS,
@@ -77,6 +83,7 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     """
     sections = ("model", "data", "optimizer", "trainer")
     model, data, optimizer, trainer = (_without(section, settings[section]) for section in sections)
+    data = {key: value for key, value in data.items() if key not in loading_keys(settings["data"])}
     if data.get("_target_") == OWN_DATA and data.get("split") == "kfold":
         data.pop("train_fraction", None)  # the number of folds says it
     if isinstance(layer := model.get("rnn"), Mapping):
@@ -103,6 +110,21 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     if backbone:
         parts["backbone"] = identities.as_input(backbone, settings["seeds"])
     return identities.identity(settings["seeds"], **parts)
+
+
+def loading_keys(data: Mapping[str, Any]) -> set[str]:
+    """The keys of the section `data` that say where its images come from, and what they become before they are split.
+
+    Its data module does not take them. They are those that `data.dataset` has too, as `root: ${data.root}`, but for the data
+    set's name and the settings of the data module that we know; another data module may take any.
+
+    Args:
+        data: The section, resolved.
+    """
+    keys = set(NOT_IDENTITY["data"])
+    if data.get("_target_") == OWN_DATA and isinstance(dataset := data.get("dataset"), Mapping):
+        keys |= {key for key in dataset if not key.startswith("_")} - {"name", *SETTINGS}
+    return keys
 
 
 def _without(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:

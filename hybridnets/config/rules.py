@@ -143,6 +143,7 @@ RULES: Mapping[str, Rule] = {
         "a plain name, because it names a folder",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w.+-]*\w", v),
     ),
+    "data.licence": _null_or(("the licence of the images in words", lambda v: isinstance(v, str) and v)),
     "backbone": ("null, the folder of a finished run, or a list of overrides such as [model=cnn]", _is_backbone),
     "ckpt_path": _null_or(FILE),
     "out": ("the path of a folder", bool),
@@ -172,6 +173,10 @@ def check_rules(cfg: DictConfig) -> None:
             did_you_mean = proposal(key, [name for name in keys_of(cfg) if name.partition(".")[0] != key])
             raise ConfigError(f"{key} is not a key of the configuration{did_you_mean} (--help lists the keys)")
     _check_environment()
+    for key in keys_of(cfg):
+        section, last = _section(cfg, key)
+        if OmegaConf.is_missing(section, last):
+            raise ConfigError(f"{key} is missing: give it a value, {key}=VALUE")
     model = OmegaConf.select(cfg, "model")
     extra = RULES_WITH_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}
     is_ours = str(OmegaConf.select(cfg, "model._target_")).startswith("hybridnets.")

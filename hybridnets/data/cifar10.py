@@ -5,17 +5,15 @@ gives both layouts and the archives' checksums.
 """
 
 import os
-import pickle
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from hybridnets import signals
+from hybridnets.data import plain_pickle
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, canonical
-from hybridnets.data.download import Archive, fetch, locked, unpack
+from hybridnets.data.download import Archive
+from hybridnets.data.published import check_source, obtain_folder
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)  # a record holds 1,024 red, 1,024 green and 1,024 blue pixels, each row by row
@@ -46,56 +44,10 @@ def load(root: str | os.PathLike[str], mirrors: Sequence[str] = ()) -> ImageData
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is missing, truncated or altered.
     """
-    if not isinstance(root, str | os.PathLike) or not os.fspath(root):
-        raise DataError(f"data.root must name a folder, got {root!r}")
-    if isinstance(mirrors, str) or not all(isinstance(url, str) for url in mirrors):
-        raise DataError(f"data.mirrors must be a list of addresses, [https://...], got {mirrors!r}")
-    root = Path(root).expanduser()
     try:
-        if root.exists() and not root.is_dir():
-            raise DataError(f"data.root must be a folder, but {root} is a file")
-        layout, folder = _find(root) or _obtain(root, mirrors)
-        return _read(layout, folder)
+        return _read(*obtain_folder("CIFAR-10", check_source(root, mirrors), mirrors, FILES))
     except OSError as error:
         raise DataError(f"data.root={root} cannot be used: {error}") from error
-
-
-def _find(root: Path) -> tuple[Archive, Path] | None:
-    for layout in (BINARY, PYTHON):
-        if (root / layout.folder).is_dir():
-            return layout, root / layout.folder
-        if any((root / name).is_file() for name in FILES[layout]):
-            return layout, root
-    return None
-
-
-@signals.unwinding()  # so that a signal leaves neither an incomplete file nor a lock
-def _obtain(root: Path, mirrors: Sequence[str]) -> tuple[Archive, Path]:
-    """Unpacks an archive from the folder or from a mirror; if several processes start at once, only one does it."""
-    created = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(root / "cifar-10.lock"):
-            if location := _find(root):
-                return location
-            for archive in (BINARY, PYTHON):
-                if (path := root / archive.name).is_file():
-                    if fault := archive.fault(path):
-                        raise DataError(f"{path} is not CIFAR-10's archive ({fault}): delete or replace it")
-                    return archive, unpack(archive, path, FILES[archive])
-            try:
-                path = fetch(BINARY, mirrors, root)
-            except DataError as error:
-                raise DataError(
-                    f"CIFAR-10 is not in the folder {root.absolute()} and cannot be downloaded ({error}): put "
-                    f"{BINARY.folder}, {PYTHON.folder} or {BINARY.name} there, or name the folder that has it with "
-                    f"data.root= or the environment variable HYBRIDNETS_DATA, or another source with data.mirrors=[...]"
-                ) from error
-            return BINARY, unpack(BINARY, path, FILES[BINARY])
-    finally:
-        if created:
-            with suppress(OSError):
-                root.rmdir()  # which fails unless it is empty
 
 
 def _read(layout: Archive, folder: Path) -> ImageDataset:
@@ -107,7 +59,7 @@ def _read(layout: Archive, folder: Path) -> ImageDataset:
     # Reading into one buffer is faster than concatenating 150 MB.
     records = np.empty((len(STEMS) * RECORDS, 1 + PIXELS), dtype=np.uint8)
     for i, name in enumerate(FILES[layout]):
-        read = _read_binary if layout is BINARY else _read_pickle
+        read = read_binary if layout is BINARY else _read_pickle
         batch = records[i * RECORDS : (i + 1) * RECORDS]  # (RECORDS, 1 + PIXELS): the label, then the pixels
         read(folder / name, batch)
         if (largest := batch[:, 0].max()) >= len(CLASSES):
@@ -136,7 +88,16 @@ def _part(records: Images) -> tuple[Images, Integers]:
     return images.reshape(-1, *SHAPE), labels  # (N, 3, 32, 32), (N,)
 
 
-def _read_binary(path: Path, batch: Images) -> None:
+def read_binary(path: Path, batch: Images) -> None:
+    """Reads a file of records.
+
+    Args:
+        path: The file.
+        batch: Is filled with its records, (N, 1 + PIXELS) here, contiguous: labels, then pixels.
+
+    Raises:
+        DataError: If the file has another size.
+    """
     if (size := path.stat().st_size) != batch.nbytes:
         raise DataError(
             f"{path} must have {batch.nbytes:,} bytes ({len(batch):,} records of {batch.shape[1]:,}), "
@@ -151,8 +112,7 @@ def _read_binary(path: Path, batch: Images) -> None:
 
 def _read_pickle(path: Path, batch: Images) -> None:
     try:
-        with path.open("rb") as file:
-            content = _Unpickler(file).load()
+        content = plain_pickle.read(path)
         pixels, labels = content[b"data"].values, content[b"labels"]
         batch[:, 0] = np.array(labels, dtype=np.uint8)
     except OSError:
@@ -165,53 +125,3 @@ def _read_pickle(path: Path, batch: Images) -> None:
             f"but holds {pixels.shape} and {len(labels):,} labels"
         )
     batch[:, 1:] = pixels
-
-
-class _Array:
-    """Stands in for a pickled array of bytes, so that a file cannot cause even numpy's code to run."""
-
-    values: Images
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, columns_first, content = state
-        if dtype.code not in (b"u1", "u1"):
-            raise pickle.UnpicklingError(f"an array of type {dtype.code!r}")
-        self.values = np.frombuffer(content, dtype=np.uint8).reshape(shape, order="F" if columns_first else "C")
-
-
-class _Type:
-    """Stands in for the type of a pickled array."""
-
-    def __init__(self, code: object, *_: object) -> None:
-        self.code = code
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _encode(text: str, _: object) -> bytes:
-    return text.encode("latin1")
-
-
-_ALLOWED = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,  # written by numpy 2
-    ("_codecs", "encode"): _encode,  # Python 3 writes bytes for Python 2 by it
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads dictionaries, lists, numbers, strings, bytes and arrays of bytes, and refuses everything else."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="bytes")  # because Python 2 wrote the files
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (replacement := _ALLOWED.get((module, name))) is None:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which plain data do not need")
-        return replacement

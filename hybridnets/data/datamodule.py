@@ -1,5 +1,6 @@
 """The data module: a data set, split, batched and standardised for Lightning."""
 
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images
 from hybridnets.data.loader import Batch, BatchLoader
-from hybridnets.data.split import check_settings, draw_fold, draw_split
+from hybridnets.data.split import check_settings, draw
+
+log = logging.getLogger(__name__)
 
 # In evaluation, batches affect only the rounding of sums. A constant size, instead of data.batch_size, makes even the rounding
 # the same for all runs; maps of 100 images stay in a CPU's cache, so that CNN takes a third less time than with 500.
@@ -31,7 +34,9 @@ class ImageDataModule(pl.LightningDataModule):
         order_seed: Determines the order of the training images, and their augmentation.
         split: How training images are divided: `random`, or `kfold`, where the split seed is the number of the fold.
         folds: Number of folds with `kfold`; otherwise None.
-        train_fraction: The training part's share of the data set's training images at random; folds do without it.
+        train_fraction: The training part's share of the data set's training images at random; None for the validation part
+            that the data set brings, which is the same for all seeds. Folds do without it.
+        stratify: Whether the parts keep the shares of the classes, at random and with folds.
         batch_size: Images per training step, over all devices.
         standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: computed
             over `all` training images, including the validation part as in the paper, or over the `train` part only.
@@ -57,7 +62,8 @@ class ImageDataModule(pl.LightningDataModule):
         order_seed: int,
         split: str = "random",
         folds: int | None = None,
-        train_fraction: float = 0.7,
+        train_fraction: float | None = 0.7,
+        stratify: bool = False,
         batch_size: int = 32,
         standardize: Mapping[str, str] = STANDARDIZE,
         augment: Mapping[str, Any] = NO_AUGMENTATION,
@@ -65,12 +71,19 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         n, channels, height, width = dataset.train_images.shape
         self.image_shape = (channels, height, width)
-        check_settings(n, self.image_shape, train_fraction, batch_size, standardize, augment, split, folds)
+        settings = (train_fraction, batch_size, standardize, augment, split, folds, stratify)
+        check_settings(n, self.image_shape, *settings, dataset.val)
         self.dataset = dataset
         self.order_seed = order_seed
         self.batch_size = batch_size
         self.augment = augment
-        self.split = draw_fold(n, folds, split_seed) if folds else draw_split(n, train_fraction, split_seed)
+        self.split = draw(dataset, split_seed, split, folds, train_fraction, stratify)
+        if dataset.val is not None and split == "random" and train_fraction is not None:
+            log.info(
+                "the data set's own validation part of %s images is split anew with its training images; "
+                "data.train_fraction=null keeps it",
+                f"{len(dataset.val):,}",
+            )
         self.classes = dataset.classes
         self.num_classes = len(dataset.classes)
         images = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]

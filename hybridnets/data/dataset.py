@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -234,14 +234,72 @@ def canonical(images: Images, labels: Integers) -> tuple[Images, Integers]:
     Raises:
         DataError: If the images are not one array, or the labels are not int64, one for each image.
     """
+    order = _canonical_order(images, labels)
+    return np.ascontiguousarray(images[order]), labels[order]
+
+
+def canonical_pool(
+    images: Images, labels: Integers, val_images: Images, val_labels: Integers
+) -> tuple[Images, Integers, Integers]:
+    """Puts training images and a data set's own validation part into one order, as `canonical` does.
+
+    Of equal images with equal labels, those of the training part come first.
+
+    Args:
+        images: (N, ...).
+        labels: (N,).
+        val_images: Of the same shape, (V, ...).
+        val_labels: (V,).
+
+    Returns:
+        All images, (N + V, ...), their labels, and the positions of the validation part among them, (V,), ascending.
+
+    Raises:
+        DataError: If the parts' images differ in shape or type, or as `canonical` does.
+    """
+    for part, part_labels, name in ((images, labels, "training"), (val_images, val_labels, "validation")):
+        check_array(part, f"the {name} images")
+        check_labels(part_labels, len(part), None, f"the {name} labels")
+    if images.shape[1:] != val_images.shape[1:] or images.dtype != val_images.dtype:
+        raise DataError(
+            f"training and validation images must have the same shape, got {_describe(images)} and {_describe(val_images)}"
+        )
+    pool, pool_labels = np.concatenate((images, val_images)), np.concatenate((labels, val_labels))
+    order = _canonical_order(pool, pool_labels)
+    return np.ascontiguousarray(pool[order]), pool_labels[order], np.flatnonzero(order >= len(images))
+
+
+def dataset_of_parts(
+    images: Mapping[str, Images], labels: Mapping[str, Integers], classes: tuple[str, ...], resize: str | None = None
+) -> ImageDataset:
+    """A data set of parts in any order.
+
+    Args:
+        images: The images of `train`, `test` and, if there is such a part, `val`, (N, C, H, W) each.
+        labels: Their classes by part, (N,) each.
+        classes: The classes' names.
+        resize: As in `ImageDataset`.
+
+    Raises:
+        DataError: If the parts are not consistent.
+    """
+    val = None
+    if "val" in images:
+        pool, pool_labels, val = canonical_pool(images["train"], labels["train"], images["val"], labels["val"])
+    else:
+        pool, pool_labels = canonical(images["train"], labels["train"])
+    test = canonical(images["test"], labels["test"])
+    return ImageDataset(pool, pool_labels, *test, classes=classes, val=val, resize=resize)
+
+
+def _canonical_order(images: Images, labels: Integers) -> Integers:
     check_array(images, "the images")
     check_labels(labels, len(images), None, "the labels")
     rows = images.reshape(len(images), -1)
     if rows.strides[1] != rows.itemsize:  # a needless copy of 150 MB would take longer than sorting
         rows = np.ascontiguousarray(rows)
     # numpy compares byte strings as unsigned bytes; it ignores trailing zeros, which does not matter at equal lengths.
-    order = np.lexsort((labels, rows.view(f"S{rows.shape[1] * rows.itemsize}")[:, 0]))
-    return rows[order].reshape(images.shape), labels[order]
+    return np.lexsort((labels, rows.view(f"S{rows.shape[1] * rows.itemsize}")[:, 0]))
 
 
 def _sha256(images: Images, labels: Integers) -> str:

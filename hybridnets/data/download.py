@@ -1,4 +1,4 @@
-"""Downloads an archive once, from the first mirror that has it; checks it, and unpacks it without trusting its contents."""
+"""Downloads a file once, from the first mirror that has it, and checks it; unpacks archives without trusting their contents."""
 
 import fcntl
 import hashlib
@@ -27,23 +27,21 @@ CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A published archive.
+class File:
+    """A published file.
 
     Attributes:
-        name: The file's name.
+        name: Its name.
         size: Its size in bytes.
         md5: The published checksum.
-        folder: The only folder in it.
     """
 
     name: str
     size: int
     md5: str
-    folder: str
 
     def fault(self, path: Path) -> str:
-        """How a file differs from this archive; empty if it does not."""
+        """How a file differs from the published one; empty if it does not."""
         if (size := path.stat().st_size) != self.size:
             return f"{size:,} bytes instead of {self.size:,}"
         digest = hashlib.md5(usedforsecurity=False)
@@ -51,6 +49,17 @@ class Archive:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
         return "" if digest.hexdigest() == self.md5 else f"md5 {digest.hexdigest()} instead of {self.md5}"
+
+
+@dataclass(frozen=True)
+class Archive(File):
+    """A published archive.
+
+    Attributes:
+        folder: The only folder in it.
+    """
+
+    folder: str
 
 
 @contextmanager
@@ -80,49 +89,51 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def fetch(archive: Archive, mirrors: Iterable[str], root: Path) -> Path:
-    """Downloads an archive, or the missing rest of it, from the first mirror that has it.
+def fetch(published: File, mirrors: Iterable[str], root: Path) -> Path:
+    """Downloads a file, or the missing rest of it, from the first mirror that has it.
 
     An incomplete download stays in a `.part` file, which the next mirror or the next call completes.
 
     Args:
-        archive: The archive.
+        published: The file.
         mirrors: Its addresses, tried in this order.
         root: The folder to save it in.
 
     Returns:
-        The verified archive's path.
+        The verified file's path.
 
     Raises:
         DataError: If all mirrors fail; the message is a clause with the reason of each.
     """
-    path, part = root / archive.name, root / f"{archive.name}.part"
+    path, part = root / published.name, root / f"{published.name}.part"
     reasons = []
     for url in mirrors:
         try:
-            _fetch_from(url, archive, part)
+            _fetch_from(url, published, part)
         except (OSError, http.client.HTTPException, ValueError) as error:
             # A URLError only wraps the socket's error; its subclass HTTPError is more precise itself.
             reason = error.reason if type(error) is urllib.error.URLError else error
             reasons.append(f"{url}: {str(reason) or type(reason).__name__}")
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the server's answer, too
         else:
             part.replace(path)
             return path
     raise DataError("; ".join(reasons) or "data.mirrors is empty")
 
 
-def _fetch_from(url: str, archive: Archive, part: Path) -> None:
+def _fetch_from(url: str, published: File, part: Path) -> None:
     """Completes the part file from one mirror, and tries again as long as the file grows."""
     inherited = _size(part) > 0
     while True:
         before = _size(part)
         try:
-            _continue(url, archive, part)
+            _continue(url, published, part)
         except (OSError, http.client.HTTPException):
             if _size(part) <= before:
                 raise
             continue
-        if not (fault := archive.fault(part)):
+        if not (fault := published.fault(part)):
             return
         part.unlink()
         if not inherited:
@@ -130,12 +141,12 @@ def _fetch_from(url: str, archive: Archive, part: Path) -> None:
         inherited = False  # its beginning came from elsewhere and may be wrong: start once more from zero
 
 
-def _continue(url: str, archive: Archive, part: Path) -> None:
+def _continue(url: str, published: File, part: Path) -> None:
     """Appends to the part file until it is complete, or starts over if the mirror cannot continue a download."""
     start = _size(part)
-    if start == archive.size:
+    if start == published.size:
         return
-    if start > archive.size:
+    if start > published.size:
         part.unlink()
         start = 0
     request = urllib.request.Request(url, headers={"User-Agent": "hybridnets"})
@@ -148,25 +159,25 @@ def _continue(url: str, archive: Archive, part: Path) -> None:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise http.client.HTTPException("the response continues at the wrong position")
-        if offered and int(offered) + start != archive.size:
-            raise DataError(f"wrong file, {int(offered) + start:,} bytes instead of {archive.size:,}")
+        if offered and int(offered) + start != published.size:
+            raise DataError(f"wrong file, {int(offered) + start:,} bytes instead of {published.size:,}")
         with (
             part.open("ab" if continued else "wb") as file,
             tqdm(
-                desc=archive.name,
-                total=archive.size,
+                desc=published.name,
+                total=published.size,
                 initial=start,
                 unit="B",
                 unit_scale=True,
                 mininterval=0.1 if sys.stderr.isatty() else 30.0,  # less often in a log file
             ) as bar,
         ):
-            while start < archive.size and (chunk := response.read(min(CHUNK, archive.size - start))):
+            while start < published.size and (chunk := response.read(min(CHUNK, published.size - start))):
                 file.write(chunk)
                 start += len(chunk)
                 bar.update(len(chunk))
-    if start < archive.size:
-        raise http.client.HTTPException(f"connection closed after {start:,} of {archive.size:,} bytes")
+    if start < published.size:
+        raise http.client.HTTPException(f"connection closed after {start:,} of {published.size:,} bytes")
 
 
 def _size(path: Path) -> int:

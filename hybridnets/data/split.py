@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hybridnets.data.dataset import DataError, Integers
+from hybridnets.data.dataset import DataError, ImageDataset, Integers
 
 # The purpose of a stream comes first in its key, so that equal seeds do not give equal streams.
 SPLIT, ORDER, AUGMENT, FOLDS = 1, 2, 3, 4
+STRATA, STRATA_FOLDS = 11, 12
 
+# What `ImageDataModule` takes besides data set and seeds, for who may not import torch
+SETTINGS = ("split", "folds", "train_fraction", "stratify", "batch_size", "standardize", "augment")
 WAYS = ("random", "kfold")  # to split
 
 STATISTICS = ("scalar", "channel")
@@ -95,6 +98,106 @@ def draw_fold(n: int, folds: int, seed: int) -> Split:
     return _split(np.concatenate((order[:start], order[end:])), order[start:end])
 
 
+def draw_stratified_split(labels: Integers, train_fraction: float, seed: int) -> Split:
+    """Splits images at random so that both parts have the same shares of the classes, but for rounding.
+
+    The training part is as large as without classes, n_train of n images. Of a class with m images it has m * n_train / n,
+    rounded down or up: the images that rounding down leaves over go to the classes with the largest remainders, and among
+    equal ones to those that come first.
+
+    Args:
+        labels: The class of each image, (N,).
+        train_fraction: The training part's share of them.
+        seed: The split seed.
+
+    Raises:
+        DataError: If a part would be empty.
+    """
+    n_train = training_size(len(labels), train_fraction)
+    groups = _images_of_classes(labels)
+    products = np.array([len(positions) for positions in groups], dtype=np.int64) * n_train
+    sizes, remainders = products // len(labels), products % len(labels)
+    sizes[np.argsort(-remainders, kind="stable")[: n_train - sizes.sum()]] += 1
+    train, val = [], []
+    for label, (positions, size) in enumerate(zip(groups, sizes.tolist(), strict=True)):
+        order = positions[permutation(len(positions), STRATA, seed, label)]
+        train.append(order[:size])
+        val.append(order[size:])
+    return _split(np.concatenate(train), np.concatenate(val))
+
+
+def draw_stratified_fold(labels: Integers, folds: int, seed: int) -> Split:
+    """One fold, as `draw_fold` counts them, of a cross-validation whose folds have the same shares of the classes.
+
+    The images of each class, in a random order, are dealt out to the folds one after the other, class after class. So the
+    folds differ by one image at most, in every class and altogether.
+
+    Args:
+        labels: The class of each image, (N,).
+        folds: Number of folds, k.
+        seed: The split seed.
+
+    Raises:
+        DataError: If there are no such folds.
+    """
+    fold_training_size(len(labels), folds)
+    repetition, fold = divmod(seed, folds)
+    order = np.concatenate(
+        [
+            positions[permutation(len(positions), STRATA_FOLDS, repetition, label)]
+            for label, positions in enumerate(_images_of_classes(labels))
+        ]
+    )
+    is_val = np.arange(len(order)) % folds == fold
+    return _split(order[~is_val], order[is_val])
+
+
+def _images_of_classes(labels: Integers) -> list[Integers]:
+    """The positions of each class's images, for the classes that occur and those before them."""
+    return np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
+
+
+def own_split(val: Integers, n: int) -> Split:
+    """The split into a data set's own validation part and its other training images.
+
+    Args:
+        val: Positions of the validation part, in ascending order.
+        n: How many images there are, those of the validation part included.
+    """
+    return _split(np.setdiff1d(np.arange(n), val, assume_unique=True), val)
+
+
+def draw(
+    dataset: ImageDataset, seed: int, way: str, folds: int | None, train_fraction: float | None, stratify: bool
+) -> Split:
+    """The split of a data set that the settings of `ImageDataModule` ask for, once `check_settings` took them.
+
+    Args:
+        dataset: The data set.
+        seed: The split seed, which the data set's own validation part does without.
+        way: `random` or `kfold`.
+        folds: Number of folds with kfold.
+        train_fraction: The training part's share at random; None for the data set's own validation part.
+        stratify: Whether the parts keep the shares of the classes.
+
+    Raises:
+        DataError: If a class has one image only, and the split is stratified.
+    """
+    n, labels = len(dataset.train_labels), dataset.train_labels
+    if stratify and len(single := np.flatnonzero(np.bincount(labels) == 1)):
+        raise DataError(
+            f"data.stratify=true gives every part its share of each class, but {dataset.classes[single[0]]} has one image "
+            "only: leave the class out, or set data.stratify=false"
+        )
+    if way == "kfold":
+        assert folds
+        return draw_stratified_fold(labels, folds, seed) if stratify else draw_fold(n, folds, seed)
+    if train_fraction is None:
+        assert dataset.val is not None
+        return own_split(dataset.val, n)
+    return draw_stratified_split(labels, train_fraction, seed) if stratify else draw_split(n, train_fraction, seed)
+
+
 def _split(train: Integers, val: Integers) -> Split:
     train, val = np.sort(train), np.sort(val)
     # The sizes are hashed, too, because parts of other sizes could have the same concatenation.
@@ -131,27 +234,51 @@ def fold_training_size(n: int, folds: int | None) -> int:
     )
 
 
+def own_training_size(n: int, val: Integers | None, stratify: bool) -> int:
+    """The number of images that a data set trains on where its own validation part is used.
+
+    Raises:
+        DataError: If it brings none, or the classes' shares are to be kept, which are those of its own parts.
+    """
+    if val is None:
+        raise DataError(
+            "data.train_fraction must be a number such as 0.7, because this data set brings no validation part of its own, "
+            "got None"
+        )
+    if stratify:
+        raise DataError(
+            "data.stratify must be false where data.train_fraction is null, because the data set's own validation part is "
+            "used as it is, got True"
+        )
+    return n - len(val)
+
+
 def check_settings(
     n: int,
     image_shape: tuple[int, ...],
-    train_fraction: float,
+    train_fraction: float | None,
     batch_size: int,
     standardize: Mapping[str, Any],
     augment: Mapping[str, Any],
     way: str = "random",
     folds: int | None = None,
+    stratify: bool = False,
+    val: Integers | None = None,
 ) -> None:
     """Refuses illegal settings of `ImageDataModule` without importing torch, so that a sweep's parent can call it.
 
     Args:
         n: Number of images to split.
         image_shape: (C, H, W).
-        train_fraction: Share of the training part; not used with folds, whose number determines it.
+        train_fraction: Share of the training part; None for the data set's own validation part. Not used with folds, whose
+            number determines it.
         batch_size: Images per training step.
         standardize: `statistics` and `over`.
         augment: `flip` and `crop`.
         way: How to split, random or kfold.
         folds: Number of folds; None at random.
+        stratify: Whether the parts keep the shares of the classes.
+        val: Positions of the validation part that the data set brings; None if it brings none.
 
     Raises:
         DataError: If a value is not legal; the sentence names its key.
@@ -162,7 +289,14 @@ def check_settings(
         raise DataError(
             f"data.folds must be null where data.split is random, got {folds!r}: data.split=kfold makes folds"
         )
-    n_train = training_size(n, train_fraction) if way == "random" else fold_training_size(n, folds)
+    if type(stratify) is not bool:
+        raise DataError(f"data.stratify must be true or false, got {stratify!r}")
+    if way == "kfold":
+        n_train = fold_training_size(n, folds)
+    elif train_fraction is None:
+        n_train = own_training_size(n, val, stratify)
+    else:
+        n_train = training_size(n, train_fraction)
     if type(batch_size) is not int or not 2 <= batch_size <= n_train:
         raise DataError(
             f"data.batch_size must be a whole number from 2 (batch normalisation needs two images) "

@@ -16,6 +16,7 @@ ADDED: Mapping[tuple[str, ...], Any] = {
     ("model", "initialisation"): "keras",
     ("data", "split"): "random",
     ("data", "folds"): None,
+    ("data", "stratify"): False,
 }
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the

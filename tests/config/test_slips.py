@@ -54,6 +54,13 @@ SLIPS = [
     (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
     (["data.train_fraction=0"], "data.train_fraction must lie between 0 and 1"),
     (["data.train_fraction=1"], "data.train_fraction must lie between 0 and 1"),
+    (["data.train_fraction=null"], "data.train_fraction must be a number such as 0.7, because this data set brings no"),
+    (["data.stratify=1"], "data.stratify must be true or false, got 1"),
+    (["data.licence=[]"], "data.licence must be null or the licence of the images in words, got []"),
+    (["data=npz"], "data.root is missing: give it a value, data.root=VALUE"),
+    (["data=npz", "data.root=absent.npz"], "data.root must be an .npz file, but absent.npz does not exist"),
+    (["data=huggingface"], "data.path is missing: give it a value, data.path=VALUE"),
+    (["data=cifar100", "data.labels=both"], "data.labels must be fine or coarse, got 'both'"),
     (["data.folds=5"], "data.folds must be null where data.split is random, got 5: data.split=kfold makes folds"),
     (
         ["data.split=kfold"],

@@ -7,9 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import pytest
 from hybridnets.data import cifar10
 from hybridnets.data.dataset import DataError, ImageDataset, canonical
 from hybridnets.data.download import Archive
+from tests.data.file_server import Server, serving
 
 RECORDS = 20  # per file: two of each class
 Records = npt.NDArray[np.uint8]
@@ -235,59 +234,13 @@ def test_an_archive_in_the_folder_is_used_or_refused(
     assert not (tmp_path / "cifar-10-batches-bin" / "readme.html").exists()
 
 
-class Server:
-    """Serves one archive under paths that name the server's faults, and records the requests."""
-
-    def __init__(self, content: bytes) -> None:
-        self.requests: list[tuple[str, str | None]] = []
-        requests = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                byte_range = self.headers.get("Range")
-                requests.append((self.path, byte_range))
-                body = content
-                if "missing" in self.path:
-                    self.send_error(404)
-                    return
-                if "slow" in self.path:
-                    time.sleep(0.3)
-                if "wrong" in self.path:
-                    body = bytes(byte ^ 1 for byte in body)
-                if "page" in self.path:
-                    body = b"<html>please log in</html>"
-                start = 0
-                if byte_range and "norange" not in self.path:
-                    start = int(byte_range.removeprefix("bytes=").rstrip("-"))
-                self.send_response(206 if start else 200)
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-                self.send_header("Content-Length", str(len(body) - start))
-                self.end_headers()
-                stop = start + 1 + (len(body) - start) // 2 if "breaks" in self.path and start < 1000 else len(body)
-                self.wfile.write(body[start:stop])
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}/{path}"
-
-
 @pytest.fixture
 def server(records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "*")
     path = tmp_path / "published" / "cifar-10-binary.tar.gz"
     publish(monkeypatch, path, binary_members(records))
-    server = Server(path.read_bytes())
-    yield server
-    server.http.shutdown()
-    server.thread.join()
-    server.http.server_close()
+    with serving(path.read_bytes()) as server:
+        yield server
 
 
 def test_mirrors_are_tried_in_order_until_one_is_right(

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hybridnets.data import digits
 from hybridnets.data.datamodule import ImageDataModule
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.loader import Batch
-from hybridnets.data.split import ORDER, draw_fold, permutation
+from hybridnets.data.split import ORDER, SETTINGS, draw_fold, permutation
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -74,6 +75,42 @@ def test_the_split_seed_is_the_number_of_the_fold() -> None:
     assert torch.equal(folds[0].mean, folds[5].mean)
     with pytest.raises(DataError, match=r"data\.folds must be a whole number"):
         module(split="kfold")
+
+
+def test_own_validation_part_is_used_where_the_fraction_is_null(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    own = replace(DATASET, val=np.arange(0, 100, 5))
+    seeds = [
+        ImageDataModule(own, split_seed=seed, order_seed=seed, train_fraction=None, batch_size=8) for seed in (0, 1)
+    ]
+    assert not caplog.messages
+    assert seeds[0].split.sha256 == seeds[1].split.sha256
+    for data in seeds:
+        val = [i for _, _, index in data.val_dataloader() for i in index.tolist()]
+        assert val == list(range(0, 100, 5))
+    first, second = ([i for _, _, index in data.train_dataloader() for i in index.tolist()] for data in seeds)
+    assert first != second
+    assert sorted(first) == sorted(second) == [i for i in range(100) if i % 5]
+    # A fraction divides the whole pool, as of a data set without such a part, and the log says so.
+    assert ImageDataModule(own, split_seed=0, order_seed=0).split.sha256 == module().split.sha256
+    (message,) = caplog.messages
+    assert message == (
+        "the data set's own validation part of 20 images is split anew with its training images; "
+        "data.train_fraction=null keeps it"
+    )
+    with pytest.raises(DataError, match=r"data\.train_fraction must be a number such as 0\.7"):
+        module(train_fraction=None)
+
+
+def test_stratified_parts_keep_the_shares_of_the_classes() -> None:
+    for settings, train in (({"train_fraction": 0.6}, 15), ({"split": "kfold", "folds": 5}, 20)):
+        data = module(stratify=True, **settings)
+        counts = [np.bincount(DATASET.train_labels[part]).tolist() for part in (data.split.train, data.split.val)]
+        assert counts == [[train] * 4, [25 - train] * 4]
+
+
+def test_its_settings_are_listed_for_who_may_not_import_torch() -> None:
+    assert set(inspect.signature(ImageDataModule).parameters) == {"dataset", "split_seed", "order_seed", *SETTINGS}
 
 
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybridnets.config import load_dataset
-from hybridnets.data.dataset import DataError, ImageDataset, canonical
+from hybridnets.data.dataset import DataError, ImageDataset, canonical, canonical_pool
 
 IMAGES = np.arange(4 * 3 * 8 * 8, dtype=np.uint8).reshape(4, 3, 8, 8)
 LABELS = np.array([0, 1, 0, 1])
@@ -138,3 +138,30 @@ def test_a_validation_part_that_is_none_is_refused(val: list[int]) -> None:
         DataError, match="val must be ascending positions of some, but not all, of the 4 training images"
     ):
         ImageDataset(*PARTS, CLASSES, val=np.array(val, dtype=np.int64))
+
+
+def test_a_validation_part_is_sorted_with_the_training_images() -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, size=(12, 1, 4, 4), dtype=np.uint8), np.arange(12) % 3
+    images[9] = images[2]  # an image of the training part, with the same label, that val has too
+    labels[9] = labels[2]
+    for order in (np.arange(12), np.array([3, 1, 0, 2, 7, 6, 5, 4, 11, 9, 10, 8])):  # files in another order
+        train, val = order[:8], order[8:]
+        pool, pool_labels, positions = canonical_pool(images[train], labels[train], images[val], labels[val])
+        expected, expected_labels = canonical(images, labels)
+        np.testing.assert_array_equal(pool, expected)
+        np.testing.assert_array_equal(pool_labels, expected_labels)
+        assert {image.tobytes() for image in pool[positions]} == {image.tobytes() for image in images[8:]}
+        assert len(positions) == 4
+        assert (np.diff(positions) > 0).all()
+        twins = [i for i, image in enumerate(pool) if image.tobytes() == images[2].tobytes()]
+        assert [i in positions for i in twins] == [False, True]
+    # Channels last in memory make no difference.
+    turned = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    again = canonical_pool(turned[:8], labels[:8], turned[8:], labels[8:])
+    first = canonical_pool(images[:8], labels[:8], images[8:], labels[8:])
+    for one, other in zip(again, first, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert again[0].flags.c_contiguous
+    with pytest.raises(DataError, match="training and validation images must have the same shape, got uint8"):
+        canonical_pool(images, labels, images[:, :, :2], labels)

@@ -10,9 +10,14 @@ from hybridnets.data.split import (
     FOLDS,
     ORDER,
     SPLIT,
+    STRATA,
+    STRATA_FOLDS,
     check_settings,
+    draw,
     draw_fold,
     draw_split,
+    draw_stratified_fold,
+    draw_stratified_split,
     permutation,
     stream,
 )
@@ -97,7 +102,10 @@ def test_a_fold_never_changes() -> None:
 
 def test_purposes_seeds_and_epochs_have_different_streams() -> None:
     keys = [
-        (purpose, seed, epoch) for purpose in (SPLIT, ORDER, AUGMENT, FOLDS) for seed in range(5) for epoch in range(5)
+        (purpose, seed, epoch)
+        for purpose in (SPLIT, ORDER, AUGMENT, FOLDS, STRATA, STRATA_FOLDS)
+        for seed in range(5)
+        for epoch in range(5)
     ]
     assert len({stream(4, *key).tobytes() for key in keys}) == len(keys)
     assert sorted(permutation(100, ORDER, 0, 0).tolist()) == list(range(100))
@@ -152,6 +160,103 @@ def test_illegal_folds_are_refused(settings: dict[str, Any], sentence: str) -> N
         check_settings(100, (3, 32, 32), **{**LEGAL, **legal})  # type: ignore[arg-type]
     with pytest.raises(DataError) as caught:
         check_settings(100, (3, 32, 32), **{**LEGAL, **settings})
+    assert sentence in str(caught.value)
+
+
+def labels_of(*counts: int) -> Any:
+    """So many labels of each class, in a mixed order."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return labels[permutation(len(labels), 99)]
+
+
+def test_a_stratified_split_has_the_exact_sizes_of_largest_remainders() -> None:
+    labels = labels_of(13, 5, 0, 7, 5)  # of 30 images 21 train: 9.1, 3.5, 0, 4.9 and 3.5 of the classes
+    for seed in range(5):
+        parts = draw_stratified_split(labels, 0.7, seed)
+        # 9 + 3 + 0 + 4 + 3 leave two over: the largest remainder is .9, and of the two of .5 the first class comes first.
+        assert np.bincount(labels[parts.train]).tolist() == [9, 4, 0, 5, 3]
+        assert np.bincount(labels[parts.val]).tolist() == [4, 1, 0, 2, 2]
+        assert sorted([*parts.train, *parts.val]) == list(range(30))
+        assert (np.diff(parts.train) > 0).all()
+    assert len({draw_stratified_split(labels, 0.7, seed).sha256 for seed in range(20)}) == 20
+
+
+def test_a_stratified_split_is_a_pure_function_of_seed_class_and_image() -> None:
+    labels = labels_of(300, 500, 200)
+    before = draw_stratified_split(labels, 0.7, 3)
+    np.random.seed(123)
+    np.random.default_rng(1).random(10)
+    assert draw_stratified_split(labels, 0.7, 3).sha256 == before.sha256
+    # Which images of a class are for training depends on no other class.
+    for label, size in enumerate((210, 350, 140)):
+        order = np.flatnonzero(labels == label)[permutation((300, 500, 200)[label], STRATA, 3, label)]
+        assert before.train[labels[before.train] == label].tolist() == sorted(order[:size].tolist())
+    assert before.sha256 == "1b2cbedef876bc81f228695597800ccaf6603b12b83c08752f6ac7291678b94f"
+    assert (
+        draw_stratified_fold(labels, 5, 7).sha256 == "abc71ef482a0ada4dc3343aaec8253b69832a186ed98101759fdfd20567f8967"
+    )
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+def test_stratified_folds_are_a_partition_whose_sizes_differ_by_one_image_at_most(folds: int) -> None:
+    labels = labels_of(40, 9, 2, 23)
+    for first in (0, folds):
+        parts = [draw_stratified_fold(labels, folds, first + fold) for fold in range(folds)]
+        assert sorted(i for part in parts for i in part.val.tolist()) == list(range(74))
+        for part in parts:
+            assert sorted([*part.train.tolist(), *part.val.tolist()]) == list(range(74))
+        counts = np.array([np.bincount(labels[part.val], minlength=4) for part in parts])  # (folds, classes)
+        assert (np.ptp(counts, axis=0) <= 1).all()
+        assert np.ptp(counts.sum(axis=1)) <= 1
+    assert len({draw_stratified_fold(labels, folds, seed).sha256 for seed in range(2 * folds)}) == 2 * folds
+    assert draw_stratified_fold(labels, folds, 0).sha256 != draw_fold(74, folds, 0).sha256
+
+
+def test_a_class_with_one_image_cannot_be_stratified() -> None:
+    images, labels = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), np.array([0, 0, 1, 2, 2, 2])
+    data = ImageDataset(images, labels, images, labels, ("a", "b", "c"))
+    assert len(draw(data, 0, "random", None, 0.5, False).train) == 3
+    for way, folds in (("random", None), ("kfold", 2)):
+        with pytest.raises(DataError, match=r"data\.stratify=true .* but b has one image only: .*data\.stratify=false"):
+            draw(data, 0, way, folds, 0.5, True)
+
+
+def test_a_data_sets_own_validation_part_is_the_same_split_for_every_seed() -> None:
+    images, labels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1), np.tile([0, 1], 5)
+    data = ImageDataset(images, labels, images, labels, ("a", "b"), val=np.array([1, 2, 7]))
+    parts = [draw(data, seed, "random", None, None, False) for seed in (0, 1, 77)]
+    assert parts[0].val.tolist() == [1, 2, 7]
+    assert parts[0].train.tolist() == [0, 3, 4, 5, 6, 8, 9]
+    assert len({part.sha256 for part in parts}) == 1
+    # A fraction and folds divide all ten images.
+    assert len(draw(data, 0, "random", None, 0.8, False).train) == 8
+    assert draw(data, 4, "kfold", 5, None, False).sha256 == draw_fold(10, 5, 4).sha256
+    assert draw(data, 4, "kfold", 5, None, True).sha256 == draw_stratified_fold(labels, 5, 4).sha256
+
+
+@pytest.mark.parametrize(
+    ("settings", "val", "sentence"),
+    [
+        ({"stratify": 1}, None, "data.stratify must be true or false, got 1"),
+        (
+            {"train_fraction": None},
+            None,
+            "data.train_fraction must be a number such as 0.7, because this data set brings no validation part of its own, "
+            "got None",
+        ),
+        (
+            {"train_fraction": None, "stratify": True},
+            np.arange(20),
+            "data.stratify must be false where data.train_fraction is null, because the data set's own validation part is",
+        ),
+        ({"train_fraction": None, "batch_size": 81}, np.arange(20), "to the 80 images of the training part, got 81"),
+    ],
+)
+def test_illegal_settings_of_the_validation_part_are_refused(settings: dict[str, Any], val: Any, sentence: str) -> None:
+    for legal in ({"train_fraction": None}, {"stratify": True}, {"way": "kfold", "folds": 5, "train_fraction": None}):
+        check_settings(100, (3, 32, 32), **{**LEGAL, **legal}, val=np.arange(20))  # type: ignore[arg-type]
+    with pytest.raises(DataError) as caught:
+        check_settings(100, (3, 32, 32), **{**LEGAL, **settings}, val=val)
     assert sentence in str(caught.value)
 
 

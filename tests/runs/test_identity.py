@@ -67,6 +67,9 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monk
         ("", "optimizer.fused=false"),
         ("", "report={baseline:cnn}"),
         ("", "data.split=random data.folds=null"),
+        ("", "data.stratify=false data.licence=mine"),
+        # What data.dataset takes too says where the images come from.
+        ("", "+data.image_size=64 +data.dataset.image_size=${data.image_size}"),
         (
             "data.split=kfold data.folds=5",
             "data.split=kfold data.folds=5 data.train_fraction=0.8",
@@ -109,6 +112,13 @@ def test_one_run(composed: Callable[..., DictConfig], first: str, second: str) -
         ("trainer.min_epochs=1", "trainer.min_epochs=2"),
         ("trainer.devices=2", "trainer.devices=2 trainer.sync_batchnorm=false"),
         ("data.train_fraction=0.8", "data.split=kfold data.folds=5"),
+        ("", "data.train_fraction=null"),
+        ("", "data.stratify=true"),
+        ("data.split=kfold data.folds=5", "data.split=kfold data.folds=5 data.stratify=true"),
+        # The name, and what our data module takes, determine the run, whatever the data set takes; another module may take any.
+        ("", "data.name=other +data.dataset.name=other"),
+        ("", "data.batch_size=64 +data.dataset.batch_size=64"),
+        (f"data._target_={MINE}", f"data._target_={MINE} +data.image_size=64 +data.dataset.image_size=64"),
         ("data.split=kfold data.folds=10", "data.split=kfold data.folds=5"),
         (
             f"data._target_={MINE} data.split=kfold",

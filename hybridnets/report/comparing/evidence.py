@@ -124,10 +124,21 @@ class Evidence:
         if not all(self._splits):
             question = UNKNOWN
         elif len(set(self._splits)) == 1 < len(self.pairs):
-            question = ONE_SPLIT
+            question = ONE_SPLIT + self._of_what_varies
         else:
             question = FOLDS if self.is_folds and self.metric_kind.part != "test" else POOL
         return question.replace("on this data set", TEST_IMAGES) if self.metric_kind.part == "test" else question
+
+    @property
+    def _of_what_varies(self) -> str:
+        """What the seeds of runs on one split govern; empty for a file of scores, which does not say it."""
+        if self.comparison.variant.scores_only:
+            return ""
+        _, *seeds = zip(*(run.seeds for run, _ in self.pairs), strict=True)
+        varying = [
+            kind for kind, values in zip(("initialisation", "order"), seeds, strict=True) if len(set(values)) > 1
+        ]
+        return f" of {' and '.join(varying)}" if varying else ""
 
     def question_of(self, test: stats.Test) -> str:
         """What one of the two t tests is about.

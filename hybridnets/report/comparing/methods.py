@@ -42,6 +42,8 @@ class Methods:
         together: Whether one number sets split, initialisation and order in every run.
         varying: Those of KINDS that differ between runs.
         same_splits: Whether runs with equal split seeds have equal splits; None where a split is unknown.
+        one_split: Whether runs with different seeds all share one split, so that no seed governs it.
+        own_val: Whether that split is the one into the data set's own validation part and its other training images.
         images: How many images train, val and test have, where that is known and the same for all runs; else empty.
         monitors: The metrics that chose the reported epochs; empty where unknown.
         recipe: The settings outside the model that all variants share, by section: a class with its arguments.
@@ -54,6 +56,8 @@ class Methods:
     together: bool
     varying: tuple[str, ...]
     same_splits: bool | None
+    one_split: bool
+    own_val: bool
     images: Mapping[str, int]
     monitors: tuple[str, ...]
     recipe: Mapping[str, Mapping[str, Any]]
@@ -73,11 +77,20 @@ def methods(data_set: DataSetVariants, families: Families) -> Methods:
     numbers = zip(*(run.seeds for run in runs), strict=True)
     images = [dict(run.images) for run in runs]
     shared, differing = _recipe(data_set)
+    seeds = {run.seeds for run in runs}
+    own_val = all(_uses_own_val(run) for run in runs)
+    one_split = own_val or (len(seeds) > 1 and len({run.split for run in runs}) == 1 and bool(runs[0].split))
     return Methods(
         seeds=tuple(sorted({run.seed for run in runs}, key=natural)),
         together=all(len(set(run.seeds)) == 1 for run in runs),
-        varying=tuple(kind for kind, values in zip(KINDS, numbers, strict=True) if len(set(values)) > 1),
+        varying=tuple(
+            kind
+            for kind, values in zip(KINDS, numbers, strict=True)
+            if len(set(values)) > 1 and not (one_split and kind == KINDS[0])
+        ),
         same_splits=_same_splits(runs),
+        one_split=one_split,
+        own_val=own_val,
         images=images[0] if all(sizes == images[0] for sizes in images) else {},
         monitors=tuple(sorted({run.monitor for run in runs} - {""})),
         recipe=shared,
@@ -85,6 +98,11 @@ def methods(data_set: DataSetVariants, families: Families) -> Methods:
         diverged=sum(variant.diverged for variant in data_set.variants),
         families=tuple(_families(data_set, families)),
     )
+
+
+def _uses_own_val(run: FinishedRun) -> bool:
+    data = run.identity.get("data", {})
+    return "train_fraction" in data and data["train_fraction"] is None and not run.is_fold
 
 
 def _same_splits(runs: Sequence[FinishedRun]) -> bool | None:

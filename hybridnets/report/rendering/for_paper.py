@@ -115,15 +115,19 @@ def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
 
 def _training(procedure: Methods) -> Iterator[str]:
     """How runs were trained."""
-    if procedure.together:
-        yield "A seed sets the split into train and val, the initialisation and the order of the training images."
-    else:
+    if not procedure.together:
         yield "The seeds of split, initialisation and order were set apart."
+    if procedure.one_split:
+        own = ", the data set's own" if procedure.own_val else ""
+        yield f"All runs share one split into train and val{own}; what varies between seeds is {_varying(procedure)}."
+    elif procedure.together:
+        yield "A seed sets the split into train and val, the initialisation and the order of the training images."
     if procedure.images:
         sizes = f"{procedure.images['train']:,} images for training and {procedure.images['val']:,} held out as val"
-        same = ", the same for all variants at a seed" if procedure.same_splits else ""
-        yield f"Each split has {sizes}{same}; the {procedure.images['test']:,} test images are the same for all runs."
-    elif procedure.same_splits:
+        same = ", the same for all variants at a seed" if procedure.same_splits and not procedure.one_split else ""
+        which = "The split" if procedure.one_split else "Each split"
+        yield f"{which} has {sizes}{same}; the {procedure.images['test']:,} test images are the same for all runs."
+    elif procedure.same_splits and not procedure.one_split:
         yield "All variants use the same split at a seed."
     if len(procedure.monitors) == 1 and procedure.monitors[0].startswith("val"):
         yield (
@@ -135,6 +139,10 @@ def _training(procedure: Methods) -> Iterator[str]:
         yield f"All variants share this recipe: {'; '.join(words)}."
     if procedure.differing:
         yield f"Outside the model the variants differ in {', '.join(procedure.differing)}."
+
+
+def _varying(procedure: Methods) -> str:
+    return " and ".join(procedure.varying) or "nothing"
 
 
 def _recipe_words(recipe: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

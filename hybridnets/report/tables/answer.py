@@ -164,9 +164,9 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
         yield f"But {note}."
     if analysis.verdict in CLAIMS and not analysis.looks and (interval := evidence.crossed.interval):
         says = "which does not contain 0, either" if interval[0] > 0 or interval[1] < 0 else "which contains 0"
-        wide = unit.at(interval)
+        wide, part = unit.at(interval), evidence.metric_kind.part or "test"
         yield (
-            f"For other test images like these the 95 % interval is {wide.interval(interval)}{wide.points} ({says}), because "
+            f"For other {part} images like these the 95 % interval is {wide.interval(interval)}{wide.points} ({says}), because "
             "these images are a sample, too."
         )
     if analysis.margin and (images := evidence.smallest_part) and 1 / images > analysis.margin and unit.scale == 100:

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from hybridnets import stats
 from hybridnets.report import ReportRequest, analyse
 from hybridnets.report.analysis import Report as Analysis
 from hybridnets.report.comparing.comparison import Comparison
@@ -109,12 +113,28 @@ def test_the_splits_decide_what_an_interval_is_about(tmp_path: Path, finished: M
         (comparison,) = analysed(tmp_path).parts[0].comparisons
         return comparison.evidence("val").question
 
-    assert question() == "on this data set and this one split, over seeds"
+    assert question() == "on this data set and this one split, over seeds of initialisation"
     for model in seeds:
         finished(model, (5, 0, 0))
     assert question() == "on this data set, over splits and seeds"  # of two splits, one with two seeds
     (comparison,) = analysed(tmp_path).parts[0].comparisons
     assert (len(comparison.pairs), len(comparison.evidence("val").d)) == (3, 2)
+
+
+def test_seeds_on_a_data_sets_own_split_are_about_initialisation_and_order(tmp_path: Path, finished: Make) -> None:
+    for seed in range(4):
+        finished("cnn", seed, val=0.70 + 0.01 * seed, test=0.7, split="own", data__train_fraction=None)
+        finished("crnn", seed, val=0.72 + 0.02 * seed, test=0.8 - 0.01 * seed, split="own", data__train_fraction=None)
+    (comparison,) = analysed(tmp_path).parts[0].comparisons
+    val, test = comparison.evidence("val"), comparison.evidence("test")
+    assert val.question == "on this data set and this one split, over seeds of initialisation and order"
+    assert test.question == "on these test images and this one split, over seeds of initialisation and order"
+    # The plain t answers on val, too: no two splits overlap.
+    d = np.array([0.02, 0.03, 0.04, 0.05])
+    assert val.answer() == val.plain
+    assert val.answer().p == pytest.approx(stats.paired_t(d).p)
+    assert (val.corrected.p, val.corrected.why) == (None, "one split")
+    assert (val.units, len(val.d), val.is_nested) == ("seeds", 4, False)
 
 
 def test_comparisons_are_those_requested(tmp_path: Path, finished: Make) -> None:

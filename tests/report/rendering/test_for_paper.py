@@ -81,6 +81,33 @@ def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make)
     assert known.varying == ("the initialisation", "the order of the training images")
 
 
+def test_one_split_for_all_seeds_is_stated(tmp_path: Path, finished: Make) -> None:
+    for seed in range(3):
+        for model in ("cnn", "crnn"):
+            finished(model, seed, test=0.7 + 0.01 * seed, split="own", data__train_fraction=None)
+    paper = for_paper(report_of(tmp_path))
+    (paragraph,) = paper.methods
+    for sentence in (
+        "All runs share one split into train and val, the data set's own; what varies between seeds is the initialisation and "
+        "the order of the training images.",
+        "The split has 700 images for training and 300 held out as val; the 200 test images are the same for all runs.",
+    ):
+        assert sentence in paragraph, sentence
+    assert "A seed sets" not in paragraph
+    assert "at a seed" not in paragraph
+    assert (
+        "What varies between seeds: the initialisation, the order of the training images."
+        in paper.items[0].justification
+    )
+
+
+def test_one_split_by_one_split_seed_is_not_called_the_data_sets_own(tmp_path: Path, finished: Make) -> None:
+    for seed in range(3):
+        finished("cnn", (0, seed, 0))
+    (paragraph,) = for_paper(report_of(tmp_path)).methods
+    assert "All runs share one split into train and val; what varies between seeds is the initialisation." in paragraph
+
+
 def test_holms_family_is_counted_as_it_is_corrected(tmp_path: Path, grid: Callable[..., list[Run]]) -> None:
     grid(2, lost=(("crnn", "lstm", 16, 1),))
     report = report_of(tmp_path)

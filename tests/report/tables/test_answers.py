@@ -94,6 +94,16 @@ def test_other_test_images_widen_the_interval(tmp_path: Path) -> None:
     assert (on_val.interval, on_val.why) == (None, "predictions of different images") or on_val.interval is None
 
 
+def test_other_images_of_val_are_not_called_test_images(tmp_path: Path, finished: Make) -> None:
+    for seed in range(4):
+        for model, val in (("cnn", 0.5), ("crnn", 0.8)):
+            finished(model, (0, seed, seed), val=val + 0.01 * seed * (model == "cnn"), split="own", predictions=True)
+    (answer,) = part_of(tmp_path, metric="val").answers
+    low, high = answer.analysis.evidence.crossed.interval or (0.0, 0.0)
+    sentence = f"For other val images like these the 95 % interval is {100 * low:+.2f} to {100 * high:+.2f} points"
+    assert any(text.startswith(sentence) for text in answer.sentences)
+
+
 @pytest.mark.usefixtures("runs")
 def test_fewer_images_than_a_margin_needs_are_named(tmp_path: Path) -> None:
     (answer,) = part_of(tmp_path, margin=0.4).answers  # of 200 test images each is half a point

@@ -1,0 +1,307 @@
+"""Data sets of the Hugging Face hub, or in its formats in a folder, by the library `datasets`. No code of a data set is run."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
+from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, needs_pillow
+from hybridnets.data.labels import Labels, as_positions, check_one_label, warn_of_untrained
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+VAL_NAMES = ("validation", "valid", "val", "dev")  # what a validation part is called, where nothing else is said
+OLDEST = 4  # the first version of `datasets` that runs no code of a data set
+LARGEST_SIZE = 4096  # height and width of an image in pixels
+BATCH = 1000  # rows that are read at a time
+TURNED = (5, 6, 7, 8)  # EXIF's orientations that exchange height and width
+ORIENTATION = 0x0112  # EXIF's number of that entry
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a data set holds its images, its labels and its parts; None for what follows from the data set.
+
+    Attributes:
+        image: The column of images; None for the only one.
+        label: The column of labels; None for the only one that has classes.
+        train: The part to train on.
+        val: The part that chooses epochs; None for the first of VAL_NAMES that exists, if any.
+        test: The part to measure on.
+    """
+
+    image: str | None
+    label: str | None
+    train: str
+    val: str | None
+    test: str
+
+
+def load(
+    path: str,
+    image: str | None = None,
+    label: str | None = None,
+    subset: str | None = None,
+    revision: str | None = None,
+    train_split: str = "train",
+    val_split: str | None = None,
+    test_split: str = "test",
+    image_size: int | Sequence[int] | None = None,
+    resize: Resize = "crop",
+    channels: int = 3,
+) -> ImageDataset:
+    """Reads a data set of the hub, or a folder with parquet files, or one that `save_to_disk` wrote.
+
+    Args:
+        path: The data set's name on the hub, such as ylecun/mnist, or a folder.
+        image: The column of images; None for the only one.
+        label: The column of labels, which has classes, whole numbers or names; None for the only one with classes.
+        subset: The configuration, where a data set of the hub has several.
+        revision: The version on the hub: a branch, a tag or a commit.
+        train_split: The name of the part to train on.
+        val_split: The name of the validation part; None for one that is called `validation`, `valid`, `val` or `dev`, if any.
+        test_split: The name of the test part.
+        image_size: Height and width of all images in pixels, one number if they are equal; None if all images have one size.
+        resize: How images of other sizes are brought to it, as `hybridnets.data.decoding.Form` says.
+        channels: 1 for grey, 3 for colour.
+
+    Raises:
+        DataError: If `datasets` is missing, a setting is not legal, or the data set cannot be read or is not one of images with
+            one class each.
+    """
+    if not isinstance(path, str) or not path:
+        raise DataError(f"data.path must name a data set of the Hugging Face hub or a folder, got {path!r}")
+    size = _checked_size(image_size)
+    if resize not in RESIZES:
+        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
+    if type(channels) is not int or channels not in COLOURS:
+        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    _check_library()
+    columns = Columns(image, label, train_split, val_split, test_split)
+    parts, columns = _parts(path, _opened(path, subset, revision), columns)
+    classes, labels = _labels(path, parts, str(columns.label))
+    images: dict[str, Images] = {}
+    for name, part in parts.items():
+        height, width = size or _size_of_first(path, name, part, str(columns.image))
+        size = height, width
+        form = Form(channels, height, width, resize)
+        images[name] = _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
+    return dataset_of_parts(images, labels, classes, resize)
+
+
+def _checked_size(image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
+    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
+        raise DataError(
+            f"data.image_size must be null, a whole number of pixels from 1 to {LARGEST_SIZE:,}, as 64, or height and width, "
+            f"as [64,96], got {image_size}"
+        )
+    return sizes[0], sizes[1]
+
+
+def _check_library() -> None:
+    """Refuses a missing or an old library, without importing it."""
+    try:
+        installed = version("datasets")
+    except PackageNotFoundError:
+        installed = ""
+    if needs_pillow() or not installed:
+        missing = "datasets" if not installed else "pillow"
+        raise DataError(
+            f"data=huggingface needs {missing}, which is not installed: run pip install 'hybridnets[huggingface]'"
+        )
+    if int(installed.partition(".")[0]) < OLDEST:
+        raise DataError(
+            f"data=huggingface needs datasets of version {OLDEST} or later, which never runs code of a data set, got "
+            f"{installed}: run pip install -U 'hybridnets[huggingface]'"
+        )
+
+
+def _opened(path: str, subset: str | None, revision: str | None) -> Mapping[str, "Dataset"]:
+    """All parts of a data set by name."""
+    import datasets
+
+    folder = Path(path).expanduser()
+    is_saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+    try:
+        if is_saved:
+            opened: Any = datasets.load_from_disk(folder)
+        elif folder.is_file():
+            raise DataError(f"data.path must be a folder or a name on the hub, but {path} is a file: give its folder")
+        else:
+            opened = datasets.load_dataset(str(folder) if folder.is_dir() else path, subset, revision=revision)
+    except DataError:
+        raise
+    except Exception as error:  # of many kinds, from the network to a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        where = "is a folder that" if folder.is_dir() else "is no folder here, and as a data set of the hub"
+        raise DataError(
+            f"data.path={path} {where} cannot be read ({reason}): give a name on the hub (which needs a network the first "
+            "time), or a folder with parquet files or one that save_to_disk wrote"
+        ) from error
+    if not isinstance(opened, datasets.DatasetDict):
+        raise DataError(
+            f"{path} holds one part without a name, but train and test are needed: save a DatasetDict of both"
+        )
+    parts: Mapping[str, Dataset] = opened
+    return parts
+
+
+def _parts(path: str, opened: Mapping[str, "Dataset"], columns: Columns) -> tuple[dict[str, "Dataset"], Columns]:
+    """The parts by what they are for (train, test, and val if there is one), and the columns' names."""
+    import datasets
+
+    names = {"train": columns.train, "test": columns.test}
+    if val := columns.val or next((name for name in VAL_NAMES if name in opened and name not in names.values()), None):
+        names["val"] = val
+    for part, name in names.items():
+        if name not in opened:
+            raise DataError(
+                f"{path} has no part {name}, but {', '.join(opened)}: data.{part}_split=NAME says which one is for {part}"
+            )
+    if len(set(names.values())) < len(names):
+        raise DataError(
+            f"data.train_split, val_split and test_split must be different parts, got {', '.join(names.values())}"
+        )
+    features = opened[columns.train].features
+    kinds = (("image", columns.image, datasets.Image), ("label", columns.label, datasets.ClassLabel))
+    chosen = {key: name or _only(path, key, features, kind) for key, name, kind in kinds}
+    parts = {part: opened[name] for part, name in names.items()}
+    for name, part in parts.items():
+        for key, column in chosen.items():
+            if column not in part.features:
+                raise DataError(
+                    f"{path} has no column {column} in {name}: data.{key} must be one of {_listed(part.features)}"
+                )
+        if not isinstance(kind := part.features[chosen["image"]], datasets.Image):
+            raise DataError(
+                f"data.image must be a column of images, but {chosen['image']} of {path} is {type(kind).__name__}: choose one "
+                f"of {_listed(part.features)}"
+            )
+        if len(part) == 0:
+            raise DataError(f"{name} of {path} has no images")
+    return parts, Columns(**{**vars(columns), **chosen})
+
+
+def _only(path: str, key: str, features: Mapping[str, Any], kind: type) -> str:
+    """The only column of a kind."""
+    found = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if len(found) != 1:
+        raise DataError(f"data.{key} must name a column of {path}, which has {_listed(features)}")
+    return found[0]
+
+
+def _listed(features: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} ({getattr(kind, 'dtype', type(kind).__name__)})" for name, kind in features.items())
+
+
+def _labels(path: str, parts: Mapping[str, "Dataset"], column: str) -> tuple[tuple[str, ...], dict[str, Integers]]:
+    """The classes' names, and the labels of each part as positions among them."""
+    import datasets
+
+    values: dict[str, Labels] = {}
+    for name, part in parts.items():
+        entries = list(part[column])
+        if any(entry is None for entry in entries):
+            raise DataError(f"{name} of {path} has images without a {column}")
+        try:
+            values[name] = check_one_label(np.array(entries), len(entries), f"{column} in {name} of {path}")
+        except ValueError as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"{column} in {name} of {path} has several labels for an image (multi-label): an image must have one class"
+            ) from error
+    kinds = {name: part.features[column] for name, part in parts.items()}
+    if not any(isinstance(kind, datasets.ClassLabel) for kind in kinds.values()):
+        return as_positions(values, None, path)
+    names = {tuple(getattr(kind, "names", None) or ()) for kind in kinds.values()}
+    if len(names) != 1:
+        raise DataError(f"{column} of {path} must have the same classes in every part")
+    for name, labels in values.items():
+        if labels.min() < 0:
+            raise DataError(
+                f"{name} of {path} has images without a {column} ({labels.min()}): data.{name}_split=NAME takes another"
+            )
+    (classes,) = names
+    warn_of_untrained(classes, values, path)
+    return classes, values
+
+
+def _size_of_first(path: str, name: str, part: "Dataset", column: str) -> tuple[int, int]:
+    (entry,) = _entries(part, column, 0, 1)
+    size = _size(_source(entry)) if entry is not None else None
+    if size is None:
+        raise DataError(
+            f"the first image in {name} of {path} cannot be read: data.image_size=64 gives the size of all images"
+        )
+    return size
+
+
+def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bool) -> Images:
+    """The decoded images of one part, (N, C, H, W).
+
+    Args:
+        name: What messages call the part.
+        part: The part.
+        column: Its column of images.
+        form: What every image is brought to.
+        is_fixed: Whether every image must have that size already.
+    """
+    images = np.empty((len(part), form.channels, form.height, form.width), dtype=np.uint8)
+
+    def read(position: int, entry: Any) -> None:
+        if entry is None:
+            raise DataError(f"image {position} in {name} is missing")
+        try:
+            if is_fixed and (size := _size(_source(entry))) not in (None, (form.height, form.width)):
+                raise DataError(
+                    f"image {position} in {name} has {size} pixels and others have {(form.height, form.width)}: "
+                    "data.image_size=64 (or another size) brings all to one"
+                )
+            images[position] = decode(_source(entry), form)
+        except DecodingError as error:
+            raise DataError(f"image {position} in {name} cannot be decoded: {error}") from error
+
+    # Pillow decodes without Python's lock, so that threads are enough.
+    with ThreadPoolExecutor(os.cpu_count()) as threads, tqdm(desc=name, total=len(part), delay=1, mininterval=1) as bar:
+        for start in range(0, len(part), BATCH):
+            entries = _entries(part, column, start, BATCH)
+            for _ in threads.map(read, range(start, start + len(entries)), entries):
+                bar.update()
+    return images
+
+
+def _entries(part: "Dataset", column: str, start: int, n: int) -> list[Any]:
+    """Undecoded images: dictionaries of their bytes or their path; None for one that is missing."""
+    import datasets
+
+    rows = part.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return list(rows[start : start + n][column])
+
+
+def _source(entry: Mapping[str, Any]) -> Path | BytesIO:
+    return BytesIO(entry["bytes"]) if entry["bytes"] is not None else Path(entry["path"])
+
+
+def _size(source: Path | BytesIO) -> tuple[int, int] | None:
+    """Height and width of a picture as it is seen; None if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(source, formats=FORMATS) as picture:
+            width, height = picture.size
+            return (width, height) if picture.getexif().get(ORIENTATION) in TURNED else (height, width)
+    except Exception:  # Pillow raises nearly anything; decoding says what
+        return None
