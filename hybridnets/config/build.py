@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback, ProgressBar
 from hybridnets.config import loggers
 from hybridnets.config.command_line import repeating_command
 from hybridnets.config.errors import ConfigError, build_failure
+from hybridnets.config.identity import loading_keys
 from hybridnets.config.request import RunRequest
 from hybridnets.config.rules import text_of
 from hybridnets.models import Classifier
@@ -71,7 +72,8 @@ def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) 
 def build_data(request: RunRequest) -> Any:
     """The data module of a run, with its seeds."""
     section, seeds = request.settings["data"], request.settings["seeds"]
-    make = _factory("data", {key: section[key] for key in section if key not in DATASET_KEYS})
+    loading = {*DATASET_KEYS, *loading_keys(section)}
+    make = _factory("data", {key: section[key] for key in section if key not in loading})
     with errors_of("data"):
         data = make(request.dataset, split_seed=seeds["split"], order_seed=seeds["order"])
         return _checked("data", data, pl.LightningDataModule)

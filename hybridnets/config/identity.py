@@ -19,6 +19,10 @@ from hybridnets.runs.identities import Identity
 # Settings of an optimiser and of recurrent layers that choose a kernel, not a method.
 KERNELS = {"fused", "foreach", "backend"}
 
+# Keys of `data` that say how the data set is loaded where `data.dataset` takes them by the same name; in a data module of the
+# user's own they may mean anything. The hash of what was loaded is in the identity.
+LOADING = {"image_size", "resize", "channels", "skip_broken", "test_share", "test_seed", "cache"}
+
 # What a section holds that does not determine a run's result.
 NOT_IDENTITY: Mapping[str, set[str]] = {
     "data": {"root", "mirrors", "dataset"},  # where the data comes from; the hash of its content is in the identity
@@ -77,6 +81,7 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     """
     sections = ("model", "data", "optimizer", "trainer")
     model, data, optimizer, trainer = (_without(section, settings[section]) for section in sections)
+    data = {key: value for key, value in data.items() if key not in loading_keys(settings["data"])}
     if data.get("_target_") == OWN_DATA and data.get("split") == "kfold":
         data.pop("train_fraction", None)  # the number of folds says it
     if isinstance(layer := model.get("rnn"), Mapping):
@@ -103,6 +108,11 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     if backbone:
         parts["backbone"] = identities.as_input(backbone, settings["seeds"])
     return identities.identity(settings["seeds"], **parts)
+
+
+def loading_keys(data: Mapping[str, Any]) -> set[str]:
+    """The keys of the section data that say how the data set is loaded, beside those that every data set may have."""
+    return LOADING & set(data["dataset"]) if isinstance(data["dataset"], Mapping) else set()
 
 
 def _without(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The canonical order of images that lie in a file and need not fit into memory."""
 
+import itertools
 import os
 
 import numpy as np
@@ -36,7 +37,7 @@ def content_order(rows: Images, *ties: Integers) -> Integers:
         if (agreed := agreed + wide) == width:
             continue
         borders = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), stop - start]
-        todo += [(start + a, start + b, agreed) for a, b in zip(borders, borders[1:], strict=False) if b - a > 1]
+        todo += [(start + a, start + b, agreed) for a, b in itertools.pairwise(borders) if b - a > 1]
     return order
 
 
