@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,28 +164,23 @@ def copies_remarks(assignment: Assignment, copies: Mapping[str, Any]) -> list[st
     for identity, file in zip(assignment.identities(), assignment.files, strict=True):
         names[identity].append(file.name)
 
-    def sentence(kind: str, form: Callable[[str, str], str]) -> str:
-        count = copies[kind]["images"]
-        if not count:
-            return ""
-        pairs = []
+    def pairs(kind: str) -> str:
+        texts = []
         for first, second in copies[kind]["pairs"]:
             one, two = names[tuple(first)], names[tuple(second)]
-            pairs.append(f"{one[0]} = {(two[1:] if one is two else two)[0]}")
-        more = f" and {count - len(pairs)} more" if count > len(pairs) else ""
-        return form(f"{count:,}", f"{', '.join(pairs)}{more}")
+            texts.append(f"{one[0]} = {two[1 if one is two else 0]}")
+        more = copies[kind]["images"] - len(texts)
+        return f"{', '.join(texts)}{f' and {more:,} more' if more > 0 else ''}"
 
-    sentences = (
-        sentence(
-            "test", lambda n, p: f"{n} test images are also in train or val, so that test accuracy is too high: {p}"
-        ),
-        sentence("val", lambda n, p: f"{n} images of val/ are also in train/: {p}"),
-        sentence("labels", lambda n, p: f"{n} equal images are in different classes: {p}"),
-        sentence(
-            "train", lambda n, p: f"{n} images of train are copies of others; val may get one and train the other: {p}"
-        ),
-    )
-    return [text for text in sentences if text]
+    sentences = {
+        "test": "{} of test {} also in train or val, so that test accuracy is too high: {}",
+        "val": "{} of val/ {} also in train/: {}",
+        "labels": "{} {} equal but in different classes: {}",
+        "train": "{} of train {} a copy of another, and the split may divide them: {}",
+    }
+    counts = {kind: copies[kind]["images"] for kind in sentences}
+    words = {kind: ("1 image", "is") if n == 1 else (f"{n:,} images", "are") for kind, n in counts.items()}
+    return [text.format(*words[kind], pairs(kind)) for kind, text in sentences.items() if counts[kind]]
 
 
 def listed(items: Iterable[str]) -> str:

@@ -69,7 +69,8 @@ def load(
     form = _form(image_size, resize, channels)
     for key, folder in (("root", root), ("cache", cache)):
         if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-            raise DataError(f"data.{key} must name a folder, got {folder!r}")
+            got = "nothing" if folder is None else repr(folder)
+            raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
     if type(test_share) not in (int, float) or not 0 < test_share < 1:

@@ -150,7 +150,7 @@ class _Reader:
             class_name: Its class.
         """
         deeper = _Reader(self.skipped | {_identity(folder)})
-        for entry in self.entries(folder):
+        for entry in deeper.entries(folder):
             state, fault, path = NO_STATE, "", f"{name}/{entry.name}"
             try:
                 status = entry.stat()
