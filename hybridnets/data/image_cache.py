@@ -232,7 +232,7 @@ def write_head(descriptor: int, shape: tuple[int, ...]) -> None:
 
 
 def _opened(folder: Path, key: str) -> Pixels:
-    with np.load(folder / FACTS, allow_pickle=False) as facts:
+    with (folder / FACTS).open("rb") as file, np.load(file, allow_pickle=False) as facts:
         info = json.loads(facts["info"].tobytes())
         labels, val, sums, squares = (facts[name] for name in ("labels", "val", "sums", "squares"))
     if (info["version"], info["key"]) != (VERSION, key):
