@@ -121,7 +121,7 @@ class Decoders:
                     if not line:
                         raise self._death(process, given[process])
                     del given[process]
-                    if task := next(tasks, None):
+                    if task := next(tasks, []):
                         given[process] = task
                         self._send(process, task)
                     else:

@@ -66,22 +66,18 @@ def load(
     Raises:
         DataError: If a setting is not legal, or the folder holds no data set.
     """
+    path, place = _folder_of("root", root), _folder_of("cache", cache)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
     form = _form(image_size, resize, channels)
-    for key, folder in (("root", root), ("cache", cache)):
-        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-            got = "nothing" if folder is None else repr(folder)
-            raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
     if type(test_share) not in (int, float) or not 0 < test_share < 1:
         raise DataError(f"data.test_share must be a number between 0 and 1, got {test_share!r}")
     if type(test_seed) is not int or test_seed < 0:
         raise DataError(f"data.test_seed must be a whole number from 0, got {test_seed!r}")
-    path = Path(root).expanduser()
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
-    folder = _Folder(path, ImageCache(Path(cache).expanduser()), form, skip_broken, test_share, test_seed)
+    folder = _Folder(path, ImageCache(place), form, skip_broken, test_share, test_seed)
     assignment, pixels = folder.opened() or folder.prepared(cached_only)
     for remark in (*assignment.remarks, *copies_remarks(assignment, pixels.copies)):
         log.warning("%s: %s", root, remark)
@@ -98,6 +94,13 @@ def load(
     )
 
 
+def _folder_of(key: str, value: Any) -> Path:
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return Path(value).expanduser()
+    got = "nothing" if value is None else repr(value)
+    raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
+
+
 def _form(image_size: Any, resize: Any, channels: Any) -> Form:
     """The form of all images."""
     sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
@@ -110,7 +113,8 @@ def _form(image_size: Any, resize: Any, channels: Any) -> Form:
         raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
     if type(channels) is not int or channels not in COLOURS:
         raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
-    return Form(channels, *sizes, resize)
+    height, width = sizes
+    return Form(channels, height, width, resize)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import itertools
 import os
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridnets.data.dataset import Images, Integers
 
@@ -63,8 +63,8 @@ def rearrange(descriptor: int, order: Integers, size: int, offset: int) -> None:
         sources[place] = place
 
 
-def write_all(descriptor: int, content: bytes | NDArray[np.uint8], offset: int) -> None:
-    """Writes bytes at a place of an open file; unlike a mapped file, it raises an OSError where the disk is full."""
+def write_all(descriptor: int, content: Any, offset: int) -> None:
+    """Writes bytes or a contiguous array at a place of a file; unlike a mapped file, a full disk is an OSError."""
     view = memoryview(content).cast("B")
     while view:
         written = os.pwrite(descriptor, view, offset)

@@ -57,7 +57,7 @@ def test_images_in_a_file_are_mapped_and_give_the_same_batches_and_statistics(tm
     images = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r")
     mapped = ImageDataset(images[:100], DATASET.train_labels, images[100:], DATASET.test_labels, DATASET.classes)
     for over in ("all", "train"):
-        settings = {"split_seed": 0, "order_seed": 0, "standardize": {"statistics": "channel", "over": over}}
+        settings: Any = {"split_seed": 0, "order_seed": 0, "standardize": {"statistics": "channel", "over": over}}
         data, expected = (ImageDataModule(dataset, **settings) for dataset in (mapped, DATASET))
         assert torch.equal(data.mean, expected.mean)
         assert torch.equal(data.std, expected.std)

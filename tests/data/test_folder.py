@@ -322,9 +322,9 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
         undo()
         return text
 
-    extra = photos / "test" / "eel" / "0.png"
+    extra = photos / "test" / "eel"
     assert "class eel is in test/ of " in sentence(
-        lambda: save(extra, pixels(1)[0]), lambda: (extra.unlink(), extra.parent.rmdir())
+        lambda: save(extra / "0.png", pixels(1)[0]), lambda: extra.rename(photos.parent / "eel")
     )
     other = photos / "more"
     assert "has train/ and, beside it, more/; only test/ and val/" in sentence(other.mkdir, other.rmdir)

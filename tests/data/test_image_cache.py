@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import decoders, folder, image_cache
+from hybridnets.data import folder, image_cache
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.decoders import Decoders
 from hybridnets.data.decoding import Form
@@ -123,7 +123,7 @@ def truncate_facts(folder: Path) -> None:
 
 
 def foreign_facts(folder: Path) -> None:
-    np.savez(folder / FACTS, labels=np.zeros(3))  # type: ignore[arg-type]
+    np.savez(folder / FACTS, labels=np.zeros(3))
 
 
 def text_facts(folder: Path) -> None:
@@ -233,13 +233,11 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(photos: Path, monkeypatc
 def test_a_disk_that_fills_up_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that decodes answers when it cannot write."""
     answer = [(0, {"errno": errno.ENOSPC})]
-    monkeypatch.setattr(decoders.json, "loads", lambda line: answer if "sums" in line else json_loads(line))
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: answer if "sums" in line else loads(line))
     with pytest.raises(DataError, match=r"data\.cache must be a folder .* \(No space left on device\)"):
         read(photos)
     assert not list((photos.parent / "cache").glob("images-*"))
-
-
-json_loads = json.loads
 
 
 def test_a_process_that_decodes_may_die(tmp_path: Path) -> None:
