@@ -11,6 +11,8 @@ it, and on a part of them that was copied into memory, in turns; the ratio is th
 """
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import shutil
@@ -96,6 +98,22 @@ def load_step(root: Path, cache: Path, size: int) -> dict[str, Any]:
     with Watched() as watched:
         data = load(root, size, cache=cache)
     return {**watched.facts(), "images": len(data.train_labels) + len(data.test_labels), "sha256": data.sha256}
+
+
+def read_step(root: Path, cache: Path, size: int) -> dict[str, Any]:
+    """Reads all batches of an epoch, augmented and standardised, without a model."""
+    data = load(root, size, cache=cache)
+    from hybridnets.data.datamodule import ImageDataModule
+
+    augment = {"flip": True, "crop": size // 8}
+    module = ImageDataModule(data, split_seed=0, order_seed=0, batch_size=BATCH, augment=augment)
+    loader = module.train_dataloader()
+    for batch in itertools.islice(loader, 3):  # torch's own memory
+        module.standardized(batch[0])
+    with Watched() as watched:
+        for images, _, _ in loader:
+            module.standardized(images)
+    return {**watched.facts(), "images": len(loader.part)}
 
 
 def train_step(root: Path, cache: Path, size: int, steps: int) -> dict[str, Any]:
@@ -195,17 +213,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
     parser.add_argument("--json", type=output_file)
-    parser.add_argument("--step", choices=("load", "train", "compare"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=("load", "read", "train", "compare"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     root, cache = given.folder / "pictures", given.folder / "cache"
     if given.step:
-        more = {"load": (), "train": (given.steps,), "compare": (given.steps, given.rounds)}[given.step]
         steps: dict[str, Callable[..., dict[str, Any]]] = {
             "load": load_step,
-            "train": train_step,
-            "compare": compare_step,
+            "read": read_step,
+            "train": functools.partial(train_step, steps=given.steps),
+            "compare": functools.partial(compare_step, steps=given.steps, rounds=given.rounds),
         }
-        print(json.dumps(steps[given.step](root, cache, given.size, *more)))
+        print(json.dumps(steps[given.step](root, cache, given.size)))
         return
     words = ("--folder", given.folder, "--size", given.size, "--steps", given.steps, "--rounds", given.rounds)
     print(facts_line(machine_facts()), flush=True)
@@ -214,7 +232,8 @@ def main() -> None:
         write_pictures(root, given.images, given.size)
         print(f"{given.images:,} pictures written in {time.perf_counter() - start:.0f} s", flush=True)
         facts: dict[str, Any] = {"machine": machine_facts(), "images": given.images, "size": given.size}
-        for name, step in (("decoding", "load"), ("next start", "load"), ("training", "train")):
+        steps_of = {"decoding": "load", "next start": "load", "an epoch's batches": "read", "training": "train"}
+        for name, step in steps_of.items():
             facts[name] = measure(step, *words)
             seconds, images = facts[name]["seconds"], facts[name]["images"]
             print(

@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridnets.data.dataset import Images, Integers
 
-MEMORY = 1 << 26  # bytes of images that are compared at a time
+MEMORY = 1 << 24  # bytes of images that are compared at a time
 
 
 def content_order(rows: Images, *ties: Integers) -> Integers:
