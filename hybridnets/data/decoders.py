@@ -43,7 +43,8 @@ class Decoders:
 
     def __init__(self, form: Form, file: Path, head: int, most: int) -> None:
         self._setup = {"form": dataclasses.asdict(form), "file": str(file), "head": head}
-        self._number = max(1, min(most, len(os.sched_getaffinity(0))))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._number = max(1, min(most, cores))
         self._processes: list[subprocess.Popen[str]] = []
         self._errors: IO[str] | None = None
 

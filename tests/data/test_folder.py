@@ -4,7 +4,7 @@ import logging
 import os
 import unicodedata
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -416,3 +416,20 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(
     assert f"reading {photos}: 10 files" in caplog.text
     assert f"decoding {photos}: 4 of 10 files" in caplog.text
     assert "10 images decoded into" in caplog.text
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("photos")
+def test_progress_is_a_bar_in_a_terminal(read: Callable[..., ImageDataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    read()
+    assert "reading" in terminal.getvalue()
+    assert "decoding" in terminal.getvalue()
+    assert "| 0/10 [" in terminal.getvalue()
+    read()  # from the cache: nothing to wait for
+    assert terminal.getvalue().count("| 0/10 [") == 2
