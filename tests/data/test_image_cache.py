@@ -185,7 +185,13 @@ LOAD = "import sys; from hybridnets.data.folder import load; print(load(sys.argv
 
 def start(root: Path, code: str = LOAD) -> "subprocess.Popen[str]":
     words = [sys.executable, "-c", code, str(root), str(root.parent / "cache")]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )
 
 
 def test_processes_that_start_at_once_decode_once(tmp_path: Path) -> None:

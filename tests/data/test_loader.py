@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import chain
@@ -159,3 +162,36 @@ def test_an_error_in_the_thread_arrives_in_the_place_of_its_batch() -> None:
     with pytest.raises(OSError, match="no such image"):
         next(iterator)
     assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+
+
+def test_ctrl_c_ends_a_thread_that_prepares_batches() -> None:
+    """Also while the main thread waits for it."""
+    code = """
+import itertools, time
+from hybridnets import signals
+from hybridnets.data.loader import prepared_ahead
+
+def batches():
+    for number in itertools.count():
+        if number:
+            print("waiting", flush=True)
+            time.sleep(0.3)
+        yield number
+
+signals.install("x")
+with signals.unwinding():
+    for _ in prepared_ahead(batches()):
+        pass
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, "x: ended by SIGINT\n")
