@@ -155,6 +155,8 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
             return None  # a report never runs code that is named in a run's file
         if "mirrors" in cfg.data.dataset:
             cfg.data.dataset.mirrors = []
+        if "cache" in cfg.data.dataset:  # a report does not decode a folder of pictures
+            cfg.data.dataset.cached_only = True
         dataset = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
     except Exception as error:  # whatever reading the data set raises, the rest of the report does not need it
         why = " ".join(str(error).split())[:200] or type(error).__name__

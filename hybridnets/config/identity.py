@@ -22,12 +22,8 @@ KERNELS = {"fused", "foreach", "backend"}
 
 # What a section holds that does not determine a run's result.
 NOT_IDENTITY: Mapping[str, set[str]] = {
-    "data": {
-        "root",
-        "mirrors",
-        "dataset",
-        "licence",
-    },  # what `loading_keys` adds to; the content's hash is in the identity
+    # Where the images come from; `loading_keys` adds to it. The hash of their content is in the identity.
+    "data": {"root", "mirrors", "dataset", "licence"},
     "model": {"backbone", "weights"},  # files and runs, which enter by their content
     "model.rnn": KERNELS,
     "optimizer": KERNELS,

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 OVERRIDE = re.compile(r"(\+{0,2})([A-Za-z_][\w./@$-]*)=(.*)", re.DOTALL)
-PATHS = re.compile(r"out|ckpt_path|backbone|model\.weights|(.*\.)?(\w+_)?(root|dir|dirpath|path|folder)")
+PATHS = re.compile(r"out|ckpt_path|backbone|model\.weights|(.*\.)?(\w+_)?(root|dir|dirpath|path|folder|cache)")
 # Keys whose value is text even where it looks like a number; the other paths refuse a number.
 ALWAYS_TEXT = re.compile(rf"(?!backbone|model\.weights)({PATHS.pattern})")
 FUNCTION = re.compile(rf"\s*({'|'.join(create_functions().functions)})\s*\(")

@@ -1,6 +1,7 @@
 """The data module: a data set, split, batched and standardised for Lightning."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hybridnets.data.dataset import DataError, ImageDataset, Images
+from hybridnets.data.dataset import DataError, ImageDataset, Integers, Sums
 from hybridnets.data.loader import Batch, BatchLoader
 from hybridnets.data.split import check_settings, draw
 
@@ -86,11 +88,14 @@ class ImageDataModule(pl.LightningDataModule):
             )
         self.classes = dataset.classes
         self.num_classes = len(dataset.classes)
-        images = dataset.train_images if standardize["over"] == "all" else dataset.train_images[self.split.train]
-        self.mean, self.std = pixel_statistics(images, per_channel=standardize["statistics"] == "channel")
-        # from_numpy shares the memory, so that all loaders use one copy of the images.
-        self._train = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
-        self._test = torch.from_numpy(dataset.test_images), torch.from_numpy(dataset.test_labels)
+        sums, squares = dataset.train_sums
+        if standardize["over"] == "train":
+            sums, squares = sums[self.split.train], squares[self.split.train]
+        self.mean, self.std = pixel_statistics(
+            sums, squares, height * width, per_channel=standardize["statistics"] == "channel"
+        )
+        self._train = _shared(dataset.train_images), _shared(dataset.train_labels)
+        self._test = _shared(dataset.test_images), _shared(dataset.test_labels)
 
     def train_dataloader(self) -> BatchLoader:
         """The training part, in a new order every epoch."""
@@ -99,6 +104,7 @@ class ImageDataModule(pl.LightningDataModule):
             self.split.train,
             self.batch_size,
             *self._rank_and_world_size(),
+            ahead=self._ahead,
             order_seed=self.order_seed,
             flip=self.augment["flip"],
             crop=self.augment["crop"],
@@ -106,12 +112,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> BatchLoader:
         """The validation part; an index refers to the data set's training images."""
-        return BatchLoader(*self._train, self.split.val, EVALUATION_BATCH_SIZE, *self._rank_and_world_size())
+        return self._evaluation_loader(*self._train, self.split.val)
 
     def test_dataloader(self) -> BatchLoader:
         """The data set's own test images."""
-        part = np.arange(len(self.dataset.test_labels))
-        return BatchLoader(*self._test, part, EVALUATION_BATCH_SIZE, *self._rank_and_world_size())
+        return self._evaluation_loader(*self._test, np.arange(len(self.dataset.test_labels)))
 
     def predict_dataloader(self) -> list[BatchLoader]:
         """The validation part, then the test images."""
@@ -122,6 +127,15 @@ class ImageDataModule(pl.LightningDataModule):
         if any(self.augment.values()):
             return []
         return [BatchLoader(*self._train, part, EVALUATION_BATCH_SIZE) for part in (self.split.train, self.split.val)]
+
+    def _evaluation_loader(self, images: Tensor, labels: Tensor, part: Integers) -> BatchLoader:
+        rank, world_size = self._rank_and_world_size()
+        return BatchLoader(images, labels, part, EVALUATION_BATCH_SIZE, rank, world_size, ahead=self._ahead)
+
+    @property
+    def _ahead(self) -> bool:
+        """Whether batches are prepared ahead, because images come from files and may have to be waited for."""
+        return isinstance(self.dataset.train_images, np.memmap)
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -166,23 +180,30 @@ class ImageDataModule(pl.LightningDataModule):
             )
 
 
-def pixel_statistics(images: Images, *, per_channel: bool) -> tuple[Tensor, Tensor]:
+def _shared(array: NDArray[Any]) -> Tensor:
+    """A tensor in the memory of an array, so that all loaders use one copy of the images; nothing writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="The given NumPy array is not writ"
+        )  # a file that is mapped read-only
+        return torch.from_numpy(array)
+
+
+def pixel_statistics(sums: Sums, squares: Sums, pixels: int, *, per_channel: bool) -> tuple[Tensor, Tensor]:
     """The mean and the deviation of pixels, each (C, 1, 1) float32, from integer sums, which are exact in any order.
 
     Args:
-        images: (N, C, H, W), 0 to 255.
+        sums: The sum of the pixels of each image and channel, (N, C).
+        squares: The sum of their squares, (N, C).
+        pixels: Pixels of one image and channel.
         per_channel: Whether each channel has its own values; otherwise all channels have the same.
 
     Raises:
         DataError: If all pixels are equal.
     """
-    n, channels, height, width = images.shape
-    total, squares = np.zeros(channels, dtype=np.uint64), np.zeros(channels, dtype=np.uint64)
-    for start in range(0, n, 500):  # in slices, because a wider copy of all images would need much memory
-        part = images[start : start + 500]
-        total += part.sum(axis=(0, 2, 3), dtype=np.uint64)
-        squares += np.square(part, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)  # 255 ** 2 fits
-    count = n * height * width
+    n, channels = sums.shape
+    total, squares = sums.sum(axis=0), squares.sum(axis=0)
+    count = n * pixels
     if not per_channel:
         total, squares = np.full_like(total, total.sum()), np.full_like(squares, squares.sum())
         count *= channels

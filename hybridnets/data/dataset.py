@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
+Sums = npt.NDArray[np.uint64]
 
 MOST_COLOURS = 4  # channels of an image that is not one of measurements
 LARGEST_PIXEL = 255
@@ -23,8 +24,23 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class Computed:
+    """What was computed from a data set's images once, so that gigabytes of them need not be read again.
+
+    Attributes:
+        train_sha256: As of `ImageDataset`.
+        test_sha256: Likewise.
+        train_sums: Likewise.
+    """
+
+    train_sha256: str
+    test_sha256: str
+    train_sums: tuple[Sums, Sums]
+
+
+@dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set for image classification, completely in memory.
+    """A data set for image classification, in memory or in files that are mapped into it (`numpy.memmap`).
 
     Attributes:
         train_images: Images for training and validation, (N, C, H, W), 0 to 255.
@@ -36,6 +52,7 @@ class ImageDataset:
             if it brings none.
         resize: How pictures of other sizes were brought to this one, a name in `hybridnets.data.decoding.RESIZES`; None if
             the data set holds no such pictures. New pictures for a trained network are treated likewise.
+        computed: What is known of the images without reading them; None if it is computed when it is needed.
 
     Raises:
         DataError: If shapes, types or labels are not consistent.
@@ -48,6 +65,7 @@ class ImageDataset:
     classes: tuple[str, ...]
     val: Integers | None = None
     resize: str | None = None
+    computed: Computed | None = None
 
     def __post_init__(self) -> None:
         """Refuses inconsistent arrays, and classes that are no list of names."""
@@ -82,12 +100,17 @@ class ImageDataset:
     @cached_property
     def train_sha256(self) -> str:
         """The hash of the training images and labels, their order included."""
-        return _sha256(self.train_images, self.train_labels)
+        return self.computed.train_sha256 if self.computed else content_hash(self.train_images, self.train_labels)
 
     @cached_property
     def test_sha256(self) -> str:
         """The hash of the test images and labels, their order included."""
-        return _sha256(self.test_images, self.test_labels)
+        return self.computed.test_sha256 if self.computed else content_hash(self.test_images, self.test_labels)
+
+    @cached_property
+    def train_sums(self) -> tuple[Sums, Sums]:
+        """The sum of the pixels, and of their squares, of each training image and channel, each (N, C)."""
+        return self.computed.train_sums if self.computed else pixel_sums(self.train_images)
 
     @cached_property
     def sha256(self) -> str:
@@ -302,9 +325,30 @@ def _canonical_order(images: Images, labels: Integers) -> Integers:
     return np.lexsort((labels, rows.view(f"S{rows.shape[1] * rows.itemsize}")[:, 0]))
 
 
-def _sha256(images: Images, labels: Integers) -> str:
+def pixel_sums(images: Images) -> tuple[Sums, Sums]:
+    """The sum of the pixels, and of their squares, of each image and channel: integers, so that they are exact.
+
+    Args:
+        images: (N, C, H, W).
+
+    Returns:
+        Sums and sums of squares, each (N, C).
+    """
+    sums, squares = (np.empty(images.shape[:2], np.uint64) for _ in range(2))
+    for start in range(0, len(images), 500):  # in slices, because a wider copy of all images would need much memory
+        part = images[start : start + 500]
+        sums[start : start + 500] = part.sum(axis=(2, 3), dtype=np.uint64)
+        squares[start : start + 500] = np.square(part, dtype=np.uint16).sum(
+            axis=(2, 3), dtype=np.uint64
+        )  # 255 ** 2 fits
+    return sums, squares
+
+
+def content_hash(images: Images, labels: Integers) -> str:
+    """The hash of images (N, C, H, W) and their labels (N,) in their order."""
     digest = hashlib.sha256(json.dumps(["uint8", images.shape, "int64"]).encode())
-    digest.update(np.ascontiguousarray(images).data)
+    for start in range(0, len(images), 500):  # in slices, because all images may not fit into memory
+        digest.update(np.ascontiguousarray(images[start : start + 500]).data)
     digest.update(labels.astype("<i8").tobytes())
     return digest.hexdigest()
 

@@ -70,7 +70,7 @@ def locked(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info("waiting for another process that is downloading data under %s", path)
+                log.info("waiting for another process that prepares data under %s", path.parent)
                 fcntl.flock(file, fcntl.LOCK_EX)
             # The previous holder deletes its file, so ours may be deleted, and another process may lock a new one.
             if not _is_at(path, file.fileno()):

@@ -5,6 +5,7 @@ are pure functions of (seed, epoch, image), so that resuming needs no saved stat
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class BatchLoader:
             normalisation fails on one) is added to the previous batch.
         rank: This device's rank.
         world_size: Number of devices.
+        ahead: Whether a thread prepares the next batch while the present one is used, for images that come from files.
         order_seed: Seed of every epoch's order. Without it, images keep the order of `part` and are not augmented.
         flip: Whether half of the images, at random, are mirrored left to right.
         crop: Pixels of a black border that is added before each image is cropped to its size at a random position.
@@ -49,6 +51,7 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
         *,
+        ahead: bool = False,
         order_seed: int | None = None,
         flip: bool = False,
         crop: int = 0,
@@ -61,6 +64,7 @@ class BatchLoader:
         self.images = images
         self.labels = labels
         self.part = part
+        self.ahead = ahead
         self.order_seed = order_seed
         self.flip = flip
         self.crop = crop
@@ -89,6 +93,9 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yields the batches of the epoch that was set."""
+        return prepared_ahead(self._batches()) if self.ahead else self._batches()
+
+    def _batches(self) -> Iterator[Batch]:
         order = self.part
         draws = None
         if self.order_seed is not None:
@@ -103,6 +110,18 @@ class BatchLoader:
             if draws is not None:
                 images = augment(images, draws[index], self.flip, self.crop)
             yield images, self.labels[positions], positions
+
+
+def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; a thread computes the next one while the present one is used.
+
+    An error in the thread is raised here, in the place of its batch. The thread ends with this generator.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 def augment(images: Tensor, draws: np.ndarray[tuple[int], np.dtype[np.uint64]], flip: bool, crop: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hybridnets.config import resolve
 from hybridnets.config.build import build, build_data
+from hybridnets.config.identity import identity_of, loading_keys
 from hybridnets.models import Classifier
 from tests.conftest import SMALL
 
@@ -176,3 +177,22 @@ def test_a_target_of_another_kind_is_refused(
         OmegaConf.update(cfg, section, yaml.safe_load(text), merge=False)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         build(resolve(cfg))
+
+
+def test_keys_that_load_the_data_are_no_part_of_the_identity(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    """But in a data module that takes them itself they are, as any other key."""
+    settings: Any = OmegaConf.to_container(
+        composed("data=folder", "data.root=photos", "data.image_size=8"), resolve=True
+    )
+    assert set(identity_of(settings, "", None)["data"]) == {
+        *("_target_", "name", "sha256", "train_fraction", "batch_size", "standardize", "augment")
+    }
+    assert loading_keys(settings["data"]) == {
+        *("image_size", "resize", "channels", "skip_broken", "test_share", "test_seed", "cache")
+    }
+    own = resolve(composed("model=cnn", *SMALL, "+data.channels=1", f"out={tmp_path}"))
+    assert own.run.identity["data"]["channels"] == 1
+    with pytest.raises(ValueError, match=r"data\.channels is not an argument of ImageDataModule"):
+        build_data(own)

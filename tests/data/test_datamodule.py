@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from hybridnets.data import digits
-from hybridnets.data.datamodule import ImageDataModule
-from hybridnets.data.dataset import DataError, ImageDataset
+from hybridnets.data.datamodule import ImageDataModule, pixel_statistics
+from hybridnets.data.dataset import DataError, ImageDataset, pixel_sums
 from hybridnets.data.loader import Batch
 from hybridnets.data.split import ORDER, SETTINGS, draw_fold, permutation
 from tests.conftest import ROOT
@@ -51,6 +51,35 @@ def test_all_loaders_share_one_copy_of_the_images() -> None:
     assert data.val_dataloader().images.data_ptr() == DATASET.train_images.ctypes.data
     assert data.train_dataloader().part is data.split.train
     assert [len(loader.part) for loader in data.predict_dataloader()] == [30, 30]
+
+
+def test_images_in_a_file_are_mapped_and_give_the_same_batches_and_statistics(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", PIXELS)
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r")
+    mapped = ImageDataset(images[:100], DATASET.train_labels, images[100:], DATASET.test_labels, DATASET.classes)
+    for over in ("all", "train"):
+        settings: Any = {"split_seed": 0, "order_seed": 0, "standardize": {"statistics": "channel", "over": over}}
+        data, expected = (ImageDataModule(dataset, **settings) for dataset in (mapped, DATASET))
+        assert torch.equal(data.mean, expected.mean)
+        assert torch.equal(data.std, expected.std)
+    loader = data.train_dataloader()
+    assert loader.ahead
+    assert not expected.train_dataloader().ahead
+    assert loader.images.data_ptr() == images.ctypes.data
+    for batch, other in zip(loader, expected.train_dataloader(), strict=True):
+        assert all(map(torch.equal, batch, other))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_statistics_are_those_of_sums_over_all_pixels(per_channel: bool) -> None:
+    """Bit for bit: a run's result depends on them."""
+    total, squares = (PIXELS.astype(np.uint64) ** power for power in (1, 2))
+    axes = (0, 2, 3) if per_channel else (0, 1, 2, 3)
+    mean = total.sum(axis=axes) / (PIXELS.size / (3 if per_channel else 1))
+    std = np.sqrt(squares.sum(axis=axes) / (PIXELS.size / (3 if per_channel else 1)) - mean**2)
+    got = pixel_statistics(*pixel_sums(PIXELS), 16, per_channel=per_channel)
+    for tensor, value in zip(got, (mean, std), strict=True):
+        assert (tensor.flatten().numpy() == np.broadcast_to(value, 3).astype(np.float32)).all()
 
 
 def test_split_and_order_have_separate_seeds() -> None:

@@ -1,3 +1,8 @@
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -5,7 +10,7 @@ import pytest
 import torch
 
 from hybridnets.data.dataset import DataError
-from hybridnets.data.loader import Batch, BatchLoader, augment
+from hybridnets.data.loader import Batch, BatchLoader, augment, prepared_ahead
 from hybridnets.data.split import AUGMENT, stream
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, size=(120, 3, 8, 6), dtype=np.uint8))
@@ -115,3 +120,78 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone() -> None:
     assert by_image(PART, 1, 0, 2) | by_image(PART, 1, 1, 2) == everywhere
     plain = epoch(BatchLoader(IMAGES, LABELS, PART, 16, flip=True, crop=2))
     assert all(torch.equal(images, IMAGES[index]) for images, _, index in plain)
+
+
+def test_batches_that_are_prepared_ahead_are_the_same() -> None:
+    for order_seed in (None, 0):
+        now, ahead = (
+            BatchLoader(IMAGES, LABELS, PART, 16, ahead=is_ahead, order_seed=order_seed, flip=True, crop=2)
+            for is_ahead in (False, True)
+        )
+        for number in (0, 1):
+            for batch, other in zip(epoch(now, number), epoch(ahead, number), strict=True):
+                assert all(map(torch.equal, batch, other))
+
+
+def test_a_thread_prepares_one_batch_ahead_and_ends_with_the_epoch() -> None:
+    threads: list[str] = []
+
+    def batches() -> Iterator[Batch]:
+        for _ in range(5):
+            threads.append(threading.current_thread().name)
+            yield IMAGES, LABELS, LABELS
+
+    iterator = prepared_ahead(batches())
+    next(iterator)
+    next(iterator)
+    iterator.close()  # type: ignore[attr-defined]
+    assert len(threads) == 3
+    assert all(name.startswith("batches") for name in threads)
+    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+    assert len(list(prepared_ahead(batches()))) == 5
+    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+
+
+def test_an_error_in_the_thread_arrives_in_the_place_of_its_batch() -> None:
+    def batches() -> Iterator[Batch]:
+        yield IMAGES, LABELS, LABELS
+        raise OSError("no such image")
+
+    iterator = prepared_ahead(batches())
+    next(iterator)
+    with pytest.raises(OSError, match="no such image"):
+        next(iterator)
+    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+
+
+def test_ctrl_c_ends_a_thread_that_prepares_batches() -> None:
+    """Also while the main thread waits for it."""
+    code = """
+import itertools, time
+from hybridnets import signals
+from hybridnets.data.loader import prepared_ahead
+
+def batches():
+    for number in itertools.count():
+        if number:
+            print("waiting", flush=True)
+            time.sleep(0.3)
+        yield number
+
+signals.install("x")
+with signals.unwinding():
+    for _ in prepared_ahead(batches()):
+        pass
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, "x: ended by SIGINT\n")

@@ -1,0 +1,435 @@
+"""Folders of pictures become data sets; what is odd about them is said, and what is wrong is refused, in one sentence."""
+
+import logging
+import os
+import unicodedata
+from collections.abc import Callable
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hybridnets.data import folder
+from hybridnets.data.dataset import DataError, ImageDataset, Images, canonical
+from hybridnets.data.folder import load
+
+SIZE = (4, 6)  # height, width
+RNG = np.random.default_rng(0)
+
+
+def pixels(n: int, channels: int = 3) -> Images:
+    return RNG.integers(0, 256, (n, channels, *SIZE), dtype=np.uint8)
+
+
+def save(path: Path, image: Images) -> Path:
+    """An image (C, H, W) as a PNG, or of the kind that the name ends in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = image.transpose(1, 2, 0)
+    Image.fromarray(rows if len(image) == 3 else rows[:, :, 0]).save(path)
+    return path
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., ImageDataset]:
+    """`load` of tmp_path/photos, with a cache beside it."""
+
+    def call(**settings: Any) -> ImageDataset:
+        return load(**{"root": tmp_path / "photos", "image_size": SIZE, "cache": tmp_path / "cache", **settings})
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes with three pictures each in train, and with two each in test."""
+    root = tmp_path / "photos"
+    for part, n in (("train", 3), ("test", 2)):
+        for name in ("cat", "dog"):
+            for i, image in enumerate(pixels(n)):
+                save(root / part / name / f"{i}.png", image)
+    return root
+
+
+def refusal(read: Callable[..., ImageDataset], **settings: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read(**settings)
+    return str(caught.value)
+
+
+def test_a_folder_is_the_data_set_of_its_pixels(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    """Whatever the files are called, and in whatever form without losses they were saved."""
+    images, labels = pixels(40), np.arange(40) % 3
+    images[7] = images[4]  # equal images of one class
+    kinds = ("png", "PNG", "bmp", "tif", "TIFF", "webp", "")
+    for part, places in (("train", range(30)), ("test", range(30, 40))):
+        for i in places:
+            path = tmp_path / "photos" / part / "abc"[labels[i]] / f"{i * 7919 % 101}.{kinds[i % 7]}".rstrip(".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kind = (kinds[i % 7] or "png").upper()
+            lossless = {"lossless": True} if kind == "WEBP" else {}
+            Image.fromarray(images[i].transpose(1, 2, 0)).save(path, {"TIF": "TIFF"}.get(kind, kind), **lossless)
+    data = read()
+    expected = ImageDataset(*canonical(images[:30], labels[:30]), *canonical(images[30:], labels[30:]), tuple("abc"))
+    assert data.sha256 == expected.sha256
+    assert (data.train_sha256, data.test_sha256) == (expected.train_sha256, expected.test_sha256)
+    np.testing.assert_array_equal(data.train_images, expected.train_images)
+    np.testing.assert_array_equal(data.test_labels, expected.test_labels)
+    for got, wanted in zip(data.train_sums, expected.train_sums, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert isinstance(data.train_images, np.memmap)
+    assert data.resize == "crop"
+    again = read()  # from the cache
+    assert again.sha256 == expected.sha256
+    np.testing.assert_array_equal(again.test_images, expected.test_images)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_validation_part_is_known_among_the_training_images(
+    photos: Path, read: Callable[..., ImageDataset], name: str
+) -> None:
+    held_out = pixels(2)
+    for i, image in enumerate(held_out):
+        save(photos / name / "dog" / f"{i}.png", image)
+    data = read()
+    assert data.train_images.shape == (8, 3, *SIZE)
+    assert data.val is not None
+    expected, _ = canonical(held_out, np.array([1, 1]))
+    np.testing.assert_array_equal(data.train_images[data.val], expected)
+    assert data.train_labels[data.val].tolist() == [1, 1]
+
+
+def test_classes_alone_are_divided_once(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    root = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        for i, image in enumerate(pixels(20)):
+            save(root / name / f"{i}.png", image)
+    data = read()
+    assert np.bincount(data.test_labels).tolist() == [4, 4]
+    assert np.bincount(data.train_labels).tolist() == [16, 16]
+    content = data.sha256
+    # Neither names nor places within a class matter.
+    (root / "cat" / "0.png").rename(root / "cat" / "other.png")
+    (root / "dog" / "deeper").mkdir()
+    (root / "dog" / "3.png").rename(root / "dog" / "deeper" / "3.png")
+    assert read().sha256 == content
+    # The same pictures are held out at another size.
+    large = read(image_size=[8, 12], resize="stretch")
+    small = {image.tobytes() for image in data.test_images}
+    assert {image[:, ::2, ::2].shape for image in large.test_images} == {(3, *SIZE)}
+    means = sorted(float(image.mean()) for image in data.test_images)
+    np.testing.assert_allclose(sorted(float(image.mean()) for image in large.test_images), means, atol=6)
+    other = read(test_seed=1)
+    assert other.sha256 != content
+    assert {image.tobytes() for image in other.test_images} != small
+    assert len(read(test_share=0.5).test_labels) == 20
+
+
+def test_equal_files_are_not_divided_between_train_and_test(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    for name in ("cat", "dog"):
+        for i, image in enumerate(pixels(5)):
+            for copy in range(3):
+                save(tmp_path / "photos" / name / f"{i}-{copy}.png", image)
+    data = read()
+    train, test = ({image.tobytes() for image in images} for images in (data.train_images, data.test_images))
+    assert not train & test
+    assert (len(train), len(test)) == (8, 2)
+
+
+def test_what_file_managers_leave_behind_is_ignored(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    content = read().sha256
+    for name in (".DS_Store", "train/.DS_Store", "train/cat/Thumbs.db", "train/cat/desktop.ini", "train/cat/._0.png"):
+        (photos / name).write_bytes(b"none")
+    for name in (".git", "__MACOSX", "train/__MACOSX", "train/cat/@eaDir"):
+        (photos / name).mkdir()
+        (photos / name / "0.png").write_bytes(b"none")
+    (photos / "README.md").write_text("Photographs of cats and dogs.")
+    (photos / "train" / "labels.csv").write_text("0.png,cat")
+    assert read().sha256 == content
+
+
+def test_links_are_followed_but_not_in_circles(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    content = read().sha256
+    elsewhere = photos.parent / "elsewhere"
+    (photos / "train" / "cat").rename(elsewhere)
+    (photos / "train" / "cat").symlink_to(elsewhere)
+    (photos / "train" / "dog" / "0.png").rename(elsewhere.parent / "0.png")
+    (photos / "train" / "dog" / "0.png").symlink_to("../../../0.png")
+    (photos / "train" / "dog" / "circle").symlink_to(photos)
+    (elsewhere / "circle").symlink_to(elsewhere)
+    assert read().sha256 == content
+
+
+@pytest.mark.parametrize("name", ["한국어 사진", "İğdır Işıklar", "a name = two, three", "~", "'quoted'"])  # noqa: RUF001
+def test_names_of_folders_may_be_anything(name: str, photos: Path, read: Callable[..., ImageDataset]) -> None:
+    content = read().sha256
+    root = photos.rename(photos.with_name(name))
+    assert read(root=root).sha256 == content
+    (root / "train" / "cat").rename(root / "train" / name)
+    (root / "test" / "cat").rename(root / "test" / name)
+    assert set(read(root=root).classes) == {name, "dog"}
+
+
+def test_macos_and_linux_agree_on_the_name_of_a_class(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    composed = unicodedata.normalize("NFC", "Müll 각")
+    (photos / "train" / "cat").rename(photos / "train" / composed)
+    (photos / "test" / "cat").rename(photos / "test" / unicodedata.normalize("NFD", composed))
+    assert read().classes == (composed, "dog")
+
+
+def odd_files(folder: Path) -> dict[str, str]:
+    """Writes one file of each kind that is no picture, or none of a kind that we read; gives part of each's reason."""
+    noise = BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(noise, "PNG")
+    gif = BytesIO()
+    Image.fromarray(pixels(1, 1)[0, 0]).save(gif, "GIF")
+    deep = BytesIO()
+    Image.fromarray(np.zeros(SIZE, np.float32)).save(deep, "TIFF")
+    contents = {
+        "a-empty.png": (b"", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "b-text.jpg": (b"not a picture", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "c-truncated.png": (noise.getvalue()[:-60], "truncated"),
+        "d-notes.txt": (b"cats, mostly", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "e-moving.gif": (gif.getvalue(), "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "f-deep.tif": (deep.getvalue(), "32 bits"),
+        "g-array.npy": (b"\x93NUMPY", "no PNG, JPEG, WEBP, BMP or TIFF"),
+    }
+    for name, (content, _) in contents.items():
+        (folder / name).write_bytes(content)
+    (folder / "h-nothing.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "i-pipe.png")
+    return {
+        **{name: reason for name, (_, reason) in contents.items()},
+        "h-nothing.png": "it is a link to nothing",
+        "i-pipe.png": "it is no plain file",
+    }
+
+
+def test_files_that_are_no_pictures_are_refused_together_or_left_out(
+    photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = read().sha256
+    reasons = odd_files(photos / "train" / "cat")
+    save(photos / "train" / "z-stray.JPG", pixels(1)[0])
+    sentence = refusal(read)
+    assert sentence == refusal(read)  # also when it is known already
+    assert (
+        "must hold pictures alone, but 10 of 20 files are no pictures that can be read: train/cat/a-empty.png ("
+        in sentence
+    )
+    assert "and 7 more; remove them, or give data.skip_broken=true to leave them out" in sentence
+    caplog.clear()
+    assert read(skip_broken=True).sha256 == content
+    assert "10 files are no pictures and are left out: train/cat/a-empty.png (" in caplog.text
+    for name, reason in reasons.items():  # each alone
+        for other in reasons:
+            if other != name:
+                (photos / "train" / "cat" / other).unlink(missing_ok=True)
+        (photos / "train" / "z-stray.JPG").unlink(missing_ok=True)
+        assert f"1 of 11 files are no pictures that can be read: train/cat/{name} (" in (sentence := refusal(read))
+        assert reason in sentence
+        (photos / "train" / "cat" / name).unlink()
+        odd_files(photos / "train" / "cat") if name != "i-pipe.png" else None
+    assert read().sha256 == content
+
+
+def test_a_picture_beside_the_classes_is_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    save(photos / "train" / "stray.PNG", pixels(1)[0])
+    assert "train/stray.PNG (it lies in no class's folder)" in refusal(read)
+
+
+def test_files_that_may_not_be_read_are_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    (photos / "train" / "cat" / "0.png").chmod(0)
+    assert "train/cat/0.png (Permission denied)" in refusal(read)
+
+
+def test_pictures_of_every_kind_become_one_form(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    """Grey, palette, alpha, 16 bits, turned, JPEG, and of other sizes; tests/data/test_decoding.py has their values."""
+    class_folder = photos / "train" / "cat"
+    grey = pixels(1, 1)[0]
+    save(class_folder / "grey.png", grey)
+    Image.fromarray(grey[0].astype(np.uint16) << 8).save(class_folder / "deep.png")
+    Image.fromarray(pixels(1)[0].transpose(1, 2, 0)).quantize(8).save(class_folder / "palette.png")
+    Image.fromarray(pixels(1, 4)[0].transpose(1, 2, 0)).save(class_folder / "alpha.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels(1)[0].transpose(1, 2, 0)).save(class_folder / "turned.jpg", exif=exif)
+    Image.fromarray(RNG.integers(0, 256, (50, 20, 3), dtype=np.uint8)).save(class_folder / "tall.webp")
+    data = read()
+    assert data.train_images.shape == (12, 3, *SIZE)
+    found = {image.tobytes() for image in data.train_images}
+    assert np.repeat(grey, 3, axis=0).tobytes() in found
+    assert read(channels=1).train_images.shape == (12, 1, *SIZE)
+    square = read(image_size=9, resize="pad")
+    assert square.train_images.shape == (12, 3, 9, 9)
+    assert square.resize == "pad"
+
+
+def test_images_that_occur_twice_are_said(
+    photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    image, other, third = pixels(3)
+    save(photos / "train" / "cat" / "leak.png", image)
+    save(photos / "test" / "cat" / "leaked.bmp", image)  # another file of equal pixels
+    save(photos / "train" / "cat" / "both.png", other)
+    save(photos / "train" / "dog" / "both.png", other)
+    save(photos / "val" / "dog" / "again.png", third)
+    save(photos / "train" / "dog" / "again.png", third)
+    save(photos / "train" / "dog" / "copy.png", third)
+    for _ in range(2):  # also from the cache
+        caplog.clear()
+        read()
+        for sentence in (
+            "1 image of test is also in train or val, so that test accuracy is too high: "
+            "test/cat/leaked.bmp = train/cat/leak.png",
+            "1 image of val/ is also in train/: val/dog/again.png = train/dog/",
+            "2 images are equal but in different classes: train/cat/both.png = train/dog/both.png",
+            "2 images of train are a copy of another, and the split may divide them: train/cat/both.png = train/dog/both.png",
+        ):
+            assert f"photos: {sentence}" in caplog.text
+    caplog.clear()
+    (photos / "test" / "cat" / "leaked.bmp").unlink()
+    (photos / "val" / "dog" / "again.png").unlink()
+    (photos / "train" / "dog" / "copy.png").unlink()
+    (photos / "train" / "dog" / "both.png").unlink()
+    read()
+    assert not caplog.records[1:], "only that the images were decoded"
+
+
+def test_odd_classes_are_said(
+    photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    (photos / "train" / "bird").mkdir()
+    save(photos / "train" / "eel" / "0.png", pixels(1)[0])
+    data = read()
+    assert data.classes == ("cat", "dog", "eel")
+    for sentence in (
+        "class bird has no picture, and the network does not learn of it",
+        "class eel has no picture in test, so that test accuracy leaves it out",
+        "class eel has one training picture, which is either in train or in val",
+    ):
+        assert sentence in caplog.text
+
+
+def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Callable[..., ImageDataset]) -> None:
+    def sentence(change: Callable[[], object], undo: Callable[[], object]) -> str:
+        change()
+        text = refusal(read)
+        undo()
+        return text
+
+    extra = photos / "test" / "eel"
+    assert "class eel is in test/ of " in sentence(
+        lambda: save(extra / "0.png", pixels(1)[0]), lambda: extra.rename(photos.parent / "eel")
+    )
+    other = photos / "more"
+    assert "has train/ and, beside it, more/; only test/ and val/" in sentence(other.mkdir, other.rmdir)
+    for name in ("val", "valid"):
+        (photos / name).mkdir()
+    assert "has val/ and valid/, which mean the same part: keep one" in refusal(read)
+    for name in ("val", "valid"):
+        (photos / name).rmdir()
+    (photos / "train").rename(photos.parent / "away")
+    assert "has test/ but no train/: add train/CLASS" in refusal(read)
+    (photos.parent / "away").rename(photos / "train")
+    (photos / "test").rename(photos.parent / "away")
+    assert f"has train/ but no test/: add test/CLASS, or give data.root={photos / 'train'}, of which" in refusal(read)
+    assert len(read(root=photos / "train").test_labels) == 2
+    (photos.parent / "away").rename(photos / "test")
+    assert f"must be the folder of a class, but has train/ and test/: give data.root={photos}" in refusal(
+        read, root=photos.parent
+    )
+
+
+def test_fewer_than_two_classes_are_refused(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    assert f"data.root must be a folder, but {tmp_path / 'photos'} does not exist" == refusal(read)
+    (tmp_path / "photos").mkdir()
+    assert "must have pictures of at least two classes, got none: it needs a folder for each class" in refusal(read)
+    save(tmp_path / "photos" / "cat" / "0.png", pixels(1)[0])
+    (tmp_path / "photos" / "dog").mkdir()
+    assert "must have pictures of at least two classes, got only cat/" in refusal(read)
+    save(tmp_path / "photos" / "dog" / "0.png", pixels(1)[0])
+    assert "has no picture in test: a class needs two different ones" in refusal(read)
+    assert "is a file" in refusal(read, root=tmp_path / "photos" / "dog" / "0.png")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    for name in ("bus", "train"):
+        for i, image in enumerate(pixels(5)):
+            save(tmp_path / "photos" / name / f"{i}.png", image)
+    assert read().classes == ("bus", "train")
+
+
+def test_the_cache_is_no_class_of_the_folder_that_it_lies_in(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    for name in ("cat", "dog"):
+        for i, image in enumerate(pixels(5)):
+            save(tmp_path / "photos" / name / f"{i}.png", image)
+    cache = tmp_path / "photos" / "runs" / "cache"
+    content = read(cache=cache).sha256
+    (tmp_path / "photos" / "runs" / "folder").mkdir()
+    assert read(cache=cache).sha256 == content
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"root": None}, "data.root must name a folder, as data.root=PATH, got nothing"),
+        ({"root": ""}, "data.root must name a folder, as data.root=PATH, got ''"),
+        ({"cache": 3}, "data.cache must name a folder, as data.cache=PATH, got 3"),
+        ({"image_size": None}, "data.image_size must be the height and width of all images, a whole number of pixels"),
+        ({"image_size": 0}, "data.image_size must be .*, got 0"),
+        ({"image_size": [4, 4, 4]}, r"data.image_size must be .*, got \[4, 4, 4\]"),
+        ({"image_size": 4.0}, r"data.image_size must be .*, got 4\.0"),
+        ({"resize": "squash"}, "data.resize must be crop, pad or stretch, got 'squash'"),
+        ({"channels": 2}, r"data.channels must be 1 \(grey\) or 3 \(colour\), got 2"),
+        ({"channels": True}, r"data.channels must be 1 \(grey\) or 3 \(colour\), got True"),
+        ({"skip_broken": 1}, "data.skip_broken must be true or false, got 1"),
+        ({"test_share": 1}, "data.test_share must be a number between 0 and 1, got 1"),
+        ({"test_seed": -1}, "data.test_seed must be a whole number from 0, got -1"),
+    ],
+)
+def test_illegal_settings_are_refused(
+    settings: dict[str, Any], sentence: str, read: Callable[..., ImageDataset]
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        read(**settings)
+
+
+@pytest.mark.usefixtures("photos")
+def test_without_pillow_the_message_has_the_remedy(
+    read: Callable[..., ImageDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "needs_pillow", lambda: True)
+    assert refusal(read).endswith("run pip install 'hybridnets[images]'")
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(
+    photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LINE_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO):
+        read()
+    assert f"reading {photos}: 10 files" in caplog.text
+    assert f"decoding {photos}: 4 of 10 files" in caplog.text
+    assert "10 images decoded into" in caplog.text
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("photos")
+def test_progress_is_a_bar_in_a_terminal(read: Callable[..., ImageDataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    read()
+    assert "reading" in terminal.getvalue()
+    assert "decoding" in terminal.getvalue()
+    assert "| 0/10 [" in terminal.getvalue()
+    read()  # from the cache: nothing to wait for
+    assert terminal.getvalue().count("| 0/10 [") == 2
