@@ -82,8 +82,8 @@ $(BIN)/.docs: $(BIN)/.ready requirements/docs.lock
 	.venv-lowest/bin/pip install uv==0.13.9
 	.venv-lowest/bin/pip wheel --no-deps --wheel-dir .venv-lowest ./launcher
 	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --python .venv-lowest/bin/python --no-annotate \
-	  $(foreach extra,fast demo progress report slurm,--extra $(extra)) --output-file .venv-lowest/lowest.txt --find-links .venv-lowest pyproject.toml
-	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable ./launcher --editable '.[fast,demo,progress,report,slurm,dev]'
+	  $(foreach extra,augment fast demo progress report slurm,--extra $(extra)) --output-file .venv-lowest/lowest.txt --find-links .venv-lowest pyproject.toml
+	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable ./launcher --editable '.[augment,fast,demo,progress,report,slurm,dev]'
 	@touch $@
 
 # It warns of what the version after it will refuse, at every call; pip says that pyproject.toml does not admit it, and installs it.

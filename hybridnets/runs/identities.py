@@ -1,5 +1,6 @@
 """A run's identity: what determines its result, as canonical JSON, and the folder that follows from it."""
 
+import copy
 import hashlib
 import json
 import re
@@ -16,6 +17,12 @@ ADDED: Mapping[tuple[str, ...], Any] = {
     ("model", "initialisation"): "keras",
     ("data", "split"): "random",
     ("data", "folds"): None,
+    **{("data", "augment", kind): 0 for kind in ("rotate", "brightness", "contrast", "saturation", "hue")},
+    **{("data", "augment", kind): 0 for kind in ("erase", "mixup", "cutmix")},
+    ("data", "augment", "randaugment"): None,
+    ("loss", "label_smoothing"): 0,
+    ("loss", "class_weights"): None,
+    ("loss",): {},  # after its keys
 }
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the
@@ -37,7 +44,7 @@ def identity(seeds: Mapping[str, int], **parts: Any) -> Identity:
         seeds: The seeds by what they govern: split, init, order.
         **parts: Resolved settings that determine the result: model, data, optimizer, trainer and so on.
     """
-    complete = {"protocol": PROTOCOL, "seeds": dict(seeds), **parts}
+    complete = copy.deepcopy({"protocol": PROTOCOL, "seeds": dict(seeds), **parts})  # the settings keep all their keys
     for path, old in ADDED.items():
         *parents, key = path
         inner: Any = complete

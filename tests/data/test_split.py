@@ -9,6 +9,8 @@ from hybridnets.data.split import (
     AUGMENT,
     FOLDS,
     ORDER,
+    PARAMETER,
+    PIXELS,
     SPLIT,
     check_settings,
     draw_fold,
@@ -96,9 +98,8 @@ def test_a_fold_never_changes() -> None:
 
 
 def test_purposes_seeds_and_epochs_have_different_streams() -> None:
-    keys = [
-        (purpose, seed, epoch) for purpose in (SPLIT, ORDER, AUGMENT, FOLDS) for seed in range(5) for epoch in range(5)
-    ]
+    purposes = (SPLIT, ORDER, AUGMENT, FOLDS, PARAMETER, PIXELS)
+    keys = [(purpose, seed, epoch) for purpose in purposes for seed in range(5) for epoch in range(5)]
     assert len({stream(4, *key).tobytes() for key in keys}) == len(keys)
     assert sorted(permutation(100, ORDER, 0, 0).tolist()) == list(range(100))
     for seed in (-1, 2**32):  # numpy would split the latter into epoch 1 of seed 0
@@ -114,7 +115,7 @@ def test_purposes_seeds_and_epochs_have_different_streams() -> None:
         *[("standardize", value) for value in (None, {}, {"statistics": "scalar"})],
         *[("standardize.statistics", value) for value in ("pixel", None)],
         ("standardize.over", "val"),
-        *[("augment", value) for value in (None, {"flip": False, "crop": 0, "rotate": 1})],
+        *[("augment", value) for value in (None, {"flip": False, "crop": 0, "spin": 1}, {"flip": False})],
         *[("augment.flip", value) for value in (1, "yes")],
         *[("augment.crop", value) for value in (-1, 17, 4.0, True)],
     ],
