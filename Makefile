@@ -57,7 +57,7 @@ check: lint test triton docs ## what CI runs
 $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock requirements/torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Installing 105 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
+	@echo "Installing 107 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
 	@echo "the package index's torch comes with CUDA, 3 GB more to download; for the small CPU build, stop and run"
 	@echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"
 	$(PYTHON) -m venv .venv
