@@ -1,10 +1,10 @@
 """How long does augmentation of a batch take, kind by kind, beside reading the batch?
 
-python -m benchmarks.augmentation [--sizes 32 224] [--batch 32] [--threads N] [--repeats 15]
+python -m benchmarks.augmentation [--sizes 32 224] [--batch 32] [--repeats 15]
 
-Milliseconds for each batch of three-channel images, as the loader makes them: the median over `--repeats` epochs of four
-batches, after one epoch that is not counted. `none` is reading alone; the other rows include it. An epoch's random numbers for
-all images are part of its first batch.
+Milliseconds of processor time on one thread for each batch of three-channel images, as the loader makes them: the median over
+`--repeats` epochs of four batches, after one that is not counted. Other work on the machine matters little to it. `none` is
+reading alone; the other rows include it. An epoch's random numbers for all images are part of its first batch.
 """
 
 import argparse
@@ -46,11 +46,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=positive, nargs="+", default=[32, 224])
     parser.add_argument("--batch", type=positive, default=32)
-    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=positive, default=15)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(facts_line(machine_facts("torch", "kornia")), f"threads {arguments.threads}", sep=", ", end="\n\n")
+    torch.set_num_threads(1)
+    print(facts_line(machine_facts("torch", "kornia")), end="\n\n")
     print("ms for each batch".ljust(18), *(f"{arguments.batch}x3x{size}x{size}".rjust(14) for size in arguments.sizes))
     for name, settings in SETTINGS.items():
         times = [_milliseconds(settings, size, arguments.batch, arguments.repeats) for size in arguments.sizes]
@@ -68,10 +67,10 @@ def _milliseconds(settings: dict[str, Any], size: int, batch: int, repeats: int)
     times = []
     for epoch in range(repeats + 1):
         loader.set_epoch(epoch)
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in loader:
             pass
-        times.append((time.perf_counter() - start) / BATCHES)
+        times.append((time.process_time() - start) / BATCHES)
     return 1e3 * statistics.median(times[1:])
 
 

@@ -1,10 +1,11 @@
 """What does a training step cost for images of other sizes: seconds, memory, parameters, and steps of the sequence?
 
-python -m benchmarks.image_sizes [--sizes 3x32x32 1x28x28 3x224x224] [--batch 32] [--threads N] [--models NAME ...]
+python -m benchmarks.image_sizes [--sizes 3x32x32 1x28x28 3x224x224] [--batch 32] [--models NAME ...]
 
 Every measurement is a process of its own, so that its peak of resident memory is its own. A step is forward, backward and Adam,
-of random images, in float32 with this package's kernels; the median of three after a first one. Models are those of
-conf/model with their defaults and a BiLSTM of 16 nodes; VGG16's images keep their size. `positions` is model.sequence.
+of random images, in float32 with this package's kernels: seconds of processor time on one thread, so that other work on the
+machine matters little; the median of three after a first one. Models are those of conf/model with their defaults and a BiLSTM
+of 16 nodes; VGG16's images keep their size. `positions` is model.sequence, `6-blocks` two more blocks of 256 channels.
 """
 
 import argparse
@@ -48,17 +49,14 @@ def main() -> int:
         "--sizes", type=_shape, nargs="+", default=[(3, 32, 32), (1, 28, 28), (3, 64, 48), (3, 224, 224)]
     )
     parser.add_argument("--batch", type=positive, default=32)
-    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     arguments = parser.parse_args()
-    print(
-        facts_line(machine_facts("torch", "numba")), f"threads {arguments.threads}, batch {arguments.batch}\n", sep=", "
-    )
+    print(facts_line(machine_facts("torch", "numba")), f"batch {arguments.batch}\n", sep=", ", flush=True)
     print("model".ljust(16), *(title.rjust(12) for title in ("images", "steps", "parameters", "step s", "memory MB")))
     for shape in arguments.sizes:
         for name in arguments.models:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                job = pool.submit(measure, name, shape, arguments.batch, arguments.threads)
+                job = pool.submit(measure, name, shape, arguments.batch)
                 try:
                     cells = job.result()
                 except ValueError as error:
@@ -69,9 +67,9 @@ def main() -> int:
     return 0
 
 
-def measure(name: str, shape: Shape, batch: int, threads: int) -> list[str]:
+def measure(name: str, shape: Shape, batch: int) -> list[str]:
     """Steps of the sequence, parameters, seconds of a training step, MB at the peak beyond those before the model was built."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model = MODELS[name](shape).train()
@@ -80,12 +78,12 @@ def measure(name: str, shape: Shape, batch: int, threads: int) -> list[str]:
     examples = images, torch.arange(batch) % CLASSES, torch.arange(batch)
     times = []
     for _ in range(STEPS + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         optimizer.zero_grad()
         loss: Tensor = model.training_step(examples, 0)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     sequence = getattr(model, "sequence", None)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

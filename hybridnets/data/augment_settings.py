@@ -58,7 +58,7 @@ def check_augment(augment: Any, image_shape: tuple[int, ...]) -> None:
     if not isinstance(augment, Mapping) or not set(STATED) <= set(augment) <= set(OFF):
         others = ", ".join(key for key in OFF if key not in STATED)
         raise DataError(
-            f"data.augment must have the keys {' and '.join(STATED)}, and none but {others}, got {augment!r}"
+            f"data.augment must have the keys {' and '.join(STATED)}, and may have {others}, got {augment!r}"
         )
     if type(augment["flip"]) is not bool:
         raise DataError(f"data.augment.flip must be true or false, got {augment['flip']!r}")

@@ -173,8 +173,8 @@ class Augmentation:
         if mixup:
             shares = beta_share(mixup, draws.uniform(MIXUP_SHARE, index))
             weights = torch.from_numpy(np.where(cuts, 1.0, shares).astype(np.float32))[:, None, None, None]
-            images, others = as_shares(images), as_shares(others)
-            images = weights * images + (1 - weights) * others
+            others = as_shares(others)
+            images = torch.lerp(others, as_shares(images), weights)
         if cutmix:
             rectangles = cut_rectangles(images.shape[2:], cutmix, index, draws)
             inside = within(rectangles, images.shape[2:]) & torch.from_numpy(cuts)[:, None, None]  # (B, H, W)

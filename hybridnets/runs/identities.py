@@ -11,18 +11,23 @@ from typing import Any, Literal
 # Raised by hand when the same configuration would train differently, so that no older run is taken for a newer one.
 PROTOCOL = 1
 
-# Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
-# An identity omits a key at that value, so that older runs keep their names.
-ADDED: Mapping[tuple[str, ...], Any] = {
-    ("model", "initialisation"): "keras",
-    ("data", "split"): "random",
-    ("data", "folds"): None,
+# Settings of every run that are usually off, with that value. An identity omits them at it, and labels show it.
+OFF: Mapping[tuple[str, ...], Any] = {
     **{("data", "augment", kind): 0 for kind in ("rotate", "brightness", "contrast", "saturation", "hue")},
     **{("data", "augment", kind): 0 for kind in ("erase", "mixup", "cutmix")},
     ("data", "augment", "randaugment"): None,
     ("loss", "label_smoothing"): 0,
     ("loss", "class_weights"): None,
     ("loss",): {},  # after its keys
+}
+
+# Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
+# An identity omits a key at that value, so that older runs keep their names.
+ADDED: Mapping[tuple[str, ...], Any] = {
+    ("model", "initialisation"): "keras",
+    ("data", "split"): "random",
+    ("data", "folds"): None,
+    **OFF,
 }
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the
