@@ -298,7 +298,8 @@ def within(rectangles: Rectangles, size: torch.Size) -> Tensor:
     top, left, high, wide = torch.from_numpy(rectangles).T[:, :, None]  # each (B, 1)
     rows, columns = (torch.arange(length)[None] for length in size)
     in_rows, in_columns = (rows >= top) & (rows < top + high), (columns >= left) & (columns < left + wide)
-    return in_rows[:, :, None] & in_columns[:, None, :]
+    inside: Tensor = in_rows[:, :, None] & in_columns[:, None, :]
+    return inside
 
 
 def beta_share(alpha: float, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -315,5 +316,4 @@ def as_pixels(images: Tensor) -> Tensor:
     """Pixels as uint8, rounded."""
     if not images.is_floating_point():
         return images
-    pixels: Tensor = images.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-    return pixels
+    return (255 * images).round().clamp(0, 255).to(torch.uint8)

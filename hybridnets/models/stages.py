@@ -116,7 +116,7 @@ class Features(Accelerated, nn.Sequential):
             )
             wide, height, width = out, height // 2, width // 2
         if not height * width:
-            raise ValueError(_too_small(*image_shape[1:], len(channels)))
+            raise ValueError(_too_small(image_shape, len(channels)))
         super().__init__(*layers, Flatten())
         self.positions, self.channels = height * width, wide
         self.size = self.positions * wide
@@ -250,8 +250,9 @@ class Head(nn.Linear):
         keras_initialisation(self)
 
 
-def _too_small(height: int, width: int, blocks: int) -> str:
+def _too_small(image_shape: Sequence[int], blocks: int) -> str:
     """Why images are too small for as many blocks, and what would do."""
+    _, height, width = image_shape
     most = min(height, width).bit_length() - 1
     if most == 0:
         return f"images must be at least 2x2 for model.channels, whose blocks each halve them, got {height}x{width}"

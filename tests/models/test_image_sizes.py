@@ -85,7 +85,7 @@ def test_the_kernels_agree_with_torch_at_odd_sizes(shape: tuple[int, int, int]) 
     reference.backend = "torch"
     results = []
     for module in (reference, features):
-        dtype = module[0].weight.dtype
+        dtype = next(module.parameters()).dtype
         output = module.train()(images.to(dtype).contiguous(memory_format=torch.channels_last))
         (output * weights.to(dtype)).sum().backward()
         results.append([output.detach(), *(parameter.grad for parameter in module.parameters())])
