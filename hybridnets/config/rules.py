@@ -170,16 +170,7 @@ RULES_WITH_BACKBONE: Mapping[str, Rule] = {
 # The keys that every configuration must have.
 REQUIRED = (
     *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
-    *(
-        "loss.label_smoothing",
-        "loss.class_weights",
-        "scheduler",
-        "ckpt_path",
-        "logger",
-        "retry_diverged",
-        "dry_run",
-        "report",
-    ),
+    *("loss", "scheduler", "ckpt_path", "logger", "retry_diverged", "dry_run", "report"),
     *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
 )
 
