@@ -60,7 +60,7 @@ check: lint test triton huggingface docs ## what CI runs
 $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock requirements/torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "hybridnets needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Installing 105 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
+	@echo "Installing 107 packages into .venv, each verified by its hash: 430 MB to download, 1.8 GB on disk, 2 to 5 minutes. On Linux"
 	@echo "the package index's torch comes with CUDA, 3 GB more to download; for the small CPU build, stop and run"
 	@echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"
 	$(PYTHON) -m venv .venv
@@ -90,8 +90,8 @@ $(BIN)/.huggingface: $(BIN)/.ready requirements/huggingface.lock
 	.venv-lowest/bin/pip install uv==0.13.9
 	.venv-lowest/bin/pip wheel --no-deps --wheel-dir .venv-lowest ./launcher
 	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --python .venv-lowest/bin/python --no-annotate \
-	  $(foreach extra,fast demo progress report slurm,--extra $(extra)) --output-file .venv-lowest/lowest.txt --find-links .venv-lowest pyproject.toml
-	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable ./launcher --editable '.[fast,demo,progress,report,slurm,dev]'
+	  $(foreach extra,augment fast demo progress report slurm,--extra $(extra)) --output-file .venv-lowest/lowest.txt --find-links .venv-lowest pyproject.toml
+	.venv-lowest/bin/pip install --constraint .venv-lowest/lowest.txt --editable ./launcher --editable '.[augment,fast,demo,progress,report,slurm,dev]'
 	@touch $@
 
 # It warns of what the version after it will refuse, at every call; pip says that pyproject.toml does not admit it, and installs it.

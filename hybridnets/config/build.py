@@ -28,6 +28,7 @@ from hybridnets.training import Parts, assemble, complete_callbacks, errors_of
 from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import DurableCheckpointIO
 from hybridnets.training.environment import environment
+from hybridnets.training.loss import set_loss
 from hybridnets.training.progress import progress_bar
 from hybridnets.training.start import check_start
 
@@ -57,6 +58,8 @@ def build(request: RunRequest, *, data: Any = None, is_rehearsal: bool = False) 
     data = data or build_data(request)
     pl.seed_everything(run.identity["seeds"]["init"], verbose=False)
     model = build_model(request, data.image_shape, data.num_classes, is_rehearsal=is_rehearsal)
+    labels = request.dataset.train_labels[data.split.train]
+    set_loss(model, settings["loss"], labels, data.classes)
     recorder = EpochRecorder(run)
     callbacks = complete_callbacks(recorder, build_callbacks(settings, model, bool(incomplete_loggers)))
     trainer = build_trainer(request, callbacks, incomplete_loggers)

@@ -1,7 +1,7 @@
 """The identity of the run that a configuration asks for: the settings that determine its result.
 
-All settings in the sections model, data, optimizer, scheduler, callbacks and trainer belong to it, except those declared here:
-NOT_IDENTITY lists settings that do not change the result, AT_NULL the values at which a flag does the same as null.
+All settings in the sections model, data, loss, optimizer, scheduler, callbacks and trainer belong to it, except those declared
+here: NOT_IDENTITY lists settings that do not change the result, AT_NULL the values at which a flag does the same as null.
 """
 
 import functools
@@ -93,6 +93,7 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
         "optimizer": optimizer,
         "scheduler": settings["scheduler"],
         "callbacks": callbacks,
+        "loss": settings["loss"],
         "trainer": _trainer(trainer, settings),
     }
     # The order of callbacks may matter. Sorted keys do not keep it, so an order other than the usual one is written down.

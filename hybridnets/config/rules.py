@@ -65,6 +65,17 @@ def _is_backbone(value: Any) -> bool:
 SEED = _from(0, 2**32 - 1)
 SECTION: Rule = ("a section of keys", lambda v: isinstance(v, Mapping))
 SHARE: Rule = ("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
+WEIGHTS: Rule = (
+    "null, balanced or a list of numbers above 0, one for each class",
+    lambda v: (
+        v in (None, "balanced")
+        or (
+            isinstance(v, Sequence)
+            and not isinstance(v, str)
+            and all(_is_number(weight) and weight > 0 for weight in v)
+        )
+    ),
+)
 FILE: Rule = ("the path of a file", lambda v: isinstance(v, str) and v)
 WIDTHS: Rule = (
     "a list of whole numbers from 1",
@@ -136,6 +147,9 @@ RULES: Mapping[str, Rule] = {
     "model.dropout": SHARE,
     "model.image_size": _null_or(_from(32, 1024)),
     "model.weights": _null_or(FILE),
+    "loss": ("a section of label_smoothing and class_weights", SECTION[1]),
+    "loss.label_smoothing": SHARE,
+    "loss.class_weights": WEIGHTS,
     "optimizer.lr": ("a number above 0", lambda v: _is_number(v) and v > 0),
     "callbacks.early_stopping.patience": _at_least(1),
     **TRAINER_RULES,
@@ -157,7 +171,7 @@ RULES_WITH_BACKBONE: Mapping[str, Rule] = {
 # The keys that every configuration must have.
 REQUIRED = (
     *("model", "seeds.split", "seeds.init", "seeds.order", "optimizer", "callbacks", "trainer.max_epochs", "out"),
-    *("scheduler", "ckpt_path", "logger", "retry_diverged", "dry_run", "report"),
+    *("loss", "scheduler", "ckpt_path", "logger", "retry_diverged", "dry_run", "report"),
     *(f"data.{key}" for key in ("name", "dataset", "train_fraction", "batch_size", "standardize", "augment")),
 )
 

@@ -33,6 +33,14 @@ class Seeds:
 
 
 @dataclass
+class Loss:
+    """What changes the loss that is trained on."""
+
+    label_smoothing: float = 0.0
+    class_weights: Any = None
+
+
+@dataclass
 class Config:
     """The types of the top level, so that nodes=16,abc is refused before the first run."""
 
@@ -47,6 +55,7 @@ class Config:
     initialisation: str = MISSING
     seed: int = MISSING
     seeds: Seeds = field(default_factory=Seeds)
+    loss: Loss = field(default_factory=Loss)
     optimizer: Any = MISSING
     scheduler: Any = None
     callbacks: Any = MISSING

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hybridnets.data.augment_settings import is_on
+from hybridnets.data.augmentation import Augmentation
 from hybridnets.data.dataset import DataError, ImageDataset, Integers, Sums
 from hybridnets.data.loader import Batch, BatchLoader
 from hybridnets.data.split import check_settings, draw
@@ -42,7 +44,8 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: Images per training step, over all devices.
         standardize: `statistics`: one mean and deviation (`scalar`) or one for each channel (`channel`); `over`: computed
             over `all` training images, including the validation part as in the paper, or over the `train` part only.
-        augment: `flip`: whether half of the images are mirrored; `crop`: pixels of the border that is added before cropping.
+        augment: `flip`: whether half of the images are mirrored; `crop`: pixels of the border that is added before cropping;
+            further kinds, which may be left out, are in `hybridnets.data.augment_settings`.
 
     Attributes:
         split: The two parts, as positions among the data set's training images, and their hash.
@@ -106,8 +109,7 @@ class ImageDataModule(pl.LightningDataModule):
             *self._rank_and_world_size(),
             ahead=self._ahead,
             order_seed=self.order_seed,
-            flip=self.augment["flip"],
-            crop=self.augment["crop"],
+            augmentation=Augmentation(self.augment, self.num_classes),
         )
 
     def val_dataloader(self) -> BatchLoader:
@@ -124,7 +126,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def unaugmented_loaders(self) -> list[BatchLoader]:
         """Loaders of the train and the val part for a computation that is done once; none if augmentation changes images."""
-        if any(self.augment.values()):
+        if is_on(self.augment):
             return []
         return [BatchLoader(*self._train, part, EVALUATION_BATCH_SIZE) for part in (self.split.train, self.split.val)]
 
@@ -145,7 +147,10 @@ class ImageDataModule(pl.LightningDataModule):
         images, labels, index = batch
         images = self.standardized(images)
         if self.trainer is not None:
-            images = images.to(self.trainer.lightning_module.dtype)  # float64 with trainer.precision=64-true
+            dtype = self.trainer.lightning_module.dtype  # float64 with trainer.precision=64-true
+            images = images.to(dtype)
+            if labels.is_floating_point():  # the probabilities of mixed images
+                labels = labels.to(dtype)
         return images, labels, index
 
     def standardized(self, images: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from hybridnets.data.augmentation import Augmentation, Draws, as_pixels
 from hybridnets.data.dataset import DataError, Integers
-from hybridnets.data.split import AUGMENT, ORDER, permutation, stream
+from hybridnets.data.split import ORDER, permutation
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -35,8 +35,8 @@ class BatchLoader:
         world_size: Number of devices.
         ahead: Whether a thread prepares the next batch while the present one is used, for images that come from files.
         order_seed: Seed of every epoch's order. Without it, images keep the order of `part` and are not augmented.
-        flip: Whether half of the images, at random, are mirrored left to right.
-        crop: Pixels of a black border that is added before each image is cropped to its size at a random position.
+        augmentation: What changes the images; None for nothing. Where it mixes images, labels are the probabilities of the
+            classes, (B, K) float32.
 
     Raises:
         DataError: If a batch cannot give each device two images.
@@ -53,8 +53,7 @@ class BatchLoader:
         *,
         ahead: bool = False,
         order_seed: int | None = None,
-        flip: bool = False,
-        crop: int = 0,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if batch_size < 2 * world_size:
             raise DataError(
@@ -66,8 +65,7 @@ class BatchLoader:
         self.part = part
         self.ahead = ahead
         self.order_seed = order_seed
-        self.flip = flip
-        self.crop = crop
+        self.augmentation = augmentation
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -100,16 +98,35 @@ class BatchLoader:
         draws = None
         if self.order_seed is not None:
             order = order[permutation(len(order), ORDER, self.order_seed, self.epoch)]
-            if self.flip or self.crop:
+            if self.augmentation is not None and self.augmentation.is_on:
                 # One number for each image of the data set, so that its augmentation does not depend on the split.
-                draws = stream(len(self.images), AUGMENT, self.order_seed, self.epoch)
+                draws = Draws(len(self.images), self.order_seed, self.epoch)
         for start, stop in self._borders:
-            index = order[start:stop][self.rank :: self.world_size]
-            positions = torch.from_numpy(index)
-            images = self.images[positions]
+            batch = order[start:stop]
             if draws is not None:
-                images = augment(images, draws[index], self.flip, self.crop)
-            yield images, self.labels[positions], positions
+                yield self._augmented(batch, draws)
+                continue
+            positions = torch.from_numpy(batch[self.rank :: self.world_size])
+            yield self.images[positions], self.labels[positions], positions
+
+    def _augmented(self, batch: Integers, draws: Draws) -> Batch:
+        """This device's share of a batch, augmented."""
+        augmentation = self.augmentation
+        assert augmentation is not None
+        index = batch[self.rank :: self.world_size]
+        positions = torch.from_numpy(index)
+        images, labels = augmentation.change(self.images[positions], index, draws), self.labels[positions]
+        if augmentation.mixes:
+            # The other image is the next one of the whole batch, so that the number of devices does not matter.
+            partners = np.roll(batch, -1)[self.rank :: self.world_size]
+            others = torch.from_numpy(partners)
+            other_images = (
+                images.roll(-1, 0)
+                if self.world_size == 1
+                else augmentation.change(self.images[others], partners, draws)
+            )
+            images, labels = augmentation.mix(images, labels, other_images, self.labels[others], index, draws)
+        return as_pixels(images), labels, positions
 
 
 def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -122,31 +139,3 @@ def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
         while (batch := following.result()) is not None:
             following = thread.submit(next, batches, None)
             yield batch
-
-
-def augment(images: Tensor, draws: np.ndarray[tuple[int], np.dtype[np.uint64]], flip: bool, crop: int) -> Tensor:
-    """Crops and mirrors each image as its random number determines.
-
-    Args:
-        images: (B, C, H, W).
-        draws: A 64-bit number for each image, (B,): the top bit determines mirroring, the others the position of the crop.
-        flip: Whether to mirror.
-        crop: Pixels of black border, p: the crop's corner has (2p + 1) x (2p + 1) possible positions.
-
-    Returns:
-        (B, C, H, W).
-    """
-    _, _, height, width = images.shape
-    positions = np.uint64(2 * crop + 1)
-    # The leading bits of bits * positions are uniform but for a bias of less than positions / 2 ** 31.
-    down = (draws & np.uint64(0xFFFFFFFF)) * positions >> np.uint64(32)
-    right = (draws >> np.uint64(32) & np.uint64(0x7FFFFFFF)) * positions >> np.uint64(31)
-    rows = torch.arange(height) + torch.from_numpy(down.astype(np.int64))[:, None]  # (B, H)
-    columns = torch.arange(width).expand(len(images), width)  # (B, W)
-    if flip:
-        mirrored = torch.from_numpy(draws >> np.uint64(63) == 1)[:, None]
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    columns = columns + torch.from_numpy(right.astype(np.int64))[:, None]  # (B, W)
-    padded = F.pad(images, (crop, crop, crop, crop)).permute(0, 2, 3, 1)  # (B, H + 2p, W + 2p, C)
-    batch = torch.arange(len(images))[:, None, None]  # (B, 1, 1)
-    return padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # (B, H, W, C) to (B, C, H, W)

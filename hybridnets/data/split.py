@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hybridnets.data.augment_settings import check_augment
 from hybridnets.data.dataset import DataError, ImageDataset, Integers
 
 # The purpose of a stream comes first in its key, so that equal seeds do not give equal streams.
-SPLIT, ORDER, AUGMENT, FOLDS = 1, 2, 3, 4
-STRATA, STRATA_FOLDS = 11, 12
+SPLIT, ORDER, AUGMENT, FOLDS, STRATA, STRATA_FOLDS = 1, 2, 3, 4, 5, 6
+PARAMETER, PIXELS = 10, 11  # of further augmentation
 
 # What `ImageDataModule` takes besides data set and seeds, for who may not import torch
 SETTINGS = ("split", "folds", "train_fraction", "stratify", "batch_size", "standardize", "augment")
@@ -274,7 +275,7 @@ def check_settings(
             number determines it.
         batch_size: Images per training step.
         standardize: `statistics` and `over`.
-        augment: `flip` and `crop`.
+        augment: See `hybridnets.data.augment_settings.OFF`.
         way: How to split, random or kfold.
         folds: Number of folds; None at random.
         stratify: Whether the parts keep the shares of the classes.
@@ -302,19 +303,9 @@ def check_settings(
             f"data.batch_size must be a whole number from 2 (batch normalisation needs two images) "
             f"to the {n_train:,} images of the training part, got {batch_size!r}"
         )
-    for name, settings, keys in (
-        ("standardize", standardize, ("statistics", "over")),
-        ("augment", augment, ("flip", "crop")),
-    ):
-        if not isinstance(settings, Mapping) or set(settings) != set(keys):
-            raise DataError(f"data.{name} must have the keys {' and '.join(keys)}, got {settings!r}")
+    if not isinstance(standardize, Mapping) or set(standardize) != {"statistics", "over"}:
+        raise DataError(f"data.standardize must have the keys statistics and over, got {standardize!r}")
     for key, legal in (("statistics", STATISTICS), ("over", OVER)):
         if standardize[key] not in legal:
             raise DataError(f"data.standardize.{key} must be {' or '.join(legal)}, got {standardize[key]!r}")
-    if type(augment["flip"]) is not bool:
-        raise DataError(f"data.augment.flip must be true or false, got {augment['flip']!r}")
-    crop, maximum = augment["crop"], min(image_shape[1:]) // 2
-    if type(crop) is not int or not 0 <= crop <= maximum:
-        raise DataError(
-            f"data.augment.crop must be a whole number of pixels from 0 (none) to {maximum}, half an image, got {crop!r}"
-        )
+    check_augment(augment, image_shape)

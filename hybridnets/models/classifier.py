@@ -26,7 +26,8 @@ class Classifier(pl.LightningModule):
     can be put between its feature maps and its classifier.
 
     Training sets `optimizer` (parameters to optimiser) and `scheduler` (optimiser to schedule, or None) on the instance, so
-    that the constructor of an architecture has arguments of the architecture only.
+    that the constructor of an architecture has arguments of the architecture only. So it does with `label_smoothing` and
+    `class_weights`, which change the loss that is trained on, and it alone.
 
     A subclass calls `self.save_hyperparameters()`, which Lightning needs for `load_from_checkpoint`. Factories among its
     arguments are saved as their names and settings, so that checkpoints hold tensors and plain types only.
@@ -40,9 +41,12 @@ class Classifier(pl.LightningModule):
 
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam
     scheduler: Callable[..., LRScheduler] | None = None
+    label_smoothing: float = 0.0  # the share of each label that is spread evenly over the classes
+    class_weights: Tensor | None  # (K,): what an image of each class counts; None for all alike
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        self.register_buffer("class_weights", None, persistent=False)  # a buffer moves to the device with the model
         self.train_loss, self.val_loss, self.test_loss = (_MeanOverImages() for _ in range(3))
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(num_classes, average="micro") for _ in range(3)
@@ -74,8 +78,25 @@ class Classifier(pl.LightningModule):
         """Class probabilities of standardised images, (B, C, H, W) to (B, K)."""
         return F.softmax(self(images).float(), dim=1)
 
+    def training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The cross-entropy that is trained on, with label smoothing and class weights: a mean over the weights of the images.
+
+        Args:
+            logits: (B, K).
+            labels: Classes (B,), or of mixed images their probabilities (B, K). A probability counts with its class's weight.
+        """
+        smoothing = self.label_smoothing
+        if self.class_weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        weights = self.class_weights.to(logits.dtype)
+        if not labels.is_floating_point():
+            return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+        # Of probabilities torch's own mean is over images, which would make the step larger or smaller than that of classes.
+        total = F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+        return total / (labels @ weights.to(labels.dtype)).sum()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy of a batch; logs train/loss and train/acc over the epoch."""
+        """Training loss of a batch; logs train/loss and train/acc over the epoch."""
         return self._measure("train", batch, batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -111,7 +132,9 @@ class Classifier(pl.LightningModule):
     def _measure(self, stage: str, batch: Batch, batch_idx: int) -> Tensor:
         images, labels, _ = batch
         logits = self(images)
-        return self._update_metrics(stage, batch_idx, F.cross_entropy(logits, labels), labels, logits)
+        # Plain on val and test, whose losses compare variants: those of other smoothing or weights would be another quantity.
+        loss = self.training_loss if stage == "train" else F.cross_entropy
+        return self._update_metrics(stage, batch_idx, loss(logits, labels), labels, logits)
 
     def _update_metrics(
         self, stage: str, batch_idx: int, loss: Tensor, labels: Tensor, logits: Tensor | None = None
@@ -119,7 +142,8 @@ class Classifier(pl.LightningModule):
         """Adds a batch's loss and, given logits, its accuracy to the epoch's means, which are logged after the last batch."""
         getattr(self, f"{stage}_loss").update(loss.detach(), len(labels))
         if logits is not None:
-            getattr(self, f"{stage}_accuracy").update(logits, labels)
+            classes = labels.argmax(1) if labels.is_floating_point() else labels  # of mixed images the larger share's
+            getattr(self, f"{stage}_accuracy").update(logits, classes)
         if self._trainer is not None and self._is_last(stage, batch_idx):
             self._log(stage)
         return loss

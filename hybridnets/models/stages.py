@@ -116,10 +116,7 @@ class Features(Accelerated, nn.Sequential):
             )
             wide, height, width = out, height // 2, width // 2
         if not height * width:
-            raise ValueError(
-                f"model.channels must be at most {int(min(image_shape[1:])).bit_length() - 1} blocks for images of "
-                f"{image_shape[1]}x{image_shape[2]}, as each block halves them, got {len(channels)}"
-            )
+            raise ValueError(_too_small(image_shape, len(channels)))
         super().__init__(*layers, Flatten())
         self.positions, self.channels = height * width, wide
         self.size = self.positions * wide
@@ -251,6 +248,18 @@ class Head(nn.Linear):
     def reset_parameters(self) -> None:
         """Glorot uniform weights and zero biases."""
         keras_initialisation(self)
+
+
+def _too_small(image_shape: Sequence[int], blocks: int) -> str:
+    """Why images are too small for as many blocks, and what would do."""
+    _, height, width = image_shape
+    most = min(height, width).bit_length() - 1
+    if most == 0:
+        return f"images must be at least 2x2 for model.channels, whose blocks each halve them, got {height}x{width}"
+    return (
+        f"model.channels must be at most {most} blocks for images of {height}x{width}, as each block halves them, got {blocks} "
+        f"(which images of {2**blocks}x{2**blocks} or more admit)"
+    )
 
 
 def _maps_fit(maps: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """A run's identity: what determines its result, as canonical JSON, and the folder that follows from it."""
 
+import copy
 import hashlib
 import json
 import re
@@ -10,6 +11,16 @@ from typing import Any, Literal
 # Raised by hand when the same configuration would train differently, so that no older run is taken for a newer one.
 PROTOCOL = 1
 
+# Settings of every run that are usually off, with that value. An identity omits them at it, and labels show it.
+OFF: Mapping[tuple[str, ...], Any] = {
+    **{("data", "augment", kind): 0 for kind in ("rotate", "brightness", "contrast", "saturation", "hue")},
+    **{("data", "augment", kind): 0 for kind in ("erase", "mixup", "cutmix")},
+    ("data", "augment", "randaugment"): None,
+    ("loss", "label_smoothing"): 0,
+    ("loss", "class_weights"): None,
+    ("loss",): {},  # after its keys
+}
+
 # Keys added after the first release, by path, with the value at which a run behaves as before the key existed.
 # An identity omits a key at that value, so that older runs keep their names.
 ADDED: Mapping[tuple[str, ...], Any] = {
@@ -17,6 +28,7 @@ ADDED: Mapping[tuple[str, ...], Any] = {
     ("data", "split"): "random",
     ("data", "folds"): None,
     ("data", "stratify"): False,
+    **OFF,
 }
 
 # Settings that many models have by the same name, a key of the configuration's top level. Where two models differ in one, the
@@ -38,7 +50,7 @@ def identity(seeds: Mapping[str, int], **parts: Any) -> Identity:
         seeds: The seeds by what they govern: split, init, order.
         **parts: Resolved settings that determine the result: model, data, optimizer, trainer and so on.
     """
-    complete = {"protocol": PROTOCOL, "seeds": dict(seeds), **parts}
+    complete = copy.deepcopy({"protocol": PROTOCOL, "seeds": dict(seeds), **parts})  # the settings keep all their keys
     for path, old in ADDED.items():
         *parents, key = path
         inner: Any = complete

@@ -67,7 +67,7 @@ def differing_settings(first: identities.Identity, second: identities.Identity) 
     """
     differences: list[tuple[str, str, str]] = []
     for path in _shown_paths([first, second]):
-        values = [_value(first, path), _value(second, path)]
+        values = _values([first, second], path)
         if None not in values:
             text, second_text = (_text(value, values) for value in values)
             if text != second_text:
@@ -80,7 +80,7 @@ def _distinguishing_settings(group: Mapping[str, identities.Identity]) -> dict[s
     paths = {path for settings in group.values() for path in _paths(settings)}
     distinguishing: dict[str, dict[str, str]] = {key: {} for key in group}
     for path in _shown_paths(list(group.values())):
-        values = {key: _value(settings, path) for key, settings in group.items()}
+        values = dict(zip(group, _values(list(group.values()), path), strict=True))
         texts = {key: _text(value, list(values.values())) for key, value in values.items() if value is not None}
         if len(set(texts.values())) > 1:
             for key, text in texts.items():
@@ -109,17 +109,30 @@ def _paths(settings: Mapping[str, Any], section: Path = ()) -> Iterator[Path]:
                 yield from _paths(value, (*section, key))
 
 
+def _values(variants: Sequence[identities.Identity], path: Path) -> list[Any]:
+    """A setting's value in each variant, wrapped in a list.
+
+    None for a section without a class, unless another variant has null in its place, and below a section that is not set.
+    """
+    values = [_value(settings, path) for settings in variants]
+    nullable = [None] in values
+    return [value if nullable or not _is_section(value) else None for value in values]
+
+
 def _value(settings: identities.Identity, path: Path) -> Any:
-    """A setting's value, wrapped in a list; None for a section without a class, and below a section that is not set."""
+    """A setting's value, wrapped in a list; None below a section that is not set."""
     node: Any = settings
     for key in path[:-1]:
         node = node.get(key) if isinstance(node, Mapping) else None
+    off = identities.OFF.get(path, UNSET)
     if not isinstance(node, Mapping):
-        return None
-    value = node.get(path[-1], UNSET)
-    if isinstance(value, Mapping):
-        return [_ClassName(value["_target_"])] if "_target_" in value else None
-    return [value]
+        return None if off is UNSET else [off]
+    value = node.get(path[-1], off)
+    return [_ClassName(value["_target_"]) if isinstance(value, Mapping) and "_target_" in value else value]
+
+
+def _is_section(wrapped: Any) -> bool:
+    return wrapped is not None and isinstance(wrapped[0], Mapping)
 
 
 def _text(wrapped: list[Any], group: Sequence[list[Any] | None]) -> str:
@@ -138,7 +151,8 @@ def _text(wrapped: list[Any], group: Sequence[list[Any] | None]) -> str:
         return str(value) if any(name.rpartition(".")[2] == short for name in classes) else short
     if isinstance(value, str):
         return value[:HASH_DIGITS] if re.fullmatch(r"[0-9a-f]{64}", value) else value
-    return identities.canonical(value)
+    text = identities.canonical(value)
+    return text.replace('"', "") if isinstance(value, Mapping) else text  # as a command names it
 
 
 def _short_path(path: Path, paths: set[Path]) -> str:

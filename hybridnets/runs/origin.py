@@ -13,7 +13,17 @@ from typing import Any
 
 from hybridnets.runs.files import sha256
 
-PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy", "numba")
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "scipy",
+    "numba",
+    "kornia",
+)
 
 
 def describe_origin(command: str, identity: Mapping[str, Any]) -> dict[str, Any]:

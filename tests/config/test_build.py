@@ -190,7 +190,8 @@ def test_keys_that_load_the_data_are_no_part_of_the_identity(
         *("_target_", "name", "sha256", "train_fraction", "batch_size", "standardize", "augment")
     }
     assert loading_keys(settings["data"]) == {
-        *("image_size", "resize", "channels", "skip_broken", "test_share", "test_seed", "cache")
+        *("dataset", "licence", "root", "mirrors"),
+        *("image_size", "resize", "channels", "skip_broken", "test_share", "test_seed", "cache"),
     }
     own = resolve(composed("model=cnn", *SMALL, "+data.channels=1", f"out={tmp_path}"))
     assert own.run.identity["data"]["channels"] == 1

@@ -66,6 +66,36 @@ SLIPS = [
         ["data.split=kfold"],
         "data.folds must be a whole number from 2 to the 1,500 images that data.split=kfold divides",
     ),
+    (
+        ["data.augment.rotate=-1"],
+        "data.augment.rotate must be a number from 0 (none) to 180, degrees, the largest turn to",
+    ),
+    (["data.augment.spin=1"], "data.augment.spin is not a key of the configuration"),
+    (
+        ["+data.augment.spin=1"],
+        "data.augment must have the keys flip and crop, and may have rotate, brightness, contrast,",
+    ),
+    (
+        ["data.augment.randaugment={operations:2,magnitude:11}"],
+        "data.augment.randaugment.magnitude must be a number from 0 to 10, got 11",
+    ),
+    (["loss.label_smoothing=1"], "loss.label_smoothing must be a number from 0 up to, but not including, 1, got 1"),
+    (["loss.label_smoothing=x"], "loss.label_smoothing must be a number from 0 up to, but not including, 1, got x"),
+    (
+        ["loss.class_weights=even"],
+        "loss.class_weights must be null, balanced or a list of numbers above 0, one for each class, got even",
+    ),
+    (
+        ["loss.class_weights=[1,0]"],
+        "loss.class_weights must be null, balanced or a list of numbers above 0, one for each",
+    ),
+    (
+        ["loss.class_weights=[1,2]"],
+        "loss.class_weights must have a weight for each of the 10 classes, in the order 0, 1, 2, 3 ..., got 2",
+    ),
+    (["label_smoothing=0.1"], "label_smoothing is not a key of the configuration; did you mean loss.label_smoothing?"),
+    (["~loss"], "loss is missing: give it a value, or do not remove it with ~"),
+    (["loss=null"], "loss must be a section of label_smoothing and class_weights, got null"),
     (["data.split=k-fold"], "data.split must be random or kfold, got 'k-fold'"),
     (["data.batch_size=1051"], "data.batch_size must be a whole number from 2"),
     (["optimizer.lr=0"], "optimizer.lr must be a number above 0, got 0"),

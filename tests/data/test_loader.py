@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from hybridnets.data.augmentation import Augmentation, flip_and_crop
 from hybridnets.data.dataset import DataError
-from hybridnets.data.loader import Batch, BatchLoader, augment, prepared_ahead
+from hybridnets.data.loader import Batch, BatchLoader, prepared_ahead
 from hybridnets.data.split import AUGMENT, stream
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, size=(120, 3, 8, 6), dtype=np.uint8))
 LABELS = torch.arange(120) % 10
 PART = np.arange(3, 103)
+FLIP_AND_CROP = Augmentation({"flip": True, "crop": 2}, 10)
 
 
 def epoch(loader: BatchLoader, number: int = 0) -> list[Batch]:
@@ -87,7 +89,7 @@ def test_a_batch_too_small_for_the_devices_is_refused() -> None:
 @pytest.mark.parametrize(("flip", "crop"), [(True, 0), (False, 2), (True, 2), (True, 3)])
 def test_augmentation_equals_a_naive_loop(flip: bool, crop: int) -> None:
     draws = stream(len(IMAGES), AUGMENT, 0, 0)
-    got = augment(IMAGES, draws, flip, crop)
+    got = flip_and_crop(IMAGES, draws, flip, crop)
     corners, mirrors = set(), 0
     for image, draw, result in zip(IMAGES.numpy(), draws.tolist(), got.numpy(), strict=True):
         top, column = (draw % 2**32) * (2 * crop + 1) // 2**32, (draw // 2**32 % 2**31) * (2 * crop + 1) // 2**31
@@ -105,7 +107,7 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone() -> None:
     def by_image(
         part: np.ndarray[tuple[int], np.dtype[np.int64]], number: int, *rank_and_world_size: int
     ) -> dict[int, bytes]:
-        loader = BatchLoader(IMAGES, LABELS, part, 16, *rank_and_world_size, order_seed=0, flip=True, crop=2)
+        loader = BatchLoader(IMAGES, LABELS, part, 16, *rank_and_world_size, order_seed=0, augmentation=FLIP_AND_CROP)
         return {
             i: image.numpy().tobytes()
             for images, _, index in epoch(loader, number)
@@ -118,14 +120,14 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone() -> None:
     # An image does not depend on the batches, the split or the devices.
     assert by_image(PART[::2], 1).items() <= everywhere.items()
     assert by_image(PART, 1, 0, 2) | by_image(PART, 1, 1, 2) == everywhere
-    plain = epoch(BatchLoader(IMAGES, LABELS, PART, 16, flip=True, crop=2))
+    plain = epoch(BatchLoader(IMAGES, LABELS, PART, 16, augmentation=FLIP_AND_CROP))
     assert all(torch.equal(images, IMAGES[index]) for images, _, index in plain)
 
 
 def test_batches_that_are_prepared_ahead_are_the_same() -> None:
     for order_seed in (None, 0):
         now, ahead = (
-            BatchLoader(IMAGES, LABELS, PART, 16, ahead=is_ahead, order_seed=order_seed, flip=True, crop=2)
+            BatchLoader(IMAGES, LABELS, PART, 16, ahead=is_ahead, order_seed=order_seed, augmentation=FLIP_AND_CROP)
             for is_ahead in (False, True)
         )
         for number in (0, 1):

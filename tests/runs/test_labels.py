@@ -89,3 +89,22 @@ def test_a_setting_of_the_backbone_follows_the_backbones_own() -> None:
         "cnn+cae-8 backbone.trainer.max_epochs=20",
         "cnn+cae-8 backbone.trainer.max_epochs=30",
     ]
+
+
+def test_what_an_identity_leaves_out_because_it_is_off_has_that_value_in_a_label() -> None:
+    augment = {"flip": False, "crop": 0}
+    settings: list[dict[str, Any]] = [
+        {"data": {"augment": augment}},
+        {"data": {"augment": {**augment, "mixup": 0.2}}, "loss": {"label_smoothing": 0.1}},
+        {"data": {"augment": {**augment, "randaugment": {"operations": 2, "magnitude": 9}}}},
+    ]
+    variants = {str(i): {**CNN, **parts} for i, parts in enumerate(settings)}
+    labels = label_variants(variants, dict.fromkeys(variants, "cnn"))
+    assert [labels[key][0] for key in variants] == [
+        "cnn mixup=0 randaugment=null label_smoothing=0",
+        "cnn mixup=0.2 randaugment=null label_smoothing=0.1",
+        "cnn mixup=0 randaugment={magnitude:9,operations:2} label_smoothing=0",
+    ]
+    assert differing_settings(variants["0"], variants["2"]) == [
+        ("data.augment.randaugment", "null", "{magnitude:9,operations:2}")
+    ]

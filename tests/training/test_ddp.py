@@ -34,7 +34,10 @@ from hybridnets.training.predictions import accuracy, predict
 from tests.conftest import ROOT, SMALL, Said
 
 # 501 images to validate on: one more than a batch of theirs; 297 to test on.
-WORDS = (*SMALL, "model=cnn", "data.train_fraction=0.666", "trainer.accelerator=cpu")
+WORDS = (
+    *(*SMALL, "model=cnn", "data.train_fraction=0.666", "trainer.accelerator=cpu"),
+    *("data.augment.mixup=0.2", "loss.class_weights=balanced"),
+)
 DDP = (*WORDS, "trainer.strategy=ddp")
 # The variables that srun sets for the second of two tasks.
 SECOND = {

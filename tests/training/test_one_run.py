@@ -35,7 +35,14 @@ STATEFUL = (
     *SMALL,
     *("model=crnn", "rnn=bigru", "nodes=4", "model.sequence=positions", "model.dropout=0.3", "data.augment.crop=2"),
     *("trainer.max_epochs=6", "callbacks.early_stopping.patience=4", "+callbacks.early_stopping.min_delta=2"),
-    *("scheduler.patience=0", "optimizer.lr=0.02"),
+    *(
+        "scheduler.patience=0",
+        "optimizer.lr=0.02",
+        "data.augment.erase=0.2",
+        "data.augment.mixup=0.2",
+        "data.augment.cutmix=1",
+    ),
+    *("loss.label_smoothing=0.05", "loss.class_weights=balanced"),
 )
 
 
