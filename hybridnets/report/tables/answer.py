@@ -179,6 +179,7 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             f"With fewer than {LEAST_SEEDS} {evidence.units} this rests on normally distributed differences, which so few "
             "cannot show."
         )
+    yield from _how_planned(analysis)
     if grown := analysis.growth:
         steps = ", ".join(map(str, grown.looks))
         yield (
@@ -188,6 +189,26 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
         )
     if evidence.is_folds and analysis.question == NEW:
         yield "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1))."
+
+
+def _how_planned(analysis: PrimaryAnalysis) -> Iterator[str]:
+    """Whose plan added the seeds, where it was not made for this question; and which seeds came without it."""
+    plan, primary = analysis.plan, analysis.primary
+    if plan is None or not analysis.looks:
+        return
+    asked = plan.question
+    is_own = {asked.variant, asked.baseline} == {primary.variant, primary.baseline}
+    if not is_own or (asked.metric, asked.margin) != (primary.metric, primary.margin):
+        margin = f", margin {100 * asked.margin:.2f} points" if asked.margin else ""
+        yield (
+            f"These seeds were added by the plan of the sweep {plan.sweep}, until another question was settled "
+            f"({asked.variant} - {asked.baseline} by {asked.metric}{margin}): so that plan's method answers, which holds at each of its looks."
+        )
+    if more := len(analysis.comparison.pairs) - analysis.looks[-1].n:
+        yield (
+            f"The interval is that of the look at {analysis.looks[-1].n} seeds; {plural(more, 'further seed')} counted in the "
+            f"means, and for no look of the plan of {plan.sweep}."
+        )
 
 
 def _needed(analysis: PrimaryAnalysis, unit: Unit) -> str:
