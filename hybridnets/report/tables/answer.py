@@ -202,7 +202,8 @@ def _how_planned(analysis: PrimaryAnalysis) -> Iterator[str]:
         margin = f", margin {100 * asked.margin:.2f} points" if asked.margin else ""
         yield (
             f"These seeds were added by the plan of the sweep {plan.sweep}, until another question was settled "
-            f"({asked.variant} - {asked.baseline} by {asked.metric}{margin}): so that plan's method answers, which holds at each of its looks."
+            f"({asked.variant} - {asked.baseline} by {asked.metric}{margin}): so that plan's method answers, which holds "
+            "at each of its looks."
         )
     if more := len(analysis.comparison.pairs) - analysis.looks[-1].n:
         yield (
