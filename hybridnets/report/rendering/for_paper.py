@@ -93,9 +93,9 @@ def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
     """The methods of one data set, sentence by sentence."""
     took, name = part.resources, part.data_set.name
     scores_only = part.data_set.variants[0].scores_only
-    seeds = _listed(procedure.seeds)
+    seeds, unit = _listed(procedure.seeds), "fold" if procedure.folds and scores_only else "seed"
     yield (
-        f"On {name}, we compare {plural(took.variants, 'variant')} over {plural(len(procedure.seeds), 'seed')} ({seeds}), with "
+        f"On {name}, we compare {plural(took.variants, 'variant')} over {plural(len(procedure.seeds), unit)} ({seeds}), with "
         f"{took.finished:,} {'scores' if scores_only else 'finished runs'}"
         f"{f' of {took.requested:,} requested' * (took.requested > took.finished)}."
     )
@@ -104,8 +104,15 @@ def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
         yield f"{plural(procedure.diverged, 'run')} {ending}; these are in no mean, and comparisons with them get no p-value."
     if not scores_only:
         yield from _training(procedure)
+    elif procedure.folds:
+        yield _cross_validation(procedure, "The scores are those of")
     for number, answer in enumerate(part.answers):
         yield from _analysis(answer, part, is_first=number == 0)
+    if procedure.folds and any(answer.analysis.kind.part == "test" for answer in part.answers):
+        yield (
+            "The networks of a repetition share training images, so that their differences on the test images are not "
+            "independent, as the test takes them to be."
+        )
     if not part.answers and part.comparisons:
         why = "can be made" if part.unanswered else "was declared before the runs"
         yield f"No primary analysis {why}, so all comparisons are exploratory."
@@ -116,9 +123,13 @@ def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
 def _training(procedure: Methods) -> Iterator[str]:
     """How runs were trained."""
     if procedure.together:
-        yield "A seed sets the split into train and val, the initialisation and the order of the training images."
+        split = "the fold that is held out as val" if procedure.folds else "the split into train and val"
+        yield f"A seed sets {split}, the initialisation and the order of the training images."
     else:
         yield "The seeds of split, initialisation and order were set apart."
+    if procedure.folds:
+        k = procedure.folds
+        yield f"{_cross_validation(procedure, 'Splits are those of')} Split seed s is fold s mod {k} of repetition s // {k}."
     if procedure.images:
         sizes = f"{procedure.images['train']:,} images for training and {procedure.images['val']:,} held out as val"
         same = ", the same for all variants at a seed" if procedure.same_splits else ""
@@ -135,6 +146,18 @@ def _training(procedure: Methods) -> Iterator[str]:
         yield f"All variants share this recipe: {'; '.join(words)}."
     if procedure.differing:
         yield f"Outside the model the variants differ in {', '.join(procedure.differing)}."
+
+
+def _cross_validation(procedure: Methods, beginning: str) -> str:
+    """The cross-validation that the splits belong to."""
+    k, times = procedure.folds, procedure.repetitions
+    repeated = f", repeated {times} times with other divisions of the images" if times > 1 else ""
+    incomplete = "" if procedure.complete else ", of which some folds are missing"
+    shared = f"share {k - 2} of {k - 1} folds" if k > 2 else "have no fold in common"
+    return (
+        f"{beginning} a {k}-fold cross-validation{repeated}{incomplete}: within a repetition the val parts are disjoint, and "
+        f"any two training parts {shared}."
+    )
 
 
 def _recipe_words(recipe: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -75,10 +75,11 @@ def _result(analysis: PrimaryAnalysis, unit: Unit) -> str:
     """Both levels and their difference, with its interval."""
     primary, test = analysis.primary, analysis.test
     n, evidence = len(analysis.comparison.pairs), analysis.evidence
-    seeds = f"the mean of {n} {'folds' if evidence.is_folds else 'seeds'}" if n > 1 else "one seed"
+    seeds = f"the mean of {n} {'seeds' if evidence.is_nested else evidence.units}" if n > 1 else "one seed"
     if evidence.is_nested:
-        seeds += f" in {len(evidence.d)} splits"
-    seeds += _missing(analysis.comparison)
+        seeds += f" in {len(evidence.d)} {evidence.units}"
+    missing = _missing(analysis.comparison)
+    seeds += missing or f" in {evidence.repetitions} repetitions" * (evidence.repetitions > 1)
     variant, baseline = analysis.levels
     difference = f"{unit.difference(evidence.differences.mean)}{unit.points}"
     confidence = f"{100 * (1 - analysis.level):.4g} %"
@@ -188,7 +189,16 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             "steps)."
         )
     if evidence.is_folds and analysis.question == NEW:
-        yield "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1))."
+        yield (
+            "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1)), which "
+            f"assumes that any two differences correlate by 1 / k (here k = {evidence.folds})."
+        )
+    if evidence.is_folds and analysis.kind.part == "test":
+        yield (
+            f"The networks of a repetition share most of their training images ({evidence.folds}-fold cross-validation), and "
+            "the test takes their differences on the test images as independent: about other training images it may be certain "
+            "too early."
+        )
 
 
 def _how_planned(analysis: PrimaryAnalysis) -> Iterator[str]:

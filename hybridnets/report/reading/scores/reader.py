@@ -10,6 +10,7 @@ from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOpt
 from hybridnets.report.reading.scores import ambiguities, cell_values
 from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, UNITS, normalise, parse_direction
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
+from hybridnets.report.reading.scores.folds import with_folds
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Choice, Reading, name_columns
@@ -66,7 +67,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
         raise ReportError(visible(f"{path} {error}")) from None
     left_out = LeftOutRows(long_table.unit)
     _leave_out_long_lines(table, left_out)
-    chosen = _of_one_metric(path, long_table.rows, options.name)
+    chosen, notes_on_folds = with_folds(_of_one_metric(path, long_table.rows, options.name), left_out)
     roles = assign_roles(chosen)
     rows = _of_one_setting(chosen, roles, left_out)
     kind = _kind(path, rows, options, choice.score_name)
@@ -84,7 +85,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     ambiguities.refuse_tiny(path, finished)
     finished, more_problems = _with_agreeing_predictions(path, finished)
     total = len(long_table.rows) + len(table.too_long)
-    notes = [*table.notes, *long_table.notes, *_notes_on_numbers(rows, mark), *notes_on_cells]
+    notes = [*table.notes, *long_table.notes, *notes_on_folds, *_notes_on_numbers(rows, mark), *notes_on_cells]
     notes += [kind.assumed] * bool(kind.assumed)
     notes += [
         f"the column {name} ignored, because it does not say lower or higher" for name in _unread_directions(rows)
@@ -95,6 +96,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     if repeated:
         repeats = count_of(repeated, total, long_table.unit, verb=("repeats another and is", "repeat others and are"))
         notes.append(f"{repeats} skipped")
+    pair = "fold" if all(run.fold for run in lines) else "seed"
     return RunSet(
         (path.resolve(),),
         tuple(finished),
@@ -104,7 +106,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
         predictions=not all(cell_values.is_missing(row.values.get("predictions", "")) for row in rows),
         head=(
             *choice.sentences,
-            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes, pair),
         ),
         score=kind,
     )
