@@ -108,7 +108,11 @@ def name_columns(path: Path, table: TextTable, reading: Reading) -> tuple[TextTa
     """
     if reading.at:
         raise ReportError(f"--at chooses among the values of a metric, got {path}, a table with one value per run")
-    given = Choice(find_columns(path, table.header, reading))
+    columns = find_columns(path, table.header, reading)
+    wanted = normalise(reading.scores.name)
+    if named := [name for name in table.header if name and normalise(name) == wanted != "score"]:
+        columns.setdefault("score", (named[0],))  # the column that --metric names
+    given = Choice(columns)
     kinds = proposals.kinds_of_columns(table)
     table = without_columns(table, kinds.others - {name for names in given.roles.values() for name in names})
     renamed = rename(table, given.roles)
@@ -117,6 +121,8 @@ def name_columns(path: Path, table: TextTable, reading: Reading) -> tuple[TextTa
     for role, name in proposals.wide_columns(renamed):
         if role not in given.roles and _is_readable(wide := rename(renamed, {role: (name,)})):
             return wide, Choice(given.roles, (_proposal({**given.roles, role: (name,)}),))
+    if reading.scores.name and "score" not in given.roles and len(kinds.metrics) > 1:
+        _find(path, table.header, "score", reading.scores.name)  # refused: it is none of several that may be meant
     choice = choose(path, table, kinds, reading, given.roles)
     if choice is None:
         return table, Choice()  # whose reading says what is missing
