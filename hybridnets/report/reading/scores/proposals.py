@@ -127,8 +127,9 @@ def folds(table: TextTable, kinds: ColumnKinds, given: Mapping[str, tuple[str, .
     """
     taken = {name for names in given.values() for name in names}
     roles: dict[str, tuple[str, ...]] = {}
-    if "fold" in given or "fold" in canonical(table.header):
-        return roles
+    named_so = [old for old, new in zip(table.header, canonical(table.header), strict=True) if new == "fold"]
+    if "fold" in given or any(name not in kinds.settings for name in named_so):
+        return roles  # in a file its name says it
     for role, words in (("fold", FOLDS), ("repetition", REPETITIONS)):
         named = [name for name in kinds.settings if last_part(name) in words and name not in taken]
         varying = [name for name in named if len(set(_cells(table, name))) > 1]
