@@ -3,10 +3,13 @@
 Hydra imports every module of this package in each of its applications, so hybridnets is imported only when a sweep needs it.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+from hydra_plugins.process_launcher import JobFailed
 
 
 class UntilSettledSweeper(BasicSweeper):
@@ -24,7 +27,16 @@ class UntilSettledSweeper(BasicSweeper):
         from hybridnets.config.until import Study
 
         self.study = Study(self.config, [*self._parse_config(), *arguments])
-        return super().sweep(self.study.with_all_seeds(arguments))
+        try:
+            return super().sweep(self.study.with_all_seeds(arguments))
+        except SystemExit as ended:  # with which the launcher ends a dry run, after the first look's jobs
+            if self.study.is_rehearsal and not ended.code and (jobs := self.study.all_looks(*(self.overrides or ()))):
+                assert self.launcher is not None
+                self.launcher.launch(jobs, initial_job_idx=0)
+            raise
+        except JobFailed:
+            print(self.study.stopped(), file=sys.stderr)
+            raise
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """The overrides of the runs that the next look needs, and no earlier one did."""

@@ -249,8 +249,8 @@ def _add_reading_options(add: Any) -> None:
         action="extend",
         default=[],
         metavar="ROLE=COLUMN",
-        help="variant=model+rnn seed=seed score=val_acc; also split, dataset, n_train, n_val, predictions, seconds, "
-        "parameters, status (default: proposed, and said in the report's first lines)",
+        help="variant=model+rnn seed=seed score=val_acc; also split, fold, repetition, dataset, n_train, n_val, predictions, "
+        "seconds, parameters, status (default: proposed, and said in the report's first lines)",
     )
     add("--at", choices=("best", "last"), help="which value of the metric counts (default: last)")
 

@@ -14,6 +14,7 @@ PATHS = re.compile(r"out|ckpt_path|backbone|model\.weights|(.*\.)?(\w+_)?(root|d
 # Keys whose value is text even where it looks like a number; the other paths refuse a number.
 ALWAYS_TEXT = re.compile(rf"(?!backbone|model\.weights)({PATHS.pattern})")
 FUNCTION = re.compile(rf"\s*({'|'.join(create_functions().functions)})\s*\(")
+GROUPS_WITH_NONE = ("logger", "until")  # whose choice none is null, which Hydra does not take for a group
 # Sections that a {...} with its own _target_ replaces as a whole: key and value, with any spaces.
 REPLACEABLE = re.compile(
     r"\s*(?:\+{1,2}(?=optimizer|scheduler))?(optimizer|scheduler|logger|callbacks(?:\.\w+)?)\s*=\s*(.*?)\s*", re.DOTALL
@@ -35,8 +36,8 @@ def complete_overrides(overrides: Sequence[str]) -> list[str]:
 def quote_paths(override: str) -> str:
     """An override with quotes around those values that Hydra's grammar cannot express otherwise.
 
-    So out=~/runs, ckpt_path=runs/digits/cnn/seed=0-1f3a9c/checkpoints/last.ckpt and backbone=[model=cnn] can be written as they
-    are. What Hydra understands is not changed: quotes, interpolations, functions, and the choices of a sweep.
+    So out=~/runs, ckpt_path=runs/digits/cnn/seed=0-1f3a9c/checkpoints/last.ckpt, backbone=[model=cnn] and until=null can be
+    written as they are. What Hydra understands is not changed: quotes, interpolations, functions, and the choices of a sweep.
 
     Args:
         override: An override, or any other word of the command line.
@@ -53,6 +54,8 @@ def quote_paths(override: str) -> str:
 
 def _value(key: str, piece: str) -> str:
     text, is_path = piece.strip(), PATHS.fullmatch(key) is not None
+    if key in GROUPS_WITH_NONE and text == "null":
+        return "none"
     if is_path and text.startswith("~"):
         text = piece = at_home(key, text)
     if FUNCTION.match(piece):
@@ -180,4 +183,4 @@ def _loggers(pieces: list[str], values: list[Any]) -> list[str]:
 
 
 def _without(key: str) -> str:
-    return f"{key}={'none' if key == 'logger' else 'null'}"  # Hydra takes no null for a group
+    return f"{key}={'none' if key in GROUPS_WITH_NONE else 'null'}"

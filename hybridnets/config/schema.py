@@ -22,6 +22,8 @@ SHARED_WITH_BACKBONE = re.compile(
     rf"[+~]*(data|recipe|seed|seeds|out|logger|retry_diverged|trainer\.({TRAINER}))([.@=].*)?", re.DOTALL
 )
 
+UNTIL_SETTLED = "hydra_plugins.hybridnets_until_settled.UntilSettledSweeper"  # the sweeper that adds seeds
+
 
 @dataclass
 class Seeds:
@@ -72,7 +74,7 @@ def register() -> None:
     """Registers the schema and the resolvers with Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     sweeper = {
-        "_target_": "hydra_plugins.hybridnets_until_settled.UntilSettledSweeper",
+        "_target_": UNTIL_SETTLED,
         "max_batch_size": None,
         "params": None,
     }

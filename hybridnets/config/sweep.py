@@ -7,7 +7,6 @@ import math
 import shutil
 import sys
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +19,7 @@ from hybridnets import program
 from hybridnets.config.command_line import typed_command
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
+from hybridnets.config.question import check_question
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.request import RunRequest, changed_code_message, divergence_message, resolve
 from hybridnets.config.schema import scratch
@@ -44,6 +44,7 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     jobs = [SweepJob(resolve(cfg)) for cfg in configs]
     _plans[GlobalHydra.instance().hydra] = jobs
     runs = {job.key: job.run for job in jobs}
+    check_question(report, list(runs.values()), [job.need.run for job in jobs if job.need])
     unique = {job.key: job for job in jobs}.values()
     finished = [job for job in unique if job.finished()]
     pending = [job for job in unique if job not in finished]
@@ -54,24 +55,10 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     for out in {run.out for run in runs.values() if not configs[0].dry_run} - {Path(scratch("trial"))}:
         requested = [run for run in runs.values() if run.out == out]
         _declare(out, None if name == "config" else name, requested, report)
-    _check_question(report, [*runs.values(), *(job.need.run for job in jobs if job.need)])
     if message := changed_code_message(job.run for job in finished):
         print(message, file=sys.stderr)
     print(f"{len(configs)} settings, {len(runs)} runs, {len(finished)} finished already", flush=True)
     return jobs
-
-
-def _check_question(report: Any, runs: Iterable[Run]) -> None:
-    """Says so if the declared question is about a variant that the sweep does not train, as with a misspelt label."""
-    questions = parse_declaration(report).primary
-    names = sorted({identities.name(run.identity) for run in runs})
-    for label in dict.fromkeys(side for question in questions for side in (question.variant, question.baseline)):
-        if label.split()[0] not in names:
-            print(
-                f"report.primary names {label}, which the sweep does not train: its variants are {', '.join(names)}; without "
-                "such runs the question has no answer",
-                file=sys.stderr,
-            )
 
 
 def _check_sweep(configs: list[DictConfig]) -> None:
@@ -106,10 +93,9 @@ def manifests_of_this_sweep() -> list[Path]:
     return list(_manifests.get(GlobalHydra.instance().hydra, {}).values())
 
 
-def last_plan() -> list[str]:
-    """The hashes of the variants of the last batch, job by job."""
-    jobs = _plans.get(GlobalHydra.instance().hydra, [])
-    return [identities.hash_of(identities.variant(job.run.identity)) for job in jobs]
+def runs_of_last_batch() -> list[Run]:
+    """The runs of the last batch, job by job."""
+    return [job.run for job in _plans.get(GlobalHydra.instance().hydra, [])]
 
 
 def _declare(out: Path, name: str | None, runs: list[Run], report: Any) -> None:

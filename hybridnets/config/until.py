@@ -1,5 +1,6 @@
 """`until=settled`: seeds are added in the declared steps, until the sweep's question is settled."""
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -7,15 +8,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.errors import ConfigError
-from hybridnets.config.sweep import last_plan, manifests_of_this_sweep
-from hybridnets.runs import identities, manifest
+from hybridnets.config.question import find_variants
+from hybridnets.config.sweep import manifests_of_this_sweep, runs_of_last_batch
+from hybridnets.runs import identities, manifest, store
 from hybridnets.runs.declaration import Primary, Until, parse_declaration
-from hybridnets.runs.labels import find_variant
 from hybridnets.runs.manifest import Manifest, TakenLook
 from hybridnets.runs.records import result
 
 SEED = "seed="
 MEASURED = ("test", "val")  # accuracies that a result states
+STOPPED = "until=settled: the sweep stopped before its question was settled, because"
+RECIPE = (
+    "no run may be left out of an answer, so sweep a recipe with which none diverges, as with a smaller optimizer.lr"
+)
 
 
 class Study:
@@ -92,40 +97,59 @@ class Study:
         Raises:
             ConfigError: If a variant of the question is not among those of the sweep, or a run of it diverged.
         """
-        if self.is_rehearsal:
-            return True
         (path,) = manifests_of_this_sweep()
         sweep = manifest.read_one(path)
-        if not self._answering:
-            sides = set(find_variants(sweep, self.primary))
-            jobs = zip(self._batch, last_plan(), strict=True)
-            self._answering = {_without_seed(words) for words, variant in jobs if variant in sides}
+        self._find_answering()
         looks = take_looks(sweep, self.primary, self.until)
         manifest.record_looks(path, looks)
         print(f"look {len(looks)}: {sentence(looks[-1], self.primary, self.until)}", flush=True)
         return looks[-1].settled != "open" or looks[-1].n >= self.until.most
 
+    def all_looks(self, jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """The jobs of all looks, after a line on each; none where there is one look, whose forecast has been printed.
+
+        Args:
+            jobs: The overrides of all jobs.
+        """
+        self._find_answering()
+        everything, first = list(self._batch), len({run.hash for run in runs_of_last_batch()})
+        lines = [f"look 1: {self.until.looks[0]} seeds, {first} runs"]
+        variants = first // self.until.looks[0] if self.until.train == "all" else 2
+        for number, (before, n) in enumerate(itertools.pairwise(self.until.looks), start=1):
+            everything += self.batch(jobs, number)
+            lines.append(f"look {number + 1}: {n} seeds, {variants * (n - before)} more runs")
+        if len(lines) > 1:
+            print("\n".join(["if the question stays open until the last look:", *lines]), flush=True)
+        return everything if len(lines) > 1 else []
+
+    def stopped(self) -> str:
+        """A sentence on why the sweep ends before its question is settled, where runs of a batch have no result."""
+        self._find_answering()
+        answers = [_without_seed(words) in self._answering for words in self._batch]
+        lost = {run: one for run, one in zip(runs_of_last_batch(), answers, strict=True) if run.result() is None}
+        diverged = {run: one for run, one in lost.items() if store.diverged(run.folder)}
+        first, *others = diverged or lost
+        names = f"{first.name} and {len(others)} more" if others else first.name
+        if diverged:
+            return (
+                f"{STOPPED} {names} diverged; {RECIPE}{'' if any(diverged.values()) else ', or leave its variant out'}"
+            )
+        return f"{STOPPED} {names} failed: the same command tries again, and goes on from there"
+
+    def _find_answering(self) -> None:
+        """Which jobs train the question's variants, by those of the first batch."""
+        if self._answering:
+            return
+        runs = runs_of_last_batch()
+        variants = [identities.variant(run.identity) for run in runs]
+        hashes = [identities.hash_of(settings) for settings in variants]
+        sides = find_variants(dict(zip(hashes, variants, strict=True)), self.primary)
+        jobs = zip(self._batch, hashes, strict=True)
+        self._answering = {_without_seed(words) for words, variant in jobs if variant in sides}
+
 
 def _without_seed(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for word in words if not word.startswith(SEED))
-
-
-def find_variants(sweep: Manifest, primary: Primary) -> tuple[str, str]:
-    """The hashes of a question's variant and baseline among those that a sweep requested.
-
-    Raises:
-        ConfigError: If one of them is not there, or is not one variant.
-    """
-    settings = sweep.variants
-    sides = []
-    for label in (primary.variant, primary.baseline):
-        match = find_variant(settings, label)
-        if match is None:
-            raise ConfigError(
-                f"report.primary must name two variants that the sweep trains, got {label}: --status lists the variants"
-            )
-        sides.append(match)
-    return sides[0], sides[1]
 
 
 def take_looks(sweep: Manifest, primary: Primary, until: Until) -> list[TakenLook]:
@@ -141,7 +165,7 @@ def take_looks(sweep: Manifest, primary: Primary, until: Until) -> list[TakenLoo
     """
     from hybridnets import stats  # imports scipy's functions when they are called
 
-    by_side = [_values(sweep, variant, primary.metric) for variant in find_variants(sweep, primary)]
+    by_side = [_values(sweep, variant, primary.metric) for variant in find_variants(sweep.variants, primary)]
     common = sorted(by_side[0].keys() & by_side[1].keys())
     differences = [by_side[0][seeds] - by_side[1][seeds] for seeds in common]
     looks = stats.sequential(differences, until.looks, until.method, primary.margin)
@@ -160,10 +184,7 @@ def _values(sweep: Manifest, variant: str, metric: str) -> dict[tuple[int, int, 
         if record is None:
             continue
         if record.diverged:
-            raise ConfigError(
-                f"the question cannot be settled, because a run of it diverged: {run.folder}; sweep a recipe with which none "
-                "does"
-            )
+            raise ConfigError(f"{STOPPED} {run.folder} diverged; {RECIPE}")
         values[run.seeds] = record.best[f"{metric}/acc"]
     return values
 

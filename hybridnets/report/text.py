@@ -1,4 +1,4 @@
-"""Text that people wrote: made safe to print, as it may garble a terminal or a page, and the word that they meant."""
+"""Text that people wrote: made safe to print, as it may garble a terminal or a page, sorted, and the word that they meant."""
 
 import difflib
 import re
@@ -28,3 +28,9 @@ def proposal(word: str, legal: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(legal), n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def natural(text: str) -> list[tuple[float, str]]:
+    """A sorting key that puts 1x8 before 1x16 and lr=0.001 before lr=0.01."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", text)
+    return [(float(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]

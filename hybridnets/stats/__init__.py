@@ -8,7 +8,7 @@ from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
 from hybridnets.stats.group_sequential import group_sequential_critical, repeated_error, repeated_p, student_critical
 from hybridnets.stats.hierarchical import HierarchicalPosterior, bayesian_hierarchical
-from hybridnets.stats.images import McNemar, bootstrap, clustered_t, mcnemar, pooled_t
+from hybridnets.stats.images import McNemar, clustered_t, mcnemar, pooled_t
 from hybridnets.stats.improvement import improvement_decision, improvement_seeds
 from hybridnets.stats.many import (
     ExpectedBest,
@@ -66,7 +66,6 @@ __all__ = [
     "bayesian_hierarchical",
     "bayesian_t",
     "benjamini_hochberg",
-    "bootstrap",
     "characteristics",
     "clustered_t",
     "components",

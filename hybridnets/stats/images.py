@@ -1,8 +1,8 @@
 """Tests over images, which treat the trained networks as fixed.
 
 They can show that these trained networks differ, but never that an architecture is better, because they ignore the variation
-between seeds. A row is one image in one seed. `seed` and `image` are ids; d is correct_a - correct_b: 1 if only a is right,
--1 if only b is right, otherwise 0.
+between seeds. A row is one image in one seed. `image` is an id; d is correct_a - correct_b: 1 if only a is right, -1 if only b
+is right, otherwise 0.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridnets.stats.describe import sample
-from hybridnets.stats.result import Test, share, student
+from hybridnets.stats.result import Test, student
 
 
 def pooled_t(d: npt.ArrayLike) -> Test:
@@ -117,63 +117,6 @@ def clustered_t(image: npt.ArrayLike, d: npt.ArrayLike) -> Test:
     if why:
         return Test(mean, None, None, None, count, why)
     return student(mean, error, count - 1, count)
-
-
-def bootstrap(
-    seed: npt.ArrayLike, image: npt.ArrayLike, d: npt.ArrayLike, resamples: int = 2000, confidence: float = 0.95
-) -> Test:
-    """A percentile interval for the mean difference that resamples seeds and images together (pigeonhole bootstrap).
-
-    A resample draws S seeds and I images with replacement; a row's weight is the count of its seed times the count of its
-    image. Only the seeds are drawn here. Given their weights w, the mean is a ratio of sums over many independent images, and
-    its normal limit replaces the draw of images: its variance is the sum over images of (sum_s w_s (d_si - R m_si))^2 over
-    (sum w_s m_si)^2, with m_si = 1 if seed s has image i, and R the mean under w. Assumes many images (hundreds); with few
-    seeds the interval is too narrow.
-
-    Args:
-        seed: The seed's id per row, (N,).
-        image: The image's id per row, (N,); no image twice in one seed.
-        d: correct_a - correct_b per row, (N,), each -1, 0 or 1.
-        resamples: Number of resamples; a private generator draws them, so the same rows give the same interval.
-        confidence: The share between the two percentiles, between 0 and 1.
-
-    Returns:
-        The mean difference and its interval, with the S seeds as n; never a p.
-
-    Raises:
-        ValueError: If the arrays do not pair row by row, an image occurs twice in one seed, a value of d is not -1, 0 or
-            1, there are no resamples, or the confidence is not between 0 and 1.
-
-    Source: Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1(2), 386-411.
-    """
-    x = _outcomes(d)
-    share(confidence, "confidence")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples!r}")
-    row, seeds = _index(seed, len(x), "seed")
-    column, images = _index(image, len(x), "image")
-    cell = row * images + column
-    has = np.bincount(cell, minlength=seeds * images).reshape(seeds, images).astype(np.float64)
-    if has.max() > 1:
-        raise ValueError("image must occur once in each seed, got one twice")
-    mean = float(x.mean())
-    why = "one seed" if seeds == 1 else "one image" if images == 1 else _no_spread(x)
-    if why:
-        return Test(mean, None, None, None, seeds, why)
-    value = np.asarray(np.bincount(cell, x, seeds * images), dtype=np.float64).reshape(seeds, images)  # (S, I)
-    both, cross, rows = value @ value.T, value @ has.T, has @ has.T
-    generator = np.random.default_rng(0)
-    w = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples).astype(np.float64)  # (resamples, S)
-    weight = w @ has.sum(1)
-    centre = w @ value.sum(1) / weight
-
-    def form(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(((w @ matrix) * w).sum(1))
-
-    variance = form(both) - 2 * centre * form(cross) + centre**2 * form(rows)
-    drawn = centre + generator.standard_normal(resamples) * np.sqrt(np.maximum(variance, 0)) / weight
-    lower, upper = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Test(mean, None, None, (float(lower), float(upper)), seeds, "an interval, not a test")
 
 
 def _outcomes(d: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -99,6 +99,84 @@ def test_a_design_that_cannot_be_followed_is_refused(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words", "sentence"),
+    [
+        (
+            {"primary": {**QUESTION, "variant": "ecn"}},
+            (),
+            "two variants that the sweep trains, got ecn, which the sweep does not train: its variants are cnn, crnn-lstm-1x4, "
+            "ecnn; did you mean ecnn?",
+        ),
+        (
+            {"primary": {**QUESTION, "baseline": "ecrnn-gru-2x8"}},
+            (),
+            "got ecrnn-gru-2x8, which the sweep does not train: its variants are cnn, crnn-lstm-1x4, ecnn; to train it, sweep "
+            "over model=ecrnn rnn=gru layers=2 nodes=8, too",
+        ),
+        (
+            {},
+            ("model.channels=[2],[3]",),
+            "got ecnn, which 2 of them are called: add the settings in which they differ",
+        ),
+    ],
+)
+def test_a_question_that_the_sweep_cannot_answer_is_refused(
+    changes: dict[str, object], words: tuple[str, ...], sentence: str, tmp_path: Path, command: Callable[..., Said]
+) -> None:
+    write_sweep(tmp_path, **changes)
+    said = command("--config-dir", ".", "-cn", "question", "until=settled", *words)
+    assert said.code == 2
+    assert sentence in said.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("train", "looks", "runs"),
+    [
+        ("primary", ["look 1: 2 seeds, 6 runs", "look 2: 3 seeds, 2 more runs", "look 3: 5 seeds, 4 more runs"], 12),
+        ("all", ["look 1: 2 seeds, 6 runs", "look 2: 3 seeds, 3 more runs", "look 3: 5 seeds, 6 more runs"], 15),
+    ],
+)
+def test_a_dry_run_shows_all_looks(
+    train: str, looks: list[str], runs: int, tmp_path: Path, command: Callable[..., Said]
+) -> None:
+    write_sweep(tmp_path, until={"looks": [2, 3, 5], "method": "pocock", "train": train})
+    said = command("--config-dir", ".", "-cn", "question", "until=settled", "dry_run=true")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert [line for line in lines if line.startswith("look ")] == looks
+    assert "if the question stays open until the last look:" in lines
+    assert "6 jobs: 6 would run, 0 already done" in lines  # before the first look
+    assert f"{runs} jobs: {runs} would run, 0 already done" in lines  # with their cost, as of any dry run
+    assert ("  crnn-lstm-1x4 seed=9: would run" in lines) == (train == "all")
+    assert said.out.count("ecnn seed=9: would run") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_that_stops_because_a_run_diverged_says_so(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    words = ("--config-dir", ".", "-cn", "question", "until=settled", "optimizer.lr=1e30")
+    completed = python("train.py", *words, "trainer.limit_train_batches=3", cwd=tmp_path)
+    assert completed.returncode == 1
+    (sentence,) = [line for line in completed.stderr.splitlines() if line.startswith("until=settled: ")]
+    assert "the sweep stopped before its question was settled, because cnn seed=5 and 5 more diverged" in sentence
+    assert "sweep a recipe with which none diverges, as with a smaller optimizer.lr" in sentence
+    assert "look 1" not in completed.stdout
+
+
+def test_null_switches_off_what_a_sweeps_file_sets(tmp_path: Path, command: Callable[..., Said]) -> None:
+    write_sweep(tmp_path)
+    path = tmp_path / "question.yaml"
+    path.write_text(path.read_text().replace("- config\n", "- config\n- override until: settled\n"))
+    said = command("--config-dir", ".", "-cn", "question", "dry_run=true")
+    assert "until=settled: seeds 5 to 7 at most" in said.out
+    said = command("--config-dir", ".", "-cn", "question", "dry_run=true", "until=null")
+    assert said.code == 0, said.err
+    assert "until=settled" not in said.out
+    assert "3 jobs: 3 would run, 0 already done" in said.out  # of the file's one seed
+
+
 def test_a_single_run_cannot_be_settled(command: Callable[..., Said]) -> None:
     said = command("until=settled", "data=digits")
     assert said.code == 2

@@ -79,6 +79,11 @@ def test_what_hydra_understands_is_not_changed(override: str, value: Any) -> Non
     assert value_of(override) == value
 
 
+def test_null_is_none_for_a_group_that_has_this_choice(composed: Callable[..., DictConfig]) -> None:
+    assert complete_overrides(["until=null", "logger= null", "rnn=null"]) == ["until=none", "logger=none", "rnn=null"]
+    assert composed(*complete_overrides(["until=null", "logger=null"])) == composed()
+
+
 @pytest.mark.parametrize(
     "override", ["nodes=[1", "~scheduler", "x={a:b=c}", 'out="abc', "--config-dir=a=b", "model=cnn@x"]
 )

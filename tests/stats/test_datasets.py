@@ -10,8 +10,8 @@ from scipy import stats as scipy_stats
 from hybridnets.stats import holm, over_data_sets, paired_t, ranking
 from hybridnets.stats.datasets import not_different, ranks_of
 
-# Demsar 2006, table 6: AUC of C4.5, and of C4.5 tuned in m, in cf and in both, on 14 data sets. In print the third and the
-# fourth of "voting" are both .975, and their ranks 2 and 3 all the same.
+# Demsar 2006, table 6: AUC of C4.5, and of C4.5 tuned in m, in cf and in both, on 14 data sets; two transcriptions by others
+# have the same values. In print the third and the fourth of "voting" are both .975, and their ranks 2 and 3 all the same.
 DEMSAR = np.array(
     [
         [0.763, 0.768, 0.771, 0.798],

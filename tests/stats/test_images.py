@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +6,7 @@ from scipy.stats import binomtest, ttest_1samp
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as table_mcnemar
 
-from hybridnets.stats import bootstrap, clustered_t, mcnemar, pooled_t
+from hybridnets.stats import clustered_t, mcnemar, pooled_t
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -92,59 +90,13 @@ def test_with_one_row_per_image_the_clustered_t_is_the_pooled_t() -> None:
     assert (clustered.statistic, clustered.p) == pytest.approx((pooled.statistic, pooled.p))
 
 
-@pytest.mark.parametrize("share", [1.0, 0.3])
-def test_the_bootstrap_equals_a_pigeonhole_bootstrap_that_draws_images(share: float) -> None:
-    seed, image, d = rows(6, 500, share)
-    generator = np.random.default_rng(1)
-    means = []
-    for _ in range(4000):
-        by_seed, by_image = (
-            generator.multinomial(6, np.full(6, 1 / 6)),
-            generator.multinomial(500, np.full(500, 1 / 500)),
-        )
-        weight = by_seed[seed] * by_image[image]
-        means.append((weight @ d) / weight.sum())
-    result = bootstrap(seed, image, d, resamples=20_000)
-    lower, upper = np.quantile(means, (0.025, 0.975))
-    assert result.interval == pytest.approx((lower, upper), abs=0.05 * (upper - lower))
-    assert (result.p, result.n, result.why) == (None, 6, "an interval, not a test")
-    assert result.estimate == pytest.approx(d.mean())
-    # It includes the variation of seeds, so it is wider than an interval over images alone.
-    over_images = clustered_t(image, d).interval
-    assert over_images is not None
-    assert upper - lower > 1.5 * (over_images[1] - over_images[0])
-
-
-def test_the_bootstrap_is_reproducible_and_ignores_the_type_of_ids() -> None:
-    seed, image, d = rows(4, 100, 0.5)
-    order = np.random.default_rng(0).permutation(len(d))
-    named = np.array([f"image {i}" for i in image])
-    assert bootstrap(seed, image, d) == bootstrap(seed, image, d)
-    assert bootstrap(seed[order], named[order], d[order]).interval == pytest.approx(bootstrap(seed, image, d).interval)
-    narrow, wide = bootstrap(seed, image, d, confidence=0.5).interval, bootstrap(seed, image, d).interval
-    assert narrow is not None
-    assert wide is not None
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_the_bootstrap_of_ten_seeds_with_25000_images_is_fast() -> None:
-    seed, image, d = rows(10, 25_000)
-    start = time.process_time()  # which excludes the load of other processes
-    result = bootstrap(seed, image, d)
-    assert time.process_time() - start < 5  # .03 s; drawing images would take minutes
-    assert result.interval is not None
-
-
 def test_without_a_spread_the_result_has_a_mean_and_a_reason() -> None:
     two = [0, 1]
     assert pooled_t([1]).why == "one row"
     assert pooled_t([1, 1]).why == clustered_t(two, [1, 1]).why == "all differences equal"
-    assert bootstrap(two * 2, [0, 0, 1, 1], [1] * 4).why == "all differences equal"
     assert clustered_t([5, 5, 5], [1, 0, 1]).why == "one image"
     assert clustered_t([5, 5, 6, 6], [1, 0, 0, 1]).why == "no spread between images"
-    assert bootstrap([0, 0], two, [1, 0]).why == "one seed"
-    assert bootstrap(two, [0, 0], [1, 0]).why == "one image"
-    for result in (pooled_t([1, 1]), clustered_t([5, 5], [1, 0]), bootstrap([0, 0], two, [1, 0])):
+    for result in (pooled_t([1, 1]), clustered_t([5, 5], [1, 0])):
         assert result.estimate is not None
         assert (result.statistic, result.p, result.interval) == (None, None, None)
 
@@ -156,11 +108,3 @@ def test_rows_that_do_not_fit_are_refused_by_name() -> None:
         pooled_t([float("nan"), 1])
     with pytest.raises(ValueError, match="image must have one id for each of the 2 rows"):
         clustered_t([1], [1, 0])
-    with pytest.raises(ValueError, match="seed must have one id"):
-        bootstrap([1], [1, 2], [1, 0])
-    with pytest.raises(ValueError, match="image must occur once in each seed"):
-        bootstrap([0, 0, 1], [4, 4, 4], [1, 0, 1])
-    with pytest.raises(ValueError, match="resamples must be at least 1"):
-        bootstrap([0, 1], [4, 4], [1, 0], resamples=0)
-    with pytest.raises(ValueError, match="confidence"):
-        bootstrap([0, 1], [4, 4], [1, 0], confidence=95)

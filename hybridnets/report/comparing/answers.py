@@ -9,11 +9,11 @@ from functools import cached_property
 from hybridnets import stats
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import Evidence
-from hybridnets.report.comparing.growth import Growth
+from hybridnets.report.comparing.growth import Growth, Plan
 from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.power import SeedPlan, seed_plans
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.runs.declaration import METHODS, TESTS, Primary, Until
+from hybridnets.runs.declaration import METHODS, TESTS, Primary
 
 LEVEL = 0.05  # of the claim that an answer makes
 FEWEST = 3  # units from which a claim can be made: the spread of two is known to within a factor of 30
@@ -46,15 +46,15 @@ class PrimaryAnalysis:
         primary: The metric, the test and the margin to answer by.
         declared: When it was declared, in words, and whether before the runs.
         choices: How many pairs of variants it was chosen from after the runs; 1 for a question that was there before.
-        until: How seeds were added until it was settled; None where their number was fixed.
-        growth: How its sweep was extended without such a plan; None where it was not.
+        plan: The plan under which its seeds were added; None where their number was fixed.
+        growth: How its seeds were added without such a plan; None where all were requested at once.
     """
 
     comparison: Comparison
     primary: Primary
     declared: str
     choices: int = 1
-    until: Until | None = None
+    plan: Plan | None = None
     growth: Growth | None = None
 
     @property
@@ -90,9 +90,10 @@ class PrimaryAnalysis:
     @cached_property
     def looks(self) -> tuple[stats.Look, ...]:
         """What was seen at each look; empty where the number of seeds was fixed."""
-        if self.until is None:
+        if self.plan is None:
             return ()
-        return stats.sequential(self.evidence.seed_differences, self.until.looks, self.until.method, self.margin)
+        until, planned = self.plan.until, self.evidence.seed_differences[list(self.plan.pairs)]
+        return stats.sequential(planned, until.looks, until.method, self.margin, self.level)
 
     @cached_property
     def test(self) -> stats.Test:
@@ -101,7 +102,8 @@ class PrimaryAnalysis:
             look = self.looks[-1]
             interval = look.interval if math.isfinite(look.interval[0]) else None
             why = "" if interval else look.why or "too few seeds for this method"
-            return stats.Test(look.estimate, None, look.p, interval, look.n, why)
+            p = None if look.p is None else min(1.0, self.choices * look.p)
+            return stats.Test(look.estimate, None, p, interval, look.n, why)
         test = self.evidence.answer(self.primary.test, 1 - self.level)
         return test if test.p is None else replace(test, p=min(1.0, self.choices * test.p))
 
@@ -113,8 +115,8 @@ class PrimaryAnalysis:
     @property
     def test_name(self) -> str:
         """The test that answers, in words."""
-        if self.looks and self.until:
-            return METHODS[self.until.method]
+        if self.looks and self.plan:
+            return METHODS[self.plan.until.method]
         if self.is_corrected and self.evidence.is_folds:
             return "the corrected resampled t over folds (Bouckaert and Frank 2004)"
         return TESTS[self.primary.test or ("corrected" if self.is_corrected else "paired")]

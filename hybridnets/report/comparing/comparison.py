@@ -65,16 +65,23 @@ class Comparison:
             return ""
         alone = self._unpaired_seeds
         have = "have" if len(alone) > 1 else "has"
-        return f"{len(alone)} of {len(self._seeds)} seeds {have} no pair of scores" if alone else ""
+        return f"{len(alone)} of {len(self._seeds)} {self._unit}s {have} no pair of scores" if alone else ""
 
     @property
     def seeds_without_pair(self) -> str:
         """Which seeds of a file of scores have no pair, in words."""
-        seeds = [str(seeds[0]) for seeds in sorted(self._unpaired_seeds)]
+        runs = [run for side in (self.variant, self.baseline) for run in side.runs]
+        folds = {run.seeds: run.fold.name for run in runs if run.fold}
+        seeds = [folds.get(seeds, str(seeds[0])) for seeds in sorted(self._unpaired_seeds)]
         listed = (
             ", ".join(seeds) if len(seeds) <= LISTED else f"{', '.join(seeds[:LISTED])} and {len(seeds) - LISTED} more"
         )
-        return f"seed{'s' * (len(seeds) != 1)} {listed} without a pair"
+        return f"{'' if folds else 'seed' + 's' * (len(seeds) != 1) + ' '}{listed} without a pair"
+
+    @property
+    def _unit(self) -> str:
+        """What pairs the two variants' runs: a seed, or a fold."""
+        return "fold" if all(run.fold for side in (self.variant, self.baseline) for run in side.runs) else "seed"
 
     @property
     def _unpaired_seeds(self) -> set[tuple[int, int, int]]:

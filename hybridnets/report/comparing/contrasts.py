@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from hybridnets.report.comparing.comparison import Comparison, compare
-from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.results import ReportError
+from hybridnets.report.text import natural
 from hybridnets.runs import identities
 from hybridnets.runs.declaration import Contrast
 from hybridnets.runs.manifest import Manifest

@@ -9,8 +9,9 @@ from statistics import fmean
 import numpy as np
 
 from hybridnets import stats
-from hybridnets.report.comparing.variants import DataSetVariants, Variant, natural
+from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.results import FinishedRun
+from hybridnets.report.text import natural
 
 Seeds = tuple[int, int, int]
 

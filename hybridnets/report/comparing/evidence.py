@@ -21,7 +21,7 @@ Pair = tuple[FinishedRun, FinishedRun]
 # What a test over seeds is about: which images, and whether the seeds have splits of their own.
 POOL = "on this data set, over splits and seeds"
 ONE_SPLIT = "on this data set and this one split, over seeds"
-FOLDS = "on this data set, over its folds as if these were independent splits"
+FOLDS = "on this data set, over the folds as if these were independent splits"
 UNKNOWN = "on this data, over the seeds given"
 NEW = "on new data of this kind and size"
 TEST_IMAGES = "on these test images"  # takes the place of "on this data set" where the metric is measured on test
@@ -111,12 +111,23 @@ class Evidence:
     @property
     def units(self) -> str:
         """What the tests count, in the plural: seeds, or splits where several seeds share one."""
-        return "splits" if self.is_nested else "folds" if self.is_folds else "seeds"
+        return "folds" if self.is_folds else "splits" if self.is_nested else "seeds"
 
     @property
     def is_folds(self) -> bool:
         """Whether the splits are folds, so that their held-out parts do not overlap and their training parts do."""
-        return all(run.is_fold for pair in self.pairs for run in pair)
+        return self.folds > 0
+
+    @cached_property
+    def folds(self) -> int:
+        """The number of folds of the cross-validation that the splits belong to; 0 where they belong to none, or to several."""
+        counts = {run.fold.folds if run.fold else 0 for pair in self.pairs for run in pair}
+        return counts.pop() if len(counts) == 1 else 0
+
+    @property
+    def repetitions(self) -> int:
+        """How many repetitions of the cross-validation there are; 0 without folds."""
+        return len({run.fold.repetition for run, _ in self.pairs if run.fold}) if self.folds else 0
 
     @cached_property
     def question(self) -> str:
@@ -126,7 +137,7 @@ class Evidence:
         elif len(set(self._splits)) == 1 < len(self.pairs):
             question = ONE_SPLIT + self._of_what_varies
         else:
-            question = FOLDS if self.is_folds and self.metric_kind.part != "test" else POOL
+            question = FOLDS if self.is_folds else POOL
         return question.replace("on this data set", TEST_IMAGES) if self.metric_kind.part == "test" else question
 
     @property
@@ -176,10 +187,12 @@ class Evidence:
     @property
     def ratio(self) -> float | None:
         """Held-out images per training image; None if the corrected test does not apply."""
+        if self.metric_kind.part == "test" or len(set(self._splits)) < 2 or not all(self._splits):
+            return None
+        if self.folds:  # whose sizes may differ by an image
+            return stats.kfold_ratio(self.folds)
         ratios = {run.ratio for pair in self.pairs for run in pair}
-        (ratio,) = ratios if len(ratios) == 1 else (None,)
-        has_splits = len(set(self._splits)) > 1 and all(self._splits)
-        return ratio if self.metric_kind.part != "test" and has_splits else None
+        return ratios.pop() if len(ratios) == 1 else None
 
     @property
     def why_uncorrected(self) -> str:

@@ -6,11 +6,14 @@ from typing import Any
 
 from hybridnets.report.comparing.families import Families, Family, FamilyMember
 from hybridnets.report.comparing.metric import Metric
-from hybridnets.report.comparing.variants import DataSetVariants, natural
+from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import FinishedRun
+from hybridnets.report.text import natural
 
 RECIPE = ("data", "optimizer", "scheduler", "callbacks", "trainer")  # the sections of an identity outside the model
-NO_RECIPE = ("data.name", "data.sha256", "data._target_", "data.train_fraction")  # said otherwise, or not for readers
+NO_RECIPE = (  # said otherwise, or not for readers
+    *("data.name", "data.sha256", "data._target_", "data.train_fraction", "data.split", "data.folds"),
+)
 KINDS = ("the split into train and val", "the initialisation", "the order of the training images")
 
 
@@ -44,6 +47,9 @@ class Methods:
         same_splits: Whether runs with equal split seeds have equal splits; None where a split is unknown.
         one_split: Whether runs with different seeds all share one split, so that no seed governs it.
         own_val: Whether that split is the one into the data set's own validation part and its other training images.
+        folds: The number of folds where all splits are those of one cross-validation; otherwise 0.
+        repetitions: How many repetitions of it there are; 0 without folds.
+        complete: Whether every repetition has all of its folds.
         images: How many images train, val and test have, where that is known and the same for all runs; else empty.
         monitors: The metrics that chose the reported epochs; empty where unknown.
         recipe: The settings outside the model that all variants share, by section: a class with its arguments.
@@ -58,6 +64,9 @@ class Methods:
     same_splits: bool | None
     one_split: bool
     own_val: bool
+    folds: int
+    repetitions: int
+    complete: bool
     images: Mapping[str, int]
     monitors: tuple[str, ...]
     recipe: Mapping[str, Mapping[str, Any]]
@@ -76,6 +85,9 @@ def methods(data_set: DataSetVariants, families: Families) -> Methods:
     runs = [run for variant in data_set.variants for run in variant.runs]
     numbers = zip(*(run.seeds for run in runs), strict=True)
     images = [dict(run.images) for run in runs]
+    folds = [run.fold for run in runs if run.fold]
+    counts = {fold.folds for fold in folds} if len(folds) == len(runs) else set()
+    repetitions = len({fold.repetition for fold in folds}) if len(counts) == 1 else 0
     shared, differing = _recipe(data_set)
     seeds = {run.seeds for run in runs}
     own_val = all(_uses_own_val(run) for run in runs)
@@ -91,6 +103,9 @@ def methods(data_set: DataSetVariants, families: Families) -> Methods:
         same_splits=_same_splits(runs),
         one_split=one_split,
         own_val=own_val,
+        folds=next(iter(counts)) if repetitions else 0,
+        repetitions=repetitions,
+        complete=len({(fold.name, fold.repetition) for fold in folds}) == repetitions * next(iter(counts), 0),
         images=images[0] if all(sizes == images[0] for sizes in images) else {},
         monitors=tuple(sorted({run.monitor for run in runs} - {""})),
         recipe=shared,
@@ -102,7 +117,7 @@ def methods(data_set: DataSetVariants, families: Families) -> Methods:
 
 def _uses_own_val(run: FinishedRun) -> bool:
     data = run.identity.get("data", {})
-    return "train_fraction" in data and data["train_fraction"] is None and not run.is_fold
+    return "train_fraction" in data and data["train_fraction"] is None and run.fold is None
 
 
 def _same_splits(runs: Sequence[FinishedRun]) -> bool | None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from hybridnets.report.comparing.answers import PrimaryAnalysis
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ComparisonCache
-from hybridnets.report.comparing.growth import growth
+from hybridnets.report.comparing.growth import growth, plan_of
 from hybridnets.report.comparing.selection import select_comparisons
 from hybridnets.report.comparing.variants import DataSetVariants, Variant
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.request import ReportRequest
-from hybridnets.runs.declaration import Primary, Until
+from hybridnets.runs.declaration import Primary
 from hybridnets.runs.manifest import Manifest
 
 
@@ -53,10 +53,7 @@ def primary_analyses(
         comparison, why = _find_declared(cache, primary, manifest)
         if comparison:
             analysis = _with_request(request, cache.data_set, comparison, primary, _when(manifest, comparison))
-            until = _design(primary, [sweep, *reversed(all_sweeps)])
-            grown = None if until else growth(all_sweeps, comparison)
-            analyses.append(replace(analysis, until=until, growth=grown))
-            analyses += _by_another_metric(request, cache.data_set, analysis)
+            analyses += [analysis, *_by_another_metric(request, cache.data_set, analysis)]
         elif why:
             question = f"{primary.variant} - {primary.baseline}, {primary.metric}"
             notes.append(f"the primary analysis of {manifest.path.name} ({question}) cannot be made: {why}")
@@ -64,7 +61,16 @@ def primary_analyses(
         analyses += _requested(cache, request, request.primary, analyses)
     elif not analyses and not notes:
         analyses += _only_possible(cache, request)
-    return analyses, notes
+    return [_with_history(analysis, all_sweeps) for analysis in analyses], notes
+
+
+def _with_history(analysis: PrimaryAnalysis, sweeps: Sequence[Sweep]) -> PrimaryAnalysis:
+    """An analysis with how its seeds were added: under a plan, whose method answers, or else in how many steps.
+
+    No plan is known for the corrected test, whose question is about new data.
+    """
+    plan = None if analysis.primary.test == "corrected" else plan_of(sweeps, analysis.comparison)
+    return replace(analysis, plan=plan, growth=None if plan else growth(sweeps, analysis.comparison))
 
 
 def _requested(
@@ -156,12 +162,6 @@ def _by_another_metric(
         f"its metric was given on the command line, after the runs, so it is corrected for the choice among {metrics}"
     )
     yield PrimaryAnalysis(analysis.comparison, primary, when, metrics)
-
-
-def _design(primary: Primary, sweeps: Iterable[Sweep]) -> Until | None:
-    """How seeds were added until a question was settled, in whichever sweep that was; None where their number was fixed."""
-    designs = (s.declaration.until for s in sweeps if s.manifest.looks and primary in s.declaration.primary)
-    return next(designs, None)
 
 
 def _compare(

@@ -1,6 +1,5 @@
 """Finished runs grouped into labelled variants, with the runs that were requested for them and have no result."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from hybridnets.report.comparing.metric import Metric, metric_of
 from hybridnets.report.reading.manifests import is_below
 from hybridnets.report.reading.results import FinishedRun, RunSet
 from hybridnets.report.reading.score_kind import ACCURACY, ScoreKind
-from hybridnets.report.text import visible
+from hybridnets.report.text import natural, visible
 from hybridnets.runs import identities
 from hybridnets.runs.declaration import LEGAL_METRICS, METRICS
 from hybridnets.runs.labels import label_variants
@@ -227,12 +226,6 @@ def variants_by_data_set(runs: RunSet, manifests: Iterable[Manifest] = ()) -> li
         orphans += [run for (name, _), group in unscored.items() if name == data for run in group]
         data_sets.append(DataSetVariants(data, sorted(variants, key=lambda variant: natural(variant.label)), orphans))
     return data_sets
-
-
-def natural(text: str) -> list[tuple[float, str]]:
-    """A sorting key that puts 1x8 before 1x16 and lr=0.001 before lr=0.01."""
-    parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", text)
-    return [(float(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def _labels_and_axes(by_variant: Mapping[str, Sequence[FinishedRun]]) -> dict[str, tuple[str, dict[str, str]]]:

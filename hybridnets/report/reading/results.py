@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from hybridnets import runs
 from hybridnets.report.reading.qualities import read_qualities
@@ -19,6 +20,20 @@ Progress = Callable[[list[Path]], Iterable[Path]]  # passes the folders on, and 
 
 class ReportError(ValueError):
     """Something asked for that cannot be reported, in one sentence."""
+
+
+class Fold(NamedTuple):
+    """One fold of a k-fold cross-validation, which may be repeated with other divisions of the same images.
+
+    Attributes:
+        name: Its name in words, which is different for each fold of each repetition.
+        folds: The number of folds, k.
+        repetition: Which repetition it belongs to.
+    """
+
+    name: str
+    folds: int
+    repetition: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +53,7 @@ class FinishedRun:
         images: How many images train, val and test have; empty where unknown.
         split: Hash of its split into train and val; empty where unknown.
         ratio: Images in val for one in train; None where unknown.
-        is_fold: Whether its split is one of the folds of a partition.
+        fold: The fold that its split is; None where it is none.
         diverged: Whether a loss at the reported or the last epoch is not finite.
         best_epoch: The reported epoch, counted from 0.
         epochs: How many epochs were trained.
@@ -66,7 +81,7 @@ class FinishedRun:
     images: Mapping[str, int] = field(default_factory=dict)
     split: str = ""
     ratio: float | None = None
-    is_fold: bool = False
+    fold: Fold | None = None
     diverged: bool = False
     best_epoch: int = 0
     epochs: int = 0
@@ -190,7 +205,7 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
         images=images,
         split=record.split,
         ratio=images["val"] / (images["train"] or 1) if images else None,
-        is_fold=record.identity["data"].get("split") == "kfold",
+        fold=_fold(record.identity["data"], seeds["split"]),
         diverged=record.diverged,
         best_epoch=int(record.best["epoch"]),
         epochs=record.epochs,
@@ -205,6 +220,14 @@ def _read_run(folder: Path, reader: PredictionsReader, problems: list[str]) -> F
         started=attempts.started,
         code=record.code,
     )
+
+
+def _fold(data: Mapping[str, Any], seed: int) -> Fold | None:
+    """The fold that a split seed stands for; None for a random split."""
+    if data.get("split") != "kfold":
+        return None
+    repetition, fold = divmod(seed, int(data["folds"]))
+    return Fold(f"fold {fold} of repetition {repetition}", int(data["folds"]), str(repetition))
 
 
 def _accuracy(folder: Path, values: Mapping[str, float], key: str) -> float:

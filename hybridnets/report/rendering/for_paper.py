@@ -1,19 +1,15 @@
 """What a paper says of these runs: a methods paragraph, and two answers to the NeurIPS checklist, with the gaps named."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hybridnets.report.analysis import DataSetReport, Report
-from hybridnets.report.comparing.families import CHOSEN
-from hybridnets.report.comparing.methods import FamilySize, Methods, methods
+from hybridnets.report.comparing.methods import Methods, methods
 from hybridnets.report.comparing.resources import Resources, duration
-from hybridnets.report.comparing.units import unit_of
-from hybridnets.report.tables.answer import Answer
-from hybridnets.report.tables.cells import p_text, plural
+from hybridnets.report.rendering.methods_paragraph import family_sentence, joint_paragraph, merged, one_paragraph
+from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import LATEX, wrapped
 
-LISTED = 12  # seeds that are named one by one
 # Source: NeurIPS Paper Checklist, items 7 and 8, https://neurips.cc/public/guides/PaperChecklist
 SIGNIFICANCE = (
     "Experiment statistical significance",
@@ -25,11 +21,6 @@ COMPUTE = (
     "For each experiment, does the paper provide sufficient information on the computer resources (type of compute workers, "
     "memory, time of execution) needed to reproduce the experiments?",
 )
-PAPER_NAMES = {
-    "plain paired t": "the paired t-test over seeds",
-    "corrected resampled t (Nadeau and Bengio 2003)": "the corrected resampled t-test (Nadeau and Bengio, 2003)",
-    "corrected resampled t (Bouckaert and Frank 2004)": "the corrected resampled t-test over folds (Bouckaert and Frank, 2004)",
-}
 MEMORY, CONCURRENCY = "memory and storage", "how many runs shared a machine at a time"
 CHECK = "Written from what these runs recorded and from nothing else: check each sentence, and fill in what is not recorded."
 
@@ -56,7 +47,7 @@ class ForPaper:
     """What a paper says.
 
     Attributes:
-        methods: One paragraph per data set.
+        methods: One paragraph on all data sets if these have a joint answer, or else one per data set.
         items: The items of the checklist.
         gaps: What is not recorded, one phrase each.
         commands: The commands that repeat it.
@@ -75,144 +66,12 @@ def for_paper(report: Report) -> ForPaper:
         report: The report, with at least one data set.
     """
     facts = [(part, methods(part.data_set, part.families)) for part in report.parts]
+    joint = report.joint if report.joint and report.joint.sentences else None
     return ForPaper(
-        methods=(*(" ".join(_paragraph(part, procedure)) for part, procedure in facts), *_jointly(report)),
+        methods=(joint_paragraph(joint, facts),) if joint else tuple(one_paragraph(*fact) for fact in facts),
         items=(_significance(facts), _compute(report)),
         gaps=tuple(_gaps(report, facts)),
         commands=report.commands,
-    )
-
-
-def _jointly(report: Report) -> Iterator[str]:
-    """A paragraph on what several data sets say together; none for one."""
-    if report.joint and report.joint.sentences:
-        yield " ".join([f"Over {len(report.joint.joint.data_sets)} data sets together:", *report.joint.sentences])
-
-
-def _paragraph(part: DataSetReport, procedure: Methods) -> Iterator[str]:
-    """The methods of one data set, sentence by sentence."""
-    took, name = part.resources, part.data_set.name
-    scores_only = part.data_set.variants[0].scores_only
-    seeds = _listed(procedure.seeds)
-    yield (
-        f"On {name}, we compare {plural(took.variants, 'variant')} over {plural(len(procedure.seeds), 'seed')} ({seeds}), with "
-        f"{took.finished:,} {'scores' if scores_only else 'finished runs'}"
-        f"{f' of {took.requested:,} requested' * (took.requested > took.finished)}."
-    )
-    if procedure.diverged:
-        ending = "failed" if scores_only else "diverged"
-        yield f"{plural(procedure.diverged, 'run')} {ending}; these are in no mean, and comparisons with them get no p-value."
-    if not scores_only:
-        yield from _training(procedure)
-    for number, answer in enumerate(part.answers):
-        yield from _analysis(answer, part, is_first=number == 0)
-    if not part.answers and part.comparisons:
-        why = "can be made" if part.unanswered else "was declared before the runs"
-        yield f"No primary analysis {why}, so all comparisons are exploratory."
-    for size in procedure.families:
-        yield _family(size)
-
-
-def _training(procedure: Methods) -> Iterator[str]:
-    """How runs were trained."""
-    if not procedure.together:
-        yield "The seeds of split, initialisation and order were set apart."
-    if procedure.one_split:
-        own = ", the data set's own" if procedure.own_val else ""
-        yield f"All runs share one split into train and val{own}; what varies between seeds is {_varying(procedure)}."
-    elif procedure.together:
-        yield "A seed sets the split into train and val, the initialisation and the order of the training images."
-    if procedure.images:
-        sizes = f"{procedure.images['train']:,} images for training and {procedure.images['val']:,} held out as val"
-        same = ", the same for all variants at a seed" if procedure.same_splits and not procedure.one_split else ""
-        which = "The split" if procedure.one_split else "Each split"
-        yield f"{which} has {sizes}{same}; the {procedure.images['test']:,} test images are the same for all runs."
-    elif procedure.same_splits and not procedure.one_split:
-        yield "All variants use the same split at a seed."
-    if len(procedure.monitors) == 1 and procedure.monitors[0].startswith("val"):
-        yield (
-            f"We report each run at its epoch with the best {procedure.monitors[0]}: values on val are optimistic, and test "
-            "images choose nothing."
-        )
-    words = list(_recipe_words(procedure.recipe))
-    if words:
-        yield f"All variants share this recipe: {'; '.join(words)}."
-    if procedure.differing:
-        yield f"Outside the model the variants differ in {', '.join(procedure.differing)}."
-
-
-def _varying(procedure: Methods) -> str:
-    return " and ".join(procedure.varying) or "nothing"
-
-
-def _recipe_words(recipe: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The shared settings, a class with its arguments or a section with its keys at a time."""
-    for section, values in recipe.items():
-        groups: dict[str, dict[str, Any]] = {}
-        for path, value in values.items():
-            group, _, key = path.rpartition(".")
-            groups.setdefault(group, {})[key] = value
-        for group, settings in groups.items():
-            target = str(settings.pop("_target_", "")).rpartition(".")[2]
-            name = target or group.replace("_", " ") or section
-            listed = ", ".join(f"{key} {value}" for key, value in settings.items())
-            yield f"{name} ({listed})" if listed else name
-
-
-def _analysis(answer: Answer, part: DataSetReport, is_first: bool) -> Iterator[str]:
-    """One primary analysis with its result."""
-    analysis, test = answer.analysis, answer.analysis.test
-    primary, comparison = analysis.primary, answer.comparison
-    unit = unit_of(part.data_set, primary.metric).at(test.interval, analysis.evidence.differences.mean)
-    n, expected = len(comparison.pairs), comparison.expected_pairs
-    equal = (
-        "equal seed, split and data" if all(run.split for pair in comparison.pairs for run in pair) else "equal seed"
-    )
-    which = "An exploratory" if analysis.is_exploratory else "The primary" if is_first else "A further primary"
-    yield (
-        f"{which} analysis ({analysis.declared}) compares {primary.variant} with {primary.baseline} by "
-        f"{analysis.kind.name}, by {analysis.test_name}, with n = {n}"
-        f"{f' of {expected}' * (expected > n)} pairs of runs with {equal}."
-    )
-    if analysis.margin:
-        yield f"The smallest difference that matters is {unit.margin(analysis.margin)}{unit.points}."
-    levels = [f"{unit.level(level)}{unit.sign}" for level in analysis.levels]
-    difference = unit.difference(analysis.evidence.differences.mean)
-    confidence = f"{100 * (1 - analysis.level):.4g} %"
-    results = [f"{confidence} interval {unit.interval(test.interval)}"] if test.interval else []
-    if analysis.looks and test.p is not None and not comparison.why_no_stars:
-        results.append(f"p = {p_text(test.p)}, valid at whichever look the sweep stopped")
-    elif test.p is not None and test.statistic is not None and not comparison.why_no_stars:
-        corrected = f"corrected for {analysis.choices} possible choices" if analysis.is_exploratory else "uncorrected"
-        results.append(f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}")
-    why = f"no p-value is given ({comparison.why_no_stars or test.why})" if len(results) < 2 else ""
-    yield (
-        f"Over these pairs {primary.variant} reaches {levels[0]} and {primary.baseline} {levels[1]} on average: a difference "
-        f"of {difference}{unit.points} ({'; '.join(filter(None, (*results, why)))})."
-    )
-    yield f"{answer.headline}"
-
-
-def _family(size: FamilySize) -> str:
-    """The comparisons at one metric that are corrected together, and how."""
-    metric, family = size.metric.name, size.family
-    names = [PAPER_NAMES.get(name, f"the {name}") for name in size.names]
-    if not size.tested:
-        return f"No test applies to the {plural(family.size, f'{family.rank.value} comparison')} by {metric}."
-    if family.size == 1:
-        return (
-            f"There is one {family.rank.value} comparison by {metric} ({names[0]}), whose p-value needs no correction."
-        )
-    if family.name == CHOSEN:
-        return (
-            f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} that it was "
-            "chosen from."
-        )
-    without = family.size - size.tested
-    rest = f" ({without} of {family.size} comparisons have none)" if without else ""
-    return (
-        f"By {metric} we make {family.size} {family.rank.value} comparisons by {' or '.join(names)}; their p-values are "
-        f"corrected by Holm's method for {plural(size.tested, 'test')}{rest}."
     )
 
 
@@ -240,7 +99,9 @@ def _significance(facts: Sequence[tuple[DataSetReport, Methods]]) -> ChecklistIt
         "They assume that differences are normally distributed and independent given the data"
         + (", which so few pairs cannot show." if counts[0] < 5 else ".")
     )
-    sentences += [_family(size) for _, procedure in facts for size in procedure.families]
+    sentences += merged(
+        {part.data_set.name: [family_sentence(size) for size in procedure.families] for part, procedure in facts}
+    )
     return ChecklistItem(*SIGNIFICANCE, "Yes", tuple(sentences))
 
 
@@ -296,10 +157,6 @@ def _gaps(report: Report, facts: Sequence[tuple[DataSetReport, Methods]]) -> Ite
         if not report.sources:
             yield "the code and the versions that made the runs"
     yield "preliminary, discarded and other experiments than these runs"
-
-
-def _listed(seeds: Sequence[str]) -> str:
-    return ", ".join(seeds) if len(seeds) <= LISTED else f"{seeds[0]} to {seeds[-1]}"
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -11,12 +11,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
-from hybridnets.report.comparing.variants import natural
 from hybridnets.report.reading.progress import ACCURACY, RunProgress, progress_of, runs_below
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import wrapped
-from hybridnets.report.text import visible
+from hybridnets.report.text import natural, visible
 from hybridnets.runs import identities
 from hybridnets.runs.claims import BEAT_SECONDS, Watch
 from hybridnets.runs.labels import label_variants

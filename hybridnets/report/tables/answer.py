@@ -75,10 +75,11 @@ def _result(analysis: PrimaryAnalysis, unit: Unit) -> str:
     """Both levels and their difference, with its interval."""
     primary, test = analysis.primary, analysis.test
     n, evidence = len(analysis.comparison.pairs), analysis.evidence
-    seeds = f"the mean of {n} {'folds' if evidence.is_folds else 'seeds'}" if n > 1 else "one seed"
+    seeds = f"the mean of {n} {'seeds' if evidence.is_nested else evidence.units}" if n > 1 else "one seed"
     if evidence.is_nested:
-        seeds += f" in {len(evidence.d)} splits"
-    seeds += _missing(analysis.comparison)
+        seeds += f" in {len(evidence.d)} {evidence.units}"
+    missing = _missing(analysis.comparison)
+    seeds += missing or f" in {evidence.repetitions} repetitions" * (evidence.repetitions > 1)
     variant, baseline = analysis.levels
     difference = f"{unit.difference(evidence.differences.mean)}{unit.points}"
     confidence = f"{100 * (1 - analysis.level):.4g} %"
@@ -179,6 +180,7 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             f"With fewer than {LEAST_SEEDS} {evidence.units} this rests on normally distributed differences, which so few "
             "cannot show."
         )
+    yield from _how_planned(analysis)
     if grown := analysis.growth:
         steps = ", ".join(map(str, grown.looks))
         yield (
@@ -187,7 +189,37 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             "steps)."
         )
     if evidence.is_folds and analysis.question == NEW:
-        yield "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1))."
+        yield (
+            "The folds share most of their training images; the test corrects for that by a rule of thumb (1 / (k - 1)), which "
+            f"assumes that any two differences correlate by 1 / k (here k = {evidence.folds})."
+        )
+    if evidence.is_folds and analysis.kind.part == "test":
+        yield (
+            f"The networks of a repetition share most of their training images ({evidence.folds}-fold cross-validation), and "
+            "the test takes their differences on the test images as independent: about other training images it may be certain "
+            "too early."
+        )
+
+
+def _how_planned(analysis: PrimaryAnalysis) -> Iterator[str]:
+    """Whose plan added the seeds, where it was not made for this question; and which seeds came without it."""
+    plan, primary = analysis.plan, analysis.primary
+    if plan is None or not analysis.looks:
+        return
+    asked = plan.question
+    is_own = {asked.variant, asked.baseline} == {primary.variant, primary.baseline}
+    if not is_own or (asked.metric, asked.margin) != (primary.metric, primary.margin):
+        margin = f", margin {100 * asked.margin:.2f} points" if asked.margin else ""
+        yield (
+            f"These seeds were added by the plan of the sweep {plan.sweep}, until another question was settled "
+            f"({asked.variant} - {asked.baseline} by {asked.metric}{margin}): so that plan's method answers, which holds "
+            "at each of its looks."
+        )
+    if more := len(analysis.comparison.pairs) - analysis.looks[-1].n:
+        yield (
+            f"The interval is that of the look at {analysis.looks[-1].n} seeds; {plural(more, 'further seed')} counted in the "
+            f"means, and for no look of the plan of {plan.sweep}."
+        )
 
 
 def _needed(analysis: PrimaryAnalysis, unit: Unit) -> str:

@@ -8,9 +8,10 @@ from hybridnets.report.comparing.contrasts import ContrastComparisons, numeric_a
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import Unit
-from hybridnets.report.comparing.variants import Variant, natural
+from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.tables.cells import LEVELS, counted, level_cell, metric_name, optimistic, test_names
 from hybridnets.report.tables.table import Cell, Table, row
+from hybridnets.report.text import natural
 from hybridnets.runs.published_figures import PublishedFigures
 
 PAPER = ["layers", "nodes"]  # the axes across the paper's tables

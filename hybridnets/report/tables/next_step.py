@@ -97,9 +97,10 @@ def next_step(
         match analysis.verdict:
             case Verdict.INCOMPLETE:
                 return _complete(analysis.comparison, scores_only, invocation)
-            case Verdict.OPEN | Verdict.NO_TEST if analysis.looks and analysis.until and not _is_last(analysis):
-                commands = [sweep.manifest.command for sweep in sweeps if sweep.manifest.looks]
-                return NextStep("the sweep's command adds the seeds of the next look, as declared:", commands[-1])
+            case Verdict.OPEN | Verdict.NO_TEST if analysis.plan and not analysis.plan.is_over:
+                return NextStep(
+                    "the sweep's command adds the seeds of the next look, as declared:", analysis.plan.command
+                )
             case Verdict.OPEN if not analysis.margin:
                 return NextStep(
                     "decide which difference matters (here 1 as an example): the report then says how many seeds a fresh sweep "
@@ -117,11 +118,6 @@ def next_step(
             seeds = max(_seeds_to_settle(question, data_set) for question in analyses)
             return _start_fresh(seeds, analysis, data_set, sweeps, invocation)
     return _look_closer(data_set, scores_only, request, invocation)
-
-
-def _is_last(analysis: PrimaryAnalysis) -> bool:
-    """Whether the last look of a sweep that adds seeds was taken."""
-    return analysis.until is None or analysis.looks[-1].n >= analysis.until.most
 
 
 def _seeds_to_settle(analysis: PrimaryAnalysis, data_set: DataSetVariants) -> int:

@@ -178,10 +178,10 @@ def test_wide_tables_are_read_as_rliable_and_autorank_have_them(
 
 
 def test_a_wide_table_with_another_name_for_its_seeds_needs_a_mapping(tmp_path: Path) -> None:
-    text = "fold,CNN,CRNN\n0,.7,.8\n1,.71,.82\n"
-    with pytest.raises(ReportError, match=r"got fold, which may be something else: .* --map seed=COLUMN"):
+    text = "index,CNN,CRNN\n0,.7,.8\n1,.71,.82\n"
+    with pytest.raises(ReportError, match=r"got index, which may be something else: .* --map seed=COLUMN"):
         read(tmp_path, text)
-    assert scores(read(tmp_path, text, "seed=fold")) == WIDE
+    assert scores(read(tmp_path, text, "seed=index")) == WIDE
 
 
 @pytest.mark.parametrize("header", ["", "dataset"])

@@ -140,6 +140,55 @@ def test_a_column_tells_the_unit(tmp_path: Path) -> None:
     )
 
 
+def test_units_that_differ_by_row_are_refused(tmp_path: Path) -> None:
+    lines = ["a,0,70.1,ms", "a,1,71,s", "b,0,72,ms", "b,1,75,s"]
+    with pytest.raises(
+        ReportError, match="must have one unit for all scores, got ms in line 2 and s in line 3: convert"
+    ):
+        read(tmp_path, lines, "variant,seed,score,unit")
+
+
+def test_a_unit_that_some_rows_do_not_name_is_said(tmp_path: Path) -> None:
+    runs = read(tmp_path, ["a,0,70.1,ms", "a,1,71,", "b,0,72,ms", "b,1,75,ms"], "variant,seed,score,unit")
+    assert runs.score.unit == "ms"
+    assert "the unit ms for all scores, although 1 of 4 rows name none" in runs.head[-1]
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "name", "said"),
+    [
+        (
+            "variant,seed,accuracy",
+            "",
+            "Top-1",
+            "the score as Top-1, because --metric says so: the file calls it accuracy",
+        ),
+        ("variant,seed,score,metric", ",acc", "f1", "the score as f1, because --metric says so: the file calls it acc"),
+        ("variant,seed,val acc", "", "val_acc", ""),
+        ("variant,seed,score", "", "accuracy", ""),
+        ("variant,seed,score,metric", ",acc", "ACC", ""),
+    ],
+)
+def test_another_name_for_the_score_is_said(header: str, cell: str, name: str, said: str, tmp_path: Path) -> None:
+    lines = [f"{line}{cell}" for line in rows(ERRORS)]
+    runs = read(tmp_path, lines, header, options=ScoreOptions(name=name))
+    assert runs.score.name == name
+    assert said in " ".join(runs.head)
+    assert bool(said) == ("because --metric says so" in " ".join(runs.head))
+
+
+def test_a_metric_names_the_column_that_is_read_or_is_refused(tmp_path: Path) -> None:
+    lines, header = (
+        [f"{line},0.{n}1" for n, line in enumerate(rows({"a": (0.7, 0.8), "b": (0.7, 0.9)}))],
+        "model,seed,acc,f1",
+    )
+    runs = read(tmp_path, lines, header, options=ScoreOptions(name="f1"))
+    assert [run.scores["score"] for run in runs.runs] == [0.01, 0.11, 0.21, 0.31]
+    assert "score=f1" in runs.head[0]  # what the first lines say was read
+    with pytest.raises(ReportError, match=r"must name a column of .*, got loss: its columns are model, seed, acc, f1"):
+        read(tmp_path, lines, header, options=ScoreOptions(name="loss"))
+
+
 def test_a_column_tells_the_metric(tmp_path: Path) -> None:
     runs = read(tmp_path, rows(LOSSES, "val loss"), "variant,seed,score,metric")
     assert runs.score == ScoreKind("val loss", higher_is_better=False, assumed=LOWER.format("loss"))
@@ -176,7 +225,8 @@ def test_options_come_before_columns_and_names(tmp_path: Path) -> None:
     lines = rows(LOSSES, "lower", "seconds", "loss")
     runs = read(tmp_path, lines, header, "loss.csv", ScoreOptions("quality", lower_is_better=False, unit="stars"))
     assert runs.score == ScoreKind("quality", higher_is_better=True, unit="stars")
-    assert runs.head == ()
+    renamed = "the score as quality, because --metric says so: the file calls it loss"
+    assert runs.head == (f"How the file was read: {renamed}.",)
     runs = read(tmp_path, rows(LOSSES), name="loss.csv", options=ScoreOptions(lower_is_better=False))
     assert runs.score == ScoreKind(higher_is_better=True)
     runs = read(tmp_path, rows(LOSSES), options=ScoreOptions(lower_is_better=True))

@@ -1,5 +1,6 @@
 """Tables of scores as people, pandas, R and spreadsheets write them: what is read, what is left out, and what is said."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -332,7 +333,6 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
     [
         ["a,0,0.71", "a,1,0.72", "b,0,72.5", "b,1,73.1"],
         ["a,0,0.71", "a,1,71", "b,0,0.725", "b,1,0.731"],
-        ["a,0,71%", "a,1,72%", "b,0,72.5", "b,1,73.1"],
     ],
 )
 def test_shares_next_to_percentages_are_refused(rows: list[str], tmp_path: Path) -> None:
@@ -341,7 +341,24 @@ def test_shares_next_to_percentages_are_refused(rows: list[str], tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "scores", ["0.9 1.1 1.3 0.8", "-0.5 40 0.3 60", "0 70 71 72", "0.5 400 0.3 600", "71% .72 73% .7"]
+    ("scores", "words"),
+    [
+        ("71% 72% 72.5 73.1", "got 71% in line 2 (2 such) and 72.5 in line 4 (2 such): write all in one way"),
+        ("71% .72 73% .7", "got 71% in line 2 (2 such) and .72 in line 3 (2 such)"),
+        ("0.7 0.5% 0 0.6%", "got 0.7 in line 2 (1 such) and 0.5% in line 3 (2 such)"),  # shares, or percent?
+    ],
+)
+def test_a_percent_sign_at_some_scores_is_refused(scores: str, words: str, tmp_path: Path) -> None:
+    cells = scores.split()
+    with pytest.raises(ReportError, match=re.escape(f"must have a % sign at all scores or at none, {words}")):
+        read_rows(tmp_path, *(f"{'ab'[n // 2]},{n % 2},{cell}" for n, cell in enumerate(cells)))
+    wide = [f"{n},{cells[n]},{cells[n + 2]}" for n in range(2)]
+    with pytest.raises(ReportError, match="must have a % sign at all scores or at none"):
+        read_rows(tmp_path, *wide, header="seed,a,b")
+
+
+@pytest.mark.parametrize(
+    "scores", ["0.9 1.1 1.3 0.8", "-0.5 40 0.3 60", "0 70 71 72", "0.5 400 0.3 600", "71% 72% 0 0%"]
 )
 def test_scores_of_one_unit_are_not_refused(scores: str, tmp_path: Path) -> None:
     cells = scores.split()

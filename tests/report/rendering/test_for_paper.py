@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats as scipy_stats
 
 from hybridnets.report import Report, ReportRequest, analyse
 from hybridnets.report.comparing.methods import methods
@@ -228,3 +229,29 @@ def test_durations_have_the_unit_that_suits_them() -> None:
         "1,111.1 h",
     ]
     assert resources([]).hours is None
+
+
+def test_several_data_sets_are_one_paragraph_with_the_joint_answer_first(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    lines = ["dataset,variant,seed,score"]
+    for n, data in enumerate("uvwxyz"):
+        for seed in range(4 if data != "z" else 3):
+            lines += [f"{data},a,{seed},{0.7 + n / 100}", f"{data},b,{seed},{0.72 + n / 100 + seed / 1000}"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = analyse(read_scores(path), "title", "command")
+    assert report.joint is not None
+    (paragraph,) = for_paper(report).methods
+    assert paragraph.startswith(f"Over 6 data sets together: {report.joint.sentences[0]}")
+    # By hand: 0, 1, 2, 3 thousandths more than 2 points; their deviation is 0.00129, t = 2.15 / (0.129 / 2).
+    p = f"{2 * scipy_stats.t.sf(33.31, 3):.1e}"
+    result = f"a difference of +2.15 points (95 % interval +1.94 to +2.36; t(3) = 33.31, p = {p}, uncorrected)."
+    assert f"On u, with n = 4, b reaches 72.15 % and a 70.00 % on average: {result}" in paragraph
+    assert "On z, with n = 3, b reaches 77.10 % and a 75.00 % on average: a difference of +2.10 points" in paragraph
+    places = [paragraph.index(f"On {data}, with n = ") for data in "uvwxyz"]
+    assert places == sorted(places)
+    # What holds for all is said once, and the rest with the data sets that it holds for.
+    assert paragraph.count("compares b with a by score") == 1
+    assert "On u, v, w, x and y: We compare 2 variants over 4 seeds (0, 1, 2, 3), with 8 scores." in paragraph
+    assert "On z: We compare 2 variants over 3 seeds (0, 1, 2), with 6 scores." in paragraph
+    (item, _) = for_paper(report).items
+    assert " ".join(item.justification).count("There is one primary comparison by score") == 1

@@ -158,3 +158,76 @@ def test_the_question_of_a_sweep_that_added_seeds_is_answered_at_its_looks(tmp_p
     (member,) = part.families.at("test").values()
     assert member.test == answer.analysis.test
     assert "O'Brien-Fleming" in " ".join(table(part, "differences").caption)
+
+
+def added_under_a_plan(tmp_path: Path, finished: Make) -> list[float]:
+    """Five seeds of CNN and CRNN, added under a plan that stopped at the second look; and CRNN with one more, by hand."""
+    d = [0.02, 0.05, 0.03, 0.04, 0.035]
+    runs = []
+    for seed, difference in enumerate(d):
+        runs += [
+            finished("cnn", seed, test=0.7, val=0.6),
+            finished("crnn", seed, test=0.7 + difference, val=0.65 - seed / 100),
+        ]
+    question = {"variant": "crnn-lstm-1x16", "baseline": "cnn", "margin": 1.0}
+    declared = {"primary": question, "until": {"looks": [3, 5, 8], "method": "obrien-fleming"}}
+    path = manifest.write(tmp_path, "planned", "python train.py -cn planned until=settled", runs, declared)
+    looks = stats.sequential(d, (3, 5, 8), "obrien-fleming", 0.01)
+    manifest.record_looks(
+        path, [manifest.TakenLook(k.n, "2026-11-29T12:00:00+00:00", k.estimate, k.interval, k.settled) for k in looks]
+    )
+    path.write_text(path.read_text().replace('"declared": "20', '"declared": "19'), encoding="utf-8")
+    return d
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"variant": "crnn-lstm-1x16", "baseline": "cnn", "margin": 2.0},
+        {"variant": "cnn", "baseline": "crnn-lstm-1x16", "margin": 1.0, "test": "paired"},
+        {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val"},
+    ],
+)
+def test_seeds_that_a_plan_added_are_answered_by_it_whatever_sweep_is_reported(
+    later: dict[str, Any], tmp_path: Path, finished: Make
+) -> None:
+    d = added_under_a_plan(tmp_path, finished)
+    metric, sign = later.get("metric", "test"), -1 if later["variant"] == "cnn" else 1
+    d = [0.05 - seed / 100 for seed in range(5)] if metric == "val" else [sign * x for x in d]
+    runs = [finished(model, seed, test=0.9, val=0.9) for model in ("cnn", "crnn") for seed in (8, 9)]
+    both = [Run(tmp_path, run.identity) for run in read([tmp_path]).runs]
+    assert len(both) == 10 + len(runs)
+    manifest.write(tmp_path, "later", "python train.py -cn later", both, {"primary": later})
+    part = part_of(tmp_path)
+    (answer,) = part.answers
+    assert part.scope.names == ("later",)
+    looks = stats.sequential(d, (3, 5, 8), "obrien-fleming", later.get("margin", 0) / 100)  # without the seeds 8 and 9
+    assert answer.analysis.test.interval == pytest.approx(looks[-1].interval)
+    assert answer.analysis.growth is None
+    said = " ".join(answer.sentences)
+    assert ("added by the plan of the sweep planned, until another question was settled" in said) == (sign == 1)
+    assert "The interval is that of the look at 5 seeds; 2 further seeds counted in the means" in said
+    assert "These runs were requested" not in said
+
+
+def test_a_pair_whose_seeds_no_plan_added_is_not_answered_by_one(tmp_path: Path, finished: Make) -> None:
+    added_under_a_plan(tmp_path, finished)
+    third = [finished("ecrnn", seed, test=0.7 + seed**2 / 100) for seed in range(3)]
+    planned = [Run(tmp_path, run.identity) for run in read([tmp_path]).runs]
+    question = {"variant": "ecrnn-lstm-1x16", "baseline": "cnn"}
+    manifest.write(tmp_path, "later", "python train.py -cn later", [*planned, *third], {"primary": question})
+    (answer,) = part_of(tmp_path).answers
+    assert (answer.analysis.plan, answer.analysis.growth) == (None, None)
+    assert answer.analysis.test.p == pytest.approx(stats.paired_t([0, 0.01, 0.04]).p)
+
+
+def test_the_corrected_test_says_that_its_seeds_were_added_in_steps(tmp_path: Path, finished: Make) -> None:
+    added_under_a_plan(tmp_path, finished)
+    planned = [Run(tmp_path, run.identity) for run in read([tmp_path]).runs]
+    question = {"variant": "crnn-lstm-1x16", "baseline": "cnn", "metric": "val", "test": "corrected"}
+    manifest.write(tmp_path, "later", "python train.py -cn later", planned, {"primary": question})
+    (answer,) = part_of(tmp_path).answers
+    assert answer.analysis.plan is None
+    assert answer.analysis.growth is not None
+    assert answer.analysis.growth.looks == (3, 5)
+    assert any("requested in 2 steps (3, 5 seeds)" in sentence for sentence in answer.sentences)

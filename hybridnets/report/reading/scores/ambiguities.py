@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybridnets.report.reading.results import FinishedRun, ReportError
 from hybridnets.report.reading.scores import cell_values
-from hybridnets.report.reading.scores.column_names import NEEDED, OPTIONAL
+from hybridnets.report.reading.scores.column_names import NEEDED, OPTIONAL, UNITS, normalise
 from hybridnets.report.reading.scores.long_form import ScoreRow
 from hybridnets.report.reading.scores.text_table import Places
 
@@ -68,6 +68,42 @@ def notes_on_split_numbers(rows: Sequence[ScoreRow], unused: Sequence[str]) -> I
     column = column_after_score(rows)
     if column in unused and all(_joined(row, column) for row in rows):
         yield f"score and {column} as two numbers (if {_joined(rows[0], column)} is one, put it in quotes)"
+
+
+def refuse_mixed_units(places: Places, rows: Sequence[ScoreRow]) -> None:
+    """Refuses scores of which only some have a % sign, and a column that names several units.
+
+    Nobody knows whether 0.7 beside 0.5% is a share, and no mean of seconds and milliseconds is either. A score of 0 is the
+    same in any scale.
+
+    Args:
+        places: Where the rows are.
+        rows: The rows, one per run.
+
+    Raises:
+        ReportError: If the scores have several units.
+    """
+    with_sign: dict[bool, list[ScoreRow]] = {}
+    for row in rows:
+        text = row.values["score"]
+        if cell_values.is_number(text) and cell_values.parse_number(text, "."):
+            with_sign.setdefault(text.endswith("%"), []).append(row)
+    if len(with_sign) > 1:
+        examples = [
+            f"{group[0].values['score']} in {places.within(group[0].line)} ({len(group):,} such)"
+            for group in with_sign.values()
+        ]
+        raise ReportError(
+            f"{places.path} must have a % sign at all scores or at none, got {' and '.join(examples)}: write all in one way"
+        )
+    for column in (column for column in (rows[0].values if rows else ()) if normalise(column) in UNITS):
+        first: dict[str, int] = {}
+        for row in rows:
+            if unit := row.values[column]:
+                first.setdefault(unit, row.line)
+        if len(first) > 1:
+            units = " and ".join(f"{unit} in {places.within(line)}" for unit, line in first.items())
+            raise ReportError(f"{places.path} must have one {column} for all scores, got {units}: convert them to one")
 
 
 def refuse_mixed_scales(places: Places, lines: Mapping[FinishedRun, int]) -> None:

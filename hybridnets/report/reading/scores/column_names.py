@@ -1,10 +1,18 @@
 """The column names that a table of scores may have, and what they mean."""
 
+from collections.abc import Sequence
+
 from hybridnets.report.reading.score_kind import HIGHER, LOWER
 from hybridnets.report.reading.scores import cell_values
 
 NEEDED = ("variant", "seed", "score")
-BY_SEED = ("split", "n_train", "n_val")  # what a row of a wide table may state about all its variants
+BY_SEED = (
+    "split",
+    "fold",
+    "repetition",
+    "n_train",
+    "n_val",
+)  # what a row of a wide table may state about all its variants
 OPTIONAL = (*BY_SEED, "predictions", "seconds", "parameters")
 STATES = (  # columns that say in a word how a run ended
     *("status", "state", "run_status", "run_state", "job_status", "job_state", "trial_status", "trial_state"),
@@ -22,6 +30,8 @@ DATA_SETS = {  # columns that name one of several data sets
 }
 METRICS = {"metric", "metrics", "metric_name", "measure", "score_name", "score_type"}  # columns that name the score
 UNITS = {"unit", "units"}
+FOLDS = ("fold", "folds", "fold_id", "fold_idx", "fold_index", "fold_number", "cv_fold", "kfold", "k_fold")
+REPETITIONS = ("repetition", "repetitions", "repeat", "repeats", "rep", "replicate", "cv_repeat")  # beside a fold
 DIRECTIONS = {"direction", "goal", "lower_is_better", "higher_is_better"}  # columns that say which scores are better
 DATA = {  # columns whose values no comparison may mix, even if each variant has a single value
     *DATA_SETS,
@@ -43,6 +53,21 @@ PARTS = {
 def normalise(name: str) -> str:
     """A name in one spelling: `Job State` and `job-state` become `job_state`."""
     return name.casefold().replace(" ", "_").replace("-", "_")
+
+
+def canonical(header: Sequence[str]) -> list[str]:
+    """The names of columns as they are known here: one spelling for those with a meaning, fold and repetition included.
+
+    Args:
+        header: The names as the file has them.
+    """
+    plain = [normalise(name) for name in header]
+    names = [known if known in KNOWN else name for known, name in zip(plain, header, strict=True)]
+    for meaning, words in (("fold", FOLDS), ("repetition", REPETITIONS)):
+        place = next((n for n, name in enumerate(plain) if name in words), None)
+        if place is not None and meaning not in names and (meaning == "fold" or "fold" in names):
+            names[place] = meaning
+    return names
 
 
 def is_known(name: str) -> bool:

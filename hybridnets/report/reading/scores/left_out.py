@@ -73,7 +73,12 @@ def count_of(count: int, total: int, unit: str, *, verb: tuple[str, str] = ("is"
 
 
 def first_sentences(
-    left_out: LeftOutRows, without_score: int, total: int, without_row: tuple[int, int], notes: Sequence[str]
+    left_out: LeftOutRows,
+    without_score: int,
+    total: int,
+    without_row: tuple[int, int],
+    notes: Sequence[str],
+    pair: str = "seed",
 ) -> tuple[str, ...]:
     """The first sentences of a report: what is left out or missing, with its count, and how the file was read.
 
@@ -83,6 +88,7 @@ def first_sentences(
         total: How many rows the file has.
         without_row: How many pairs of a variant and a seed have no row, and how many pairs there are.
         notes: How the file was read, in a few words each.
+        pair: What pairs the scores of two variants: a seed, or a fold.
     """
     sentences = []
     if left_out.count:
@@ -98,7 +104,8 @@ def first_sentences(
     if count and not left_out.count:
         have, object_ = ("has", "it") if count == 1 else ("have", "them")
         sentences.append(
-            f"{count:,} of {pairs:,} pairs of variant and seed {have} no row, so no comparison that needs {object_} is decided."
+            f"{count:,} of {pairs:,} pairs of variant and {pair} {have} no row, so no comparison that needs {object_} is "
+            "decided."
         )
     how = [f"How the file was read: {'; '.join(notes)}."] if notes else []
     return (*([" ".join(sentences)] if sentences else []), *how)

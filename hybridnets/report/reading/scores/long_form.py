@@ -1,14 +1,16 @@
 """Any table of scores in long form: one row per run, with variant, seed and score, also of a wide table."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hybridnets.report.reading.results import Fold
 from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import (
     BY_SEED,
     DATA,
-    KNOWN,
     NEEDED,
+    canonical,
     is_known,
     is_measure,
     normalise,
@@ -16,14 +18,22 @@ from hybridnets.report.reading.scores.column_names import (
 from hybridnets.report.reading.scores.text_table import Line, TextTable
 
 MAX_NAMES = 3  # that a sentence lists
+FOLD = re.compile(r"(?:cv[\s_-]*)?fold[\s_=:#-]*[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One run as the table describes it: its line, and its cells by column."""
+    """One run as the table describes it.
+
+    Attributes:
+        line: Its line.
+        values: Its cells by column; an empty seed where folds number the runs.
+        fold: Its fold; None until `with_folds` finds one.
+    """
 
     line: int
     values: dict[str, str]
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,19 @@ def to_long_form(table: TextTable) -> LongTable:
     Raises:
         ValueError: If its columns do not give variant, seed and score.
     """
-    header = [plain if (plain := normalise(name)) in KNOWN else name for name in table.header]
+    header = canonical(table.header)
     named = [name for name in header if name]
     if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
         raise ValueError(f"must have each column once, got {', '.join(twice)} twice")
     lacking = [name for name in NEEDED if name not in header]
-    if not lacking:
+    if not lacking or (lacking == ["seed"] and "fold" in header):
         named_columns, notes = _named_columns(header)
         rows = [_row(line, {header[n]: line.cells[n] for n in named_columns}) for line in table.rows]
         return LongTable(rows, table.unit, notes)
     wide = None
     if "score" not in header and table.rows:
-        if not header[0] and all(map(_is_seed, header[1:])) and not all(_is_seed(x.cells[0]) for x in table.rows):
+        numbered = all(map(_is_seed, header[1:])) or all(map(_is_fold, header[1:]))
+        if not header[0] and numbered and not all(_is_seed(x.cells[0]) for x in table.rows):
             header[0] = "variant"  # the transpose of a table whose unnamed first column numbers the seeds
         wide = (
             _column_per_variant(header, table.rows) if "variant" not in header else _column_per_seed(header, table.rows)
@@ -78,7 +89,7 @@ def to_long_form(table: TextTable) -> LongTable:
 def _row(line: Line, values: dict[str, str]) -> ScoreRow:
     """A run's row, in which NA is no value of a setting."""
     cells = {name: "" if name not in NEEDED and cell_values.is_absent(text) else text for name, text in values.items()}
-    return ScoreRow(line.number, cells)
+    return ScoreRow(line.number, {"seed": "", **cells} if "fold" in cells else cells)
 
 
 def _named_columns(header: Sequence[str], index: int | None = None) -> tuple[list[int], tuple[str, ...]]:
@@ -91,7 +102,8 @@ def _named_columns(header: Sequence[str], index: int | None = None) -> tuple[lis
 
 def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable | None:
     """The long form of a table with one row per seed and one column per variant; None if it is no such table."""
-    seeds: int | None = header.index("seed") if "seed" in header else 0 if not header[0] else None
+    has_folds = "fold" in header
+    seeds: int | None = header.index("seed") if "seed" in header else 0 if not header[0] and not has_folds else None
     if seeds == 0 and not header[0] and not all(_is_seed(line.cells[0]) for line in lines):
         return _row_per_data_set(header, lines, 0)
     named, notes = _named_columns(header, seeds if seeds is not None and not header[seeds] else None)
@@ -105,7 +117,7 @@ def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable |
             "--map seed=COLUMN"
         )
     by_seed = [n for n in named if n not in (seeds, *variants)]
-    legal = {*BY_SEED, *DATA} if seeds is not None else set()
+    legal = {*BY_SEED, *DATA} if seeds is not None or has_folds else set()
     if seeds is None and len(by_seed) == 1 and normalise(header[by_seed[0]]) in DATA:
         return _row_per_data_set(header, lines, by_seed[0])
     if any(normalise(header[n]) not in legal for n in by_seed):
@@ -113,15 +125,22 @@ def _column_per_variant(header: list[str], lines: Sequence[Line]) -> LongTable |
     rows = []
     for place, line in enumerate(lines):
         common = {header[n]: line.cells[n] for n in by_seed}
-        seed = str(place) if seeds is None else line.cells[seeds]
+        seed = line.cells[seeds] if seeds is not None else "" if has_folds else str(place)
         rows += [_row(line, {**common, "variant": header[n], "seed": seed, "score": line.cells[n]}) for n in variants]
-    if seeds is None:
+    if has_folds and seeds is None:
+        numbering = ""
+    elif seeds is None:
         numbering = ", numbered from 0 because there is no column seed: the scores of a row form a pair"
     else:
         numbering = "" if header[seeds] else ", numbered by the unnamed first column"
     names = _first_names([header[n] for n in variants])
     return LongTable(
-        rows, "cell", (f"one column for each variant ({names}) and one row for each seed{numbering}", *notes)
+        rows,
+        "cell",
+        (
+            f"one column for each variant ({names}) and one row for each {'fold' if has_folds else 'seed'}{numbering}",
+            *notes,
+        ),
     )
 
 
@@ -148,15 +167,18 @@ def _row_per_data_set(header: list[str], lines: Sequence[Line], column: int) -> 
 def _column_per_seed(header: list[str], lines: Sequence[Line]) -> LongTable | None:
     """The long form of a table with one row per variant and one column per seed; None if it is no such table."""
     named, notes = _named_columns(header)
-    seeds = [n for n in named if _is_seed(header[n])]
-    if len(seeds) < 2 or "seed" in header:
+    by_fold = [n for n in named if _is_fold(header[n])]
+    seeds = by_fold or [n for n in named if _is_seed(header[n])]
+    if len(seeds) < 2 or "fold" in header or ("seed" in header and not by_fold):
         return None
+    numbered = "fold" if by_fold else "seed"
     rows = []
     for line in lines:
         common = {header[n]: line.cells[n] for n in named if n not in seeds}
-        rows += [_row(line, {**common, "seed": header[n], "score": line.cells[n]}) for n in seeds]
+        rows += [_row(line, {**common, numbered: header[n], "score": line.cells[n]}) for n in seeds]
     names = _first_names([header[n] for n in seeds])
-    return LongTable(rows, "cell", (f"one row for each variant and one column for each seed ({names})", *notes))
+    how = f"one row for each variant and one column for each {numbered} ({names})"
+    return LongTable(rows, "cell", (how, *notes))
 
 
 def _is_seed(text: str) -> bool:
@@ -165,6 +187,10 @@ def _is_seed(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_fold(text: str) -> bool:
+    return FOLD.fullmatch(text) is not None
 
 
 def _holds_scores(lines: Sequence[Line], column: int) -> bool:

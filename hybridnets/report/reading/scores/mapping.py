@@ -8,13 +8,16 @@ from pathlib import Path
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreOptions
 from hybridnets.report.reading.scores import proposals
-from hybridnets.report.reading.scores.column_names import NEEDED, normalise
+from hybridnets.report.reading.scores.column_names import NEEDED, canonical, normalise
 from hybridnets.report.reading.scores.long_form import to_long_form
 from hybridnets.report.reading.scores.proposals import ColumnKinds
 from hybridnets.report.reading.scores.text_table import Line, TextTable
 from hybridnets.report.text import visible
 
-ROLES = (*NEEDED, "split", "dataset", "n_train", "n_val", "predictions", "seconds", "parameters", "status")
+ROLES = (
+    *(*NEEDED, "split", "fold", "repetition", "dataset", "n_train", "n_val", "predictions", "seconds", "parameters"),
+    "status",
+)
 EPOCHS = ("best", "last")
 JOIN = "+"
 MAX_NAMES = 30  # that a sentence lists
@@ -105,15 +108,21 @@ def name_columns(path: Path, table: TextTable, reading: Reading) -> tuple[TextTa
     """
     if reading.at:
         raise ReportError(f"--at chooses among the values of a metric, got {path}, a table with one value per run")
-    given = Choice(find_columns(path, table.header, reading))
+    columns = find_columns(path, table.header, reading)
+    wanted = normalise(reading.scores.name)
+    if named := [name for name in table.header if name and normalise(name) == wanted != "score"]:
+        columns.setdefault("score", (named[0],))  # the column that --metric names
+    given = Choice(columns)
     kinds = proposals.kinds_of_columns(table)
     table = without_columns(table, kinds.others - {name for names in given.roles.values() for name in names})
     renamed = rename(table, given.roles)
-    if {*NEEDED} <= {*map(normalise, renamed.header)} or _is_readable(renamed):
+    if {*NEEDED} <= {*canonical(renamed.header)} or _is_readable(renamed):
         return renamed, given
     for role, name in proposals.wide_columns(renamed):
         if role not in given.roles and _is_readable(wide := rename(renamed, {role: (name,)})):
             return wide, Choice(given.roles, (_proposal({**given.roles, role: (name,)}),))
+    if reading.scores.name and "score" not in given.roles and len(kinds.metrics) > 1:
+        _find(path, table.header, "score", reading.scores.name)  # refused: it is none of several that may be meant
     choice = choose(path, table, kinds, reading, given.roles)
     if choice is None:
         return table, Choice()  # whose reading says what is missing
@@ -142,11 +151,13 @@ def choose(
     Raises:
         ReportError: If something was given, and the rest cannot be proposed.
     """
-    roles = dict(given)
+    roles = {**proposals.folds(table, kinds, given), **given}
     lacking = [role for role in NEEDED if role not in roles]
     for role in ("score", "seed", "variant"):
         if role in lacking:
             proposed = (role,) if role in table.header else proposals.propose(role, table, kinds, roles)
+            if role == "seed" and not proposed and ("fold" in roles or "fold" in canonical(table.header)):
+                continue  # folds number the runs
             if not proposed and not reading.columns and table.unit == "row":
                 return None
             if not proposed:

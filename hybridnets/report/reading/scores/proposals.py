@@ -8,9 +8,12 @@ from hybridnets.report.reading.score_kind import ERRORS, LOSSES
 from hybridnets.report.reading.scores import cell_values
 from hybridnets.report.reading.scores.column_names import (
     FLAGS,
+    FOLDS,
     GOALS,
     OPTIONAL,
+    REPETITIONS,
     STATES,
+    canonical,
     is_data,
     is_measure,
     normalise,
@@ -28,6 +31,7 @@ SEEDS = (
     "random_state",
 )
 REPEATS = ("run", "rep", "repeat", "repetition", "replicate", "trial")  # that number what nobody calls a seed
+BY_FOLD = ("fold", "repetition")  # which number the runs of a cross-validation
 VARIANTS = ("variant", "model", "method", "algorithm", "algo", "architecture", "arch", "classifier", "name")
 # Words in the names of metrics, those first that a report is more likely to be about.
 ACCURACIES = {"acc", "accuracy", "top1"}
@@ -89,7 +93,8 @@ def kinds_of_columns(table: TextTable) -> ColumnKinds:
         name for name in plain.values() if name not in others and rank(name) is not None and _holds_numbers(table, name)
     ]
     taken = {*others, *metrics}
-    columns_with_meaning = {*OPTIONAL, *STATES, *FLAGS, *GOALS}
+    folds = {normalise(old) for old, new in zip(table.header, canonical(table.header), strict=True) if new in BY_FOLD}
+    columns_with_meaning = {*OPTIONAL, *STATES, *FLAGS, *GOALS, *folds}
     settings = [
         name
         for key, name in plain.items()
@@ -112,6 +117,28 @@ def wide_columns(table: TextTable) -> list[tuple[str, str]]:
     return [*seeds, *(("variant", name) for name in table.header if normalise(name) in VARIANTS)]
 
 
+def folds(table: TextTable, kinds: ColumnKinds, given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The settings that are fold and repetition by the last part of their names, as data.fold is; none where one is given.
+
+    Args:
+        table: The table.
+        kinds: Which columns may be proposed.
+        given: The columns that the user gave, by role.
+    """
+    taken = {name for names in given.values() for name in names}
+    roles: dict[str, tuple[str, ...]] = {}
+    named_so = [old for old, new in zip(table.header, canonical(table.header), strict=True) if new == "fold"]
+    if "fold" in given or any(name not in kinds.settings for name in named_so):
+        return roles  # in a file its name says it
+    for role, words in (("fold", FOLDS), ("repetition", REPETITIONS)):
+        named = [name for name in kinds.settings if last_part(name) in words and name not in taken]
+        varying = [name for name in named if len(set(_cells(table, name))) > 1]
+        if len(varying) != 1 or (role == "repetition" and role in given):
+            return roles
+        roles[role] = (varying[0],)
+    return roles
+
+
 def propose(role: str, table: TextTable, kinds: ColumnKinds, roles: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The columns that may have a role; none if there is none, or if several may.
 
@@ -124,7 +151,8 @@ def propose(role: str, table: TextTable, kinds: ColumnKinds, roles: Mapping[str,
     taken = {name for key, names in roles.items() if key != "variant" for name in names}
     if role == "score":
         return _propose_score([name for name in kinds.metrics if name not in taken])
-    settings = [name for name in kinds.settings if name not in taken]
+    by_fold = {old for old, new in zip(table.header, canonical(table.header), strict=True) if new in BY_FOLD}
+    settings = [name for name in kinds.settings if name not in taken | by_fold]
     others = [name for name in table.header if name in kinds.others - taken]  # such as what no job of a sweep sets
     if role == "seed":
         return _propose_seed(table, settings) or _propose_seed(table, others)

@@ -10,11 +10,12 @@ from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreKind, ScoreOpt
 from hybridnets.report.reading.scores import ambiguities, cell_values
 from hybridnets.report.reading.scores.column_names import DIRECTIONS, METRICS, UNITS, normalise, parse_direction
 from hybridnets.report.reading.scores.column_roles import ColumnRoles, assign_roles, unusual_flag
+from hybridnets.report.reading.scores.folds import with_folds
 from hybridnets.report.reading.scores.left_out import LeftOutRows, count_of, first_sentences
 from hybridnets.report.reading.scores.long_form import ScoreRow, to_long_form
 from hybridnets.report.reading.scores.mapping import AS_IT_IS, Choice, Reading, name_columns
 from hybridnets.report.reading.scores.run_rows import RowError, RunBuilder
-from hybridnets.report.reading.scores.text_table import Line, Places, TextTable, parse_table
+from hybridnets.report.reading.scores.text_table import Places, TextTable, parse_table
 from hybridnets.report.text import visible
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -61,15 +62,16 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     """
     places = Places(path, table.places)
     try:
-        long_table = to_long_form(_with_score_column(table, options.name))
+        long_table = to_long_form(table)
     except ValueError as error:
         raise ReportError(visible(f"{path} {error}")) from None
     left_out = LeftOutRows(long_table.unit)
     _leave_out_long_lines(table, left_out)
-    chosen = _of_one_metric(path, long_table.rows, options.name)
+    chosen, notes_on_folds = with_folds(_of_one_metric(path, long_table.rows, options.name), left_out)
     roles = assign_roles(chosen)
     rows = _of_one_setting(chosen, roles, left_out)
-    kind = _kind(path, rows, options, choice.score_name)
+    ambiguities.refuse_mixed_units(places, rows)
+    kind, notes_on_name = _kind(path, rows, options, choice.score_name)
     mark = cell_values.find_decimal_mark(row.values["score"] for row in rows)
     if roles.split_is_part:
         rows = [replace(row, values={**row.values, "split": ""}) for row in rows]
@@ -84,8 +86,8 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     ambiguities.refuse_tiny(path, finished)
     finished, more_problems = _with_agreeing_predictions(path, finished)
     total = len(long_table.rows) + len(table.too_long)
-    notes = [*table.notes, *long_table.notes, *_notes_on_numbers(rows, mark), *notes_on_cells]
-    notes += [kind.assumed] * bool(kind.assumed)
+    notes = [*table.notes, *long_table.notes, *notes_on_folds, *_notes_on_numbers(rows, mark), *notes_on_cells]
+    notes += notes_on_name + [kind.assumed] * bool(kind.assumed)
     notes += [
         f"the column {name} ignored, because it does not say lower or higher" for name in _unread_directions(rows)
     ]
@@ -95,6 +97,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     if repeated:
         repeats = count_of(repeated, total, long_table.unit, verb=("repeats another and is", "repeat others and are"))
         notes.append(f"{repeats} skipped")
+    pair = "fold" if all(run.fold for run in lines) else "seed"
     return RunSet(
         (path.resolve(),),
         tuple(finished),
@@ -104,26 +107,14 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
         predictions=not all(cell_values.is_missing(row.values.get("predictions", "")) for row in rows),
         head=(
             *choice.sentences,
-            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes),
+            *first_sentences(left_out, len(lines) - len(finished), total, _pairs_without_row(lines), notes, pair),
         ),
         score=kind,
     )
 
 
-def _with_score_column(table: TextTable, name: str) -> TextTable:
-    """The table with the requested column as that of the scores, if it has a column of that name."""
-    header = [normalise(column) for column in table.header]
-    wanted = normalise(name)
-    if not name or wanted not in header or wanted == "score":
-        return table
-    kept = [n for n, plain in enumerate(header) if plain != "score"]
-    columns = ["score" if header[n] == wanted else table.header[n] for n in kept]
-    lines = [Line(line.number, [line.cells[n] for n in kept]) for line in table.rows]
-    return replace(table, header=columns, rows=lines)
-
-
-def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_name: str) -> ScoreKind:
-    """What the scores are, by the command line, or else by a column with one value."""
+def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_name: str) -> tuple[ScoreKind, list[str]]:
+    """What the scores are, by the command line, or else by a column with one value; and notes on what differs."""
 
     def stated(names: Iterable[str]) -> tuple[str, str]:
         """The column among some names that has one value in all rows, and the value."""
@@ -139,8 +130,15 @@ def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_na
     if lower is None and column in ("lower_is_better", "higher_is_better"):
         raise ReportError(f"{path}: the column {column} must say lower or higher, got {visible(direction)}")
     lower = lower if options.lower_is_better is None else options.lower_is_better
-    name = options.name or stated(sorted(METRICS))[1] or column_name
-    return score_kind(name, path.stem, lower, options.unit or stated(sorted(UNITS))[1])
+    own = stated(sorted(METRICS))[1] or column_name
+    notes = []
+    if options.name and own and normalise(own) not in ("score", normalise(options.name)):
+        notes.append(f"the score as {options.name}, because --metric says so: the file calls it {own}")
+    unit_column, unit = stated(sorted(UNITS))
+    units = [text for row in rows for column, text in row.values.items() if normalise(column) == unit_column]
+    if without := units.count(""):
+        notes.append(f"the unit {unit} for all scores, although {without:,} of {len(units):,} rows name none")
+    return score_kind(options.name or own, path.stem, lower, options.unit or unit), notes
 
 
 def _unread_directions(rows: Sequence[ScoreRow]) -> Iterator[str]:

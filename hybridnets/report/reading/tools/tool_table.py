@@ -144,7 +144,7 @@ def _without_superseded(table: TextTable, choice: Choice) -> tuple[TextTable, li
 
 def _differing_labels(table: TextTable, kinds: ColumnKinds) -> list[str]:
     """A sentence if runs of one variant differ in a part of their configuration that is no setting of the variant."""
-    variant, seed = table.header.index("variant"), table.header.index("seed")
+    variant, seed = (table.header.index(name) for name in ("variant", "seed" if "seed" in table.header else "fold"))
     seeds = [line.cells[seed] for line in table.rows]
     differing = {}
     for place, name in enumerate(table.header):
