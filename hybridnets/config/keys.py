@@ -22,6 +22,21 @@ def keys_of(section: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from keys_of(node, f"{prefix}{key}.")
 
 
+def missing_keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The dotted path of every key that has no value yet (???), but not of those that refer to it.
+
+    Args:
+        section: The configuration.
+        prefix: What precedes each path.
+    """
+    for key in map(str, section):
+        node = section._get_node(key)
+        if node is not None and node._is_missing():
+            yield f"{prefix}{key}"
+        elif isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from missing_keys(node, f"{prefix}{key}.")
+
+
 def proposal(word: str, keys: Sequence[str]) -> str:
     """A question after the keys that a word may stand for, to be added to a message; empty if it resembles none.
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from omegaconf import DictConfig, OmegaConf
 
 from hybridnets.config.errors import ConfigError
-from hybridnets.config.keys import keys_of, proposal
+from hybridnets.config.keys import keys_of, missing_keys, proposal
 from hybridnets.config.schema import Config
 from hybridnets.runs.identities import Activation, Initialisation
 
@@ -187,10 +187,8 @@ def check_rules(cfg: DictConfig) -> None:
             did_you_mean = proposal(key, [name for name in keys_of(cfg) if name.partition(".")[0] != key])
             raise ConfigError(f"{key} is not a key of the configuration{did_you_mean} (--help lists the keys)")
     _check_environment()
-    for key in keys_of(cfg):
-        section, last = _section(cfg, key)
-        if OmegaConf.is_missing(section, last):
-            raise ConfigError(f"{key} is missing: give it a value, {key}=VALUE")
+    if key := next(missing_keys(cfg), ""):
+        raise ConfigError(f"{key} is missing: give it a value, {key}=VALUE")
     model = OmegaConf.select(cfg, "model")
     extra = RULES_WITH_BACKBONE if isinstance(model, DictConfig) and "backbone" in model else {}
     is_ours = str(OmegaConf.select(cfg, "model._target_")).startswith("hybridnets.")

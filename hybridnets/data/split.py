@@ -254,6 +254,25 @@ def own_training_size(n: int, val: Integers | None, stratify: bool) -> int:
     return n - len(val)
 
 
+def _checked_training_size(
+    n: int, train_fraction: float | None, way: str, folds: int | None, stratify: bool, val: Integers | None
+) -> int:
+    """How many images at least are trained on, once the settings of the split are legal."""
+    if way not in WAYS:
+        raise DataError(f"data.split must be {' or '.join(WAYS)}, got {way!r}")
+    if way == "random" and folds is not None:
+        raise DataError(
+            f"data.folds must be null where data.split is random, got {folds!r}: data.split=kfold makes folds"
+        )
+    if type(stratify) is not bool:
+        raise DataError(f"data.stratify must be true or false, got {stratify!r}")
+    if way == "kfold":
+        return fold_training_size(n, folds)
+    if train_fraction is None:
+        return own_training_size(n, val, stratify)
+    return training_size(n, train_fraction)
+
+
 def check_settings(
     n: int,
     image_shape: tuple[int, ...],
@@ -284,20 +303,7 @@ def check_settings(
     Raises:
         DataError: If a value is not legal; the sentence names its key.
     """
-    if way not in WAYS:
-        raise DataError(f"data.split must be {' or '.join(WAYS)}, got {way!r}")
-    if way == "random" and folds is not None:
-        raise DataError(
-            f"data.folds must be null where data.split is random, got {folds!r}: data.split=kfold makes folds"
-        )
-    if type(stratify) is not bool:
-        raise DataError(f"data.stratify must be true or false, got {stratify!r}")
-    if way == "kfold":
-        n_train = fold_training_size(n, folds)
-    elif train_fraction is None:
-        n_train = own_training_size(n, val, stratify)
-    else:
-        n_train = training_size(n, train_fraction)
+    n_train = _checked_training_size(n, train_fraction, way, folds, stratify, val)
     if type(batch_size) is not int or not 2 <= batch_size <= n_train:
         raise DataError(
             f"data.batch_size must be a whole number from 2 (batch normalisation needs two images) "

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from hybridnets.config import resolve
 from hybridnets.config.build import build, build_data
 from hybridnets.config.identity import identity_of, loading_keys
+from hybridnets.config.request import RunRequest
 from hybridnets.models import Classifier
 from tests.conftest import SMALL
 
@@ -52,6 +54,35 @@ def test_every_model_has_the_same_fold_at_the_same_seed(composed: Callable[..., 
     hashes = [[fold(model, seed) for seed in (0, 1, 5)] for model in ("cnn", "ecnn", "crnn")]
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes[0])) == 3
+
+
+def test_a_file_with_its_own_val_is_one_split_for_all_seeds_wherever_it_lies(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(90, 16, 16), dtype=np.uint8)
+    parts = {"train": slice(50), "val": slice(50, 70), "test": slice(70, 90)}
+    arrays: dict[str, Any] = {f"{part}_images": images[where] for part, where in parts.items()}
+    arrays |= {f"{part}_labels": np.arange(90)[where] % 3 for part, where in parts.items()}
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+
+    def request(name: str, *words: str) -> RunRequest:
+        return resolve(composed("model=cnn", "data=npz", f"data.root={tmp_path / name}.npz", f"out={tmp_path}", *words))
+
+    own = [request("a", "data.train_fraction=null", f"seed={seed}") for seed in (0, 1)]
+    splits = [build_data(each).split for each in own]
+    assert (len(splits[0].train), len(splits[0].val)) == (50, 20)
+    assert splits[0].sha256 == splits[1].sha256
+    assert own[0].run.folder != own[1].run.folder
+    # Where the file is and how its images are licensed is part of no identity; what the classes are called is, by the hash.
+    elsewhere = request("b", "data.train_fraction=null", "seed=0", "data.licence=mine")
+    assert elsewhere.run.folder == own[0].run.folder
+    assert {"root", "classes", "licence", "dataset"}.isdisjoint(own[0].run.identity["data"])
+    named = request("a", "data.train_fraction=null", "seed=0", "data.classes=[x,y,z]")
+    assert named.run.folder != own[0].run.folder
+    at_random = [build_data(request("a", f"seed={seed}")).split for seed in (0, 1)]
+    assert len(at_random[0].train) == 49
+    assert at_random[0].sha256 != at_random[1].sha256
 
 
 class Given(Classifier):
