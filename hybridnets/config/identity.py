@@ -80,6 +80,8 @@ def identity_of(settings: Mapping[str, Any], data_sha256: str, backbone: Identit
     sections = ("model", "data", "optimizer", "trainer")
     model, data, optimizer, trainer = (_without(section, settings[section]) for section in sections)
     data = {key: value for key, value in data.items() if key not in loading_keys(settings["data"])}
+    if "augment" in data:  # last, as in result files from before conf/config.yaml had a part of it
+        data["augment"] = data.pop("augment")
     if data.get("_target_") == OWN_DATA and data.get("split") == "kfold":
         data.pop("train_fraction", None)  # the number of folds says it
     if isinstance(layer := model.get("rnn"), Mapping):

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from hybridnets.config import devices, plan, resolve
+from hybridnets.data.augment_settings import OFF
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.runs import identities
 from tests.conftest import ROOT, Said
@@ -70,6 +71,9 @@ def test_identities_of_old(composed: Callable[..., DictConfig], words: str, monk
         ("", "data.stratify=false data.licence=mine"),
         # What data.dataset takes too says where the images come from.
         ("", "+data.image_size=64 +data.dataset.image_size=${data.image_size}"),
+        ("", "data.augment.rotate=0.0 data.augment.erase=0 data.augment.mixup=0 data.augment.randaugment=null"),
+        ("", "loss.label_smoothing=0 loss.class_weights=null"),
+        ("loss.class_weights=[1,2,1,1,1,1,1,1,1,1]", "loss.class_weights=[1.0,2.0,1,1,1,1,1,1,1,1]"),
         (
             "data.split=kfold data.folds=5",
             "data.split=kfold data.folds=5 data.train_fraction=0.8",
@@ -157,6 +161,18 @@ def test_the_order_of_callbacks_is_told_only_where_it_is_not_the_usual_one(
         ),
         *("trainer.limit_train_batches=1", "trainer.limit_train_batches=0.5", "trainer.accumulate_grad_batches=2"),
         *("callbacks.early_stopping.patience=9", "trainer.devices=2", "data.augment.flip=true"),
+        *(
+            "data.augment.rotate=5",
+            "data.augment.brightness=0.1",
+            "data.augment.contrast=0.1",
+            "data.augment.saturation=0.1",
+        ),
+        *("data.augment.hue=0.1", "data.augment.erase=0.1", "data.augment.mixup=0.1", "data.augment.cutmix=1"),
+        *(
+            "data.augment.randaugment={operations:2,magnitude:9}",
+            "loss.label_smoothing=0.1",
+            "loss.class_weights=balanced",
+        ),
     ],
 )
 def test_another_run(composed: Callable[..., DictConfig], overrides: str) -> None:
@@ -198,6 +214,14 @@ def test_a_key_added_later_is_left_out_at_its_old_meaning(monkeypatch: pytest.Mo
     monkeypatch.setattr(identities, "ADDED", {("model", "depth"): 1})
     assert hash_with(depth=1) == before
     assert hash_with(depth=2) != before
+
+
+def test_an_identity_leaves_the_settings_as_they_are(composed: Callable[..., DictConfig]) -> None:
+    request = resolve(composed("loss.label_smoothing=0.1"))
+    assert request.run.identity["loss"] == {"label_smoothing": 0.1}
+    assert request.settings["loss"] == {"label_smoothing": 0.1, "class_weights": None}
+    assert set(request.run.identity["data"]["augment"]) == {"flip", "crop"}
+    assert set(request.settings["data"]["augment"]) == set(OFF)
 
 
 def test_canonical_json_refuses_nan() -> None:
