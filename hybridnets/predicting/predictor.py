@@ -74,6 +74,8 @@ class Predictor:
         model: The model, in evaluation mode.
         classes: The classes' names.
         image_shape: (C, H, W).
+        resize: How the run's data brought pictures of other sizes to this one, a name in
+            `hybridnets.data.decoding.RESIZES`; None where they did not.
         name: The run's name, which consists of variant and seed.
         hash: SHA-256 of its identity.
         weights: SHA-256 of its weights and running statistics.
@@ -83,6 +85,7 @@ class Predictor:
         self.model = model
         data = checkpoint[result.identity["data"]["_target_"].rpartition(".")[2]]
         self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
+        self.resize = data.get("resize")
         self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
         self.weights = hash_weights(checkpoint["state_dict"])
         self.name, self.hash = Run(Path(), result.identity).name, result.hash
