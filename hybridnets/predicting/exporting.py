@@ -226,6 +226,8 @@ def _onnx(network: DeployedNetwork, run: Predictor) -> bytes:
             output_names=[OUTPUT],
             dynamic_shapes=(_batch(),),
         )
+        if isinstance(program.model.graph.inputs[0].shape[0], int):  # which torch.onnx accepts, unlike torch.export
+            raise ValueError("its result depends on the length of a batch")
         program.model.metadata_props.update(metadata(run))
         content: bytes = program.model_proto.SerializeToString()
     return content
@@ -306,12 +308,19 @@ def _own(run: Predictor) -> Compute:
 
 def _largest_difference(compute: Compute, examples: Examples) -> float:
     """The largest difference of a probability, over batches of 1, 2, 7 and then 32 images; NaN if one is."""
-    images, probabilities, start, differences = examples.images, examples.probabilities, 0, []
+    images, probabilities, start = examples.images, examples.probabilities, 0
+    differences: list[float] = []
     while start < max(len(images), sum(FEW)):
         size = FEW[len(differences)] if len(differences) < len(FEW) else min(SPEED_BATCH, len(images) - start)
         positions = range(start, start + size)  # of few images some come again
         batch, expected = (np.take(array, positions, axis=0, mode="wrap") for array in (images, probabilities))
-        result = compute(batch)
+        try:
+            result = compute(batch)
+        except Exception as error:  # which one depends on what computes
+            why = " ".join(str(error).split())[:200]
+            raise ExportError(
+                f"the exported network must compute {size} images, but fails ({why}): nothing is written"
+            ) from error
         if result.shape != expected.shape:
             raise ExportError(
                 f"the exported network must give {expected.shape} probabilities, got {result.shape}: nothing is written"

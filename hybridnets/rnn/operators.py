@@ -7,6 +7,8 @@ Source:
     The operators RNN, LSTM and GRU: https://onnx.ai/onnx/operators/, which order gates in another way than torch.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ def recorded(layer: nn.RNNBase, sequence: Tensor) -> list[Tensor]:
     batch, steps, _ = sequence.shape
     directions, size = 1 + layer.bidirectional, layer.hidden_size
     operator, _, nonlinearity = layer.mode.partition("_")
-    attributes: dict[str, int | str | list[str]] = {
+    attributes: dict[str, Any] = {
         "hidden_size": size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }

@@ -54,10 +54,10 @@ ARCHITECTURES: dict[str, tuple[str, ...]] = {
 @functools.cache
 def trained(name: str, out: Path) -> Path:
     """The folder of a run of one epoch."""
+    if "+" in name:
+        run(*DATA, *ARCHITECTURES["cnn"], f"out={out / name}")
     run(*DATA, *ARCHITECTURES[name], f"out={out / name}")
-    (folder,) = [
-        path.parent for path in (out / name).rglob("result.json") if ("+" in name) == ("+" in str(path.parent))
-    ]
+    (folder,) = [path.parent for path in (out / name).rglob("result.json") if ("+" in name) == ("+" in path.parts[-3])]
     return folder
 
 

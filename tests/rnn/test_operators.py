@@ -14,7 +14,7 @@ from tests.kernels.test_recurrent_cpu import exact
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 onnxruntime: Any = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn, relu": functools.partial(RNN, nonlinearity="relu")}
+CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn, relu": functools.partial(RNN, nonlinearity="relu")}
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -46,7 +46,8 @@ def test_a_layer_is_one_operator_with_the_right_values_for_every_batch(
 
 
 def test_every_gate_of_torch_has_one_place() -> None:
-    gates = {mode: len(layer(1, 1).weight_ih_l0) for mode, layer in {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN}.items()}
+    layers: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN}
+    gates = {mode: len(layer(1, 1).weight_ih_l0) for mode, layer in layers.items()}
     assert {mode: sorted(places) for mode, places in GATES.items() if mode in gates} == {
         mode: list(range(count)) for mode, count in gates.items()
     }
