@@ -8,7 +8,7 @@ from scipy.stats import binomtest, ttest_1samp
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as table_mcnemar
 
-from hybridnets.stats import bootstrap, clustered_t, mcnemar, pooled_t
+from hybridnets.stats import bootstrap, clustered_t, mcnemar, pooled_t, wilson
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -164,3 +164,20 @@ def test_rows_that_do_not_fit_are_refused_by_name() -> None:
         bootstrap([0, 1], [4, 4], [1, 0], resamples=0)
     with pytest.raises(ValueError, match="confidence"):
         bootstrap([0, 1], [4, 4], [1, 0], confidence=95)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 1), (1, 1), (150, 200), (81, 263), (10_000, 10_000)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilsons_interval_is_scipys(right: int, images: int, confidence: float) -> None:
+    expected = binomtest(right, images).proportion_ci(confidence, method="wilson")
+    assert wilson(right, images, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilsons_interval_of_a_published_example() -> None:
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I, method 3
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 0), (-1, 2), (3, 2)])
+def test_wilsons_interval_refuses_impossible_counts(right: int, images: int) -> None:
+    with pytest.raises(ValueError, match="right must be 0 to images"):
+        wilson(right, images)
