@@ -161,9 +161,9 @@ def _incomplete(facts: CardFacts) -> Iterator[str]:
     for run in facts.variant.runs:
         if run.diverged:
             yield f"Seed {run.seed} diverged (a loss is not finite): it is listed, and in no mean."
-    for run in facts.unfinished:
-        note = f" ({visible(run.note)})" if run.note else ""
-        yield f"{inline(run.folder.name)} is {run.state}{note}: it is in nothing below."
+    for open_run in facts.unfinished:
+        note = f" ({inline(open_run.note)})" if open_run.note else ""
+        yield f"{inline(open_run.folder.name)} is {open_run.state}{note}: it is in nothing below."
     for problem in facts.problems:
         yield f"{inline(problem)}."
 
