@@ -245,7 +245,8 @@ def _confusion(facts: CardFacts) -> Iterator[str]:
     counts, classes = confusion(facts.variant), facts.variant.runs[0].classes
     yield "### Confusion"
     if counts is None:
-        yield "No predictions are stored, so it cannot be given."
+        why = "No predictions are stored" if facts.variant.sound else "All runs diverged"
+        yield f"{why}, so it is not given."
         return
     n = len(facts.variant.sound)
     over = f", summed over {n} seeds" if n > 1 else ""

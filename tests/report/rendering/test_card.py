@@ -184,3 +184,13 @@ def test_the_command_writes_a_file_or_prints_and_needs_no_torch(
     assert "--output must be a .md file" in capsys.readouterr().err
     assert main(["card", str(tmp_path / "nothing")]) == 2
     assert "FOLDER must be a folder of finished runs" in capsys.readouterr().err
+
+
+def test_a_variant_of_which_every_run_diverged_has_no_mean(finished: Callable[..., Run]) -> None:
+    run = finished("cnn", 0, test=0.1, loss=float("nan"), predictions=True)
+    card = card_of(run.folder.parent)
+    assert "Seed 0 diverged" in card
+    assert "model-index" not in card
+    assert "Mean test accuracy" not in card
+    assert "No predictions are stored" not in card
+    assert "All runs diverged, so it is not given." in card
