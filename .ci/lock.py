@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERYTHING = ("augment", "fast", "demo", "images", "progress", "report", "slurm", "dev")
+EVERYTHING = ("augment", "fast", "demo", "images", "progress", "report", "slurm", "export", "dev")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 BESIDE = {  # what an environment has beside requirements/main.lock: the lock, its extras, and what they are for
     "requirements/loggers.lock": (LOGGERS, "What TensorBoard, W&B and MLflow need besides."),

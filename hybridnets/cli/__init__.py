@@ -15,6 +15,8 @@ COMMANDS = {  # with the module that runs it
     "predict": ("predict", "classify images with a finished run"),
     "encode": ("features", "encode images with a feature autoencoder: the device's side"),
     "decode": ("features", "classify the codes: the cloud's side"),
+    "export": ("export", "write a finished run's network as an ONNX or pt2 file"),
+    "card": ("card", "write a model card of a run or a variant, in Markdown"),
     "completion": ("completion", "print the completion for bash or zsh"),
 }
 HELP = "\n".join(

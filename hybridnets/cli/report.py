@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
     from hybridnets.report.analysis import DataSetReport
 
-DATA_SETS = "hybridnets.data."  # the package of the data sets whose images are shown
 COMMANDS = ("pack", "unpack", "status", "verify", "mlflow")
 EXAMPLES = """\
 examples:
@@ -139,30 +138,19 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
     Args:
         part: The data set's part of the report.
     """
-    from omegaconf import OmegaConf
-
-    from hybridnets import config
+    from hybridnets.cli.images import read_images
 
     runs = (run for variant in part.data_set.variants for run in variant.runs)
     own = (run for run in runs if "data" in run.identity)  # no scores of another program
     run = next((run for run in own if (run.folder / "config.yaml").is_file()), None)  # an archive has none
     if run is None:
         return None
-    path = run.folder / "config.yaml"
     try:
-        cfg: Any = OmegaConf.load(path)
-        if not str(cfg.data.dataset._target_).startswith(DATA_SETS):
-            return None  # a report never runs code that is named in a run's file
-        if "mirrors" in cfg.data.dataset:
-            cfg.data.dataset.mirrors = []
-        if "cache" in cfg.data.dataset:  # a report does not decode a folder of pictures
-            cfg.data.dataset.cached_only = True
-        dataset = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
+        return read_images(run.folder, run.identity, users_code=False)  # a report runs no code that a run's file names
     except Exception as error:  # whatever reading the data set raises, the rest of the report does not need it
         why = " ".join(str(error).split())[:200] or type(error).__name__
         print(f"{program.name('report')}: no images of {part.data_set.name} are shown ({why})", file=sys.stderr)
         return None
-    return dataset if dataset.sha256 == run.identity["data"].get("sha256") else None
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

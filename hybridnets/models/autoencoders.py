@@ -101,7 +101,7 @@ class DenseAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.code_shape = (size,)
-        _, self.height, self.width = shape
+        self.channels, self.height, self.width = shape
         self.flatten = Flatten()
         widths = (*hidden, size, *reversed(hidden))
         self.dense = EncoderDecoder(math.prod(shape), widths, activation, None, code_activation, output_activation)
@@ -113,7 +113,8 @@ class DenseAutoencoder(nn.Module):
     def decode(self, code: Tensor) -> Tensor:
         """(B, *code_shape) to (B, C, H, W)."""
         flat = self.dense.decode(code)  # (B, H * W * C), channels fastest
-        return flat.reshape(len(flat), self.height, self.width, -1).permute(0, 3, 1, 2)
+        # The batch is what is left over: a trace would hold its length.
+        return flat.reshape(-1, self.height, self.width, self.channels).permute(0, 3, 1, 2)
 
 
 def code_shape(shape: Sequence[int], channels: int) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridnets.models.classifier import Classifier
+from hybridnets.rnn.backends import is_traced
 
 # Simonyan and Zisserman, table 1, configuration D: channels of the 3x3 convolutions, block by block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -96,7 +97,8 @@ class VGG16(Classifier):
 
     def maps(self, images: Tensor) -> Tensor:
         """Feature maps of standardised images, enlarged first, (B, C, H, W) to (B, 512, H', W')."""
-        if torch.is_grad_enabled():  # then autograd keeps all maps anyway, and cutting the batch would save nothing
+        # Autograd keeps all maps anyway, so cutting the batch saves nothing; and a recorded graph has a fixed number of parts.
+        if torch.is_grad_enabled() or is_traced(images):
             return self.features(self.enlarge(images))  # type: ignore[no-any-return]
         return torch.cat([self.features(self.enlarge(part)) for part in torch.split(images, self.batch_limit)])
 

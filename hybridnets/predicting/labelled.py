@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from hybridnets.stats import wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +91,3 @@ def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> E
     return Evaluation(
         images, labels, predicted, probabilities[rows, predicted], probabilities[rows, labels], probabilities.shape[1]
     )
-
-
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share.
-
-    It takes the images as independent draws of what is to be classified.
-
-    Args:
-        right: How many.
-        images: Of how many, at least 1.
-
-    Source:
-        E. B. Wilson (1927): Probable inference, the law of succession, and statistical inference, JASA 22, 209-212.
-    """
-    interval = stats.binomtest(right, images).proportion_ci(0.95, "wilson")
-    return float(interval.low), float(interval.high)

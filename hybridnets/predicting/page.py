@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hybridnets import __version__
 from hybridnets.data.decoding import DecodingError
 from hybridnets.data.pictures import Image, thumbnail_of
-from hybridnets.predicting.labelled import Evaluation, wilson
+from hybridnets.predicting.labelled import Evaluation
 from hybridnets.program import printable
+from hybridnets.stats import wilson
 
 SIDE = 192  # pixels that a mistake's picture is high or wide at most
 WORST = 24  # mistakes that are shown

@@ -15,8 +15,9 @@ layers are torch's own, so they load torch's `state_dict`. Their semantics are t
 - `fused`: the kernels of `hybridnets.kernels`, in Numba on a CPU (`pip install 'hybridnets[fast]'`) and in Triton on a GPU;
 - `auto`: the kernels where they are faster and work, else torch.
 
-While torch records a call or transforms it (torch.export, torch.compile, torch.jit.trace, torch.func), torch's layers compute,
-because it cannot look into the kernels.
+While torch records a call or transforms it (torch.export, torch.compile, torch.func), torch's layers compute, because it cannot
+look into the kernels; while it records one for ONNX, each layer becomes ONNX's own operator. torch.jit.trace, and torch's old
+exporter to ONNX, which uses it, are refused.
 
 A layer of your own needs only the contract: a module built as `layer(input_size=, hidden_size=, num_layers=)` that maps
 (B, T, I) to (B, output_size) and has the attribute `output_size`.
@@ -30,7 +31,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hybridnets.rnn.backends import BACKENDS, NUMBA, Accelerated, Backend, call_apart, is_traced, load_kernels
+from hybridnets.rnn import operators
+from hybridnets.rnn.backends import (
+    BACKENDS,
+    NUMBA,
+    Accelerated,
+    Backend,
+    call_apart,
+    is_recorded_for_onnx,
+    is_traced,
+    load_kernels,
+    refuse_jit_trace,
+)
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -88,13 +100,17 @@ class _Keras(Accelerated, nn.RNNBase):
         """The final output of a sequence, (B, T, I) to (B, D * H), the forward half first.
 
         Raises:
-            ValueError: If the sequence is empty or of another shape, or if `backend` is fused and cannot compute it.
+            ValueError: If the sequence is empty or of another shape, if `backend` is fused and cannot compute it, or if
+                torch.jit.trace records the call.
         """
+        refuse_jit_trace()
         if sequence.dim() != 3 or sequence.shape[2] != self.input_size or 0 in sequence.shape:
             raise ValueError(
                 f"a sequence must be (batch, steps, {self.input_size}) with at least one of each, "
                 f"got {tuple(sequence.shape)}"
             )
+        if is_recorded_for_onnx():
+            return torch.cat(operators.recorded(self, sequence), dim=1)
         if self.backend != "torch" and not is_traced(sequence):
             kernels = _choose_kernels(sequence, self)
             if kernels is not None:

@@ -18,7 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-__all__ = ["BACKENDS", "Accelerated", "Backend", "is_traced", "load_kernels", "settle_backends"]
+__all__ = [
+    "BACKENDS",
+    "Accelerated",
+    "Backend",
+    "is_recorded_for_onnx",
+    "is_traced",
+    "load_kernels",
+    "refuse_jit_trace",
+    "settle_backends",
+]
 
 Backend = Literal["auto", "torch", "fused"]
 BACKENDS: tuple[Backend, ...] = ("auto", "torch", "fused")
@@ -81,6 +90,29 @@ def is_traced(x: Tensor) -> bool:
         or type(x) not in (Tensor, nn.Parameter)  # a fake tensor
         or _get_current_dispatch_mode() is not None  # make_fx, fake tensors' mode
     )
+
+
+def is_recorded_for_onnx() -> bool:
+    """Whether torch.onnx.export(dynamo=True) records the call."""
+    # first: of torch.compile, which cannot look into the rest, this is all that is true of both
+    return torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()
+
+
+def refuse_jit_trace() -> None:
+    """Refuses a call that torch.jit.trace records.
+
+    A trace holds what one batch made of a recurrent layer and of its initial state. What torch's old exporter to ONNX makes
+    of it has been wrong for batches of another size, without a word.
+
+    Raises:
+        ValueError: If it does; the message names what to use instead.
+    """
+    if not torch.compiler.is_compiling() and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        raise ValueError(
+            "a recurrent layer must be exported by torch.export, got torch.jit.trace or torch.onnx.export(dynamo=False), whose "
+            "graph may be wrong for batches of another size: use hybridnets export RUN -o model.onnx, or "
+            "torch.onnx.export(..., dynamo=True)"
+        )
 
 
 def load_kernels(module: str, layers: str) -> tuple[ModuleType | None, str]:

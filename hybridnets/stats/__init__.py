@@ -8,7 +8,7 @@ from hybridnets.stats.factorial import effects
 from hybridnets.stats.families import benjamini_hochberg, holm, stars
 from hybridnets.stats.group_sequential import group_sequential_critical, repeated_error, repeated_p, student_critical
 from hybridnets.stats.hierarchical import HierarchicalPosterior, bayesian_hierarchical
-from hybridnets.stats.images import McNemar, clustered_t, mcnemar, pooled_t
+from hybridnets.stats.images import McNemar, clustered_t, mcnemar, pooled_t, wilson
 from hybridnets.stats.improvement import improvement_decision, improvement_seeds
 from hybridnets.stats.many import (
     ExpectedBest,
@@ -31,6 +31,7 @@ from hybridnets.stats.seeds import (
     bayesian_t,
     effect_size,
     kfold_ratio,
+    mean_score,
     paired_t,
     probability_of_improvement,
     tost,
@@ -84,6 +85,7 @@ __all__ = [
     "least_p",
     "log_e_value",
     "mcnemar",
+    "mean_score",
     "over_data_sets",
     "paired_differences",
     "paired_t",
@@ -106,4 +108,5 @@ __all__ = [
     "tost",
     "uncorrelated",
     "wilcoxon",
+    "wilson",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridnets.stats.describe import sample
-from hybridnets.stats.result import Test, student
+from hybridnets.stats.result import Test, share, student
 
 
 def pooled_t(d: npt.ArrayLike) -> Test:
@@ -36,6 +36,34 @@ def pooled_t(d: npt.ArrayLike) -> Test:
     if why := _no_spread(x):
         return Test(mean, None, None, None, n, why)
     return student(mean, float(x.std(ddof=1)) / n**0.5, n - 1, n)
+
+
+def wilson(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a trained network's accuracy on images like those that it was measured on: Wilson's score interval.
+
+    It contains the shares p for which |right / images - p| <= z sqrt(p (1 - p) / images). Assumes independent images; it says
+    nothing about a network that another seed would train.
+
+    Args:
+        right: How many images were predicted right.
+        images: How many there are, at least 1.
+        confidence: The share of samples whose interval contains the true share, between 0 and 1.
+
+    Returns:
+        The lower and the upper end, each from 0 to 1.
+
+    Raises:
+        ValueError: If a count is not possible, or the confidence is not between 0 and 1.
+
+    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference, Journal of the American
+    Statistical Association 22(158), 209-212.
+    """
+    from scipy.stats import binomtest
+
+    if images < 1 or not 0 <= right <= images:
+        raise ValueError(f"right must be 0 to images, and images at least 1, got {right!r} of {images!r}")
+    interval = binomtest(right, images).proportion_ci(share(confidence, "confidence"), "wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)

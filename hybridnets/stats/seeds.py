@@ -44,6 +44,32 @@ def paired_t(d: npt.ArrayLike, ratio: float = 0.0, confidence: float = 0.95) -> 
     return replace(student(mean, float(x.std(ddof=1)) * (1 / n + ratio) ** 0.5, n - 1, n, confidence), ratio=ratio)
 
 
+def mean_score(x: npt.ArrayLike, confidence: float = 0.95) -> Test:
+    """The mean of a variant's scores over seeds, with Student's interval; no p, because a score of 0 is no hypothesis.
+
+    The interval is about further seeds on the same data set.
+
+    Args:
+        x: One score per seed, (n,), finite, roughly normal.
+        confidence: The share of samples whose interval holds the true mean, between 0 and 1.
+
+    Returns:
+        The mean and its interval over n seeds. With one seed, or if all scores are equal, only the mean is defined.
+
+    Raises:
+        ValueError: If a score is not finite, or the confidence is not between 0 and 1.
+
+    Source: Student 1908, The probable error of a mean, Biometrika 6(1), 1-25.
+    """
+    values = sample(x, "x")
+    n, mean = len(values), float(values.mean())
+    share(confidence, "confidence")
+    if why := no_spread(values):
+        return Test(mean, None, None, None, n, why.replace("differences", "scores"))
+    interval = student(mean, float(values.std(ddof=1)) / n**0.5, n - 1, n, confidence).interval
+    return Test(mean, None, None, interval, n)
+
+
 def tost(d: npt.ArrayLike, margin: float, ratio: float = 0.0) -> Test:
     """Two one-sided tests at 5 % of whether two variants are equivalent: whether the mean difference lies within a margin.
 

@@ -20,6 +20,8 @@ from hybridnets import program
 from hybridnets.cli import init
 from tests.conftest import ROOT, SMALL
 
+ALL = "demo, init, train, report, predict, encode, decode, export, card, completion"
+
 
 def hybridnets_command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command in a folder, without PYTHONPATH."""
@@ -105,14 +107,8 @@ def test_of_two_inits_at_once_one_writes_the_project(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            ("trian",),
-            "hybridnets: COMMAND must be one of demo, init, train, report, predict, encode, decode, completion, got trian",
-        ),
-        (
-            ("\x1b[31mred",),
-            "hybridnets: COMMAND must be one of demo, init, train, report, predict, encode, decode, completion, got [U+001B][",
-        ),
+        (("trian",), f"hybridnets: COMMAND must be one of {ALL}, got trian"),
+        (("\x1b[31mred",), f"hybridnets: COMMAND must be one of {ALL}, got [U+001B]["),
         (("report", "runs", "--margin", "abc"), "hybridnets report: --margin must be a number, got abc"),
         (("report", "runs", "--status", "--pack"), "hybridnets report: --pack and --status are several commands"),
         (("predict", "nothing"), "hybridnets predict: PATH is missing"),
@@ -123,6 +119,17 @@ def test_of_two_inits_at_once_one_writes_the_project(
         ),
         (("encode", "nothing", "x.png"), "hybridnets encode: --output is missing"),
         (("decode", "nothing", "codes.npz"), "hybridnets decode: RUN must be the folder of a finished run"),
+        (("export", "nothing"), "hybridnets export: --output is missing"),
+        (("export", "nothing", "-o", "x.onnx"), "hybridnets export: RUN must be the folder of a finished run"),
+        (
+            ("export", "nothing", "-o", "x.pt2", "--format", "h5"),
+            "hybridnets export: --format must be onnx or pt2, got h5",
+        ),
+        (("card",), "hybridnets card: FOLDER is missing"),
+        (
+            ("card", "nothing"),
+            "hybridnets card: FOLDER must be a folder of finished runs, got nothing, which does not exist",
+        ),
         (("completion", "fish"), "hybridnets completion: shell must be bash or zsh, got fish"),
         (("demo", "--jobs", "0"), "hybridnets demo: --jobs must be at least 1, got 0"),
         (("init", "2nd"), "hybridnets init: FOLDER must be named like a Python package"),
@@ -158,13 +165,13 @@ def test_help_lists_every_command_and_imports_neither_torch_nor_hydra(tmp_path: 
     for words in (
         (),
         ("--help",),
-        *((name, "--help") for name in ("demo", "init", "report", "predict", "encode", "completion")),
+        *((name, "--help") for name in ("demo", "init", "report", "predict", "encode", "export", "card", "completion")),
     ):
         completed = subprocess.run(
             [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert "hybridnets" in completed.stdout
-    for name in ("demo", "init", "train", "report", "predict", "encode", "decode"):
+    for name in ("demo", "init", "train", "report", "predict", "encode", "decode", "export", "card"):
         assert f"\n  {name}" in hybridnets_command(cwd=tmp_path).stdout
     version = hybridnets_command("--version", cwd=tmp_path).stdout
     assert version == f"hybridnets {hybridnets.__version__}\n"

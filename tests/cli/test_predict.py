@@ -19,7 +19,7 @@ from PIL import Image
 import hybridnets
 from hybridnets.cli import predict
 from hybridnets.data.decoding import Form, decode
-from hybridnets.predicting.labelled import wilson
+from hybridnets.stats import wilson
 from tests.conftest import Said
 from tests.predicting.test_codes import CNN, FEW, IMAGES, folder, run
 from tests.predicting.test_ensemble import CLASSES, PETS

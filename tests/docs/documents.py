@@ -17,7 +17,7 @@ MARK = re.compile(r"<!-- *not run: *(\S.*?) *-->")
 LANGUAGES = {"bash", "python"}
 SHELLS = {"sh", "shell", "console", "zsh", "shell-session"}  # languages that a command could hide in
 COMMAND = re.compile(
-    r"(\$ )?(hybridnets (demo|init|train|report|predict|encode|decode|completion|-)|(python3?|pip|make|cd) )"
+    r"(\$ )?(hybridnets (demo|init|train|report|predict|encode|decode|export|card|completion|-)|(python3?|pip|make|cd) )"
 )
 ELLIPSIS = re.compile(r"\.\.\.|<\w+>|\b(RUN|FOLDER|FILE)\b")  # a placeholder, which no shell can run
 # What sets up an environment: the tests have one, and no network.

@@ -12,8 +12,9 @@ from PIL import Image
 
 from hybridnets.data import pictures
 from hybridnets.data.pictures import ImageFile
-from hybridnets.predicting.labelled import Evaluation, evaluate, wilson
+from hybridnets.predicting.labelled import Evaluation, evaluate
 from hybridnets.predicting.page import render_page
+from hybridnets.stats import wilson
 
 CLASSES = ("cat", "dog", "<b>")
 PROBABILITIES = np.array(
@@ -43,15 +44,6 @@ def test_the_worst_mistakes_are_the_surest(evaluation: Evaluation) -> None:
     np.testing.assert_array_equal(evaluation.of_label[places], np.array([0.1, 0.1, 0.3], np.float32))
     assert evaluation.confused(9) == [(0, 1, 2), (1, 0, 1), (1, 2, 1)]
     assert evaluation.confused(1) == [(0, 1, 2)]
-
-
-@pytest.mark.parametrize(
-    ("right", "images", "interval"),
-    [(8, 10, (0.4902, 0.9433)), (0, 20, (0.0, 0.1611)), (20, 20, (0.8389, 1.0)), (81, 263, (0.2553, 0.3662))],
-)
-def test_wilsons_interval(right: int, images: int, interval: tuple[float, float]) -> None:
-    """81 of 263: Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3; the others by Wilson's formula."""
-    assert wilson(right, images) == pytest.approx(interval, abs=1e-4)
 
 
 def test_the_page_shows_the_mistakes_and_needs_no_other_file(evaluation: Evaluation, tmp_path: Path) -> None:

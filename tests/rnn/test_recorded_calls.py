@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import hybridnets.rnn
 from hybridnets.rnn import LSTM, backends
-from hybridnets.rnn.backends import settle_backends
+from hybridnets.rnn.backends import BACKENDS, Backend, settle_backends
 from tests.kernels.test_recurrent_cpu import agree, build, exact
 
 pytest.importorskip("numba")
@@ -27,7 +28,6 @@ def transformed(module: torch.nn.Module, x: Tensor) -> Tensor:
 RECORDED: dict[str, Callable[[torch.nn.Module, Tensor], Any]] = {
     "export": lambda module, x: torch.export.export(module, (torch.zeros_like(x),)).module()(x),
     "export, strict": lambda module, x: torch.export.export(module, (torch.zeros_like(x),), strict=True).module()(x),
-    "jit.trace": lambda module, x: torch.jit.trace(module, (torch.zeros_like(x),), check_trace=False)(x),  # type: ignore[no-untyped-call]
     "compile": lambda module, x: torch.compile(module, backend="eager")(x),
     "make_fx": lambda module, x: make_fx(module)(torch.zeros_like(x))(x),
     "func": transformed,
@@ -53,6 +53,27 @@ def test_a_first_call_that_is_recorded_computes_by_torch_and_the_next_by_the_ker
             agree(module(x), exact(module)(x.double()), 1e-5)
     assert kernels.call_count == 1
     assert not caplog.messages
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:torch.jit.TracerWarning")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["layer", "in a model"])
+def test_a_trace_is_refused_with_what_to_use_instead(backend: Backend, wrapped: bool) -> None:
+    layer = LSTM(1, 3, backend=backend)
+    module = torch.nn.Sequential(torch.nn.Identity(), layer) if wrapped else layer
+    with pytest.raises(
+        ValueError, match=r"must be exported by torch\.export, got torch\.jit\.trace .* use hybridnets export"
+    ):
+        torch.jit.trace(module, (torch.zeros(2, 5, 1),))  # type: ignore[no-untyped-call]
+    assert module(torch.zeros(2, 5, 1)).shape == (2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:UserWarning")
+def test_the_old_exporter_to_onnx_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    with pytest.raises(ValueError, match=r"or torch\.onnx\.export\(\.\.\., dynamo=True\)"):
+        torch.onnx.export(LSTM(1, 3), (torch.zeros(2, 5, 1),), tmp_path / "layer.onnx", dynamo=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_state_of_the_first_caller_decides_what_is_found_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from scipy.stats import binomtest, ttest_1samp
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as table_mcnemar
 
-from hybridnets.stats import clustered_t, mcnemar, pooled_t
+from hybridnets.stats import clustered_t, mcnemar, pooled_t, wilson
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -108,3 +108,18 @@ def test_rows_that_do_not_fit_are_refused_by_name() -> None:
         pooled_t([float("nan"), 1])
     with pytest.raises(ValueError, match="image must have one id for each of the 2 rows"):
         clustered_t([1], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "interval"),
+    [(8, 10, (0.4902, 0.9433)), (0, 20, (0.0, 0.1611)), (20, 20, (0.8389, 1.0)), (81, 263, (0.2553, 0.3662))],
+)
+def test_wilsons_interval(right: int, images: int, interval: tuple[float, float]) -> None:
+    """81 of 263: Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3; the others by Wilson's formula."""
+    assert wilson(right, images) == pytest.approx(interval, abs=5e-5)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 0), (-1, 2), (3, 2)])
+def test_wilsons_interval_refuses_impossible_counts(right: int, images: int) -> None:
+    with pytest.raises(ValueError, match="right must be 0 to images"):
+        wilson(right, images)

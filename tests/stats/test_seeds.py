@@ -9,6 +9,7 @@ from hybridnets.stats import (
     bayesian_t,
     effect_size,
     kfold_ratio,
+    mean_score,
     paired_t,
     probability_of_improvement,
     sign_flip,
@@ -244,3 +245,19 @@ def test_arguments_out_of_range_are_refused_by_name() -> None:
     for folds in (1, 2.5, -3):
         with pytest.raises(ValueError, match="folds must be a whole number of at least 2"):
             kfold_ratio(folds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_a_mean_score_has_students_interval_and_no_p(confidence: float) -> None:
+    scores = [0.75, 0.8, 0.9, 0.85]
+    result = mean_score(scores, confidence)
+    expected = scipy_stats.t.interval(confidence, 3, np.mean(scores), scipy_stats.sem(scores))
+    assert result.interval == pytest.approx(expected, rel=1e-12)
+    assert result.estimate == pytest.approx(0.825)
+    assert (result.p, result.statistic, result.n) == (None, None, 4)
+
+
+@pytest.mark.parametrize(("scores", "why"), [([0.8], "one seed"), ([0.8, 0.8], "all scores equal")])
+def test_a_mean_score_without_spread_has_no_interval(scores: list[float], why: str) -> None:
+    result = mean_score(scores)
+    assert (result.estimate, result.interval, result.why) == (0.8, None, why)

@@ -8,6 +8,25 @@ from hybridnets.runs.records.predictions import PartPredictions, read_probabilit
 from hybridnets.stats.quality import QUALITY, Predicted
 
 
+def read_predicted(folder: Path, part: str, outcomes: PartPredictions, classes: int) -> Predicted | None:
+    """What a run stored of its predictions of one part; None if it names a class beyond those of its result.
+
+    Args:
+        folder: The run's folder.
+        part: val or test.
+        outcomes: Its predicted classes of that part.
+        classes: How many classes there are.
+    """
+    every, own = read_probabilities(folder, part)
+    n = len(outcomes.index)
+    every = every if every is not None and every.shape == (n, classes) and every.dtype.kind == "f" else None
+    own = own if own is not None and own.shape == (n,) and own.dtype.kind == "f" else None
+    try:
+        return Predicted(outcomes.label, outcomes.predicted, classes, every, own)
+    except ValueError:
+        return None
+
+
 def read_qualities(folder: Path, test: PartPredictions, classes: int) -> dict[str, float]:
     """The measures of a run that what it stored defines, by the metric's key: test/macro_f1, test/nll ...
 
@@ -16,13 +35,8 @@ def read_qualities(folder: Path, test: PartPredictions, classes: int) -> dict[st
         test: Its predictions of the test images.
         classes: How many classes there are.
     """
-    every, own = read_probabilities(folder, "test")
-    n = len(test.index)
-    every = every if every is not None and every.shape == (n, classes) and every.dtype.kind == "f" else None
-    own = own if own is not None and own.shape == (n,) and own.dtype.kind == "f" else None
-    try:
-        predicted = Predicted(test.label, test.predicted, classes, every, own)
-    except ValueError:  # a class beyond those that the result names
+    predicted = read_predicted(folder, "test", test, classes)
+    if predicted is None:
         return {}
     values = {f"test/{key}": QUALITY[key].of(predicted) for key in QUALITIES}
     return {key: value for key, value in values.items() if math.isfinite(value)}

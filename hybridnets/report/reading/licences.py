@@ -1,0 +1,46 @@
+"""The licence of a data set, as its YAML states it: it determines no run, so no identity and no result has it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybridnets.report.reading.results import FinishedRun
+
+CONFIG = "config.yaml"  # in a run's folder: the configuration that it was trained with
+KEY = "licence"
+
+
+def licence_of(runs: Iterable[FinishedRun], groups: Sequence[Path]) -> str:
+    """The licence of the images that runs of one data set were trained on; empty where none is stated.
+
+    Args:
+        runs: The runs. Their own configurations come first; archives of runs, and older runs, have none.
+        groups: Folders of configuration groups, conf/, which may have the data set's YAML, data/NAME.yaml.
+    """
+    names = set()
+    for run in runs:
+        names.add(run.data)
+        if licence := _stated(_read(run.folder / CONFIG).get("data")):
+            return licence
+    for name in sorted(names):
+        for folder in groups:
+            settings = _read(folder / "data" / f"{name}.yaml")
+            if settings.get("name") == name and (licence := _stated(settings)):
+                return licence
+    return ""
+
+
+def _stated(settings: Any) -> str:
+    licence = settings.get(KEY) if isinstance(settings, dict) else None
+    return " ".join(licence.split()) if isinstance(licence, str) else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML's settings; empty where it is missing or damaged, on which nothing measured depends."""
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
