@@ -150,7 +150,7 @@ def trainer_of(data: ImageDataset, model: Any) -> Callable[[int], float]:
             epoch += 1
             for images, labels, _ in loader:
                 optimizer.zero_grad()
-                F.cross_entropy(model(module.standardized(images)), labels).backward()
+                F.cross_entropy(model(module.standardized(images)), labels).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 done += 1
                 if done == steps:
