@@ -374,6 +374,7 @@ def test_the_cache_is_no_class_of_the_folder_that_it_lies_in(tmp_path: Path, rea
     assert read(cache=cache).sha256 == content
 
 
+@pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
