@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hybridnets.report.analysis import DataSetReport
 
 DATA_SETS = "hybridnets.data."  # the package of the data sets whose images are shown
+FOLDER = f"{DATA_SETS}folder.load"
 COMMANDS = ("pack", "unpack", "status", "verify", "mlflow")
 EXAMPLES = """\
 examples:
@@ -155,7 +156,7 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
             return None  # a report never runs code that is named in a run's file
         if "mirrors" in cfg.data.dataset:
             cfg.data.dataset.mirrors = []
-        if "cache" in cfg.data.dataset:  # a report does not decode a folder of pictures
+        if cfg.data.dataset._target_ == FOLDER:  # a report does not decode pictures
             cfg.data.dataset.cached_only = True
         dataset = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
     except Exception as error:  # whatever reading the data set raises, the rest of the report does not need it
