@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from hybridnets.runs.identities import Identity
 
 OURS = "hybridnets.data."  # the package of the data sets that are read without running a user's code
+FOLDER = f"{OURS}folder.load"
 
 
 def read_images(folder: Path, identity: "Identity", *, users_code: bool) -> "ImageDataset | None":
@@ -34,7 +35,7 @@ def read_images(folder: Path, identity: "Identity", *, users_code: bool) -> "Ima
         return None
     if "mirrors" in cfg.data.dataset:
         cfg.data.dataset.mirrors = []
-    if "cache" in cfg.data.dataset:
+    if cfg.data.dataset._target_ == FOLDER:
         cfg.data.dataset.cached_only = True
     dataset = config.load_dataset(OmegaConf.to_container(cfg.data.dataset, resolve=True))
     return dataset if dataset.sha256 == identity["data"].get("sha256") else None

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import unicodedata
 from collections.abc import Callable
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -13,50 +12,8 @@ import pytest
 from PIL import Image
 
 from hybridnets.data import folder
-from hybridnets.data.dataset import DataError, ImageDataset, Images, canonical
-from hybridnets.data.folder import load
-
-SIZE = (4, 6)  # height, width
-RNG = np.random.default_rng(0)
-
-
-def pixels(n: int, channels: int = 3) -> Images:
-    return RNG.integers(0, 256, (n, channels, *SIZE), dtype=np.uint8)
-
-
-def save(path: Path, image: Images) -> Path:
-    """An image (C, H, W) as a PNG, or of the kind that the name ends in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = image.transpose(1, 2, 0)
-    Image.fromarray(rows if len(image) == 3 else rows[:, :, 0]).save(path)
-    return path
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[..., ImageDataset]:
-    """`load` of tmp_path/photos, with a cache beside it."""
-
-    def call(**settings: Any) -> ImageDataset:
-        return load(**{"root": tmp_path / "photos", "image_size": SIZE, "cache": tmp_path / "cache", **settings})
-
-    return call
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Two classes with three pictures each in train, and with two each in test."""
-    root = tmp_path / "photos"
-    for part, n in (("train", 3), ("test", 2)):
-        for name in ("cat", "dog"):
-            for i, image in enumerate(pixels(n)):
-                save(root / part / name / f"{i}.png", image)
-    return root
-
-
-def refusal(read: Callable[..., ImageDataset], **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        read(**settings)
-    return str(caught.value)
+from hybridnets.data.dataset import DataError, ImageDataset, canonical
+from tests.data.conftest import RNG, SIZE, pixels, refusal, save
 
 
 def test_a_folder_is_the_data_set_of_its_pixels(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
@@ -138,47 +95,6 @@ def test_equal_files_are_not_divided_between_train_and_test(tmp_path: Path, read
     assert (len(train), len(test)) == (8, 2)
 
 
-def test_what_file_managers_leave_behind_is_ignored(photos: Path, read: Callable[..., ImageDataset]) -> None:
-    content = read().sha256
-    for name in (".DS_Store", "train/.DS_Store", "train/cat/Thumbs.db", "train/cat/desktop.ini", "train/cat/._0.png"):
-        (photos / name).write_bytes(b"none")
-    for name in (".git", "__MACOSX", "train/__MACOSX", "train/cat/@eaDir"):
-        (photos / name).mkdir()
-        (photos / name / "0.png").write_bytes(b"none")
-    (photos / "README.md").write_text("Photographs of cats and dogs.")
-    (photos / "train" / "labels.csv").write_text("0.png,cat")
-    assert read().sha256 == content
-
-
-def test_links_are_followed_but_not_in_circles(photos: Path, read: Callable[..., ImageDataset]) -> None:
-    content = read().sha256
-    elsewhere = photos.parent / "elsewhere"
-    (photos / "train" / "cat").rename(elsewhere)
-    (photos / "train" / "cat").symlink_to(elsewhere)
-    (photos / "train" / "dog" / "0.png").rename(elsewhere.parent / "0.png")
-    (photos / "train" / "dog" / "0.png").symlink_to("../../../0.png")
-    (photos / "train" / "dog" / "circle").symlink_to(photos)
-    (elsewhere / "circle").symlink_to(elsewhere)
-    assert read().sha256 == content
-
-
-@pytest.mark.parametrize("name", ["한국어 사진", "İğdır Işıklar", "a name = two, three", "~", "'quoted'"])  # noqa: RUF001
-def test_names_of_folders_may_be_anything(name: str, photos: Path, read: Callable[..., ImageDataset]) -> None:
-    content = read().sha256
-    root = photos.rename(photos.with_name(name))
-    assert read(root=root).sha256 == content
-    (root / "train" / "cat").rename(root / "train" / name)
-    (root / "test" / "cat").rename(root / "test" / name)
-    assert set(read(root=root).classes) == {name, "dog"}
-
-
-def test_macos_and_linux_agree_on_the_name_of_a_class(photos: Path, read: Callable[..., ImageDataset]) -> None:
-    composed = unicodedata.normalize("NFC", "Müll 각")
-    (photos / "train" / "cat").rename(photos / "train" / composed)
-    (photos / "test" / "cat").rename(photos / "test" / unicodedata.normalize("NFD", composed))
-    assert read().classes == (composed, "dog")
-
-
 def odd_files(folder: Path) -> dict[str, str]:
     """Writes one file of each kind that is no picture, or none of a kind that we read; gives part of each's reason."""
     noise = BytesIO()
@@ -233,11 +149,6 @@ def test_files_that_are_no_pictures_are_refused_together_or_left_out(
         (photos / "train" / "cat" / name).unlink()
         odd_files(photos / "train" / "cat") if name != "i-pipe.png" else None
     assert read().sha256 == content
-
-
-def test_a_picture_beside_the_classes_is_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
-    save(photos / "train" / "stray.PNG", pixels(1)[0])
-    assert "train/stray.PNG (it lies in no class's folder)" in refusal(read)
 
 
 def test_files_that_may_not_be_read_are_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
@@ -300,80 +211,7 @@ def test_images_that_occur_twice_are_said(
     assert not caplog.records[1:], "only that the images were decoded"
 
 
-def test_odd_classes_are_said(
-    photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture
-) -> None:
-    (photos / "train" / "bird").mkdir()
-    save(photos / "train" / "eel" / "0.png", pixels(1)[0])
-    data = read()
-    assert data.classes == ("cat", "dog", "eel")
-    for sentence in (
-        "class bird has no picture, and the network does not learn of it",
-        "class eel has no picture in test, so that test accuracy leaves it out",
-        "class eel has one training picture, which is either in train or in val",
-    ):
-        assert sentence in caplog.text
-
-
-def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Callable[..., ImageDataset]) -> None:
-    def sentence(change: Callable[[], object], undo: Callable[[], object]) -> str:
-        change()
-        text = refusal(read)
-        undo()
-        return text
-
-    extra = photos / "test" / "eel"
-    assert "class eel is in test/ of " in sentence(
-        lambda: save(extra / "0.png", pixels(1)[0]), lambda: extra.rename(photos.parent / "eel")
-    )
-    other = photos / "more"
-    assert "has train/ and, beside it, more/; only test/ and val/" in sentence(other.mkdir, other.rmdir)
-    for name in ("val", "valid"):
-        (photos / name).mkdir()
-    assert "has val/ and valid/, which mean the same part: keep one" in refusal(read)
-    for name in ("val", "valid"):
-        (photos / name).rmdir()
-    (photos / "train").rename(photos.parent / "away")
-    assert "has test/ but no train/: add train/CLASS" in refusal(read)
-    (photos.parent / "away").rename(photos / "train")
-    (photos / "test").rename(photos.parent / "away")
-    assert f"has train/ but no test/: add test/CLASS, or give data.root={photos / 'train'}, of which" in refusal(read)
-    assert len(read(root=photos / "train").test_labels) == 2
-    (photos.parent / "away").rename(photos / "test")
-    assert f"must be the folder of a class, but has train/ and test/: give data.root={photos}" in refusal(
-        read, root=photos.parent
-    )
-
-
-def test_fewer_than_two_classes_are_refused(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
-    assert f"data.root must be a folder, but {tmp_path / 'photos'} does not exist" == refusal(read)
-    (tmp_path / "photos").mkdir()
-    assert "must have pictures of at least two classes, got none: it needs a folder for each class" in refusal(read)
-    save(tmp_path / "photos" / "cat" / "0.png", pixels(1)[0])
-    (tmp_path / "photos" / "dog").mkdir()
-    assert "must have pictures of at least two classes, got only cat/" in refusal(read)
-    save(tmp_path / "photos" / "dog" / "0.png", pixels(1)[0])
-    assert "has no picture in test: a class needs two different ones" in refusal(read)
-    assert "is a file" in refusal(read, root=tmp_path / "photos" / "dog" / "0.png")
-
-
-def test_a_class_may_be_called_train(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
-    for name in ("bus", "train"):
-        for i, image in enumerate(pixels(5)):
-            save(tmp_path / "photos" / name / f"{i}.png", image)
-    assert read().classes == ("bus", "train")
-
-
-def test_the_cache_is_no_class_of_the_folder_that_it_lies_in(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
-    for name in ("cat", "dog"):
-        for i, image in enumerate(pixels(5)):
-            save(tmp_path / "photos" / name / f"{i}.png", image)
-    cache = tmp_path / "photos" / "runs" / "cache"
-    content = read(cache=cache).sha256
-    (tmp_path / "photos" / "runs" / "folder").mkdir()
-    assert read(cache=cache).sha256 == content
-
-
+@pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
