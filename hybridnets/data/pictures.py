@@ -123,7 +123,7 @@ def check_pillow(files: Iterable[ImageFile]) -> None:
     picture = next((file.path for file in files if not file.is_array), None)
     if picture and needs_pillow():
         raise ValueError(
-            f"{picture} needs Pillow, which is not installed: pip install 'hybridnets[report]', or give a .npy"
+            f"{picture} needs Pillow, which is not installed: pip install 'hybridnets[images]', or give a .npy"
         )
 
 
