@@ -126,8 +126,11 @@ class Study:
         """A sentence on why the sweep ends before its question is settled, where runs of a batch have no result."""
         self._find_answering()
         answers = [_without_seed(words) in self._answering for words in self._batch]
-        lost = {run: one for run, one in zip(runs_of_last_batch(), answers, strict=True) if run.result() is None}
-        diverged = {run: one for run, one in lost.items() if store.diverged(run.folder)}
+        batch = zip(runs_of_last_batch(), answers, strict=True)
+        lost = {run: is_answering for run, is_answering in batch if not _has_result(run)}
+        diverged = {run: is_answering for run, is_answering in lost.items() if store.diverged(run.folder)}
+        if not lost:  # another sweep has finished them meanwhile
+            return f"{STOPPED} a run failed: the same command goes on from there"
         first, *others = diverged or lost
         names = f"{first.name} and {len(others)} more" if others else first.name
         if diverged:
@@ -146,6 +149,13 @@ class Study:
         sides = find_variants(dict(zip(hashes, variants, strict=True)), self.primary)
         jobs = zip(self._batch, hashes, strict=True)
         self._answering = {_without_seed(words) for words, variant in jobs if variant in sides}
+
+
+def _has_result(run: store.Run) -> bool:
+    try:
+        return run.result() is not None
+    except ValueError:  # it cannot be read
+        return False
 
 
 def _without_seed(words: Sequence[str]) -> tuple[str, ...]:

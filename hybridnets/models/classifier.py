@@ -88,12 +88,14 @@ class Classifier(pl.LightningModule):
         smoothing = self.label_smoothing
         if self.class_weights is None:
             return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        weights = self.class_weights.to(logits.dtype)
+        # Autocast would round weights and sums to 16 bits.
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        logits, weights = logits.to(precise), self.class_weights.to(precise)
         if not labels.is_floating_point():
             return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
         # Of probabilities torch's own mean is over images, which would make the step larger or smaller than that of classes.
         total = F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
-        return total / (labels @ weights.to(labels.dtype)).sum()
+        return total / (labels * weights).sum()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Training loss of a batch; logs train/loss and train/acc over the epoch."""

@@ -11,6 +11,9 @@ from typing import Any, Literal
 # Raised by hand when the same configuration would train differently, so that no older run is taken for a newer one.
 PROTOCOL = 1
 
+# The sections of an identity besides its seeds.
+SECTIONS = ("data", "model", "loss", "optimizer", "scheduler", "callbacks", "trainer")
+
 # Settings of every run that are usually off, with that value. An identity omits them at it, and labels show it.
 OFF: Mapping[tuple[str, ...], Any] = {
     **{("data", "augment", kind): 0 for kind in ("rotate", "brightness", "contrast", "saturation", "hue")},

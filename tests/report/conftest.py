@@ -49,6 +49,7 @@ def _settings(seed: int | tuple[int, int, int], model: str, data: str, changes: 
     parts: dict[str, Any] = {
         "model": {**MODELS[model]},
         "data": {"name": data, "train_fraction": 0.7, "sha256": "a" * 64},
+        "loss": {},
         "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001},
         "scheduler": {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "_partial_": True, "patience": 1},
         "callbacks": {"early_stopping": {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "patience": 4}},

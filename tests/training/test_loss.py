@@ -52,6 +52,17 @@ def test_probabilities_of_one_are_classes() -> None:
     torch.testing.assert_close(of_classes, of_shares)
 
 
+def test_autocast_rounds_neither_weights_nor_their_sum() -> None:
+    model = cnn()
+    set_loss(model, {"label_smoothing": 0.0, "class_weights": [0.123, 1.0, 4.567]}, LABELS.numpy(), CLASSES)
+    logits, shares = LOGITS.bfloat16(), F.one_hot(LABELS, 3).float()
+    exact = model.training_loss(logits.double(), LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        of_classes, of_shares = (model.training_loss(logits, x) for x in (LABELS, shares))
+    for loss in (of_classes, of_shares):
+        torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=0)
+
+
 def test_balanced_weights_make_all_classes_count_alike() -> None:
     weights = class_weights("balanced", LABELS.numpy(), CLASSES)
     torch.testing.assert_close(weights, torch.tensor([6 / 9, 6 / 6, 6 / 3]))

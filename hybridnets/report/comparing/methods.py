@@ -9,8 +9,9 @@ from hybridnets.report.comparing.metric import Metric
 from hybridnets.report.comparing.variants import DataSetVariants
 from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.text import natural
+from hybridnets.runs.identities import SECTIONS
 
-RECIPE = ("data", "optimizer", "scheduler", "callbacks", "trainer")  # the sections of an identity outside the model
+RECIPE = tuple(section for section in SECTIONS if section != "model")
 NO_RECIPE = (  # said otherwise, or not for readers
     *("data.name", "data.sha256", "data._target_", "data.train_fraction", "data.split", "data.folds"),
 )

@@ -27,12 +27,12 @@ from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.rendering.markdown import bulleted, inline, table
 from hybridnets.report.tables.cells import plural
 from hybridnets.report.text import visible
+from hybridnets.runs.identities import SECTIONS
 
 LARGEST_TABLE = 20  # classes; the confusion of more is listed, not tabulated
 MISTAKES = 5  # that are listed
 NOT_STATED = "licence not stated"
 UNDECIDED = "not stated: whoever publishes the weights decides"
-SECTIONS = ("data", "model", "optimizer", "scheduler", "callbacks", "trainer")  # of an identity
 MEASURES = ("test/nll", "test/ece")
 PAPERS = {
     "hybridnets.models.ECRNN": "Woo, Kim, Choi: New Hybrid Approach of CNN and RNN based on Encoder and Decoder (in Korean)",

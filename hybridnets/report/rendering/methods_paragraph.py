@@ -201,16 +201,17 @@ def _result(answer: Answer, part: DataSetReport) -> str:
     levels = [f"{unit.level(level)}{unit.sign}" for level in analysis.levels]
     difference = unit.difference(analysis.evidence.differences.mean)
     confidence = f"{100 * (1 - analysis.level):.4g} %"
-    results = [f"{confidence} interval {unit.interval(test.interval)}"] if test.interval else []
+    interval = [f"{confidence} interval {unit.interval(test.interval)}"] if test.interval else []
     if analysis.looks and test.p is not None and not comparison.why_no_stars:
-        results.append(f"p = {p_text(test.p)}, valid at whichever look the sweep stopped")
+        p = f"p = {p_text(test.p)}, valid at whichever look the sweep stopped"
     elif test.p is not None and test.statistic is not None and not comparison.why_no_stars:
         corrected = f"corrected for {analysis.choices} possible choices" if analysis.is_exploratory else "uncorrected"
-        results.append(f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}")
-    why = f"no p-value is given ({comparison.why_no_stars or test.why})" if len(results) < 2 else ""
+        p = f"t({test.n - 1}) = {test.statistic:.2f}, p = {p_text(test.p)}, {corrected}"
+    else:
+        p = f"no p-value is given ({comparison.why_no_stars or test.why})"
     return (
         f"{analysis.primary.variant} reaches {levels[0]} and {analysis.primary.baseline} {levels[1]} on average: a difference "
-        f"of {difference}{unit.points} ({'; '.join(filter(None, (*results, why)))})"
+        f"of {difference}{unit.points} ({'; '.join((*interval, p))})"
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from hybridnets.report.reading.scores.folds import NUMBER
 from hybridnets.report.reading.scores.mapping import Reading
 from hybridnets.report.reading.scores.reader import read_scores
 from tests.report.reading.score_files import parts, read_rows, sentences, write_scores
@@ -125,6 +126,20 @@ def test_a_fold_that_is_no_number_is_left_out_by_name(tmp_path: Path) -> None:
     runs = read_rows(tmp_path, *lines(ONE, "{v}", "{f}"), "a,mean,.8", "b,,.82", header="variant,fold,score")
     assert "2 of 12 rows are left out" in runs.head[0]
     assert any("fold must be a whole number, got mean" in problem for problem in runs.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("3", "3"), ("3.0", "3"), ("fold3", "3"), ("CV fold: 12", "12"), ("fold #7", "7"), ("3a", None)],
+)
+def test_a_fold_is_read_from_its_name(text: str, number: str | None) -> None:
+    match = NUMBER.fullmatch(text)
+    assert (match[1] if match else None) == number
+
+
+def test_a_long_name_is_no_fold_and_takes_no_time() -> None:
+    """A pattern that tries every division of a word would take years on this one."""
+    assert NUMBER.fullmatch("leaveonesubjectout" * 10) is None
 
 
 def test_a_fold_without_a_pair_is_named(tmp_path: Path) -> None:

@@ -82,6 +82,15 @@ def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make)
     assert known.varying == ("the initialisation", "the order of the training images")
 
 
+def test_the_loss_is_part_of_the_recipe(tmp_path: Path, finished: Make) -> None:
+    for seed in (0, 1, 2):
+        finished("cnn", seed, loss__label_smoothing=0.1)
+        finished("crnn", seed, loss__label_smoothing=0.1, loss__class_weights="balanced")
+    (paragraph,) = for_paper(report_of(tmp_path)).methods
+    assert "loss (label_smoothing 0.1)" in paragraph
+    assert "Outside the model the variants differ in loss.class_weights." in paragraph
+
+
 def test_one_split_for_all_seeds_is_stated(tmp_path: Path, finished: Make) -> None:
     for seed in range(3):
         for model in ("cnn", "crnn"):

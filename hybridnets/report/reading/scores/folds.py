@@ -11,7 +11,7 @@ from hybridnets.report.reading.scores.left_out import LeftOutRows
 from hybridnets.report.reading.scores.long_form import ScoreRow
 from hybridnets.report.text import natural
 
-NUMBER = re.compile(r"(?:[a-z]+[\s_=:#-]*)*?([0-9]+)(?:\.0*)?", re.IGNORECASE)  # 3, 3.0, fold3, cv fold 3
+NUMBER = re.compile(r"(?:[a-z][a-z\s_=:#-]*)?([0-9]+)(?:\.0*)?", re.IGNORECASE)  # 3, 3.0, fold3, cv fold 3
 IN_SPLIT = re.compile(r"fold\D*?([0-9]+)", re.IGNORECASE)
 
 
