@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from scipy import stats as scipy_stats
 
+from hybridnets import stats
 from hybridnets.report import Report, ReportRequest, analyse
 from hybridnets.report.comparing.methods import methods
 from hybridnets.report.comparing.resources import Share, duration, resources
@@ -80,6 +81,23 @@ def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make)
     assert "lr 0" not in paragraph
     known = methods(report.parts[0].data_set, report.parts[0].families)
     assert known.varying == ("the initialisation", "the order of the training images")
+
+
+def test_a_look_with_a_p_but_no_interval_does_not_contradict_itself(tmp_path: Path, finished: Make) -> None:
+    d = (0.02, 0.05)
+    runs = []
+    for seed, difference in enumerate(d):
+        runs += [finished("cnn", seed, test=0.7), finished("crnn", seed, test=0.7 + difference)]
+    declared = {**PRIMARY, "until": {"looks": [2, 5], "method": "anytime"}}
+    path = manifest.write(tmp_path, "question", "python train.py -cn question until=settled", runs, declared)
+    (look,) = stats.sequential(d, (2, 5), "anytime", 0.01)
+    taken = manifest.TakenLook(look.n, "2026-11-29T12:00:00+00:00", look.estimate, look.interval, look.settled)
+    manifest.record_looks(path, [taken])
+    (paragraph,) = for_paper(report_of(tmp_path)).methods
+    assert look.p is not None
+    assert f"(p = {look.p:.3f}".rstrip("0") in paragraph
+    assert "valid at whichever look the sweep stopped)" in paragraph
+    assert "no p-value is given" not in paragraph
 
 
 def test_the_loss_is_part_of_the_recipe(tmp_path: Path, finished: Make) -> None:
