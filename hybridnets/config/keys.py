@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, Node
 
 MOST = 3  # keys that a message proposes
 
@@ -15,9 +15,9 @@ def keys_of(section: DictConfig, prefix: str = "") -> Iterator[str]:
         section: The configuration.
         prefix: What precedes each path.
     """
-    for key in map(str, section):
+    for name in section:  # which need not be a word, as in scheduling={0:1,1:4}
+        key, node = str(name), section._get_node(name)
         yield f"{prefix}{key}"
-        node = section._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             yield from keys_of(node, f"{prefix}{key}.")
 
@@ -29,9 +29,9 @@ def missing_keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
         section: The configuration.
         prefix: What precedes each path.
     """
-    for key in map(str, section):
-        node = section._get_node(key)
-        if node is not None and node._is_missing():
+    for name in section:
+        key, node = str(name), section._get_node(name)
+        if isinstance(node, Node) and node._is_missing():
             yield f"{prefix}{key}"
         elif isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             yield from missing_keys(node, f"{prefix}{key}.")

@@ -138,8 +138,9 @@ def test_help_names_only_existing_keys(tmp_path: Path) -> None:
     keys = [word.strip(",") for line in text.splitlines() if line.startswith("  ") for word in line[2:29].split()]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfgs = [
-            compose("config", [f"model={path.stem}"], return_hydra_config=True)
-            for path in (ROOT / "conf" / "model").glob("*.yaml")
+            compose("config", [f"{group}={path.stem}"], return_hydra_config=True)
+            for group in ("model", "data")
+            for path in (ROOT / "conf" / group).glob("*.yaml")
         ]
     assert len(keys) >= 20
     for key in keys:

@@ -33,6 +33,10 @@ SLIPS = [
     (["seed=-1"], "seed must be a whole number from 0 to 4,294,967,295, got -1"),
     (["seeds.split=-1"], "seeds.split must be a whole number from 0 to 4,294,967,295, got -1"),
     (["lr=0.1"], "lr is not a key of the configuration; did you mean optimizer.lr? (--help lists the keys)"),
+    (
+        ["+callbacks.a.scheduling={0:1,1:4}", "+lr=0.1"],
+        "lr is not a key of the configuration; did you mean optimizer.lr?",
+    ),
     (["+lr=0.1"], "lr is not a key of the configuration; did you mean optimizer.lr? (--help lists the keys)"),
     (
         ["patience=9"],
