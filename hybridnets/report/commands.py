@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hybridnets import signals
+from hybridnets import program, signals
 from hybridnets.report.analysis import DataSetReport, Report, analyse
 from hybridnets.report.comparing.stars import recount_stars
 from hybridnets.report.reading import results
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from hybridnets.report.figures.picture import Picture
 
 T = TypeVar("T")
+LETTERS = 20  # that a message names
 PAGE_NEEDS = ("jinja2", "matplotlib")  # packages
 LOOK_SECONDS = 2.0  # between two looks at the folders
 REST = 9.0  # times as long as a look or a report took, --watch rests after it: the runs need the processor more
@@ -251,6 +253,7 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
                 part.data_set, part.comparisons, analyses, part.compressed, images, part.best, part.searches
             )
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
+        _name_letters_without_font(report)
         if report.joint:
             drawn[ALL] = list(joint_pictures(report.joint.joint))
     page = None if missing else written.page(live)
@@ -262,6 +265,21 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
             f"the tables are in {to / 'tables'}"
         )
     return written
+
+
+def _name_letters_without_font(report: Report) -> None:
+    """Says which letters of names are boxes in the PNG and PDF figures, because no font on this machine has them."""
+    from hybridnets.report.figures.style import letters_without_font
+
+    sets = [part.data_set for part in report.parts]
+    names = [one.name for one in sets] + [variant.label for one in sets for variant in one.variants]
+    classes = [name for one in sets for variant in one.variants for run in variant.runs[:1] for name in run.classes]
+    if letters := letters_without_font("".join((*names, *classes))):
+        print(
+            f"{program.name('report')}: no font here has the letters {letters[:LETTERS]}, which are boxes in the PNG and PDF "
+            "figures: install one that has, such as Noto Sans CJK",
+            file=sys.stderr,
+        )
 
 
 def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_IT_IS) -> int:

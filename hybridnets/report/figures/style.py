@@ -1,5 +1,6 @@
 """What all figures share: one style for print, screen and greyscale, and the three files of a picture."""
 
+import functools
 import io
 import textwrap
 import warnings
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib.style
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -78,10 +80,32 @@ LOOKS = (
 )
 
 
+# Fonts of systems and packages with letters that Matplotlib's own lacks; what is installed of them is tried in this order.
+FALLBACKS = (
+    *("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo", "Noto Sans CJK JP"),
+    *("Hiragino Sans", "Microsoft YaHei", "PingFang SC", "WenQuanYi Zen Hei", "Arial Unicode MS"),
+)
+
+
+@functools.cache
+def families() -> tuple[str, ...]:
+    """The fonts that draw figures: Matplotlib's own, then those of FALLBACKS that this machine has."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in FALLBACKS if name in installed))
+
+
+def letters_without_font(text: str) -> str:
+    """The letters of a text that no font of `families` has, each once; a PNG or PDF shows boxes in their place."""
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in families()]
+    letters = (letter for letter in dict.fromkeys(text) if letter.isprintable() and not letter.isspace())
+    return "".join(letter for letter in letters if not any(font.get_char_index(ord(letter)) for font in fonts))
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Applies our style and nobody's matplotlibrc while a figure is drawn and saved; can be used as a decorator."""
-    with matplotlib.style.context(["default", RC]), warnings.catch_warnings():
+    rc = {**RC, "font.family": list(families())}
+    with matplotlib.style.context(["default", rc]), warnings.catch_warnings():
         # Letters that the font lacks become boxes in the PNG; in the SVG the reader's own fonts draw them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

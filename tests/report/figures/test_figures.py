@@ -21,6 +21,7 @@ from hybridnets.report.figures.curves import draw_curves
 from hybridnets.report.figures.gallery import _only_right, draw_gallery
 from hybridnets.report.figures.picture import Picture
 from hybridnets.report.figures.primary import draw_primary
+from hybridnets.report.figures.style import letters_without_font
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
@@ -222,3 +223,15 @@ def test_images_are_those_that_only_one_side_gets_right(tmp_path: Path, grid: Co
     assert draw_gallery(comparison, "score", IMAGES) is None
     assert draw_gallery(comparison, "test", IMAGES) is not None
     assert draw_architecture("digits", digits.data_set.variants) is not None
+
+
+def test_letters_that_no_font_has_are_named(tmp_path: Path, report: Callable[..., int], capsys: Any) -> None:
+    assert letters_without_font("cat, \u00e7\u0131 \u0416 \U00012000\U00012001\U00012000") == "\U00012000\U00012001"
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "variant,seed,score\n" + "".join(f"{v},{s},0.{70 + s}\n" for v in ("a\U00012000", "b") for s in range(3))
+    )
+    assert report(str(path), "--to", str(tmp_path / "report")) == 0
+    assert (
+        "no font here has the letters \U00012000, which are boxes in the PNG and PDF figures" in capsys.readouterr().err
+    )
