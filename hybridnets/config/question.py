@@ -80,6 +80,23 @@ def check_question(report: Any, runs: Sequence[Run], needed: Sequence[Run]) -> N
         )
 
 
+def check_margin(report: Any, test_images: int) -> None:
+    """Says before a sweep trains that a question's margin is less than one test image, which no number of seeds can show.
+
+    Args:
+        report: The sweep's `report:` section.
+        test_images: The number of test images.
+    """
+    for question in parse_declaration(report).primary:
+        if question.metric == "test" and 0 < question.margin * test_images < 1:
+            print(
+                f"report.primary.margin is {100 * question.margin:g} points, less than one of the {test_images:,} test images "
+                f"({100 / test_images:.2f} points), so that no number of seeds can show it: use more test images, or a larger "
+                "margin",
+                file=sys.stderr,
+            )
+
+
 def _not_trained(label: str, names: Sequence[str]) -> str:
     return f"{label}, which the sweep does not train: its variants are {', '.join(names)}"
 
@@ -87,7 +104,9 @@ def _not_trained(label: str, names: Sequence[str]) -> str:
 def _remedy(label: str, names: Sequence[str]) -> str:
     """The settings that train a variant and the label that was probably meant, to be added to a message."""
     name = label.split()[0]
-    meant, match = proposal(name, names), NAME.fullmatch(name)
+    longer = [other for other in names if other.startswith(f"{name}-")]  # crnn for crnn-bilstm-1x16
+    meant = f"; did you mean {' or '.join(longer)}?" if longer else proposal(name, names)
+    match = NAME.fullmatch(name)
     if not match or (meant and not match["rnn"]):
         return meant
     words = " ".join(f"{key}={value}" for key, value in match.groupdict().items() if value)

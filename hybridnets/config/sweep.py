@@ -19,7 +19,7 @@ from hybridnets import program
 from hybridnets.config.command_line import typed_command
 from hybridnets.config.devices import depends_on_machine
 from hybridnets.config.errors import ConfigError
-from hybridnets.config.question import check_question
+from hybridnets.config.question import check_margin, check_question
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.request import RunRequest, changed_code_message, divergence_message, resolve
 from hybridnets.config.schema import scratch
@@ -45,6 +45,7 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     _plans[GlobalHydra.instance().hydra] = jobs
     runs = {job.key: job.run for job in jobs}
     check_question(report, list(runs.values()), [job.need.run for job in jobs if job.need])
+    check_margin(report, len(jobs[0].request.dataset.test_labels))
     unique = {job.key: job for job in jobs}.values()
     finished = [job for job in unique if job.finished()]
     pending = [job for job in unique if job not in finished]

@@ -56,3 +56,20 @@ def test_a_question_about_none_of_the_variants_is_refused(command: Callable[...,
         "train.py: report.primary must name a variant that the sweep trains, or that is finished in out, got vgg16 and vgg19: "
         "the sweep's variants are cnn, ecnn; correct the labels, or give report=null to sweep without a question"
     ]
+
+
+def test_a_name_without_its_recurrent_layers_is_completed(command: Callable[..., Said]) -> None:
+    said = command(*SWEEP, "model=cnn,crnn", "rnn=lstm", question("crnn", "cnn"))
+    assert said.err.rstrip().endswith("; did you mean crnn-lstm-1x16?")
+
+
+@pytest.mark.parametrize(("margin", "is_said"), [(0.3, True), (0.4, False)])
+def test_a_margin_below_one_test_image_is_said_before_the_runs(
+    margin: float, is_said: bool, command: Callable[..., Said]
+) -> None:
+    said = command(*SWEEP, f"report={{primary:{{variant:ecnn,baseline:cnn,margin:{margin}}}}}")
+    sentence = (
+        f"report.primary.margin is {margin} points, less than one of the 297 test images (0.34 points), so that no number of "
+        "seeds can show it: use more test images, or a larger margin"
+    )
+    assert said.err.splitlines() == [sentence] * is_said

@@ -162,6 +162,12 @@ class PrimaryAnalysis:
         return Verdict.CONSTANT if p is None or p >= self.level else Verdict.CONSTANT_BETTER
 
     @property
+    def is_below_an_image(self) -> bool:
+        """Whether the margin of a share is less than one image of those that it is measured on: no number of seeds shows it."""
+        images = self.evidence.smallest_part
+        return bool(images and self.kind.may_be_share and 0 < self.margin * images < 1)
+
+    @property
     def favours_variant(self) -> bool:
         """Whether the difference is in the variant's favour."""
         return self.kind.sign * self.evidence.differences.mean > 0

@@ -170,7 +170,7 @@ def _reservations(analysis: PrimaryAnalysis, unit: Unit) -> Iterator[str]:
             f"For other {part} images like these the 95 % interval is {wide.interval(interval)}{wide.points} ({says}), because "
             "these images are a sample, too."
         )
-    if analysis.margin and (images := evidence.smallest_part) and 1 / images > analysis.margin and unit.scale == 100:
+    if analysis.is_below_an_image and (images := evidence.smallest_part):
         yield (
             f"{plural(images, 'image')} cannot show a margin of {unit.margin(analysis.margin)}{unit.points}: a single image "
             f"is {unit.level(1 / images)}{unit.points}."

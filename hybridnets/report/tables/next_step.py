@@ -1,5 +1,6 @@
 """What to do next, in one sentence with the exact command."""
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -111,6 +112,13 @@ def next_step(
             return NextStep(
                 "not settled with the declared number of seeds: declare a fresh sweep in a file of its own, with other seeds "
                 "and a larger report.until.most (docs/statistics.md has what each method needs).",
+                "",
+            )
+        if analysis.verdict is Verdict.OPEN and analysis.is_below_an_image:
+            images = math.ceil(1 / analysis.margin)
+            return NextStep(
+                f"no number of seeds shows a margin below one image: use at least {images:,} {analysis.kind.part} images, "
+                "better several times as many, or declare a larger margin, and train afresh.",
                 "",
             )
         if _seeds_to_settle(analysis, data_set):

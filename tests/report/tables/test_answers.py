@@ -108,6 +108,7 @@ def test_other_images_of_val_are_not_called_test_images(tmp_path: Path, finished
 def test_fewer_images_than_a_margin_needs_are_named(tmp_path: Path) -> None:
     (answer,) = part_of(tmp_path, margin=0.4).answers  # of 200 test images each is half a point
     assert "200 images cannot show a margin of 0.40 points: a single image is 0.50 points." in answer.sentences
+    assert answer.analysis.is_below_an_image
     (answer,) = part_of(tmp_path, margin=0.6).answers
     assert not any("cannot show a margin" in text for text in answer.sentences)
 

@@ -83,6 +83,13 @@ def test_what_is_undecided_gets_a_fresh_sweep_of_the_planned_size(
     assert "seeds added to these until the interval excludes 0" in advised.sentence
 
 
+def test_a_margin_below_one_image_needs_images_not_seeds(tmp_path: Path, pairs: Callable[..., list[Run]]) -> None:
+    declare(tmp_path, pairs(-0.01, 0.0, 0.02), margin=0.4)  # of 200 test images each is half a point
+    advised = step(tmp_path)
+    assert not advised.command
+    assert "use at least 250 test images" in advised.sentence
+
+
 def test_a_second_question_that_is_open_is_not_ignored(
     tmp_path: Path, pairs: Callable[..., list[Run]], finished: Make
 ) -> None:
