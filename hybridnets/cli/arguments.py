@@ -58,8 +58,11 @@ def path_of(text: str) -> Path:
     """A path of an argument; shells leave the ~ of --to=~/x to us, and Path.expanduser raises for unknown users.
 
     Raises:
-        argparse.ArgumentTypeError: If it is a link that leads to itself, for which Path.resolve raises no OSError.
+        argparse.ArgumentTypeError: If it is empty, as an unset variable is in quotes, which would be the working folder; or
+            a link that leads to itself, for which Path.resolve raises no OSError.
     """
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path, got nothing")
     path = Path(os.path.expanduser(text))  # noqa: PTH111
     try:
         path.stat()

@@ -65,14 +65,15 @@ def _is_backbone(value: Any) -> bool:
 SEED = _from(0, 2**32 - 1)
 SECTION: Rule = ("a section of keys", lambda v: isinstance(v, Mapping))
 SHARE: Rule = ("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
+LARGEST_WEIGHT = 1e6  # float32 holds sums of larger ones less precisely, and overflows in the end
 WEIGHTS: Rule = (
-    "null, balanced or a list of numbers above 0, one for each class",
+    "null, balanced or a list of numbers above 0 and up to a million, one for each class",
     lambda v: (
         v in (None, "balanced")
         or (
             isinstance(v, Sequence)
             and not isinstance(v, str)
-            and all(_is_number(weight) and weight > 0 for weight in v)
+            and all(_is_number(weight) and 0 < weight <= LARGEST_WEIGHT for weight in v)
         )
     ),
 )

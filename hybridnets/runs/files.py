@@ -21,9 +21,16 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
     """A temporary path to write to, which replaces `path` once its bytes are on the disk; a failure leaves nothing behind.
 
     Args:
-        path: The file.
+        path: The file, or a link to it.
         check: Called just before the file is replaced; if it raises, the file stays as it was.
+
+    Raises:
+        ForbiddenError: If it is no plain file, as /dev/null: root could replace that, too.
+        OSError: If it cannot be written; it names the file.
     """
+    if path.exists() and not path.is_file():
+        raise ForbiddenError(f"{path} must be a plain file, because it is replaced as a whole: name another one")
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with signals.unwinding():
         try:
@@ -33,6 +40,9 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
             if check:
                 check()
             temporary.replace(path)
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a write that fails, as on a full disk, does not know it
+            raise
         finally:
             temporary.unlink(missing_ok=True)
     # The rename is on the disk only once the folder is.

@@ -32,6 +32,7 @@ def parser() -> Parser:
     ("words", "sentence"),
     [
         ("encode --margin abc", "encode: --margin must be a number, got abc"),
+        ("encode --to=", "encode: --to must be a path, got nothing"),
         ("encode -n 1.5", "encode: -n must be a whole number, got 1.5"),
         ("encode --margin", "encode: --margin needs a value"),
         ("encode --vary", "encode: --vary needs a value"),

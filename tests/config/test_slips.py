@@ -88,11 +88,15 @@ SLIPS = [
     (["loss.label_smoothing=x"], "loss.label_smoothing must be a number from 0 up to, but not including, 1, got x"),
     (
         ["loss.class_weights=even"],
-        "loss.class_weights must be null, balanced or a list of numbers above 0, one for each class, got even",
+        "loss.class_weights must be null, balanced or a list of numbers above 0 and up to a million, one for each class, got",
+    ),
+    (
+        ["loss.class_weights=[1e39,1]"],
+        "loss.class_weights must be null, balanced or a list of numbers above 0 and up to a million, one for each",
     ),
     (
         ["loss.class_weights=[1,0]"],
-        "loss.class_weights must be null, balanced or a list of numbers above 0, one for each",
+        "loss.class_weights must be null, balanced or a list of numbers above 0 and up to a million, one for each",
     ),
     (
         ["loss.class_weights=[1,2]"],

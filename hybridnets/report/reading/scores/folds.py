@@ -35,7 +35,7 @@ def with_folds(rows: Sequence[ScoreRow], left_out: LeftOutRows) -> tuple[list[Sc
             kept.append(row)
         else:
             left_out.add(row.line, f"{rule}, got {row.values['fold'] or 'nothing'}", rule)
-    return _with_numbered_folds(kept)
+    return _with_numbered_folds(kept) if kept else ([], [])
 
 
 def _with_numbered_folds(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[str]]:
