@@ -110,8 +110,13 @@ def _parts(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> li
 
 
 def _check_classes(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> None:
-    """Refuses classes that hold parts, whose test pictures would be trained on."""
+    """Refuses classes that hold parts, and parts beside classes, whose test pictures would be trained on."""
     for folder in folders:
+        if PARTS.get(folder.name.lower(), "train") != "train" and (deeper := reader.first_deeper(folder)):
+            raise DataError(
+                f"{root} has {folder.name}/ with pictures in {deeper}/, as a part has them, but no train/: move the classes' "
+                f"folders into train/, or rename {folder.name}/ if it is a class"
+            )
         inner = {PARTS.get(entry.name.lower()) for entry in reader.entries(folder) if entry.is_dir()}
         if {"train", "test"} <= inner:
             remedy = (
@@ -139,6 +144,12 @@ class _Reader:
             raise DataError(f"{os.fspath(folder)} cannot be read ({error.strerror})") from error
         kept = [entry for entry in visible if not (entry.is_dir() and _identity(entry) in self.skipped)]
         return sorted(kept, key=lambda entry: entry.name)
+
+    def first_deeper(self, folder: os.DirEntry[str]) -> str:
+        """The first folder in a folder that has files at any depth; empty if there is none."""
+        deeper = _Reader(self.skipped | {_identity(folder)})
+        inner = (entry for entry in deeper.entries(folder) if entry.is_dir())
+        return next((entry.name for entry in inner if any(deeper.files(entry, "", "", ""))), "")
 
     def files(self, folder: os.DirEntry[str], name: str, part: str, class_name: str) -> Iterator[PictureFile]:
         """The files of a class's folder at any depth.

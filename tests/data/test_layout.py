@@ -102,6 +102,22 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
     )
 
 
+@pytest.mark.parametrize("name", ["test", "val", "Valid", "validation"])
+def test_a_part_beside_classes_is_not_taken_for_a_class(
+    name: str, tmp_path: Path, read: Callable[..., ImageDataset]
+) -> None:
+    root = tmp_path / "photos"
+    for i, image in enumerate(pixels(10)):
+        save(root / ("cat", "dog")[i % 2] / f"{i}.png", image)
+    save(root / name / "cat" / "deep" / "0.png", pixels(1)[0])
+    assert f"{root} has {name}/ with pictures in cat/, as a part has them, but no train/" in refusal(read)
+    shutil.rmtree(root / name / "cat")
+    (root / name / "empty").mkdir()
+    for i, image in enumerate(pixels(5)):
+        save(root / name / f"{i}.png", image)
+    assert read().classes == tuple(sorted(("cat", "dog", name)))  # pictures alone make it a class
+
+
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
     assert f"data.root must be a folder, but {tmp_path / 'photos'} does not exist" == refusal(read)
     (tmp_path / "photos").mkdir()
