@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from hybridnets.data.dataset import DataError, pixel_sums
-from hybridnets.data.decoding import DecodingError, Form, decode
+from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode
 from hybridnets.data.ordering import write_all
 
 FILES = 16  # in a task: few enough for smooth progress, enough to make little of a pipe's delay
@@ -80,7 +80,7 @@ class Decoders:
             self._errors.close()
 
     def hashes(self, paths: Iterable[str]) -> Iterator[tuple[int, Fact]]:
-        """For each file, in any order: its position, with its `sha256`, or the `fault` because of which it cannot be read.
+        """For each file, in any order: its position, with its `sha256`, or with `unread`, why it cannot be read.
 
         Args:
             paths: The files.
@@ -94,7 +94,7 @@ class Decoders:
         """Writes the pixels of pictures; for each, in any order: its position, which is that of its pixels, and facts.
 
         These are the sum of each channel, `sums`, that of its squares, `squares`, and a hash of all, `pixels`; or `fault`, why
-        it is no picture: then nothing is written.
+        it is no picture, or `unread`, why it cannot be read now, though it may be one: then nothing is written.
 
         Args:
             paths: The pictures.
@@ -169,12 +169,14 @@ def _hashed(path: str) -> Fact:
         with Path(path).open("rb") as file:
             return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
-        return {"fault": error.strerror or str(error)}
+        return {"unread": error.strerror or str(error)}
 
 
 def _decoded(path: str, form: Form, file: int, head: int, place: int) -> Fact:
     try:
         pixels = decode(Path(path), form)
+    except UnreadError as error:
+        return {"unread": str(error)}
     except DecodingError as error:
         return {"fault": str(error)}
     try:

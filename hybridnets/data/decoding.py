@@ -1,6 +1,8 @@
 """Pictures as pixels: a file of any usual kind becomes uint8 of one shape, with Pillow."""
 
 import contextlib
+import errno
+import importlib.metadata
 import importlib.util
 import io
 import typing
@@ -28,9 +30,16 @@ COLOURS = {1: "L", 3: "RGB"}  # Pillow's mode for each number of channels
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 WHITE = (255, 255, 255, 255)
 
+CODECS = ("zlib", "jpg", "libtiff", "webp")  # parts of Pillow that a build of it may lack
+OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW)  # what a damaged picture causes, which sends Pillow to an impossible place
+
 
 class DecodingError(ValueError):
     """A picture that cannot be read; the message is a clause that says why, without the picture's name."""
+
+
+class UnreadError(DecodingError):
+    """A picture that cannot be read now, but may be sound: memory is short, the disk fails, or Pillow lacks a codec."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ def decode_and_measure(source: "Path | IO[bytes] | Image", form: Form) -> tuple[
 
     Raises:
         DecodingError: If it is no complete picture of a kind that we read, or its pixels have no fixed range.
+        UnreadError: If that cannot be known, because its file cannot be read, memory is short, or Pillow lacks a codec.
     """
     with _upright(source) as picture:
         pixels = np.asarray(_resized(_coloured(picture, form.channels), form))  # (H, W) or (H, W, 3)
@@ -103,10 +113,18 @@ def needs_pillow() -> bool:
     return importlib.util.find_spec("PIL") is None
 
 
+def pillow_version() -> str:
+    """The installed version of Pillow, without importing it; empty if there is none."""
+    try:
+        return importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 @contextlib.contextmanager
 def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
     """A picture, turned as its camera says; whatever goes wrong with it is a DecodingError."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError, features
 
     try:
         # Pillow warns of pictures that are so large that they may be an attack; it refuses those twice as large.
@@ -118,13 +136,17 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
                 yield ImageOps.exif_transpose(picture)
     except DecodingError:
         raise
+    except MemoryError as error:
+        raise UnreadError("memory is short") from error
     except Exception as error:  # Pillow raises nearly anything
-        if isinstance(error, OSError) and error.strerror:
-            reason = error.strerror
-        elif isinstance(error, UnidentifiedImageError):
+        if isinstance(error, OSError) and error.errno and error.errno not in OF_CONTENT:
+            raise UnreadError(error.strerror or str(error)) from error
+        if isinstance(error, UnidentifiedImageError):
             reason = f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
+        if lacking := [codec for codec in CODECS if not features.check(codec)]:
+            raise UnreadError(f"{reason}, as far as a Pillow without {' and '.join(lacking)} can tell") from error
         raise DecodingError(reason) from error
 
 

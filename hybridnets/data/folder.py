@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
 from hybridnets.data.dataset import DataError, ImageDataset
-from hybridnets.data.decoders import Decoders
+from hybridnets.data.decoders import Decoders, Fact
 from hybridnets.data.decoding import COLOURS, RESIZES, Form, Resize, needs_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
 from hybridnets.data.layout import Layout, read_layout
@@ -175,33 +175,46 @@ class _Folder:
         if ready := self._opened(layout, known):
             return ready
         readable = [file.name for file in layout.files if not file.fault]
-        paths = {name: str(self.root / name) for name in readable}
         processes = -(-len(readable) // FILES_PER_PROCESS)
         with Decoders(self.form, self.cache.unfinished / PIXELS, HEAD, processes) as decoders:
-            if unread := [name for name in readable if name not in known]:
-                facts = _with_progress(f"reading {self.root}", decoders.hashes(paths[n] for n in unread), len(unread))
-                states = {file.name: file.state for file in layout.files}
-                for place, fact in facts:
-                    name = unread[place]
-                    known[name] = KnownFile(states[name], fact.get("sha256", ""), fact.get("fault"))
-                self.cache.keep_known_files(self.root, known)
+            if new := [file for file in layout.files if not file.fault and file.name not in known]:
+                hashes = self._facts("reading", decoders.hashes, [file.name for file in new])
+                for file in new:
+                    if "sha256" in hashes[file.name]:
+                        known[file.name] = KnownFile(file.state, hashes[file.name]["sha256"])
+                self._keep(known, hashes)
                 if ready := self._opened(layout, known):
                     return ready
             names = [name for name in readable if not known[name].fault]
             self._assigned(layout, known)  # refuses a folder that is no data set before it is decoded
             self._check_room(len(names))
-            decoded = dict(
-                _with_progress(f"decoding {self.root}", decoders.pixels(paths[n] for n in names), len(names))
-            )
+            decoded = self._facts("decoding", decoders.pixels, names)
         if self._layout() != layout:
             raise DataError(f"{self.root} changed while it was read: try again when nothing is written there")
-        for place, name in enumerate(names):
-            known[name].fault = decoded[place].get("fault", "")
+        for name, fact in decoded.items():
+            known[name].fault = None if "unread" in fact else fact.get("fault", "")
+        self._keep(known, decoded)
+        return self._written(layout, known, decoded)
+
+    def _facts(
+        self, activity: str, read: Callable[[Iterable[str]], Iterator[tuple[int, Fact]]], names: Sequence[str]
+    ) -> dict[str, Fact]:
+        """What processes find out of files, by their names and in this order."""
+        facts = read(str(self.root / name) for name in names)
+        by_place = dict(_with_progress(f"{activity} {self.root}", facts, len(names)))
+        return {name: by_place[place] for place, name in enumerate(names)}
+
+    def _keep(self, known: dict[str, KnownFile], facts: Mapping[str, Fact]) -> None:
+        """Writes down what is known, and refuses files that could not be read, of which nothing is known."""
         self.cache.keep_known_files(self.root, known)
-        return self._written(layout, known, dict(zip(names, (decoded[i] for i in range(len(names))), strict=True)))
+        if unread := [f"{name} ({fact['unread']})" for name, fact in facts.items() if "unread" in fact]:
+            raise DataError(
+                f"data.root={self.root} has {len(unread):,} of {len(facts):,} files that could not be read now: "
+                f"{listed(unread)}; try again, or make them readable, or remove them"
+            )
 
     def _written(
-        self, layout: Layout, known: dict[str, KnownFile], decoded: dict[str, dict[str, Any]]
+        self, layout: Layout, known: dict[str, KnownFile], decoded: dict[str, Fact]
     ) -> tuple[Assignment, Pixels]:
         """Puts decoded pictures into the cache; also where others are refused, which need not be decoded again then."""
         try:
@@ -234,7 +247,7 @@ class _Folder:
 
     def _assigned(self, layout: Layout, known: dict[str, KnownFile]) -> Assignment:
         """The pictures; files that nobody tried to decode are taken for some."""
-        hashes = {name: file.sha256 for name, file in known.items() if file.sha256 and not file.fault}
+        hashes = {name: file.sha256 for name, file in known.items() if not file.fault}
         assignment = assign(self.root, layout, hashes, self.test_share, self.test_seed)
         if broken := _broken(layout, known):
             what = "file is no picture and is" if len(broken) == 1 else "files are no pictures and are"
@@ -279,7 +292,7 @@ def _broken(layout: Layout, known: dict[str, KnownFile]) -> list[str]:
     return [f"{name} ({fault})" for name, fault in faults if fault]
 
 
-def _column(facts: Iterable[dict[str, Any]], key: str, channels: int) -> Any:
+def _column(facts: Iterable[Fact], key: str, channels: int) -> Any:
     return np.array([fact.get(key, [0] * channels) for fact in facts], np.uint64)
 
 

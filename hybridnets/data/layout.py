@@ -5,6 +5,7 @@ class's folder at any depth belong to the class. Links are followed. Hidden file
 managers leave behind.
 """
 
+import errno
 import os
 import stat
 import unicodedata
@@ -17,6 +18,7 @@ from hybridnets.data.decoding import ENDINGS
 
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 NO_STATE = (0, 0, 0)
+BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # all other errors may pass
 LEFT_BEHIND = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")  # by Windows, macOS and network drives
 
 
@@ -141,7 +143,7 @@ class _Reader:
             with os.scandir(folder) as entries:
                 visible = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in LEFT_BEHIND]
         except OSError as error:
-            raise DataError(f"{os.fspath(folder)} cannot be read ({error.strerror})") from error
+            raise _unreadable(folder, error) from error
         kept = [entry for entry in visible if not (entry.is_dir() and _identity(entry) in self.skipped)]
         return sorted(kept, key=lambda entry: entry.name)
 
@@ -165,10 +167,10 @@ class _Reader:
             state, fault, path = NO_STATE, "", f"{name}/{entry.name}"
             try:
                 status = entry.stat()
-            except FileNotFoundError:
-                fault = "it is a link to nothing"
             except OSError as error:
-                fault = error.strerror or "it cannot be read"
+                if error.errno not in BROKEN_LINK:
+                    raise _unreadable(entry, error) from error
+                fault = "it is a link to itself" if error.errno == errno.ELOOP else "it is a link to nothing"
             else:
                 if stat.S_ISDIR(status.st_mode):
                     yield from deeper.files(entry, path, part, class_name)
@@ -185,6 +187,10 @@ def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _unreadable(path: Path | str | os.DirEntry[str], error: OSError) -> DataError:
+    return DataError(f"{os.fspath(path)} cannot be read ({error.strerror or error})")
 
 
 def _class_name(folder: os.DirEntry[str]) -> str:

@@ -1,13 +1,14 @@
 """Pictures of every kind become the pixels that a person sees, or are refused with the reason."""
 
+import errno
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from hybridnets.data.decoding import DecodingError, Form, decode, decode_and_measure, thumbnail
+from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode, decode_and_measure, thumbnail
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20  # (H, W)
 COLOUR = np.stack([GREY, GREY + 1, 255 - GREY], axis=-1)  # (H, W, 3)
@@ -118,5 +119,34 @@ def test_what_is_no_whole_picture_is_refused(content: bytes, reason: str) -> Non
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DecodingError, match="No such file"):
+    with pytest.raises(UnreadError, match="No such file"):
         decode(tmp_path / "none.png", AS_COLOUR)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (MemoryError(), UnreadError, "memory is short"),
+        (OSError(errno.EIO, "Input/output error"), UnreadError, "Input/output error"),
+        (OSError(errno.ESTALE, "Stale file handle"), UnreadError, "Stale file handle"),
+        (OSError(errno.EINVAL, "Invalid argument"), DecodingError, "Invalid argument"),  # a place before the file
+        (OSError("image file is truncated"), DecodingError, "image file is truncated"),
+        (SyntaxError("broken PNG file"), DecodingError, "broken PNG file"),
+    ],
+)
+def test_a_fault_of_the_picture_is_told_from_one_that_may_pass(
+    error: Exception, kind: type, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DecodingError, match=reason) as caught:
+        decode(saved(Image.fromarray(COLOUR), "PNG"), AS_COLOUR)
+    assert type(caught.value) is kind
+
+
+def test_a_pillow_without_webp_does_not_call_a_picture_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda name: name != "webp")
+    with pytest.raises(UnreadError, match=r"no PNG.* or TIFF, as far as a Pillow without webp can tell"):
+        decode(BytesIO(b"a WebP"), AS_COLOUR)

@@ -180,6 +180,44 @@ def test_pictures_are_decoded_once_though_others_are_refused(photos: Path, decod
     assert decoded == [17]
 
 
+def test_a_file_that_cannot_be_read_now_is_tried_again(
+    photos: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that fails, or where memory is short: whoever skips broken files must not lose a sound one."""
+    answers = {"hashes": ("Input/output error", []), "pixels": ("memory is short", [16])}
+    for name, (reason, counts) in answers.items():
+        original = getattr(Decoders, name)
+
+        def failing(self: Decoders, paths: Any, original: Any = original, reason: str = reason) -> Any:
+            paths = list(paths)
+            for place, fact in original(self, paths):
+                yield place, {"unread": reason} if paths[place].endswith("dog/1.png") else fact
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoders, name, failing)
+            for _ in range(2):
+                with pytest.raises(
+                    DataError, match=rf"[12] of \d+ files that could not be read now: test/dog/1.png \({reason}\)"
+                ):
+                    read(photos, skip_broken=True)
+        assert decoded == counts * 2
+    assert len(read(photos, skip_broken=True).train_images) == 8
+
+
+def test_what_another_pillow_could_not_decode_is_tried_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos / "train" / "cat" / "none.png").write_bytes(b"none")
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cache, "pillow_version", lambda: "1.0")
+        content = read(photos, skip_broken=True).sha256
+        patch.setattr(image_cache, "pillow_version", lambda: "")  # it was removed, and nobody can try
+        assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+    with pytest.raises(DataError, match="are not in the cache"):
+        read(photos, skip_broken=True, cached_only=True)
+    for _ in range(2):
+        assert read(photos, skip_broken=True).sha256 == content
+    assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+
+
 LOAD = "import sys; from hybridnets.data.folder import load; print(load(sys.argv[1], 8, cache=sys.argv[2]).sha256)"
 
 
