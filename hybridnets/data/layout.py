@@ -68,13 +68,13 @@ def read_layout(root: Path, besides: Path) -> Layout:
     """
     skipped = {_identity(path) for path in (root, besides, *besides.absolute().parents)} - {None}
     reader = _Reader(frozenset(skipped))
-    folders = [entry for entry in reader.entries(root) if entry.is_dir()]
+    folders = [entry for entry in reader.entries(root) if _is_folder(entry)]
     parts = _parts(root, folders, reader)
     classes: set[tuple[str, str]] = set()
     files: list[PictureFile] = []
     for part, path, prefix in parts or [("", str(root), "")]:
         for entry in reader.entries(path):
-            if entry.is_dir():
+            if _is_folder(entry):
                 class_name = _class_name(entry)
                 classes.add((part, class_name))
                 files += reader.files(entry, f"{prefix}{entry.name}", part, class_name)
@@ -89,7 +89,7 @@ def _parts(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> li
     train = next((entry for entry in folders if roles[entry.name] == "train"), None)
     has_test = "test" in roles.values()
     # A class may be called train; then it holds pictures, and nothing is called test.
-    if not train or not (has_test or any(entry.is_dir() for entry in reader.entries(train))):
+    if not train or not (has_test or any(_is_folder(entry) for entry in reader.entries(train))):
         if folders and all(roles.values()) and not train:
             raise DataError(
                 f"{root} has {_listed(list(roles))} but no train/: add train/CLASS, or give a folder of classes alone"
@@ -119,7 +119,7 @@ def _check_classes(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader
                 f"{root} has {folder.name}/ with pictures in {deeper}/, as a part has them, but no train/: move the classes' "
                 f"folders into train/, or rename {folder.name}/ if it is a class"
             )
-        inner = {PARTS.get(entry.name.lower()) for entry in reader.entries(folder) if entry.is_dir()}
+        inner = {PARTS.get(entry.name.lower()) for entry in reader.entries(folder) if _is_folder(entry)}
         if {"train", "test"} <= inner:
             remedy = (
                 f"give data.root={folder.path}" if len(folders) == 1 else "move them above the classes, as train/CLASS"
@@ -144,13 +144,13 @@ class _Reader:
                 visible = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in LEFT_BEHIND]
         except OSError as error:
             raise _unreadable(folder, error) from error
-        kept = [entry for entry in visible if not (entry.is_dir() and _identity(entry) in self.skipped)]
+        kept = [entry for entry in visible if not (_is_folder(entry) and _identity(entry) in self.skipped)]
         return sorted(kept, key=lambda entry: entry.name)
 
     def first_deeper(self, folder: os.DirEntry[str]) -> str:
         """The first folder in a folder that has files at any depth; empty if there is none."""
         deeper = _Reader(self.skipped | {_identity(folder)})
-        inner = (entry for entry in deeper.entries(folder) if entry.is_dir())
+        inner = (entry for entry in deeper.entries(folder) if _is_folder(entry))
         return next((entry.name for entry in inner if any(deeper.files(entry, "", "", ""))), "")
 
     def files(self, folder: os.DirEntry[str], name: str, part: str, class_name: str) -> Iterator[PictureFile]:
@@ -178,6 +178,14 @@ class _Reader:
                 state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                 fault = "" if stat.S_ISREG(status.st_mode) else "it is no plain file"
             yield PictureFile(path, part, class_name, state, fault)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; a link that leads nowhere or to itself does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:

@@ -35,6 +35,20 @@ def test_links_are_followed_but_not_in_circles(photos: Path, read: Callable[...,
     assert read().sha256 == content
 
 
+def test_a_link_that_leads_to_itself_is_a_file_that_is_no_picture(
+    photos: Path, read: Callable[..., ImageDataset]
+) -> None:
+    content = read().sha256
+    for path in (photos / "self", photos / "train" / "self"):  # beside parts and classes: no picture by its name
+        path.symlink_to(path.name)
+    assert read().sha256 == content
+    for name in ("train/cat/self.png", "train/self.png"):
+        (photos / name).symlink_to("self.png")
+    sentence = refusal(read)
+    assert "train/cat/self.png (it is a link to itself)" in sentence
+    assert "train/self.png (" in sentence
+
+
 @pytest.mark.parametrize("name", ["한국어 사진", "İğdır Işıklar", "a name = two, three", "~", "'quoted'"])  # noqa: RUF001
 def test_names_of_folders_may_be_anything(name: str, photos: Path, read: Callable[..., ImageDataset]) -> None:
     content = read().sha256
