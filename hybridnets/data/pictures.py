@@ -2,7 +2,6 @@
 
 import glob
 import itertools
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from hybridnets.data.decoding import (
     needs_pillow,
     thumbnail,
 )
+from hybridnets.data.walking import Walker
 
 BATCH_SIZE = 100  # images that are in memory at a time
 ARRAY = ".npy"
@@ -81,15 +81,15 @@ class ImageBatch:
 def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
     """The files that paths name, and the files in folders that are left out because they are named like no image.
 
-    They come in the order of the paths, those of a folder or a pattern in order of their names, and no file comes twice. A
-    folder is searched with all that is below it, and follows links; what is hidden (a name that begins with a dot) does not
-    count. A path that does not exist is a pattern, as shells have them, in which ** stands for any folders.
+    They come in the order of the paths, those of a folder or a pattern in order of their names, and no path comes twice. A
+    folder is searched with all that is below it, as `Walker` does. A path that
+    does not exist is a pattern, as shells have them, in which ** stands for any folders.
 
     Args:
         paths: Files, folders and patterns.
 
     Raises:
-        ValueError: If a path names nothing, or a folder holds no image.
+        ValueError: If a path names nothing, a folder holds no image, or it cannot be read.
     """
     files: dict[Path, ImageFile] = {}
     others: list[Path] = []
@@ -101,7 +101,7 @@ def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
             if not match.is_dir():
                 files.setdefault(match, ImageFile(match))
                 continue
-            below = [ImageFile(file, _group(file, match)) for file in _walk(match)]
+            below = [ImageFile(file, _group(file, match)) for file in map(Path, Walker().files(match))]
             images = [file for file in below if file.path.suffix.lower() in (ARRAY, *ENDINGS)]
             if not images:
                 kinds = ", ".join((*ENDINGS, ARRAY))
@@ -220,23 +220,6 @@ def _matches(pattern: str) -> list[Path]:
 def _group(file: Path, folder: Path) -> str | None:
     first, *below = file.relative_to(folder).parts
     return unicodedata.normalize("NFC", first) if below else None
-
-
-def _walk(top: Path) -> Iterator[Path]:
-    """The files below a folder in order of their names, without hidden ones."""
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(top, onerror=_refuse, followlinks=True):
-        seen.add(os.path.realpath(folder))
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(Path(folder, name)) not in seen  # no link back
-        )
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _refuse(error: OSError) -> None:
-    raise error
 
 
 def _picture_batch(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]) -> ImageBatch:

@@ -80,6 +80,22 @@ def test_links_are_followed_and_a_loop_ends(tmp_path: Path) -> None:
     assert (file.path.name, file.group) == ("a.png", "cat")
 
 
+def test_a_link_that_is_no_loop_is_followed(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "x" / "1.png")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "y").symlink_to("../a/x")
+    files, _ = find_files([tmp_path])
+    assert [file.path.relative_to(tmp_path).as_posix() for file in files] == ["a/x/1.png", "b/y/1.png"]
+
+
+def test_what_file_managers_leave_behind_is_ignored(tmp_path: Path) -> None:
+    for name in ("1.png", "__MACOSX/1.png", "@eaDir/1.png"):
+        save(tmp_path / name)
+    (tmp_path / "Thumbs.db").touch()
+    files, others = find_files([tmp_path])
+    assert ([file.path.name for file in files], others) == (["1.png"], [])
+
+
 def test_what_names_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"PATH not found: .*none\.png"):
         find_files([tmp_path / "none.png"])
