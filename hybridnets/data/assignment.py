@@ -45,8 +45,8 @@ def assign(root: Path, layout: Layout, sha256: Mapping[str, str], test_share: fl
     """Gives each picture its class and part.
 
     Where the folder has classes alone, a share of each class becomes test: the files whose hashes, combined with the seed, are
-    smallest. So the choice depends neither on names and order nor on the size that pictures are brought to, and equal files are
-    not divided. A class keeps at least one picture for training, and has at least one in test if it has two.
+    smallest. So the choice depends neither on names and order nor on the size that pictures are brought to, and equal files
+    within a class are not divided. A class keeps at least one picture for training, and has at least one in test if it has two.
 
     Args:
         root: The folder.
