@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
 from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, needs_pillow
-from hybridnets.data.labels import Labels, as_positions, check_one_label, warn_of_untrained
+from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -235,7 +235,7 @@ def _labels(path: str, parts: Mapping[str, "Dataset"], column: str) -> tuple[tup
                 f"{name} of {path} has images without a {column} ({labels.min()}): data.{name}_split=NAME takes another"
             )
     (classes,) = names
-    warn_of_untrained(classes, values, path)
+    check_learned(classes_by_part(classes, values), path)
     return classes, values
 
 

@@ -94,8 +94,11 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
         return text
 
     extra = photos / "test" / "eel"
-    assert "class eel is in test/ of " in sentence(
+    assert f"data.root={photos} has images of eel in test, but none in train: add some, or remove it" in sentence(
         lambda: save(extra / "0.png", pixels(1)[0]), lambda: shutil.rmtree(extra)
+    )
+    assert f"data.root={photos} has images of eel in val, but none in train: add some, or remove it" in sentence(
+        lambda: save(photos / "val" / "eel" / "0.png", pixels(1)[0]), lambda: shutil.rmtree(photos / "val")
     )
     other = photos / "more"
     assert "has train/ and, beside it, more/; only test/ and val/" in sentence(other.mkdir, other.rmdir)
