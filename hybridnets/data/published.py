@@ -104,7 +104,7 @@ def obtain_files(
 
     Args:
         title: The data set's name.
-        root: Holds the files, or holds one of the folders with them.
+        root: Holds the files, or holds one of the folders with them. Files of other sizes in it are another data set's.
         mirrors: Addresses of folders that have the files, tried in this order.
         files: The files.
         folders: Paths below root at which the files may be; they are downloaded to the first one.
@@ -115,15 +115,21 @@ def obtain_files(
     Raises:
         DataError: If one of them is another file than the published one, or cannot be downloaded.
     """
-    places = [*(root / folder for folder in folders), root]
-    folder = next((place for place in places if any((place / file.name).is_file() for file in files)), places[0])
+    places = [root / folder for folder in folders]
+    folder = next((place for place in places if any((place / file.name).is_file() for file in files)), None)
+    if not folder:  # in root itself, files of these names may be another data set's
+        folder = root if any(_has_size(root / file.name, file) for file in files) else places[0]
     if any(not (folder / file.name).is_file() for file in files):
         _download(title, root, mirrors, files, folder)
     paths = [folder / file.name for file in files]
     for file, path in zip(files, paths, strict=True):
         if fault := file.fault(path):
-            raise DataError(f"{path} is not {title}'s ({fault}): delete it to download it again, or replace it")
+            raise DataError(f"{path} is not {title}'s ({fault}): move it away to download it again, or replace it")
     return paths
+
+
+def _has_size(path: Path, published: File) -> bool:
+    return path.is_file() and path.stat().st_size == published.size
 
 
 @signals.unwinding()
