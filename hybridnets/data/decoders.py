@@ -27,6 +27,7 @@ from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode
 from hybridnets.data.ordering import write_all
 
 FILES = 16  # in a task: few enough for smooth progress, enough to make little of a pipe's delay
+SOURCE = str(Path(__file__).parents[2])  # where hybridnets is found
 
 Fact = dict[str, Any]
 
@@ -51,10 +52,12 @@ class Decoders:
     def __enter__(self) -> "Decoders":
         """Starts the processes."""
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        # As this process finds modules, but not in the working folder, where a random.py would be taken for Python's own.
+        paths = (path for path in sys.path if path and (path != str(Path.cwd()) or path == SOURCE))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         for _ in range(self._number):
             process = subprocess.Popen(
-                [sys.executable, "-m", "hybridnets.data.decoders"],
+                [sys.executable, "-P", "-m", "hybridnets.data.decoders"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,  # where libraries of formats print warnings of their own

@@ -299,6 +299,13 @@ def test_a_process_that_decodes_may_die(tmp_path: Path) -> None:
         list(processes.pixels(paths))
 
 
+def test_modules_in_the_working_folder_are_none_of_a_decoder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos.parent / "random.py").write_text("raise RuntimeError('mine')")
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.syspath_prepend(str(photos.parent))  # as the command line does, for a project's modules
+    assert len(read(photos).train_images) == 8
+
+
 def test_a_folder_that_changes_meanwhile_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = Decoders.pixels
 
