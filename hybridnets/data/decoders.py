@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -47,11 +47,28 @@ class Decoders:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._number = max(1, min(most, cores))
         self._processes: list[subprocess.Popen[str]] = []
-        self._errors: IO[str] | None = None
+        self._ending = contextlib.ExitStack()
 
     def __enter__(self) -> "Decoders":
-        """Starts the processes."""
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        """Starts the processes.
+
+        Raises:
+            DataError: If they cannot be started.
+        """
+        with contextlib.ExitStack() as stack:  # which ends what has started if something else cannot
+            try:
+                self._start(stack)
+            except OSError as error:
+                reason = error.strerror or error
+                raise DataError(
+                    f"the processes that decode pictures cannot be started ({reason}): try again"
+                ) from error
+            self._ending = stack.pop_all()
+        return self
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (the stack closes it)
+        self._errors = stack.enter_context(errors)
         # As this process finds modules, but not in the working folder, where a random.py would be taken for Python's own.
         paths = (path for path in sys.path if path and (path != str(Path.cwd()) or path == SOURCE))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -65,22 +82,13 @@ class Decoders:
                 env=environment,
                 start_new_session=True,  # only the parent handles the terminal's Ctrl-C
             )
+            stack.callback(_end, process)
             self._processes.append(process)
             self._send(process, self._setup)
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Kills the processes."""
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
-        if self._errors:
-            self._errors.close()
+        self._ending.close()
 
     def hashes(self, paths: Iterable[str]) -> Iterator[tuple[int, Fact]]:
         """For each file, in any order: its position, with its `sha256`, or with `unread`, why it cannot be read.
@@ -142,7 +150,6 @@ class Decoders:
             process.stdin.flush()
 
     def _death(self, process: "subprocess.Popen[str]", task: list[list[Any]]) -> DataError:
-        assert self._errors
         code = process.wait()
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
@@ -151,6 +158,15 @@ class Decoders:
             f"a process that reads pictures ended by itself ({reason}) at one of {len(task)} files from {task[0][1]} to "
             f"{task[-1][1]}: remove the one that is at fault, or try again"
         )
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def main() -> None:

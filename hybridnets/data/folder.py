@@ -148,7 +148,7 @@ class _Folder:
         try:
             with self.cache.writing():
                 return self._prepared()
-        except OSError as error:
+        except OSError as error:  # of the cache: what concerns pictures or processes is a DataError
             raise DataError(
                 f"data.cache must be a folder that can be written to, got {self.cache.folder} ({error.strerror or error})"
             ) from error

@@ -299,6 +299,28 @@ def test_a_process_that_decodes_may_die(tmp_path: Path) -> None:
         list(processes.pixels(paths))
 
 
+def test_a_process_that_cannot_start_ends_those_that_did(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not taken for a fault of the cache."""
+    started: list[Any] = []
+    popen = subprocess.Popen
+
+    def limited(*words: Any, **settings: Any) -> Any:
+        if len(started) == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(popen(*words, **settings))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    monkeypatch.setattr(folder, "FILES_PER_PROCESS", 4)
+    with pytest.raises(
+        DataError, match=r"^the processes that decode pictures cannot be started \(Resource temporarily"
+    ):
+        read(photos)
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+    assert all(process.stdin.closed and process.stdout.closed for process in started)
+
+
 def test_modules_in_the_working_folder_are_none_of_a_decoder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (photos.parent / "random.py").write_text("raise RuntimeError('mine')")
     monkeypatch.chdir(photos.parent)
