@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hybridnets.data.dataset import Images
+from hybridnets.data.dataset import DataError, Images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,6 +78,7 @@ def decode_and_measure(source: "Path | IO[bytes] | Image", form: Form) -> tuple[
 
     Raises:
         DecodingError: If it is no complete picture of a kind that we read, or its pixels have no fixed range.
+        DataError: If Pillow is not installed.
         UnreadError: If that cannot be known, because its file cannot be read, memory is short, or Pillow lacks a codec.
     """
     with _upright(source) as picture:
@@ -96,6 +97,7 @@ def thumbnail(source: "Path | IO[bytes] | Image", side: int) -> bytes:
     Raises:
         DecodingError: As `decode_and_measure` does.
     """
+    require_pillow("a thumbnail")
     from PIL import Image
 
     with _upright(source) as picture:
@@ -113,6 +115,20 @@ def needs_pillow() -> bool:
     return importlib.util.find_spec("PIL") is None
 
 
+def require_pillow(what: str, otherwise: str = "") -> None:
+    """Refuses to go on without Pillow.
+
+    Args:
+        what: What needs it.
+        otherwise: What else could be done, which ends the sentence.
+
+    Raises:
+        DataError: If it is missing.
+    """
+    if needs_pillow():
+        raise DataError(f"{what} needs Pillow, which is not installed: pip install 'hybridnets[images]'{otherwise}")
+
+
 def pillow_version() -> str:
     """The installed version of Pillow, without importing it; empty if there is none."""
     try:
@@ -124,6 +140,7 @@ def pillow_version() -> str:
 @contextlib.contextmanager
 def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
     """A picture, turned as its camera says; whatever goes wrong with it is a DecodingError."""
+    require_pillow(f"{source if isinstance(source, Path) else 'a picture'}")
     from PIL import Image, ImageOps, UnidentifiedImageError, features
 
     try:

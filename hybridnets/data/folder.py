@@ -24,7 +24,7 @@ from tqdm import tqdm
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.decoders import Decoders, Fact
-from hybridnets.data.decoding import COLOURS, RESIZES, Form, Resize, needs_pillow
+from hybridnets.data.decoding import COLOURS, RESIZES, Form, Resize, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
 from hybridnets.data.layout import Layout, read_layout
 
@@ -143,8 +143,7 @@ class _Folder:
             raise DataError(
                 f"the pictures in {self.root.absolute()} are not in the cache {self.cache.folder.absolute()}"
             )
-        if needs_pillow():
-            raise DataError("data=folder needs Pillow, which is not installed: run pip install 'hybridnets[images]'")
+        require_pillow("data=folder")
         try:
             with self.cache.writing():
                 return self._prepared()

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
-from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, needs_pillow
+from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, require_pillow
 from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
 
 if TYPE_CHECKING:
@@ -116,15 +116,15 @@ def _check_library() -> None:
         installed = version("datasets")
     except PackageNotFoundError:
         installed = ""
-    if needs_pillow() or not installed:
-        missing = "datasets" if not installed else "pillow"
+    if not installed:
         raise DataError(
-            f"data=huggingface needs {missing}, which is not installed: run pip install 'hybridnets[huggingface]'"
+            "data=huggingface needs datasets, which is not installed: pip install 'hybridnets[huggingface]'"
         )
+    require_pillow("data=huggingface")
     if int(installed.partition(".")[0]) < OLDEST:
         raise DataError(
             f"data=huggingface needs datasets of version {OLDEST} or later, which never runs code of a data set, got "
-            f"{installed}: run pip install -U 'hybridnets[huggingface]'"
+            f"{installed}: pip install -U 'hybridnets[huggingface]'"
         )
 
 

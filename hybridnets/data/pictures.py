@@ -18,6 +18,7 @@ from hybridnets.data.decoding import (
     Form,
     decode_and_measure,
     needs_pillow,
+    require_pillow,
     thumbnail,
 )
 from hybridnets.data.walking import Walker
@@ -121,10 +122,8 @@ def check_pillow(files: Iterable[ImageFile]) -> None:
         ValueError: If it is not, and one file is a picture.
     """
     picture = next((file.path for file in files if not file.is_array), None)
-    if picture and needs_pillow():
-        raise ValueError(
-            f"{picture} needs Pillow, which is not installed: pip install 'hybridnets[images]', or give a .npy"
-        )
+    if picture:
+        require_pillow(str(picture), ", or give a .npy")
 
 
 def count_images(files: Iterable[ImageFile]) -> int:
@@ -282,6 +281,7 @@ def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _as_picture(pixels: NDArray[np.uint8]) -> Any:
     """A Pillow image of pixels, (H, W, C)."""
+    require_pillow("an image as a picture")
     import PIL.Image
 
     return PIL.Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))

@@ -1,6 +1,7 @@
 """Pictures of every kind become the pixels that a person sees, or are refused with the reason."""
 
 import errno
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from hybridnets.data import decoding, pictures
+from hybridnets.data.dataset import DataError
 from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode, decode_and_measure, thumbnail
+from hybridnets.data.pictures import ImageFile, thumbnail_of
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20  # (H, W)
 COLOUR = np.stack([GREY, GREY + 1, 255 - GREY], axis=-1)  # (H, W, 3)
@@ -121,6 +125,22 @@ def test_what_is_no_whole_picture_is_refused(content: bytes, reason: str) -> Non
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadError, match="No such file"):
         decode(tmp_path / "none.png", AS_COLOUR)
+
+
+def test_without_pillow_one_sentence_has_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody asked before: run.predict("a.png"), and the page of an array's images."""
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    np.save(tmp_path / "a.npy", COLOUR[np.newaxis])
+    path = tmp_path / "a.png"
+    for call, what in (
+        (lambda: decode(path, AS_COLOUR), str(path)),
+        (lambda: thumbnail(path, 9), "a thumbnail"),
+        (lambda: thumbnail_of(pictures.Image(ImageFile(tmp_path / "a.npy"), 0), 9), "an image as a picture"),
+    ):
+        with pytest.raises(DataError) as caught:
+            call()
+        assert str(caught.value) == f"{what} needs Pillow, which is not installed: pip install 'hybridnets[images]'"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import folder
+from hybridnets.data import decoding, folder
 from hybridnets.data.dataset import DataError, ImageDataset, canonical
 from tests.data.conftest import RNG, SIZE, pixels, refusal, save
 
@@ -241,8 +241,8 @@ def test_illegal_settings_are_refused(
 def test_without_pillow_the_message_has_the_remedy(
     read: Callable[..., ImageDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "needs_pillow", lambda: True)
-    assert refusal(read).endswith("run pip install 'hybridnets[images]'")
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    assert refusal(read) == "data=folder needs Pillow, which is not installed: pip install 'hybridnets[images]'"
 
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import huggingface
+from hybridnets.data import decoding, huggingface
 from hybridnets.data.dataset import DataError, ImageDataset, canonical, canonical_pool
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -283,13 +283,16 @@ def test_a_missing_or_old_library_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         raise PackageNotFoundError
 
     monkeypatch.setattr(huggingface, "version", absent)
-    assert "needs datasets, which is not installed: run pip install 'hybridnets[huggingface]'" in sentence(
+    assert "needs datasets, which is not installed: pip install 'hybridnets[huggingface]'" in sentence(
         lambda: huggingface.load("a/b")
     )
     monkeypatch.setattr(huggingface, "version", lambda _: "3.6.0")
     assert "needs datasets of version 4 or later, which never runs code of a data set, got 3.6.0" in sentence(
         lambda: huggingface.load("a/b")
     )
-    monkeypatch.setattr(huggingface, "needs_pillow", lambda: True)
-    assert "needs pillow" in sentence(lambda: huggingface.load("a/b"))
+    monkeypatch.setattr(huggingface, "version", lambda _: "4.0.0")
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    assert "data=huggingface needs Pillow, which is not installed: pip install 'hybridnets[images]'" in sentence(
+        lambda: huggingface.load("a/b")
+    )
     assert "datasets" in sys.modules

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import folder, image_cache
+from hybridnets.data import decoding, folder, image_cache
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.decoders import Decoders
 from hybridnets.data.decoding import Form
@@ -343,7 +343,7 @@ def test_a_folder_that_changes_meanwhile_is_refused(photos: Path, monkeypatch: p
 
 def test_a_cache_that_may_only_be_read_suffices(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = read(photos).sha256
-    monkeypatch.setattr(folder, "needs_pillow", lambda: True)
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
     monkeypatch.setattr(image_cache.ImageCache, "writing", lambda _: pytest.fail("written"))
     assert read(photos).sha256 == content
     assert read(photos, cached_only=True).sha256 == content
