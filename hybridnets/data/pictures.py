@@ -147,7 +147,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
     Args:
         files: The files; arrays are memory-mapped.
         form: The form of the run's images.
-        broken: Gets the reason for each file that cannot be used, which is left out.
+        broken: Gets the reason for each file that cannot be used, which is left out; of an array of which some images cannot be
+            resized, only those are.
 
     Raises:
         ValueError: If a file is a picture, and the run's images are of other channels than grey or colour.
@@ -163,7 +164,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
                 f"images of {form.channels} channels, as the run's are, must be in a .npy, got {pictures[0].path}"
             )
         for start in range(0, len(pictures), BATCH_SIZE):
-            yield _picture_batch(pictures[start : start + BATCH_SIZE], form, broken)
+            some = pictures[start : start + BATCH_SIZE]
+            yield _decoded([Image(file) for file in some], (file.path for file in some), form, broken)
 
 
 def misfit(dtype: object, shape: Sequence[int], form: Form) -> str:
@@ -221,19 +223,29 @@ def _group(file: Path, folder: Path) -> str | None:
     return unicodedata.normalize("NFC", first) if below else None
 
 
-def _picture_batch(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]) -> ImageBatch:
-    images, pixels, resized = [], [], 0
-    for file in files:
+def _decoded(images: Sequence[Image], sources: Iterable[Any], form: Form, broken: dict[Path, str]) -> ImageBatch:
+    """A batch of those images that can be decoded.
+
+    Args:
+        images: The images.
+        sources: The file or the Pillow image of each.
+        form: What they are brought to.
+        broken: Gets the reason for the file of each other image; in an array it names the first one.
+    """
+    good, pixels, resized = [], [], 0
+    for image, source in zip(images, sources, strict=True):
         try:
-            decoded, size = decode_and_measure(file.path, form)
+            decoded, size = decode_and_measure(source, form)
         except DecodingError as error:
-            broken[file.path] = str(error)
+            broken.setdefault(
+                image.file.path, str(error) if image.index is None else f"its image {image.index}: {error}"
+            )
             continue
-        images.append(Image(file))
+        good.append(image)
         pixels.append(decoded)
         resized += size != (form.height, form.width)
     shape = (len(pixels), form.channels, form.height, form.width)
-    return ImageBatch(images, np.array(pixels, np.uint8).reshape(shape), resized)
+    return ImageBatch(good, np.array(pixels, np.uint8).reshape(shape), resized)
 
 
 def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
@@ -250,12 +262,8 @@ def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iter
     for start in range(0, len(array), BATCH_SIZE):
         pixels = array[start : start + BATCH_SIZE]
         images = [Image(file, index) for index in range(start, start + len(pixels))]
-        if fits:
-            yield ImageBatch(images, pixels, 0)
-            continue
-        decoded = [decode_and_measure(_as_picture(_channels_last(image)), form) for image in pixels]
-        resized = sum(size != (form.height, form.width) for _, size in decoded)
-        yield ImageBatch(images, np.stack([image for image, _ in decoded]), resized)
+        sources = (_as_picture(_channels_last(image)) for image in pixels)
+        yield ImageBatch(images, pixels, 0) if fits else _decoded(images, sources, form, broken)
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -176,6 +176,28 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
     }
 
 
+def test_an_array_whose_images_cannot_be_resized_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "BATCH_SIZE", 3)
+    resize = Image.Image.resize
+    calls = []
+
+    def failing(*settings: object, **more: object) -> object:
+        calls.append(0)
+        if len(calls) == 5:
+            raise MemoryError
+        return resize(*settings, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", failing)
+    np.save(tmp_path / "wide.npy", PIXELS.repeat(2, axis=2))
+    np.save(tmp_path / "good.npy", PIXELS)
+    broken: dict[Path, str] = {}
+    files = [ImageFile(tmp_path / "wide.npy"), ImageFile(tmp_path / "good.npy")]
+    batches = list(read_batches(files, Form(3, 6, 5, "stretch"), broken))
+    assert broken == {tmp_path / "wide.npy": "its image 4: memory is short"}
+    expected = [*(f"wide.npy[{i}]" for i in (0, 1, 2, 3, 5, 6)), *(f"good.npy[{i}]" for i in range(7))]
+    assert [Path(image.name).name for batch in batches for image in batch.images] == expected
+
+
 def test_one_sentence_names_the_first_broken_files() -> None:
     broken = {f"{i}.png": f"reason {i}" for i in range(1005)}
     assert describe_broken(broken) == (
