@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ RESIZES: tuple[Resize, ...] = typing.get_args(Resize)
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+LARGEST_SIZE = 4096  # height and width of an image in pixels
 COLOURS = {1: "L", 3: "RGB"}  # Pillow's mode for each number of channels
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 WHITE = (255, 255, 255, 255)
@@ -59,6 +60,31 @@ class Form:
     height: int
     width: int
     resize: Resize = "crop"
+
+
+def form_of(image_size: Any, resize: Any, channels: Any) -> Form:
+    """The form that the settings of a data set say.
+
+    Args:
+        image_size: Height and width in pixels, one number if they are equal.
+        resize: One of RESIZES.
+        channels: 1 or 3.
+
+    Raises:
+        DataError: If one of them is something else.
+    """
+    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
+    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
+        raise DataError(
+            f"data.image_size must be the height and width of all images, a whole number of pixels from 1 to {LARGEST_SIZE:,}, "
+            f"as 64, or two, as [64,96], got {'nothing' if image_size is None else image_size}"
+        )
+    if resize not in RESIZES:
+        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
+    if type(channels) is not int or channels not in COLOURS:
+        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    height, width = sizes
+    return Form(channels, height, width, resize)
 
 
 def decode(source: "Path | IO[bytes] | Image", form: Form) -> Images:

@@ -24,14 +24,13 @@ from tqdm import tqdm
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.decoders import Decoders, Fact
-from hybridnets.data.decoding import COLOURS, RESIZES, Form, Resize, require_pillow
+from hybridnets.data.decoding import Form, Resize, form_of, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
 from hybridnets.data.layout import Layout, read_layout
 
 T = TypeVar("T")
 log = logging.getLogger("hybridnets")
 
-LARGEST_SIZE = 4096  # height and width of an image in pixels
 QUIET_SECONDS = 1.0  # after which a message says what takes so long
 LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 FILES_PER_PROCESS = 32  # fewer are not worth the start of another process
@@ -70,7 +69,7 @@ def load(
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
-    form = _form(image_size, resize, channels)
+    form = form_of(image_size, resize, channels)
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
     if type(test_share) not in (int, float) or not 0 < test_share < 1:
@@ -99,22 +98,6 @@ def _folder_of(key: str, value: Any) -> Path:
         return Path(value).expanduser()
     got = "nothing" if value is None else repr(value)
     raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
-
-
-def _form(image_size: Any, resize: Any, channels: Any) -> Form:
-    """The form of all images."""
-    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
-    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
-        raise DataError(
-            f"data.image_size must be the height and width of all images, a whole number of pixels from 1 to {LARGEST_SIZE:,}, "
-            f"as 64, or two, as [64,96], got {'nothing' if image_size is None else image_size}"
-        )
-    if resize not in RESIZES:
-        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
-    if type(channels) is not int or channels not in COLOURS:
-        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
-    height, width = sizes
-    return Form(channels, height, width, resize)
 
 
 @dataclass(frozen=True)

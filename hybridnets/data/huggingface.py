@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub, or in its formats in a folder, by the library `datasets`. No code of a data set is run."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
-from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, require_pillow
+from hybridnets.data.decoding import FORMATS, DecodingError, Form, Resize, decode, form_of, require_pillow
 from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 VAL_NAMES = ("validation", "valid", "val", "dev")  # what a validation part is called, where nothing else is said
 OLDEST = 4  # the first version of `datasets` that runs no code of a data set
-LARGEST_SIZE = 4096  # height and width of an image in pixels
 BATCH = 1000  # rows that are read at a time
 TURNED = (5, 6, 7, 8)  # EXIF's orientations that exchange height and width
 ORIENTATION = 0x0112  # EXIF's number of that entry
@@ -80,34 +80,19 @@ def load(
     """
     if not isinstance(path, str) or not path:
         raise DataError(f"data.path must name a data set of the Hugging Face hub or a folder, got {path!r}")
-    size = _checked_size(image_size)
-    if resize not in RESIZES:
-        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
-    if type(channels) is not int or channels not in COLOURS:
-        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
     columns = Columns(image, label, train_split, val_split, test_split)
     parts, columns = _parts(path, _opened(path, subset, revision), columns)
     classes, labels = _labels(path, parts, str(columns.label))
-    images: dict[str, Images] = {}
-    for name, part in parts.items():
-        height, width = size or _size_of_first(path, name, part, str(columns.image))
-        size = height, width
-        form = Form(channels, height, width, resize)
-        images[name] = _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
-    return dataset_of_parts(images, labels, classes, resize)
-
-
-def _checked_size(image_size: Any) -> tuple[int, int] | None:
     if image_size is None:
-        return None
-    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
-    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
-        raise DataError(
-            f"data.image_size must be null, a whole number of pixels from 1 to {LARGEST_SIZE:,}, as 64, or height and width, "
-            f"as [64,96], got {image_size}"
-        )
-    return sizes[0], sizes[1]
+        height, width = _size_of_first(path, parts["train"], str(columns.image))
+        form = dataclasses.replace(form, height=height, width=width)
+    images = {
+        name: _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
+        for name, part in parts.items()
+    }
+    return dataset_of_parts(images, labels, classes, resize)
 
 
 def _check_library() -> None:
@@ -239,12 +224,12 @@ def _labels(path: str, parts: Mapping[str, "Dataset"], column: str) -> tuple[tup
     return classes, values
 
 
-def _size_of_first(path: str, name: str, part: "Dataset", column: str) -> tuple[int, int]:
+def _size_of_first(path: str, part: "Dataset", column: str) -> tuple[int, int]:
     (entry,) = _entries(part, column, 0, 1)
     size = _size(_source(entry)) if entry is not None else None
     if size is None:
         raise DataError(
-            f"the first image in {name} of {path} cannot be read: data.image_size=64 gives the size of all images"
+            f"the first image in train of {path} cannot be read: data.image_size=64 gives the size of all images"
         )
     return size
 

@@ -241,7 +241,11 @@ MANY = datasets.Sequence(datasets.Value("int64"))
             {},
             "has images of eel in test, but none in train: add some, or remove it",
         ),
-        (parts(), {"image_size": 0}, "data.image_size must be null, a whole number of pixels from 1 to 4,096"),
+        (
+            parts(),
+            {"image_size": 0},
+            "data.image_size must be the height and width of all images, a whole number of pixels from 1 to 4,096",
+        ),
         (parts(), {"resize": "zoom"}, "data.resize must be crop, pad or stretch, got 'zoom'"),
         (parts(), {"channels": 4}, "data.channels must be 1 (grey) or 3 (colour), got 4"),
     ],
