@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
-from hybridnets.data.decoding import FORMATS, DecodingError, Form, Resize, decode, form_of, require_pillow
+from hybridnets.data.decoding import DecodingError, Form, Resize, decode_and_measure, form_of, require_pillow
 from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 VAL_NAMES = ("validation", "valid", "val", "dev")  # what a validation part is called, where nothing else is said
 OLDEST = 4  # the first version of `datasets` that runs no code of a data set
 BATCH = 1000  # rows that are read at a time
-TURNED = (5, 6, 7, 8)  # EXIF's orientations that exchange height and width
-ORIENTATION = 0x0112  # EXIF's number of that entry
 
 
 @dataclass(frozen=True)
@@ -226,12 +224,18 @@ def _labels(path: str, parts: Mapping[str, "Dataset"], column: str) -> tuple[tup
 
 def _size_of_first(path: str, part: "Dataset", column: str) -> tuple[int, int]:
     (entry,) = _entries(part, column, 0, 1)
-    size = _size(_source(entry)) if entry is not None else None
-    if size is None:
-        raise DataError(
-            f"the first image in train of {path} cannot be read: data.image_size=64 gives the size of all images"
-        )
+    _, size = _decoded(entry, Form(1, 1, 1), f"image 0 in train of {path}")
     return size
+
+
+def _decoded(entry: Any, form: Form, name: str) -> tuple[Images, tuple[int, int]]:
+    """An image in a form, and the size that it had before."""
+    if entry is None:
+        raise DataError(f"{name} is missing")
+    try:
+        return decode_and_measure(BytesIO(entry["bytes"]) if entry["bytes"] is not None else Path(entry["path"]), form)
+    except DecodingError as error:
+        raise DataError(f"{name} cannot be decoded: {error}") from error
 
 
 def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bool) -> Images:
@@ -247,17 +251,12 @@ def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bo
     images = np.empty((len(part), form.channels, form.height, form.width), dtype=np.uint8)
 
     def read(position: int, entry: Any) -> None:
-        if entry is None:
-            raise DataError(f"image {position} in {name} is missing")
-        try:
-            if is_fixed and (size := _size(_source(entry))) not in (None, (form.height, form.width)):
-                raise DataError(
-                    f"image {position} in {name} has {size} pixels and others have {(form.height, form.width)}: "
-                    "data.image_size=64 (or another size) brings all to one"
-                )
-            images[position] = decode(_source(entry), form)
-        except DecodingError as error:
-            raise DataError(f"image {position} in {name} cannot be decoded: {error}") from error
+        images[position], size = _decoded(entry, form, f"image {position} in {name}")
+        if is_fixed and size != (form.height, form.width):
+            raise DataError(
+                f"image {position} in {name} has {size} pixels and others have {(form.height, form.width)}: "
+                "data.image_size=64 (or another size) brings all to one"
+            )
 
     # Pillow decodes without Python's lock, so that threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as threads, tqdm(desc=name, total=len(part), delay=1, mininterval=1) as bar:
@@ -274,19 +273,3 @@ def _entries(part: "Dataset", column: str, start: int, n: int) -> list[Any]:
 
     rows = part.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     return list(rows[start : start + n][column])
-
-
-def _source(entry: Mapping[str, Any]) -> Path | BytesIO:
-    return BytesIO(entry["bytes"]) if entry["bytes"] is not None else Path(entry["path"])
-
-
-def _size(source: Path | BytesIO) -> tuple[int, int] | None:
-    """Height and width of a picture as it is seen; None if it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(source, formats=FORMATS) as picture:
-            width, height = picture.size
-            return (width, height) if picture.getexif().get(ORIENTATION) in TURNED else (height, width)
-    except Exception:  # Pillow raises nearly anything; decoding says what
-        return None
