@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
-from hybridnets.data.dataset import DataError, ImageDataset
+from hybridnets.data.dataset import DataError, ImageDataset, path_of
 from hybridnets.data.decoders import Decoders, Fact
 from hybridnets.data.decoding import Form, Resize, form_of, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
@@ -65,7 +65,7 @@ def load(
     Raises:
         DataError: If a setting is not legal, or the folder holds no data set.
     """
-    path, place = _folder_of("root", root), _folder_of("cache", cache)
+    path, place = path_of(root), path_of(cache, "cache")
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
@@ -91,13 +91,6 @@ def load(
         resize=form.resize,
         computed=pixels.computed,
     )
-
-
-def _folder_of(key: str, value: Any) -> Path:
-    if isinstance(value, str | os.PathLike) and os.fspath(value):
-        return Path(value).expanduser()
-    got = "nothing" if value is None else repr(value)
-    raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
+from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts, path_of
 from hybridnets.data.decoding import DecodingError, Form, Resize, decode_and_measure, form_of, require_pillow
 from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
 
@@ -76,8 +76,7 @@ def load(
         DataError: If `datasets` is missing, a setting is not legal, or the data set cannot be read or is not one of images with
             one class each.
     """
-    if not isinstance(path, str) or not path:
-        raise DataError(f"data.path must name a data set of the Hugging Face hub or a folder, got {path!r}")
+    path_of(path, "path", "a data set of the Hugging Face hub or a folder")
     form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
     columns = Columns(image, label, train_split, val_split, test_split)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hybridnets import signals
-from hybridnets.data.dataset import DataError
+from hybridnets.data.dataset import DataError, path_of
 from hybridnets.data.download import Archive, File, fetch, locked, unpack
 
 SOURCES = (
@@ -25,11 +25,9 @@ def check_source(root: str | os.PathLike[str], mirrors: Sequence[str]) -> Path:
     Raises:
         DataError: If one of them is not what it must be.
     """
-    if not isinstance(root, str | os.PathLike) or not os.fspath(root):
-        raise DataError(f"data.root must name a folder, got {root!r}")
+    path = path_of(root)
     if isinstance(mirrors, str) or not all(isinstance(url, str) for url in mirrors):
         raise DataError(f"data.mirrors must be a list of addresses, [https://...], got {mirrors!r}")
-    path = Path(root).expanduser()
     if path.exists() and not path.is_dir():
         raise DataError(f"data.root must be a folder, but {path} is a file")
     return path

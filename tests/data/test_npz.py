@@ -227,4 +227,4 @@ def test_damaged_and_foreign_files_are_refused(file: Callable[..., Path], tmp_pa
     assert "is none: numpy.savez writes one" in sentence(tmp_path / "one.npy")
     assert "does not exist" in sentence(tmp_path / "absent.npz")
     assert "is a folder (data=folder" in sentence(tmp_path)
-    assert "data.root must name an .npz file, got ''" in sentence("")
+    assert "data.root must name an .npz file, as data.root=PATH, got ''" in sentence("")
