@@ -9,17 +9,12 @@ import json
 import logging
 import os
 import shutil
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
 from hybridnets.data.dataset import DataError, ImageDataset, path_of
@@ -27,12 +22,10 @@ from hybridnets.data.decoders import Decoders, Fact
 from hybridnets.data.decoding import Form, Resize, form_of, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
 from hybridnets.data.layout import Layout, read_layout
+from hybridnets.data.progress import announced, as_size, progress
 
-T = TypeVar("T")
 log = logging.getLogger("hybridnets")
 
-QUIET_SECONDS = 1.0  # after which a message says what takes so long
-LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 FILES_PER_PROCESS = 32  # fewer are not worth the start of another process
 
 
@@ -129,7 +122,7 @@ class _Folder:
             ) from error
 
     def _layout(self) -> Layout:
-        with _announced(f"looking for pictures in {self.root}"):
+        with announced(f"looking for pictures in {self.root}"):
             return read_layout(self.root, self.cache.folder)
 
     def _opened(self, layout: Layout, known: dict[str, KnownFile]) -> tuple[Assignment, Pixels] | None:
@@ -176,7 +169,11 @@ class _Folder:
     ) -> dict[str, Fact]:
         """What processes find out of files, by their names and in this order."""
         facts = read(str(self.root / name) for name in names)
-        by_place = dict(_with_progress(f"{activity} {self.root}", facts, len(names)))
+        by_place: dict[int, Fact] = {}
+        with progress(f"{activity} {self.root}", len(names), "files") as advance:
+            for place, fact in facts:
+                by_place[place] = fact
+                advance(1)
         return {name: by_place[place] for place, name in enumerate(names)}
 
     def _keep(self, known: dict[str, KnownFile], facts: Mapping[str, Fact]) -> None:
@@ -207,7 +204,7 @@ class _Folder:
         )
         copies = count_copies(assignment, [decoded[file.name]["pixels"] for file in assignment.files])
         key = self._key(assignment)
-        with _announced("putting the images in order"):
+        with announced("putting the images in order"):
             self.cache.write(key, rows, copies)
         pixels = self.cache.open(key)
         assert pixels
@@ -215,7 +212,7 @@ class _Folder:
             "%s images decoded into %s (%s)",
             f"{len(pixels.images):,}",
             self.cache.images(key),
-            _bytes(pixels.images.nbytes),
+            as_size(pixels.images.nbytes),
         )
         self._refuse_broken(layout, known)
         return assignment, pixels
@@ -248,7 +245,7 @@ class _Folder:
         free = shutil.disk_usage(self.cache.folder).free
         if free < needed:
             raise DataError(
-                f"data.cache needs {_bytes(needed)} for {n:,} images, but {self.cache.folder.absolute()} has {_bytes(free)}: "
+                f"data.cache needs {as_size(needed)} for {n:,} images, but {self.cache.folder.absolute()} has {as_size(free)}: "
                 "name a folder on another disk, or a smaller data.image_size"
             )
 
@@ -269,33 +266,3 @@ def _broken(layout: Layout, known: dict[str, KnownFile]) -> list[str]:
 
 def _column(facts: Iterable[Fact], key: str, channels: int) -> Any:
     return np.array([fact.get(key, [0] * channels) for fact in facts], np.uint64)
-
-
-def _bytes(n: int) -> str:
-    return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
-
-
-@contextmanager
-def _announced(activity: str) -> Iterator[None]:
-    """Says what is being done if it takes long."""
-    timer = threading.Timer(QUIET_SECONDS, log.info, [activity])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _with_progress(activity: str, steps: Iterator[T], total: int) -> Iterator[T]:
-    """The same steps, with a bar in a terminal, or a line now and then."""
-    if sys.stderr.isatty():
-        yield from tqdm(steps, desc=activity, total=total, unit=" files", leave=False)
-        return
-    log.info("%s: %s files", activity, f"{total:,}")
-    last = time.monotonic()
-    for done, step in enumerate(steps, start=1):
-        if (now := time.monotonic()) - last >= LINE_SECONDS:
-            last = now
-            log.info("%s: %s of %s files", activity, f"{done:,}", f"{total:,}")
-        yield step

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts, path_of
 from hybridnets.data.decoding import DecodingError, Form, Resize, decode_and_measure, form_of, require_pillow
 from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
+from hybridnets.data.progress import progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -258,11 +258,11 @@ def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bo
             )
 
     # Pillow decodes without Python's lock, so that threads are enough.
-    with ThreadPoolExecutor(os.cpu_count()) as threads, tqdm(desc=name, total=len(part), delay=1, mininterval=1) as bar:
+    with ThreadPoolExecutor(os.cpu_count()) as threads, progress(f"decoding {name}", len(part), "images") as advance:
         for start in range(0, len(part), BATCH):
             entries = _entries(part, column, start, BATCH)
             for _ in threads.map(read, range(start, start + len(entries)), entries):
-                bar.update()
+                advance(1)
     return images
 
 

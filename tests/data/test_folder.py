@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import decoding, folder
+from hybridnets.data import decoding, progress
 from hybridnets.data.dataset import DataError, ImageDataset, canonical
 from tests.data.conftest import RNG, SIZE, pixels, refusal, save
 
@@ -248,7 +248,7 @@ def test_without_pillow_the_message_has_the_remedy(
 def test_progress_is_told_in_lines_where_there_is_no_terminal(
     photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     with caplog.at_level(logging.INFO):
         read()
     assert f"reading {photos}: 10 files" in caplog.text
