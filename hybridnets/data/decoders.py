@@ -154,9 +154,10 @@ class Decoders:
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         reason = f"signal {-code}, as where memory is short" if code < 0 else lines[-1] if lines else f"code {code}"
+        paths = ", ".join(path for _, path, _ in task)
+        which = "while it read" if len(task) == 1 else f"while it read one of {len(task)} files,"
         return DataError(
-            f"a process that reads pictures ended by itself ({reason}) at one of {len(task)} files from {task[0][1]} to "
-            f"{task[-1][1]}: remove the one that is at fault, or try again"
+            f"a process that decodes pictures ended ({reason}) {which} {paths}: remove the one at fault, or try again"
         )
 
 

@@ -185,7 +185,7 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
         if isinstance(error, OSError) and error.errno and error.errno not in OF_CONTENT:
             raise UnreadError(error.strerror or str(error)) from error
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            reason = f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
         if lacking := [codec for codec in CODECS if not features.check(codec)]:

@@ -134,7 +134,7 @@ class _Folder:
         pixels = self.cache.open(self._key(assignment))
         if not pixels:
             return None
-        self._refuse_broken(layout, known)  # what is not known to be broken is in the cache, so it is none
+        self._refuse_broken(layout, known)  # the cache has all other files, so that these are all that are broken
         return assignment, pixels
 
     def _prepared(self) -> tuple[Assignment, Pixels]:
@@ -188,7 +188,13 @@ class _Folder:
     def _written(
         self, layout: Layout, known: dict[str, KnownFile], decoded: dict[str, Fact]
     ) -> tuple[Assignment, Pixels]:
-        """Puts decoded pictures into the cache; also where others are refused, which need not be decoded again then."""
+        """Puts the pixels into the cache, and only then refuses files that are no pictures: nothing is decoded twice for them.
+
+        Args:
+            layout: The folder's files.
+            known: What is known of them, now that all have been decoded.
+            decoded: What the processes found out of each, in the order in which the pixels lie in the unfinished file.
+        """
         try:
             assignment = self._assigned(layout, known)
         except DataError:
@@ -218,20 +224,25 @@ class _Folder:
         return assignment, pixels
 
     def _assigned(self, layout: Layout, known: dict[str, KnownFile]) -> Assignment:
-        """The pictures; files that nobody tried to decode are taken for some."""
+        """The pictures with their classes and parts; a file that has not been decoded yet counts as a picture."""
         hashes = {name: file.sha256 for name, file in known.items() if not file.fault}
         assignment = assign(self.root, layout, hashes, self.test_share, self.test_seed)
         if broken := _broken(layout, known):
-            what = "file is no picture and is" if len(broken) == 1 else "files are no pictures and are"
-            remark = f"{len(broken):,} {what} left out: {listed(broken)}"
+            many = (
+                "file cannot be read as a picture and is"
+                if len(broken) == 1
+                else "files cannot be read as pictures and are"
+            )
+            remark = f"{len(broken):,} {many} left out: {listed(broken)}"
             assignment = dataclasses.replace(assignment, remarks=(remark, *assignment.remarks))
         return assignment
 
     def _refuse_broken(self, layout: Layout, known: dict[str, KnownFile]) -> None:
         if (broken := _broken(layout, known)) and not self.skip_broken:
-            some = f"{len(broken):,} of {len(layout.files):,} files are no pictures that can be read"
+            what = "a picture" if len(broken) == 1 else "pictures"
+            some = f"{len(broken):,} of {len(layout.files):,} files cannot be read as {what}"
             raise DataError(
-                f"data.root={self.root} must hold pictures alone, but {some}: {listed(broken)}; remove them, or give "
+                f"data.root={self.root} must contain only pictures, but {some}: {listed(broken)}; remove them, or give "
                 "data.skip_broken=true to leave them out"
             )
 

@@ -78,7 +78,7 @@ def read_layout(root: Path, besides: Path) -> Layout:
                 classes.add((part, class_name))
                 files += (_file(file, file.path[start:], part, class_name) for file in walker.files(entry))
             elif entry.name.lower().endswith(ENDINGS):
-                files.append(PictureFile(entry.path[start:], part, "", NO_STATE, "it lies in no class's folder"))
+                files.append(PictureFile(entry.path[start:], part, "", NO_STATE, "it is not in a class folder"))
     return Layout(bool(parts), frozenset(classes), tuple(sorted(files, key=lambda file: file.name)))
 
 

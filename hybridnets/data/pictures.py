@@ -80,7 +80,8 @@ class ImageBatch:
 
 
 def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
-    """The files that paths name, and the files in folders that are left out because they are named like no image.
+    """The files that paths name, and the files in folders that are left out because they do not
+    have an image's file ending.
 
     They come in the order of the paths, those of a folder or a pattern in order of their names, and no path comes twice. A
     folder is searched with all that is below it, as `Walker` does. A path that

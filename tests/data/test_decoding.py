@@ -103,15 +103,15 @@ def test_a_thumbnail_fits_and_shows_the_pixels_of_a_small_picture() -> None:
     np.testing.assert_array_equal(small, COLOUR.repeat(2, axis=0).repeat(2, axis=1))
     large = Image.open(BytesIO(thumbnail(Image.fromarray(NOISE.astype(np.uint8)).resize((400, 200)), 100)))
     assert (large.size, large.mode, large.format) == ((100, 50), "RGB", "PNG")
-    with pytest.raises(DecodingError, match="no PNG"):
+    with pytest.raises(DecodingError, match="not a PNG"):
         thumbnail(BytesIO(b"text"), 9)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no PNG, JPEG, WEBP, BMP or TIFF"),
-        (b"not a picture", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        (b"", "not a PNG, JPEG, WEBP, BMP or TIFF"),
+        (b"not a picture", "not a PNG, JPEG, WEBP, BMP or TIFF"),
         (saved(Image.fromarray(NOISE.astype(np.uint8)), "PNG").getvalue()[:-60], "truncated"),
         (saved(Image.fromarray(GREY.astype(np.float32)), "TIFF").getvalue(), "32 bits"),
     ],
@@ -168,5 +168,5 @@ def test_a_fault_of_the_picture_is_told_from_one_that_may_pass(
 
 def test_a_pillow_without_webp_does_not_call_a_picture_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "check", lambda name: name != "webp")
-    with pytest.raises(UnreadError, match=r"no PNG.* or TIFF, as far as a Pillow without webp can tell"):
+    with pytest.raises(UnreadError, match=r"not a PNG.* or TIFF, as far as a Pillow without webp can tell"):
         decode(BytesIO(b"a WebP"), AS_COLOUR)

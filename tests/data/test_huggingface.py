@@ -234,7 +234,7 @@ MANY = datasets.Sequence(datasets.Value("int64"))
         (
             parts(train=part(0, 24, columns={"img": BROKEN})),
             {},
-            "cannot be decoded: it is no PNG, JPEG, WEBP, BMP or TIFF",
+            "cannot be decoded: it is not a PNG, JPEG, WEBP, BMP or TIFF",
         ),
         (
             parts(train=part(0, 24, columns={"label": [0, 1] * 12})),

@@ -285,18 +285,20 @@ def test_a_disk_that_fills_up_is_one_sentence(photos: Path, monkeypatch: pytest.
 
 
 def test_a_process_that_decodes_may_die(tmp_path: Path) -> None:
-    paths = [str(tmp_path / "a.png")]
+    paths = [str(tmp_path / f"{i}.png") for i in range(20)]
     with Decoders(Form(3, 8, 8), tmp_path / "pixels", HEAD, 1) as processes:
         processes._processes[0].kill()
-        with pytest.raises(
-            DataError, match=r"ended by itself \(signal 9, as where memory is short\) at one of 1 files"
-        ):
+        with pytest.raises(DataError) as caught:
             list(processes.pixels(paths))
+    assert str(caught.value) == (
+        "a process that decodes pictures ended (signal 9, as where memory is short) while it read one of 16 files, "
+        f"{', '.join(paths[:16])}: remove the one at fault, or try again"
+    )
     with (
         Decoders(Form(3, 8, 8), tmp_path / "none" / "pixels", HEAD, 1) as processes,
-        pytest.raises(DataError, match=r"ended by itself \(FileNotFoundError"),
+        pytest.raises(DataError, match=r"ended \(FileNotFoundError.*\) while it read .*/0\.png: remove"),
     ):
-        list(processes.pixels(paths))
+        list(processes.pixels(paths[:1]))
 
 
 def test_a_process_that_cannot_start_ends_those_that_did(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_macos_and_linux_agree_on_the_name_of_a_class(photos: Path, read: Callab
 
 def test_a_picture_beside_the_classes_is_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
     save(photos / "train" / "stray.PNG", pixels(1)[0])
-    assert "train/stray.PNG (it lies in no class's folder)" in refusal(read)
+    assert "train/stray.PNG (it is not in a class folder)" in refusal(read)
 
 
 def test_odd_classes_are_said(

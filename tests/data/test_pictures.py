@@ -158,7 +158,7 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
     batches = list(read_batches(files, FORM, broken))
     assert [image.name for batch in batches for image in batch.images] == [str(good)]
     assert count_images(files) == 6 + 7 + 7 + 0 + 1 + 1
-    kind = "it is no PNG, JPEG, WEBP, BMP or TIFF"
+    kind = "it is not a PNG, JPEG, WEBP, BMP or TIFF"
     rule = "its images must be uint8 of shape (B, 3, 6, 5) or (B, 6, 5, 3), got"
     no_array = "it is no complete .npy of uint8 images (ValueError)"
     reasons = {path.name: reason for path, reason in broken.items()}
