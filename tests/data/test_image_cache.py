@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,23 +242,41 @@ def test_processes_that_start_at_once_decode_once(tmp_path: Path) -> None:
     assert sorted(path.name[:6] for path in (tmp_path / "cache").iterdir()) == ["files-", "images"]
 
 
+HALF_WAY = f"""
+import time
+from hybridnets import signals
+from hybridnets.data.decoders import Decoders
+
+pixels = Decoders.pixels
+
+def waiting(self, paths):
+    for place, answer in enumerate(pixels(self, paths)):
+        if place == 10:
+            print("half way", flush=True)
+            time.sleep(600)
+        yield answer
+
+Decoders.pixels = waiting
+signals.install("x")
+{LOAD}
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_ends_leaves_nothing_half_made(number: int, tmp_path: Path) -> None:
-    save_photos(tmp_path / "photos", 100, 64)
-    code = "from hybridnets import signals; signals.install('x');" + LOAD
-    process = start(tmp_path / "photos", code)
-    unfinished = tmp_path / "cache" / ".unfinished" / PIXELS
-    while not unfinished.exists() and process.poll() is None:
-        time.sleep(0.005)
+def test_a_process_that_ends_leaves_nothing_half_made(number: int, photos: Path) -> None:
+    process = start(photos, HALF_WAY)
+    assert process.stdout
+    assert process.stdout.readline() == "half way\n"
+    cache = photos.parent / "cache"
+    assert (cache / ".unfinished" / PIXELS).exists()
     process.send_signal(number)
     _, err = process.communicate()
-    assert not list((tmp_path / "cache").glob("images-*"))
+    assert not list(cache.glob("images-*"))
     if number == signal.SIGINT:
         assert err == "x: ended by SIGINT\n"
-        assert {path.name[:6] for path in (tmp_path / "cache").iterdir()} <= {"files-"}
-    data = read(tmp_path / "photos")
-    assert len(data.train_images) == 200
-    assert {path.name[:6] for path in (tmp_path / "cache").iterdir()} == {"files-", "images"}
+        assert {path.name[:6] for path in cache.iterdir()} == {"files-"}
+    assert len(read(photos).train_images) == 8
+    assert {path.name[:6] for path in cache.iterdir()} == {"files-", "images"}
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
