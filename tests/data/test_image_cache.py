@@ -1,6 +1,7 @@
 """Pictures are decoded once, whoever asks at the same time and whoever is killed; what is damaged is made again."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -201,6 +202,16 @@ def test_a_file_that_cannot_be_read_now_is_tried_again(
                     read(photos, skip_broken=True)
         assert decoded == counts * 2
     assert len(read(photos, skip_broken=True).train_images) == 8
+
+
+def test_a_process_tells_what_may_pass_from_what_follows_from_the_content(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    paths = [str(tmp_path / name) for name in ("none.png", "text.png")]
+    with Decoders(Form(3, 8, 8), tmp_path / "pixels", HEAD, 1) as processes:
+        hashes, pixels = dict(processes.hashes(paths)), dict(processes.pixels(paths))
+    assert hashes[0] == pixels[0] == {"unread": "No such file or directory"}
+    assert hashes[1] == {"sha256": hashlib.sha256(b"no picture").hexdigest()}
+    assert pixels[1] == {"fault": "it is not a PNG, JPEG, WEBP, BMP or TIFF"}
 
 
 def test_what_another_pillow_could_not_decode_is_tried_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
