@@ -115,8 +115,8 @@ def _check_classes(root: Path, folders: list[Entry], walker: Walker) -> None:
     for folder in folders:
         if PARTS.get(folder.name.lower(), "train") != "train" and (deeper := _first_deeper(folder, walker)):
             raise DataError(
-                f"{root} has {folder.name}/ with pictures in {deeper}/, as a part has them, but no train/: move the classes' "
-                f"folders into train/, or rename {folder.name}/ if it is a class"
+                f"{root} has {folder.name}/ with pictures in {deeper}/, as a part has them, but no train/CLASS: move the "
+                f"classes' folders into train/, or rename {folder.name}/ if it is a class"
             )
         inner = {PARTS.get(entry.name.lower()) for entry in walker.entries(folder) if is_folder(entry)}
         if {"train", "test"} <= inner:

@@ -1,5 +1,7 @@
 """The folders and files of a data set of pictures: what belongs to it, and which layouts are refused."""
 
+import errno
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.data.dataset import ImageDataset
+from hybridnets.data import layout
+from hybridnets.data.dataset import DataError, ImageDataset
 from tests.data.conftest import pixels, refusal, save
 
 
@@ -47,6 +50,21 @@ def test_a_link_that_leads_to_itself_is_a_file_that_is_no_picture(
     sentence = refusal(read)
     assert "train/cat/self.png (it is a link to itself)" in sentence
     assert "train/self.png (" in sentence
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_what_may_pass_is_no_fault_of_a_file(number: int) -> None:
+    """It would be left out with data.skip_broken=true."""
+
+    class Entry:
+        def __fspath__(self) -> str:
+            return "photos/cat/0.png"
+
+        def stat(self) -> None:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DataError, match=rf"^photos/cat/0\.png cannot be read \({os.strerror(number)}\)$"):
+        layout._file(Entry(), "cat/0.png", "", "cat")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["한국어 사진", "İğdır Işıklar", "a name = two, three", "~", "'quoted'"])  # noqa: RUF001
@@ -127,7 +145,9 @@ def test_a_part_beside_classes_is_not_taken_for_a_class(
     for i, image in enumerate(pixels(10)):
         save(root / ("cat", "dog")[i % 2] / f"{i}.png", image)
     save(root / name / "cat" / "deep" / "0.png", pixels(1)[0])
-    assert f"{root} has {name}/ with pictures in cat/, as a part has them, but no train/" in refusal(read)
+    assert f"{root} has {name}/ with pictures in cat/, as a part has them, but no train/CLASS: move the" in refusal(
+        read
+    )
     shutil.rmtree(root / name / "cat")
     (root / name / "empty").mkdir()
     for i, image in enumerate(pixels(5)):
