@@ -9,6 +9,7 @@ from typing import Any
 
 from hybridnets.data.dataset import DataError
 from hybridnets.data.image_cache import TEST, TRAIN, VAL
+from hybridnets.data.labels import check_learned
 from hybridnets.data.layout import Layout, PictureFile
 
 PART_OF = {"train": TRAIN, "val": VAL, "test": TEST}
@@ -45,8 +46,8 @@ def assign(root: Path, layout: Layout, sha256: Mapping[str, str], test_share: fl
     """Gives each picture its class and part.
 
     Where the folder has classes alone, a share of each class becomes test: the files whose hashes, combined with the seed, are
-    smallest. So the choice depends neither on names and order nor on the size that pictures are brought to, and equal files are
-    not divided. A class keeps at least one picture for training, and has at least one in test if it has two.
+    smallest. So the choice depends neither on names and order nor on the size that pictures are brought to, and equal files
+    within a class are not divided. A class keeps at least one picture for training, and has at least one in test if it has two.
 
     Args:
         root: The folder.
@@ -69,7 +70,8 @@ def assign(root: Path, layout: Layout, sha256: Mapping[str, str], test_share: fl
     for file, value in zip(files, part, strict=True):
         counts[value][file.class_name] += 1
     learned, measured = {*counts[TRAIN], *counts[VAL]}, set(counts[TEST])
-    _check(root, layout, set(counts[TRAIN]), learned, measured)
+    _check(root, layout, learned, measured)
+    check_learned({name: counts[value] for name, value in PART_OF.items()}, f"data.root={root}")
     classes = tuple(sorted(learned))
     place = {name: i for i, name in enumerate(classes)}
     labels = tuple(place[file.class_name] for file in files)
@@ -83,7 +85,7 @@ def assign(root: Path, layout: Layout, sha256: Mapping[str, str], test_share: fl
     return Assignment(classes, files, part, labels, hashes, tuple(remarks))
 
 
-def _check(root: Path, layout: Layout, trained: set[str], learned: set[str], measured: set[str]) -> None:
+def _check(root: Path, layout: Layout, learned: set[str], measured: set[str]) -> None:
     """Refuses a folder from which nothing can be learned or measured."""
     if len(learned) < 2:
         got = f"only {min(learned)}/" if learned else "none"
@@ -93,11 +95,6 @@ def _check(root: Path, layout: Layout, trained: set[str], learned: set[str], mea
             else "a folder for each class, or train/CLASS and test/CLASS"
         )
         raise DataError(f"data.root={root} must have pictures of at least two classes, got {got}: it needs {hint}")
-    for names, part in ((measured - learned, "test"), (learned - trained, "val")):
-        if names:
-            raise DataError(
-                f"{_named(sorted(names), 'is')} in {part}/ of {root} and has no picture in train/: add some, or remove it"
-            )
     if not measured:
         raise DataError(
             f"data.root={root} has no picture in test: "

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,23 @@ RESIZE = "bring all images to one height and width, with Pillow: image.resize((3
 
 class DataError(ValueError):
     """A data set that is missing, unreadable or altered, or an illegal setting; the message is one sentence for the user."""
+
+
+def path_of(value: Any, key: str = "root", kind: str = "a folder") -> Path:
+    """The path that a setting of data names, which need not exist; ~ is understood.
+
+    Args:
+        value: The value.
+        key: The setting's name.
+        kind: What it must name.
+
+    Raises:
+        DataError: If it is no path.
+    """
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return Path(value).expanduser()
+    got = "nothing" if value is None else repr(value)
+    raise DataError(f"data.{key} must name {kind}, as data.{key}=PATH, got {got}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,15 +18,16 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from hybridnets.data.dataset import DataError, pixel_sums
-from hybridnets.data.decoding import DecodingError, Form, decode
+from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode
 from hybridnets.data.ordering import write_all
 
 FILES = 16  # in a task: few enough for smooth progress, enough to make little of a pipe's delay
+SOURCE = str(Path(__file__).parents[2])  # where hybridnets is found
 
 Fact = dict[str, Any]
 
@@ -46,15 +47,34 @@ class Decoders:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._number = max(1, min(most, cores))
         self._processes: list[subprocess.Popen[str]] = []
-        self._errors: IO[str] | None = None
+        self._ending = contextlib.ExitStack()
 
     def __enter__(self) -> "Decoders":
-        """Starts the processes."""
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        """Starts the processes.
+
+        Raises:
+            DataError: If they cannot be started.
+        """
+        with contextlib.ExitStack() as stack:  # which ends what has started if something else cannot
+            try:
+                self._start(stack)
+            except OSError as error:
+                reason = error.strerror or error
+                raise DataError(
+                    f"the processes that decode pictures cannot be started ({reason}): try again"
+                ) from error
+            self._ending = stack.pop_all()
+        return self
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (the stack closes it)
+        self._errors = stack.enter_context(errors)
+        # As this process finds modules, but not in the working folder, where a random.py would be taken for Python's own.
+        paths = (path for path in sys.path if path and (path != str(Path.cwd()) or path == SOURCE))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         for _ in range(self._number):
             process = subprocess.Popen(
-                [sys.executable, "-m", "hybridnets.data.decoders"],
+                [sys.executable, "-P", "-m", "hybridnets.data.decoders"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,  # where libraries of formats print warnings of their own
@@ -62,25 +82,16 @@ class Decoders:
                 env=environment,
                 start_new_session=True,  # only the parent handles the terminal's Ctrl-C
             )
+            stack.callback(_end, process)
             self._processes.append(process)
             self._send(process, self._setup)
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Kills the processes."""
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
-        if self._errors:
-            self._errors.close()
+        self._ending.close()
 
     def hashes(self, paths: Iterable[str]) -> Iterator[tuple[int, Fact]]:
-        """For each file, in any order: its position, with its `sha256`, or the `fault` because of which it cannot be read.
+        """For each file, in any order: its position, with its `sha256`, or with `unread`, why it cannot be read.
 
         Args:
             paths: The files.
@@ -94,7 +105,7 @@ class Decoders:
         """Writes the pixels of pictures; for each, in any order: its position, which is that of its pixels, and facts.
 
         These are the sum of each channel, `sums`, that of its squares, `squares`, and a hash of all, `pixels`; or `fault`, why
-        it is no picture: then nothing is written.
+        it is no picture, or `unread`, why it cannot be read now, though it may be one: then nothing is written.
 
         Args:
             paths: The pictures.
@@ -139,15 +150,24 @@ class Decoders:
             process.stdin.flush()
 
     def _death(self, process: "subprocess.Popen[str]", task: list[list[Any]]) -> DataError:
-        assert self._errors
         code = process.wait()
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         reason = f"signal {-code}, as where memory is short" if code < 0 else lines[-1] if lines else f"code {code}"
+        paths = ", ".join(path for _, path, _ in task)
+        which = "while it read" if len(task) == 1 else f"while it read one of {len(task)} files,"
         return DataError(
-            f"a process that reads pictures ended by itself ({reason}) at one of {len(task)} files from {task[0][1]} to "
-            f"{task[-1][1]}: remove the one that is at fault, or try again"
+            f"a process that decodes pictures ended ({reason}) {which} {paths}: remove the one at fault, or try again"
         )
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def main() -> None:
@@ -169,12 +189,14 @@ def _hashed(path: str) -> Fact:
         with Path(path).open("rb") as file:
             return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
-        return {"fault": error.strerror or str(error)}
+        return {"unread": error.strerror or str(error)}
 
 
 def _decoded(path: str, form: Form, file: int, head: int, place: int) -> Fact:
     try:
         pixels = decode(Path(path), form)
+    except UnreadError as error:
+        return {"unread": str(error)}
     except DecodingError as error:
         return {"fault": str(error)}
     try:

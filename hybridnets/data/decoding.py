@@ -1,6 +1,8 @@
 """Pictures as pixels: a file of any usual kind becomes uint8 of one shape, with Pillow."""
 
 import contextlib
+import errno
+import importlib.metadata
 import importlib.util
 import io
 import typing
@@ -8,11 +10,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybridnets.data.dataset import Images
+from hybridnets.data.dataset import DataError, Images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,13 +26,21 @@ RESIZES: tuple[Resize, ...] = typing.get_args(Resize)
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+LARGEST_SIZE = 4096  # height and width of an image in pixels
 COLOURS = {1: "L", 3: "RGB"}  # Pillow's mode for each number of channels
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 WHITE = (255, 255, 255, 255)
 
+CODECS = ("zlib", "jpg", "libtiff", "webp")  # parts of Pillow that a build of it may lack
+OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW)  # what a damaged picture causes, which sends Pillow to an impossible place
+
 
 class DecodingError(ValueError):
     """A picture that cannot be read; the message is a clause that says why, without the picture's name."""
+
+
+class UnreadError(DecodingError):
+    """A picture that cannot be read now, but may be sound: memory is short, the disk fails, or Pillow lacks a codec."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,31 @@ class Form:
     resize: Resize = "crop"
 
 
+def form_of(image_size: Any, resize: Any, channels: Any) -> Form:
+    """The form that the settings of a data set say.
+
+    Args:
+        image_size: Height and width in pixels, one number if they are equal.
+        resize: One of RESIZES.
+        channels: 1 or 3.
+
+    Raises:
+        DataError: If one of them is something else.
+    """
+    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
+    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
+        raise DataError(
+            f"data.image_size must be the height and width of all images, a whole number of pixels from 1 to {LARGEST_SIZE:,}, "
+            f"as 64, or two, as [64,96], got {'nothing' if image_size is None else image_size}"
+        )
+    if resize not in RESIZES:
+        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
+    if type(channels) is not int or channels not in COLOURS:
+        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    height, width = sizes
+    return Form(channels, height, width, resize)
+
+
 def decode(source: "Path | IO[bytes] | Image", form: Form) -> Images:
     """The pixels of one picture in a form, (C, H, W); see `decode_and_measure`."""
     return decode_and_measure(source, form)[0]
@@ -69,6 +104,8 @@ def decode_and_measure(source: "Path | IO[bytes] | Image", form: Form) -> tuple[
 
     Raises:
         DecodingError: If it is no complete picture of a kind that we read, or its pixels have no fixed range.
+        DataError: If Pillow is not installed.
+        UnreadError: If that cannot be known, because its file cannot be read, memory is short, or Pillow lacks a codec.
     """
     with _upright(source) as picture:
         pixels = np.asarray(_resized(_coloured(picture, form.channels), form))  # (H, W) or (H, W, 3)
@@ -86,6 +123,7 @@ def thumbnail(source: "Path | IO[bytes] | Image", side: int) -> bytes:
     Raises:
         DecodingError: As `decode_and_measure` does.
     """
+    require_pillow("a thumbnail")
     from PIL import Image
 
     with _upright(source) as picture:
@@ -103,10 +141,33 @@ def needs_pillow() -> bool:
     return importlib.util.find_spec("PIL") is None
 
 
+def require_pillow(what: str, otherwise: str = "") -> None:
+    """Refuses to go on without Pillow.
+
+    Args:
+        what: What needs it.
+        otherwise: What else could be done, which ends the sentence.
+
+    Raises:
+        DataError: If it is missing.
+    """
+    if needs_pillow():
+        raise DataError(f"{what} needs Pillow, which is not installed: pip install 'hybridnets[images]'{otherwise}")
+
+
+def pillow_version() -> str:
+    """The installed version of Pillow, without importing it; empty if there is none."""
+    try:
+        return importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 @contextlib.contextmanager
 def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
     """A picture, turned as its camera says; whatever goes wrong with it is a DecodingError."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    require_pillow(f"{source if isinstance(source, Path) else 'a picture'}")
+    from PIL import Image, ImageOps, UnidentifiedImageError, features
 
     try:
         # Pillow warns of pictures that are so large that they may be an attack; it refuses those twice as large.
@@ -118,13 +179,17 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
                 yield ImageOps.exif_transpose(picture)
     except DecodingError:
         raise
+    except MemoryError as error:
+        raise UnreadError("memory is short") from error
     except Exception as error:  # Pillow raises nearly anything
-        if isinstance(error, OSError) and error.strerror:
-            reason = error.strerror
-        elif isinstance(error, UnidentifiedImageError):
-            reason = f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        if isinstance(error, OSError) and error.errno and error.errno not in OF_CONTENT:
+            raise UnreadError(error.strerror or str(error)) from error
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
+        if lacking := [codec for codec in CODECS if not features.check(codec)]:
+            raise UnreadError(f"{reason}, as far as a Pillow without {' and '.join(lacking)} can tell") from error
         raise DecodingError(reason) from error
 
 

@@ -6,7 +6,6 @@ import http.client
 import logging
 import os
 import shutil
-import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -16,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from hybridnets.data.dataset import DataError
+from hybridnets.data.progress import BYTES, progress
 
 log = logging.getLogger(__name__)
 
@@ -163,19 +161,12 @@ def _continue(url: str, published: File, part: Path) -> None:
             raise DataError(f"wrong file, {int(offered) + start:,} bytes instead of {published.size:,}")
         with (
             part.open("ab" if continued else "wb") as file,
-            tqdm(
-                desc=published.name,
-                total=published.size,
-                initial=start,
-                unit="B",
-                unit_scale=True,
-                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # less often in a log file
-            ) as bar,
+            progress(f"downloading {published.name}", published.size, BYTES, start) as advance,
         ):
             while start < published.size and (chunk := response.read(min(CHUNK, published.size - start))):
                 file.write(chunk)
                 start += len(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
     if start < published.size:
         raise http.client.HTTPException(f"connection closed after {start:,} of {published.size:,} bytes")
 

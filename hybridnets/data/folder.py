@@ -9,31 +9,23 @@ import json
 import logging
 import os
 import shutil
-import sys
-import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
-from hybridnets.data.dataset import DataError, ImageDataset
-from hybridnets.data.decoders import Decoders
-from hybridnets.data.decoding import COLOURS, RESIZES, Form, Resize, needs_pillow
+from hybridnets.data.dataset import DataError, ImageDataset, path_of
+from hybridnets.data.decoders import Decoders, Fact
+from hybridnets.data.decoding import Form, Resize, form_of, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
 from hybridnets.data.layout import Layout, read_layout
+from hybridnets.data.progress import announced, as_size, progress
 
-T = TypeVar("T")
 log = logging.getLogger("hybridnets")
 
-LARGEST_SIZE = 4096  # height and width of an image in pixels
-QUIET_SECONDS = 1.0  # after which a message says what takes so long
-LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 FILES_PER_PROCESS = 32  # fewer are not worth the start of another process
 
 
@@ -66,11 +58,11 @@ def load(
     Raises:
         DataError: If a setting is not legal, or the folder holds no data set.
     """
-    path, place = _folder_of("root", root), _folder_of("cache", cache)
+    path, place = path_of(root), path_of(cache, "cache")
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
-    form = _form(image_size, resize, channels)
+    form = form_of(image_size, resize, channels)
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
     if type(test_share) not in (int, float) or not 0 < test_share < 1:
@@ -92,29 +84,6 @@ def load(
         resize=form.resize,
         computed=pixels.computed,
     )
-
-
-def _folder_of(key: str, value: Any) -> Path:
-    if isinstance(value, str | os.PathLike) and os.fspath(value):
-        return Path(value).expanduser()
-    got = "nothing" if value is None else repr(value)
-    raise DataError(f"data.{key} must name a folder, as data.{key}=PATH, got {got}")
-
-
-def _form(image_size: Any, resize: Any, channels: Any) -> Form:
-    """The form of all images."""
-    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
-    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
-        raise DataError(
-            f"data.image_size must be the height and width of all images, a whole number of pixels from 1 to {LARGEST_SIZE:,}, "
-            f"as 64, or two, as [64,96], got {'nothing' if image_size is None else image_size}"
-        )
-    if resize not in RESIZES:
-        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
-    if type(channels) is not int or channels not in COLOURS:
-        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
-    height, width = sizes
-    return Form(channels, height, width, resize)
 
 
 @dataclass(frozen=True)
@@ -143,18 +112,17 @@ class _Folder:
             raise DataError(
                 f"the pictures in {self.root.absolute()} are not in the cache {self.cache.folder.absolute()}"
             )
-        if needs_pillow():
-            raise DataError("data=folder needs Pillow, which is not installed: run pip install 'hybridnets[images]'")
+        require_pillow("data=folder")
         try:
             with self.cache.writing():
                 return self._prepared()
-        except OSError as error:
+        except OSError as error:  # of the cache: what concerns pictures or processes is a DataError
             raise DataError(
                 f"data.cache must be a folder that can be written to, got {self.cache.folder} ({error.strerror or error})"
             ) from error
 
     def _layout(self) -> Layout:
-        with _announced(f"looking for pictures in {self.root}"):
+        with announced(f"looking for pictures in {self.root}"):
             return read_layout(self.root, self.cache.folder)
 
     def _opened(self, layout: Layout, known: dict[str, KnownFile]) -> tuple[Assignment, Pixels] | None:
@@ -166,7 +134,7 @@ class _Folder:
         pixels = self.cache.open(self._key(assignment))
         if not pixels:
             return None
-        self._refuse_broken(layout, known)  # what is not known to be broken is in the cache, so it is none
+        self._refuse_broken(layout, known)  # the cache has all other files, so that these are all that are broken
         return assignment, pixels
 
     def _prepared(self) -> tuple[Assignment, Pixels]:
@@ -175,35 +143,58 @@ class _Folder:
         if ready := self._opened(layout, known):
             return ready
         readable = [file.name for file in layout.files if not file.fault]
-        paths = {name: str(self.root / name) for name in readable}
         processes = -(-len(readable) // FILES_PER_PROCESS)
         with Decoders(self.form, self.cache.unfinished / PIXELS, HEAD, processes) as decoders:
-            if unread := [name for name in readable if name not in known]:
-                facts = _with_progress(f"reading {self.root}", decoders.hashes(paths[n] for n in unread), len(unread))
-                states = {file.name: file.state for file in layout.files}
-                for place, fact in facts:
-                    name = unread[place]
-                    known[name] = KnownFile(states[name], fact.get("sha256", ""), fact.get("fault"))
-                self.cache.keep_known_files(self.root, known)
+            if new := [file for file in layout.files if not file.fault and file.name not in known]:
+                hashes = self._facts("reading", decoders.hashes, [file.name for file in new])
+                for file in new:
+                    if "sha256" in hashes[file.name]:
+                        known[file.name] = KnownFile(file.state, hashes[file.name]["sha256"])
+                self._keep(known, hashes)
                 if ready := self._opened(layout, known):
                     return ready
             names = [name for name in readable if not known[name].fault]
             self._assigned(layout, known)  # refuses a folder that is no data set before it is decoded
             self._check_room(len(names))
-            decoded = dict(
-                _with_progress(f"decoding {self.root}", decoders.pixels(paths[n] for n in names), len(names))
-            )
+            decoded = self._facts("decoding", decoders.pixels, names)
         if self._layout() != layout:
             raise DataError(f"{self.root} changed while it was read: try again when nothing is written there")
-        for place, name in enumerate(names):
-            known[name].fault = decoded[place].get("fault", "")
+        for name, fact in decoded.items():
+            known[name].fault = None if "unread" in fact else fact.get("fault", "")
+        self._keep(known, decoded)
+        return self._written(layout, known, decoded)
+
+    def _facts(
+        self, activity: str, read: Callable[[Iterable[str]], Iterator[tuple[int, Fact]]], names: Sequence[str]
+    ) -> dict[str, Fact]:
+        """What processes find out of files, by their names and in this order."""
+        facts = read(str(self.root / name) for name in names)
+        by_place: dict[int, Fact] = {}
+        with progress(f"{activity} {self.root}", len(names), "files") as advance:
+            for place, fact in facts:
+                by_place[place] = fact
+                advance(1)
+        return {name: by_place[place] for place, name in enumerate(names)}
+
+    def _keep(self, known: dict[str, KnownFile], facts: Mapping[str, Fact]) -> None:
+        """Writes down what is known, and refuses files that could not be read, of which nothing is known."""
         self.cache.keep_known_files(self.root, known)
-        return self._written(layout, known, dict(zip(names, (decoded[i] for i in range(len(names))), strict=True)))
+        if unread := [f"{name} ({fact['unread']})" for name, fact in facts.items() if "unread" in fact]:
+            raise DataError(
+                f"data.root={self.root} has {len(unread):,} of {len(facts):,} files that could not be read now: "
+                f"{listed(unread)}; try again, or make them readable, or remove them"
+            )
 
     def _written(
-        self, layout: Layout, known: dict[str, KnownFile], decoded: dict[str, dict[str, Any]]
+        self, layout: Layout, known: dict[str, KnownFile], decoded: dict[str, Fact]
     ) -> tuple[Assignment, Pixels]:
-        """Puts decoded pictures into the cache; also where others are refused, which need not be decoded again then."""
+        """Puts the pixels into the cache, and only then refuses files that are no pictures: nothing is decoded twice for them.
+
+        Args:
+            layout: The folder's files.
+            known: What is known of them, now that all have been decoded.
+            decoded: What the processes found out of each, in the order in which the pixels lie in the unfinished file.
+        """
         try:
             assignment = self._assigned(layout, known)
         except DataError:
@@ -219,7 +210,7 @@ class _Folder:
         )
         copies = count_copies(assignment, [decoded[file.name]["pixels"] for file in assignment.files])
         key = self._key(assignment)
-        with _announced("putting the images in order"):
+        with announced("putting the images in order"):
             self.cache.write(key, rows, copies)
         pixels = self.cache.open(key)
         assert pixels
@@ -227,26 +218,31 @@ class _Folder:
             "%s images decoded into %s (%s)",
             f"{len(pixels.images):,}",
             self.cache.images(key),
-            _bytes(pixels.images.nbytes),
+            as_size(pixels.images.nbytes),
         )
         self._refuse_broken(layout, known)
         return assignment, pixels
 
     def _assigned(self, layout: Layout, known: dict[str, KnownFile]) -> Assignment:
-        """The pictures; files that nobody tried to decode are taken for some."""
-        hashes = {name: file.sha256 for name, file in known.items() if file.sha256 and not file.fault}
+        """The pictures with their classes and parts; a file that has not been decoded yet counts as a picture."""
+        hashes = {name: file.sha256 for name, file in known.items() if not file.fault}
         assignment = assign(self.root, layout, hashes, self.test_share, self.test_seed)
         if broken := _broken(layout, known):
-            what = "file is no picture and is" if len(broken) == 1 else "files are no pictures and are"
-            remark = f"{len(broken):,} {what} left out: {listed(broken)}"
+            many = (
+                "file cannot be read as a picture and is"
+                if len(broken) == 1
+                else "files cannot be read as pictures and are"
+            )
+            remark = f"{len(broken):,} {many} left out: {listed(broken)}"
             assignment = dataclasses.replace(assignment, remarks=(remark, *assignment.remarks))
         return assignment
 
     def _refuse_broken(self, layout: Layout, known: dict[str, KnownFile]) -> None:
         if (broken := _broken(layout, known)) and not self.skip_broken:
-            some = f"{len(broken):,} of {len(layout.files):,} files are no pictures that can be read"
+            what = "a picture" if len(broken) == 1 else "pictures"
+            some = f"{len(broken):,} of {len(layout.files):,} files cannot be read as {what}"
             raise DataError(
-                f"data.root={self.root} must hold pictures alone, but {some}: {listed(broken)}; remove them, or give "
+                f"data.root={self.root} must contain only pictures, but {some}: {listed(broken)}; remove them, or give "
                 "data.skip_broken=true to leave them out"
             )
 
@@ -260,7 +256,7 @@ class _Folder:
         free = shutil.disk_usage(self.cache.folder).free
         if free < needed:
             raise DataError(
-                f"data.cache needs {_bytes(needed)} for {n:,} images, but {self.cache.folder.absolute()} has {_bytes(free)}: "
+                f"data.cache needs {as_size(needed)} for {n:,} images, but {self.cache.folder.absolute()} has {as_size(free)}: "
                 "name a folder on another disk, or a smaller data.image_size"
             )
 
@@ -279,35 +275,5 @@ def _broken(layout: Layout, known: dict[str, KnownFile]) -> list[str]:
     return [f"{name} ({fault})" for name, fault in faults if fault]
 
 
-def _column(facts: Iterable[dict[str, Any]], key: str, channels: int) -> Any:
+def _column(facts: Iterable[Fact], key: str, channels: int) -> Any:
     return np.array([fact.get(key, [0] * channels) for fact in facts], np.uint64)
-
-
-def _bytes(n: int) -> str:
-    return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
-
-
-@contextmanager
-def _announced(activity: str) -> Iterator[None]:
-    """Says what is being done if it takes long."""
-    timer = threading.Timer(QUIET_SECONDS, log.info, [activity])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _with_progress(activity: str, steps: Iterator[T], total: int) -> Iterator[T]:
-    """The same steps, with a bar in a terminal, or a line now and then."""
-    if sys.stderr.isatty():
-        yield from tqdm(steps, desc=activity, total=total, unit=" files", leave=False)
-        return
-    log.info("%s: %s files", activity, f"{total:,}")
-    last = time.monotonic()
-    for done, step in enumerate(steps, start=1):
-        if (now := time.monotonic()) - last >= LINE_SECONDS:
-            last = now
-            log.info("%s: %s of %s files", activity, f"{done:,}", f"{total:,}")
-        yield step

@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub, or in its formats in a folder, by the library `datasets`. No code of a data set is run."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,21 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
-from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts
-from hybridnets.data.decoding import COLOURS, FORMATS, RESIZES, DecodingError, Form, Resize, decode, needs_pillow
-from hybridnets.data.labels import Labels, as_positions, check_one_label, warn_of_untrained
+from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, dataset_of_parts, path_of
+from hybridnets.data.decoding import DecodingError, Form, Resize, decode_and_measure, form_of, require_pillow
+from hybridnets.data.labels import Labels, as_positions, check_learned, check_one_label, classes_by_part
+from hybridnets.data.progress import progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 VAL_NAMES = ("validation", "valid", "val", "dev")  # what a validation part is called, where nothing else is said
 OLDEST = 4  # the first version of `datasets` that runs no code of a data set
-LARGEST_SIZE = 4096  # height and width of an image in pixels
 BATCH = 1000  # rows that are read at a time
-TURNED = (5, 6, 7, 8)  # EXIF's orientations that exchange height and width
-ORIENTATION = 0x0112  # EXIF's number of that entry
 
 
 @dataclass(frozen=True)
@@ -78,36 +76,20 @@ def load(
         DataError: If `datasets` is missing, a setting is not legal, or the data set cannot be read or is not one of images with
             one class each.
     """
-    if not isinstance(path, str) or not path:
-        raise DataError(f"data.path must name a data set of the Hugging Face hub or a folder, got {path!r}")
-    size = _checked_size(image_size)
-    if resize not in RESIZES:
-        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
-    if type(channels) is not int or channels not in COLOURS:
-        raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    path_of(path, "path", "a data set of the Hugging Face hub or a folder")
+    form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
     columns = Columns(image, label, train_split, val_split, test_split)
     parts, columns = _parts(path, _opened(path, subset, revision), columns)
     classes, labels = _labels(path, parts, str(columns.label))
-    images: dict[str, Images] = {}
-    for name, part in parts.items():
-        height, width = size or _size_of_first(path, name, part, str(columns.image))
-        size = height, width
-        form = Form(channels, height, width, resize)
-        images[name] = _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
-    return dataset_of_parts(images, labels, classes, resize)
-
-
-def _checked_size(image_size: Any) -> tuple[int, int] | None:
     if image_size is None:
-        return None
-    sizes = image_size if isinstance(image_size, list | tuple) else [image_size, image_size]
-    if len(sizes) != 2 or not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
-        raise DataError(
-            f"data.image_size must be null, a whole number of pixels from 1 to {LARGEST_SIZE:,}, as 64, or height and width, "
-            f"as [64,96], got {image_size}"
-        )
-    return sizes[0], sizes[1]
+        height, width = _size_of_first(path, parts["train"], str(columns.image))
+        form = dataclasses.replace(form, height=height, width=width)
+    images = {
+        name: _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
+        for name, part in parts.items()
+    }
+    return dataset_of_parts(images, labels, classes, resize)
 
 
 def _check_library() -> None:
@@ -116,15 +98,15 @@ def _check_library() -> None:
         installed = version("datasets")
     except PackageNotFoundError:
         installed = ""
-    if needs_pillow() or not installed:
-        missing = "datasets" if not installed else "pillow"
+    if not installed:
         raise DataError(
-            f"data=huggingface needs {missing}, which is not installed: run pip install 'hybridnets[huggingface]'"
+            "data=huggingface needs datasets, which is not installed: pip install 'hybridnets[huggingface]'"
         )
+    require_pillow("data=huggingface")
     if int(installed.partition(".")[0]) < OLDEST:
         raise DataError(
             f"data=huggingface needs datasets of version {OLDEST} or later, which never runs code of a data set, got "
-            f"{installed}: run pip install -U 'hybridnets[huggingface]'"
+            f"{installed}: pip install -U 'hybridnets[huggingface]'"
         )
 
 
@@ -235,18 +217,24 @@ def _labels(path: str, parts: Mapping[str, "Dataset"], column: str) -> tuple[tup
                 f"{name} of {path} has images without a {column} ({labels.min()}): data.{name}_split=NAME takes another"
             )
     (classes,) = names
-    warn_of_untrained(classes, values, path)
+    check_learned(classes_by_part(classes, values), path)
     return classes, values
 
 
-def _size_of_first(path: str, name: str, part: "Dataset", column: str) -> tuple[int, int]:
+def _size_of_first(path: str, part: "Dataset", column: str) -> tuple[int, int]:
     (entry,) = _entries(part, column, 0, 1)
-    size = _size(_source(entry)) if entry is not None else None
-    if size is None:
-        raise DataError(
-            f"the first image in {name} of {path} cannot be read: data.image_size=64 gives the size of all images"
-        )
+    _, size = _decoded(entry, Form(1, 1, 1), f"image 0 in train of {path}")
     return size
+
+
+def _decoded(entry: Any, form: Form, name: str) -> tuple[Images, tuple[int, int]]:
+    """An image in a form, and the size that it had before."""
+    if entry is None:
+        raise DataError(f"{name} is missing")
+    try:
+        return decode_and_measure(BytesIO(entry["bytes"]) if entry["bytes"] is not None else Path(entry["path"]), form)
+    except DecodingError as error:
+        raise DataError(f"{name} cannot be decoded: {error}") from error
 
 
 def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bool) -> Images:
@@ -262,24 +250,19 @@ def _images(name: str, part: "Dataset", column: str, form: Form, *, is_fixed: bo
     images = np.empty((len(part), form.channels, form.height, form.width), dtype=np.uint8)
 
     def read(position: int, entry: Any) -> None:
-        if entry is None:
-            raise DataError(f"image {position} in {name} is missing")
-        try:
-            if is_fixed and (size := _size(_source(entry))) not in (None, (form.height, form.width)):
-                raise DataError(
-                    f"image {position} in {name} has {size} pixels and others have {(form.height, form.width)}: "
-                    "data.image_size=64 (or another size) brings all to one"
-                )
-            images[position] = decode(_source(entry), form)
-        except DecodingError as error:
-            raise DataError(f"image {position} in {name} cannot be decoded: {error}") from error
+        images[position], size = _decoded(entry, form, f"image {position} in {name}")
+        if is_fixed and size != (form.height, form.width):
+            raise DataError(
+                f"image {position} in {name} has {size} pixels and others have {(form.height, form.width)}: "
+                "data.image_size=64 (or another size) brings all to one"
+            )
 
     # Pillow decodes without Python's lock, so that threads are enough.
-    with ThreadPoolExecutor(os.cpu_count()) as threads, tqdm(desc=name, total=len(part), delay=1, mininterval=1) as bar:
+    with ThreadPoolExecutor(os.cpu_count()) as threads, progress(f"decoding {name}", len(part), "images") as advance:
         for start in range(0, len(part), BATCH):
             entries = _entries(part, column, start, BATCH)
             for _ in threads.map(read, range(start, start + len(entries)), entries):
-                bar.update()
+                advance(1)
     return images
 
 
@@ -289,19 +272,3 @@ def _entries(part: "Dataset", column: str, start: int, n: int) -> list[Any]:
 
     rows = part.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     return list(rows[start : start + n][column])
-
-
-def _source(entry: Mapping[str, Any]) -> Path | BytesIO:
-    return BytesIO(entry["bytes"]) if entry["bytes"] is not None else Path(entry["path"])
-
-
-def _size(source: Path | BytesIO) -> tuple[int, int] | None:
-    """Height and width of a picture as it is seen; None if it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(source, formats=FORMATS) as picture:
-            width, height = picture.size
-            return (width, height) if picture.getexif().get(ORIENTATION) in TURNED else (height, width)
-    except Exception:  # Pillow raises nearly anything; decoding says what
-        return None

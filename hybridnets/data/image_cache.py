@@ -23,6 +23,7 @@ import numpy as np
 
 from hybridnets import signals
 from hybridnets.data.dataset import Computed, Images, Integers, Sums, content_hash, pixel_sums
+from hybridnets.data.decoding import pillow_version
 from hybridnets.data.download import locked
 from hybridnets.data.ordering import content_order, rearrange, write_all
 from hybridnets.runs.files import replacing
@@ -43,7 +44,7 @@ class KnownFile:
 
     Attributes:
         state: Its size, and when it was modified and changed.
-        sha256: Of its content; empty if it cannot be read.
+        sha256: Of its content.
         fault: Why it is no picture; empty if it is one; None if nobody tried to decode it.
     """
 
@@ -121,13 +122,17 @@ class ImageCache:
                     self._remove_unfinished()
 
     def known_files(self, root: Path) -> dict[str, KnownFile]:
-        """What is known of the files of a folder, by their paths in it; empty if nothing is."""
+        """What is known of the files of a folder, by their paths in it; empty if nothing is.
+
+        What one version of Pillow could not decode, another may; without Pillow, nobody can try again.
+        """
         try:
             content = json.loads(self._files_of(root).read_text(encoding="utf-8"))
             if content["version"] != VERSION:
                 return {}
+            is_doubtful = pillow_version() not in ("", content["pillow"])
             return {
-                name: KnownFile(tuple(state), sha256, fault)
+                name: KnownFile(tuple(state), sha256, None if fault and is_doubtful else fault)
                 for name, (state, sha256, fault) in content["files"].items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing, damaged or somebody else's
@@ -137,6 +142,7 @@ class ImageCache:
         """Writes down what is known of the files of a folder."""
         content = {
             "version": VERSION,
+            "pillow": pillow_version(),
             "root": str(root.resolve()),
             "files": {name: [file.state, file.sha256, file.fault] for name, file in files.items()},
         }

@@ -1,15 +1,12 @@
 """Labels of other people's data sets: whole numbers or names of any kind become positions of classes."""
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hybridnets.data.dataset import DataError, Integers
-
-log = logging.getLogger(__name__)
 
 Labels = npt.NDArray[Any]
 
@@ -59,7 +56,8 @@ def as_positions(
         source: What messages call the data set.
 
     Raises:
-        DataError: If the parts mix numbers and names, or there are not as many names as classes.
+        DataError: If the parts mix numbers and names, there are not as many names as classes, or a class has images, but none
+            to train on.
     """
     if len({labels.dtype.kind == "U" for labels in parts.values()}) > 1:
         raise DataError(f"{source} must have labels of one kind, but some parts have numbers and some have names")
@@ -80,23 +78,34 @@ def as_positions(
     borders = np.cumsum([len(labels) for labels in parts.values()])[:-1]
     positions = dict(zip(parts, np.split(inverse.astype(np.int64), borders), strict=True))
     classes = tuple(names or classes)
-    warn_of_untrained(classes, positions, source)
+    check_learned(classes_by_part(classes, positions), source)
     return classes, positions
 
 
-def warn_of_untrained(classes: Sequence[str], parts: Mapping[str, Integers], source: str) -> None:
-    """Says which classes have images, but none to train on.
+def check_learned(parts: Mapping[str, Iterable[str]], source: str) -> None:
+    """Refuses classes that have images, but none to train on, because no network can learn them.
+
+    Args:
+        parts: The names of the classes that have images by part, which is train, val or test.
+        source: What the message calls the data set.
+
+    Raises:
+        DataError: If there are such classes.
+    """
+    for part, names in parts.items():
+        if lacking := sorted(set(names) - set(parts["train"])):
+            remedy = "add some, or remove " + ("it" if len(lacking) == 1 else "them")
+            raise DataError(f"{source} has images of {_listed(lacking)} in {part}, but none in train: {remedy}")
+
+
+def classes_by_part(classes: Sequence[str], parts: Mapping[str, Integers]) -> dict[str, list[str]]:
+    """The names of the classes that have images in each part.
 
     Args:
         classes: The classes' names.
         parts: Positions of classes by part, (N,) each.
-        source: What the message calls the data set.
     """
-    trained = np.concatenate([labels for part, labels in parts.items() if part != "test"])
-    lacking = np.setdiff1d(parts["test"], trained)
-    if len(lacking):
-        names = _listed([classes[position] for position in lacking])
-        log.warning("%s has test images of %s, but none to train on: no network can learn this", source, names)
+    return {part: [classes[position] for position in np.unique(labels)] for part, labels in parts.items()}
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

@@ -1,23 +1,23 @@
 """The files of a data set that is a folder: which belong to which class and part.
 
 Parts and classes are folders: ROOT/train/CLASS, ROOT/test/CLASS and maybe ROOT/val/CLASS, or ROOT/CLASS alone. All files of a
-class's folder at any depth belong to the class. Links are followed. Hidden files are ignored, and so are those that file
-managers leave behind.
+class's folder at any depth belong to the class.
 """
 
+import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybridnets.data.dataset import DataError
 from hybridnets.data.decoding import ENDINGS
+from hybridnets.data.walking import Entry, Walker, is_folder, unreadable
 
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 NO_STATE = (0, 0, 0)
-LEFT_BEHIND = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")  # by Windows, macOS and network drives
+BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # all other errors may pass
 
 
 @dataclass(frozen=True)
@@ -64,35 +64,36 @@ def read_layout(root: Path, besides: Path) -> Layout:
     Raises:
         DataError: If classes cannot be told from parts.
     """
-    skipped = {_identity(path) for path in (root, besides, *besides.absolute().parents)} - {None}
-    reader = _Reader(frozenset(skipped))
-    folders = [entry for entry in reader.entries(root) if entry.is_dir()]
-    parts = _parts(root, folders, reader)
+    walker = Walker().without((root, besides, *besides.absolute().parents))
+    folders = [entry for entry in walker.entries(root) if is_folder(entry)]
+    start = len(os.path.join(root, ""))  # noqa: PTH118 (of a file's name within its path)
+    parts = _parts(root, folders, walker)
     classes: set[tuple[str, str]] = set()
     files: list[PictureFile] = []
-    for part, path, prefix in parts or [("", str(root), "")]:
-        for entry in reader.entries(path):
-            if entry.is_dir():
+    places: list[tuple[str, Path | Entry]] = [*parts] or [("", root)]
+    for part, place in places:
+        for entry in walker.entries(place):
+            if is_folder(entry):
                 class_name = _class_name(entry)
                 classes.add((part, class_name))
-                files += reader.files(entry, f"{prefix}{entry.name}", part, class_name)
+                files += (_file(file, file.path[start:], part, class_name) for file in walker.files(entry))
             elif entry.name.lower().endswith(ENDINGS):
-                files.append(PictureFile(f"{prefix}{entry.name}", part, "", NO_STATE, "it lies in no class's folder"))
+                files.append(PictureFile(entry.path[start:], part, "", NO_STATE, "it is not in a class folder"))
     return Layout(bool(parts), frozenset(classes), tuple(sorted(files, key=lambda file: file.name)))
 
 
-def _parts(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> list[tuple[str, str, str]]:
-    """Part, path and name with a slash of the folders train, test and val; empty where the folder has classes alone."""
+def _parts(root: Path, folders: list[Entry], walker: Walker) -> list[tuple[str, Entry]]:
+    """The folders train, test and val, each after its part's name; empty where the folder has classes alone."""
     roles = {entry.name: PARTS.get(entry.name.lower(), "") for entry in folders}
     train = next((entry for entry in folders if roles[entry.name] == "train"), None)
     has_test = "test" in roles.values()
     # A class may be called train; then it holds pictures, and nothing is called test.
-    if not train or not (has_test or any(entry.is_dir() for entry in reader.entries(train))):
+    if not train or not (has_test or any(is_folder(entry) for entry in walker.entries(train))):
         if folders and all(roles.values()) and not train:
             raise DataError(
                 f"{root} has {_listed(list(roles))} but no train/: add train/CLASS, or give a folder of classes alone"
             )
-        _check_classes(root, folders, reader)
+        _check_classes(root, folders, walker)
         return []
     if others := [name for name, role in roles.items() if not role]:
         raise DataError(
@@ -106,13 +107,18 @@ def _parts(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> li
             f"{root} has {train.name}/ but no test/: add test/CLASS, or give data.root={root / train.name}, of which "
             "data.test_share becomes test"
         )
-    return [(roles[entry.name], entry.path, f"{entry.name}/") for entry in folders]
+    return [(roles[entry.name], entry) for entry in folders]
 
 
-def _check_classes(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader") -> None:
-    """Refuses classes that hold parts, whose test pictures would be trained on."""
+def _check_classes(root: Path, folders: list[Entry], walker: Walker) -> None:
+    """Refuses classes that hold parts, and parts beside classes, whose test pictures would be trained on."""
     for folder in folders:
-        inner = {PARTS.get(entry.name.lower()) for entry in reader.entries(folder) if entry.is_dir()}
+        if PARTS.get(folder.name.lower(), "train") != "train" and (deeper := _first_deeper(folder, walker)):
+            raise DataError(
+                f"{root} has {folder.name}/ with pictures in {deeper}/, as a part has them, but no train/CLASS: move the "
+                f"classes' folders into train/, or rename {folder.name}/ if it is a class"
+            )
+        inner = {PARTS.get(entry.name.lower()) for entry in walker.entries(folder) if is_folder(entry)}
         if {"train", "test"} <= inner:
             remedy = (
                 f"give data.root={folder.path}" if len(folders) == 1 else "move them above the classes, as train/CLASS"
@@ -120,63 +126,30 @@ def _check_classes(root: Path, folders: list[os.DirEntry[str]], reader: "_Reader
             raise DataError(f"{root / folder.name} must be the folder of a class, but has train/ and test/: {remedy}")
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads folders, except those that are no part of the data set.
+def _first_deeper(folder: Entry, walker: Walker) -> str:
+    """The first folder in a folder that has files at any depth; empty if there is none."""
+    inner = (entry for entry in walker.without([folder]).entries(folder) if is_folder(entry))
+    return next((entry.name for entry in inner if any(walker.files(entry))), "")
 
-    Attributes:
-        skipped: Their device and number.
+
+def _file(entry: Entry, name: str, part: str, class_name: str) -> PictureFile:
+    """A file of a class's folder.
+
+    Raises:
+        DataError: If it cannot be known whether it is one.
     """
-
-    skipped: frozenset[tuple[int, int] | None]
-
-    def entries(self, folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-        """What a folder shows, sorted by name."""
-        try:
-            with os.scandir(folder) as entries:
-                visible = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in LEFT_BEHIND]
-        except OSError as error:
-            raise DataError(f"{os.fspath(folder)} cannot be read ({error.strerror})") from error
-        kept = [entry for entry in visible if not (entry.is_dir() and _identity(entry) in self.skipped)]
-        return sorted(kept, key=lambda entry: entry.name)
-
-    def files(self, folder: os.DirEntry[str], name: str, part: str, class_name: str) -> Iterator[PictureFile]:
-        """The files of a class's folder at any depth.
-
-        Args:
-            folder: The folder.
-            name: Its path in the data set's folder.
-            part: Its part.
-            class_name: Its class.
-        """
-        deeper = _Reader(self.skipped | {_identity(folder)})
-        for entry in deeper.entries(folder):
-            state, fault, path = NO_STATE, "", f"{name}/{entry.name}"
-            try:
-                status = entry.stat()
-            except FileNotFoundError:
-                fault = "it is a link to nothing"
-            except OSError as error:
-                fault = error.strerror or "it cannot be read"
-            else:
-                if stat.S_ISDIR(status.st_mode):
-                    yield from deeper.files(entry, path, part, class_name)
-                    continue
-                state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                fault = "" if stat.S_ISREG(status.st_mode) else "it is no plain file"
-            yield PictureFile(path, part, class_name, state, fault)
-
-
-def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:
-    """What tells a folder apart from all others, whatever path leads to it; None if it cannot be read."""
     try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        status = entry.stat()
+    except OSError as error:
+        if error.errno not in BROKEN_LINK:
+            raise unreadable(entry, error) from error
+        fault = "it is a link to itself" if error.errno == errno.ELOOP else "it is a link to nothing"
+        return PictureFile(name, part, class_name, NO_STATE, fault)
+    fault = "" if stat.S_ISREG(status.st_mode) else "it is no plain file"
+    return PictureFile(name, part, class_name, (status.st_size, status.st_mtime_ns, status.st_ctime_ns), fault)
 
 
-def _class_name(folder: os.DirEntry[str]) -> str:
+def _class_name(folder: Entry) -> str:
     name = unicodedata.normalize("NFC", folder.name)
     try:
         name.encode()

@@ -22,6 +22,7 @@ from hybridnets.data.dataset import (
     Images,
     check_images,
     dataset_of_parts,
+    path_of,
 )
 from hybridnets.data.labels import Labels, as_positions, check_one_label
 
@@ -46,9 +47,7 @@ def load(root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> 
     Raises:
         DataError: If the file cannot be read, lacks a part, or holds no images with one class each.
     """
-    if not isinstance(root, str | os.PathLike) or not os.fspath(root):
-        raise DataError(f"data.root must name an .npz file, got {root!r}")
-    path = Path(root).expanduser()
+    path = path_of(root, kind="an .npz file")
     try:
         with _opened(path) as archive:
             images, labels = _parts(path, archive)

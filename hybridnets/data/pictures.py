@@ -2,7 +2,6 @@
 
 import glob
 import itertools
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,10 @@ from hybridnets.data.decoding import (
     Form,
     decode_and_measure,
     needs_pillow,
+    require_pillow,
     thumbnail,
 )
+from hybridnets.data.walking import Walker
 
 BATCH_SIZE = 100  # images that are in memory at a time
 ARRAY = ".npy"
@@ -79,17 +80,18 @@ class ImageBatch:
 
 
 def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
-    """The files that paths name, and the files in folders that are left out because they are named like no image.
+    """The files that paths name, and the files in folders that are left out because they do not
+    have an image's file ending.
 
-    They come in the order of the paths, those of a folder or a pattern in order of their names, and no file comes twice. A
-    folder is searched with all that is below it, and follows links; what is hidden (a name that begins with a dot) does not
-    count. A path that does not exist is a pattern, as shells have them, in which ** stands for any folders.
+    They come in the order of the paths, those of a folder or a pattern in order of their names, and no path comes twice. A
+    folder is searched with all that is below it, as `Walker` does. A path that
+    does not exist is a pattern, as shells have them, in which ** stands for any folders.
 
     Args:
         paths: Files, folders and patterns.
 
     Raises:
-        ValueError: If a path names nothing, or a folder holds no image.
+        ValueError: If a path names nothing, a folder holds no image, or it cannot be read.
     """
     files: dict[Path, ImageFile] = {}
     others: list[Path] = []
@@ -101,7 +103,7 @@ def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
             if not match.is_dir():
                 files.setdefault(match, ImageFile(match))
                 continue
-            below = [ImageFile(file, _group(file, match)) for file in _walk(match)]
+            below = [ImageFile(file, _group(file, match)) for file in map(Path, Walker().files(match))]
             images = [file for file in below if file.path.suffix.lower() in (ARRAY, *ENDINGS)]
             if not images:
                 kinds = ", ".join((*ENDINGS, ARRAY))
@@ -121,10 +123,8 @@ def check_pillow(files: Iterable[ImageFile]) -> None:
         ValueError: If it is not, and one file is a picture.
     """
     picture = next((file.path for file in files if not file.is_array), None)
-    if picture and needs_pillow():
-        raise ValueError(
-            f"{picture} needs Pillow, which is not installed: pip install 'hybridnets[images]', or give a .npy"
-        )
+    if picture:
+        require_pillow(str(picture), ", or give a .npy")
 
 
 def count_images(files: Iterable[ImageFile]) -> int:
@@ -148,7 +148,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
     Args:
         files: The files; arrays are memory-mapped.
         form: The form of the run's images.
-        broken: Gets the reason for each file that cannot be used, which is left out.
+        broken: Gets the reason for each file that cannot be used, which is left out; of an array of which some images cannot be
+            resized, only those are.
 
     Raises:
         ValueError: If a file is a picture, and the run's images are of other channels than grey or colour.
@@ -164,7 +165,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
                 f"images of {form.channels} channels, as the run's are, must be in a .npy, got {pictures[0].path}"
             )
         for start in range(0, len(pictures), BATCH_SIZE):
-            yield _picture_batch(pictures[start : start + BATCH_SIZE], form, broken)
+            some = pictures[start : start + BATCH_SIZE]
+            yield _decoded([Image(file) for file in some], (file.path for file in some), form, broken)
 
 
 def misfit(dtype: object, shape: Sequence[int], form: Form) -> str:
@@ -222,36 +224,29 @@ def _group(file: Path, folder: Path) -> str | None:
     return unicodedata.normalize("NFC", first) if below else None
 
 
-def _walk(top: Path) -> Iterator[Path]:
-    """The files below a folder in order of their names, without hidden ones."""
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(top, onerror=_refuse, followlinks=True):
-        seen.add(os.path.realpath(folder))
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(Path(folder, name)) not in seen  # no link back
-        )
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+def _decoded(images: Sequence[Image], sources: Iterable[Any], form: Form, broken: dict[Path, str]) -> ImageBatch:
+    """A batch of those images that can be decoded.
 
-
-def _refuse(error: OSError) -> None:
-    raise error
-
-
-def _picture_batch(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]) -> ImageBatch:
-    images, pixels, resized = [], [], 0
-    for file in files:
+    Args:
+        images: The images.
+        sources: The file or the Pillow image of each.
+        form: What they are brought to.
+        broken: Gets the reason for the file of each other image; in an array it names the first one.
+    """
+    good, pixels, resized = [], [], 0
+    for image, source in zip(images, sources, strict=True):
         try:
-            decoded, size = decode_and_measure(file.path, form)
+            decoded, size = decode_and_measure(source, form)
         except DecodingError as error:
-            broken[file.path] = str(error)
+            broken.setdefault(
+                image.file.path, str(error) if image.index is None else f"its image {image.index}: {error}"
+            )
             continue
-        images.append(Image(file))
+        good.append(image)
         pixels.append(decoded)
         resized += size != (form.height, form.width)
     shape = (len(pixels), form.channels, form.height, form.width)
-    return ImageBatch(images, np.array(pixels, np.uint8).reshape(shape), resized)
+    return ImageBatch(good, np.array(pixels, np.uint8).reshape(shape), resized)
 
 
 def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
@@ -268,12 +263,8 @@ def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iter
     for start in range(0, len(array), BATCH_SIZE):
         pixels = array[start : start + BATCH_SIZE]
         images = [Image(file, index) for index in range(start, start + len(pixels))]
-        if fits:
-            yield ImageBatch(images, pixels, 0)
-            continue
-        decoded = [decode_and_measure(_as_picture(_channels_last(image)), form) for image in pixels]
-        resized = sum(size != (form.height, form.width) for _, size in decoded)
-        yield ImageBatch(images, np.stack([image for image, _ in decoded]), resized)
+        sources = (_as_picture(_channels_last(image)) for image in pixels)
+        yield ImageBatch(images, pixels, 0) if fits else _decoded(images, sources, form, broken)
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -299,6 +290,7 @@ def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _as_picture(pixels: NDArray[np.uint8]) -> Any:
     """A Pillow image of pixels, (H, W, C)."""
+    require_pillow("an image as a picture")
     import PIL.Image
 
     return PIL.Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hybridnets import signals
-from hybridnets.data.dataset import DataError
+from hybridnets.data.dataset import DataError, path_of
 from hybridnets.data.download import Archive, File, fetch, locked, unpack
 
 SOURCES = (
@@ -25,11 +25,9 @@ def check_source(root: str | os.PathLike[str], mirrors: Sequence[str]) -> Path:
     Raises:
         DataError: If one of them is not what it must be.
     """
-    if not isinstance(root, str | os.PathLike) or not os.fspath(root):
-        raise DataError(f"data.root must name a folder, got {root!r}")
+    path = path_of(root)
     if isinstance(mirrors, str) or not all(isinstance(url, str) for url in mirrors):
         raise DataError(f"data.mirrors must be a list of addresses, [https://...], got {mirrors!r}")
-    path = Path(root).expanduser()
     if path.exists() and not path.is_dir():
         raise DataError(f"data.root must be a folder, but {path} is a file")
     return path
@@ -104,7 +102,7 @@ def obtain_files(
 
     Args:
         title: The data set's name.
-        root: Holds the files, or holds one of the folders with them.
+        root: Holds the files, or holds one of the folders with them. Files of other sizes in it are another data set's.
         mirrors: Addresses of folders that have the files, tried in this order.
         files: The files.
         folders: Paths below root at which the files may be; they are downloaded to the first one.
@@ -115,15 +113,21 @@ def obtain_files(
     Raises:
         DataError: If one of them is another file than the published one, or cannot be downloaded.
     """
-    places = [*(root / folder for folder in folders), root]
-    folder = next((place for place in places if any((place / file.name).is_file() for file in files)), places[0])
+    places = [root / folder for folder in folders]
+    folder = next((place for place in places if any((place / file.name).is_file() for file in files)), None)
+    if not folder:  # in root itself, files of these names may be another data set's
+        folder = root if any(_has_size(root / file.name, file) for file in files) else places[0]
     if any(not (folder / file.name).is_file() for file in files):
         _download(title, root, mirrors, files, folder)
     paths = [folder / file.name for file in files]
     for file, path in zip(files, paths, strict=True):
         if fault := file.fault(path):
-            raise DataError(f"{path} is not {title}'s ({fault}): delete it to download it again, or replace it")
+            raise DataError(f"{path} is not {title}'s ({fault}): move it away to download it again, or replace it")
     return paths
+
+
+def _has_size(path: Path, published: File) -> bool:
+    return path.is_file() and path.stat().st_size == published.size
 
 
 @signals.unwinding()

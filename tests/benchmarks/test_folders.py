@@ -1,6 +1,7 @@
 """Images that lie in a file are never loaded as a whole, from the first start of a folder to its training.
 
-The short form has 100 MB of images; HYBRIDNETS_LONG=1 has 15 GB of them, and needs 17 GB of disk and a quarter of an hour.
+The short form has 376 MB of images, ten times what a step was measured to need beside them; HYBRIDNETS_LONG=1 has 15 GB,
+and needs 17 GB of disk and a quarter of an hour.
 """
 
 import os
@@ -13,7 +14,7 @@ from hybridnets.data.dataset import content_hash
 from hybridnets.data.folder import load
 
 IS_LONG = os.environ.get("HYBRIDNETS_LONG") == "1"
-IMAGES, SIZE, STEPS = (100_000, 224, 12) if IS_LONG else (1_400, 160, 3)
+IMAGES, SIZE, STEPS = (100_000, 224, 12) if IS_LONG else (2_500, 224, 3)
 MOST = 2e9
 
 
@@ -27,6 +28,7 @@ def test_a_folder_needs_little_memory_however_large_it_is(tmp_path: Path) -> Non
     assert (decoding["images"], decoding["sha256"], start["sha256"]) == (IMAGES, data.sha256, data.sha256)
     assert size == IMAGES * SIZE**2 * 3
     for step in (decoding, start, epoch):
+        # Had they been loaded, it would be all of them; threads and the allocator take some tens of MB, more on other machines.
         assert step["anonymous_bytes"] - step["bytes_before"] < size / 2
         assert step["anonymous_bytes"] < MOST
     assert training["anonymous_bytes"] < MOST

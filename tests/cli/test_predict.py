@@ -231,17 +231,19 @@ def test_broken_files_are_refused_together_or_left_out(command: Predict, pets: s
     output = command(pets, "text.png", good, *broken[1:], "-o", "new.csv")
     assert (output.code, output.out, len(output.err.splitlines())) == (2, "", 1)
     assert output.err.startswith(
-        "hybridnets predict: 3 files cannot be used: text.png (it is no PNG, JPEG, WEBP, BMP or TIFF), float.npy (its images"
+        "hybridnets predict: 3 files cannot be used: text.png (it is not a PNG, JPEG, WEBP, BMP or TIFF), float.npy (its images"
     )
     assert output.err.endswith(": --skip-broken leaves them out\n")
     assert not Path("new.csv").exists()
     output = command(pets, "text.png", good, *broken[1:], "--skip-broken", "--format", "jsonl")
     assert output.code == 0
     assert [json.loads(line)["image"] for line in output.out.splitlines()] == [str(good)]
-    assert output.err.startswith("hybridnets predict: 3 files left out, as they cannot be used: text.png (it is no PNG")
+    assert output.err.startswith(
+        "hybridnets predict: 3 files left out, as they cannot be used: text.png (it is not a PNG"
+    )
     output = command(pets, "text.png", "--skip-broken")
     assert (output.code, output.out) == (2, "")
-    assert output.err == "hybridnets predict: text.png cannot be used: it is no PNG, JPEG, WEBP, BMP or TIFF\n"
+    assert output.err == "hybridnets predict: text.png cannot be used: it is not a PNG, JPEG, WEBP, BMP or TIFF\n"
 
 
 def test_an_ensemble_says_whose_mean_it_is(command: Predict, runs: Path, pets: str) -> None:

@@ -174,7 +174,7 @@ def test_a_mistake_is_refused_with_one_sentence(
         (("encode", autoencoder, "9*.png", *to), "no file matches PATH 9*.png"),
         (
             ("encode", autoencoder, "codes.npz", *to),
-            "codes.npz cannot be used: it is no PNG, JPEG, WEBP, BMP or TIFF",
+            "codes.npz cannot be used: it is not a PNG, JPEG, WEBP, BMP or TIFF",
         ),
         (
             ("encode", autoencoder, "text.npy", *to),
@@ -186,7 +186,7 @@ def test_a_mistake_is_refused_with_one_sentence(
         ),
         (
             ("encode", autoencoder, "text.jpg", *to),
-            "text.jpg cannot be used: it is no PNG, JPEG, WEBP, BMP or TIFF",
+            "text.jpg cannot be used: it is not a PNG, JPEG, WEBP, BMP or TIFF",
         ),
         (
             ("encode", autoencoder, "half.png", *to),
@@ -203,7 +203,8 @@ def test_a_mistake_is_refused_with_one_sentence(
         (("encode", autoencoder, "none.npy", *to), "none.npy cannot be used: it holds no image"),
         (
             ("encode", autoencoder, "text.jpg", "0.png", "none.npy", "half.png", "text.npy", *to),
-            "4 files cannot be used: text.jpg (it is no PNG, JPEG, WEBP, BMP or TIFF), none.npy (it holds no image), half.png",
+            "4 files cannot be used: text.jpg (it is not a PNG, JPEG, WEBP, BMP or TIFF), none.npy (it holds no image), "
+            "half.png",
         ),
         (("encode", autoencoder, "0.png", "-o", "0.png"), "--output must be a .npz file, got 0.png"),
         (

@@ -1,13 +1,18 @@
 """Pictures of every kind become the pixels that a person sees, or are refused with the reason."""
 
+import errno
+import sys
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from hybridnets.data.decoding import DecodingError, Form, decode, decode_and_measure, thumbnail
+from hybridnets.data import decoding, pictures
+from hybridnets.data.dataset import DataError
+from hybridnets.data.decoding import DecodingError, Form, UnreadError, decode, decode_and_measure, thumbnail
+from hybridnets.data.pictures import ImageFile, thumbnail_of
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20  # (H, W)
 COLOUR = np.stack([GREY, GREY + 1, 255 - GREY], axis=-1)  # (H, W, 3)
@@ -98,15 +103,15 @@ def test_a_thumbnail_fits_and_shows_the_pixels_of_a_small_picture() -> None:
     np.testing.assert_array_equal(small, COLOUR.repeat(2, axis=0).repeat(2, axis=1))
     large = Image.open(BytesIO(thumbnail(Image.fromarray(NOISE.astype(np.uint8)).resize((400, 200)), 100)))
     assert (large.size, large.mode, large.format) == ((100, 50), "RGB", "PNG")
-    with pytest.raises(DecodingError, match="no PNG"):
+    with pytest.raises(DecodingError, match="not a PNG"):
         thumbnail(BytesIO(b"text"), 9)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no PNG, JPEG, WEBP, BMP or TIFF"),
-        (b"not a picture", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        (b"", "not a PNG, JPEG, WEBP, BMP or TIFF"),
+        (b"not a picture", "not a PNG, JPEG, WEBP, BMP or TIFF"),
         (saved(Image.fromarray(NOISE.astype(np.uint8)), "PNG").getvalue()[:-60], "truncated"),
         (saved(Image.fromarray(GREY.astype(np.float32)), "TIFF").getvalue(), "32 bits"),
     ],
@@ -118,5 +123,50 @@ def test_what_is_no_whole_picture_is_refused(content: bytes, reason: str) -> Non
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DecodingError, match="No such file"):
+    with pytest.raises(UnreadError, match="No such file"):
         decode(tmp_path / "none.png", AS_COLOUR)
+
+
+def test_without_pillow_one_sentence_has_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody asked before: run.predict("a.png"), and the page of an array's images."""
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    np.save(tmp_path / "a.npy", COLOUR[np.newaxis])
+    path = tmp_path / "a.png"
+    for call, what in (
+        (lambda: decode(path, AS_COLOUR), str(path)),
+        (lambda: thumbnail(path, 9), "a thumbnail"),
+        (lambda: thumbnail_of(pictures.Image(ImageFile(tmp_path / "a.npy"), 0), 9), "an image as a picture"),
+    ):
+        with pytest.raises(DataError) as caught:
+            call()
+        assert str(caught.value) == f"{what} needs Pillow, which is not installed: pip install 'hybridnets[images]'"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (MemoryError(), UnreadError, "memory is short"),
+        (OSError(errno.EIO, "Input/output error"), UnreadError, "Input/output error"),
+        (OSError(errno.ESTALE, "Stale file handle"), UnreadError, "Stale file handle"),
+        (OSError(errno.EINVAL, "Invalid argument"), DecodingError, "Invalid argument"),  # a place before the file
+        (OSError("image file is truncated"), DecodingError, "image file is truncated"),
+        (SyntaxError("broken PNG file"), DecodingError, "broken PNG file"),
+    ],
+)
+def test_a_fault_of_the_picture_is_told_from_one_that_may_pass(
+    error: Exception, kind: type, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DecodingError, match=reason) as caught:
+        decode(saved(Image.fromarray(COLOUR), "PNG"), AS_COLOUR)
+    assert type(caught.value) is kind
+
+
+def test_a_pillow_without_webp_does_not_call_a_picture_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda name: name != "webp")
+    with pytest.raises(UnreadError, match=r"not a PNG.* or TIFF, as far as a Pillow without webp can tell"):
+        decode(BytesIO(b"a WebP"), AS_COLOUR)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import folder
+from hybridnets.data import decoding, progress
 from hybridnets.data.dataset import DataError, ImageDataset, canonical
 from tests.data.conftest import RNG, SIZE, pixels, refusal, save
 
@@ -104,13 +104,13 @@ def odd_files(folder: Path) -> dict[str, str]:
     deep = BytesIO()
     Image.fromarray(np.zeros(SIZE, np.float32)).save(deep, "TIFF")
     contents = {
-        "a-empty.png": (b"", "no PNG, JPEG, WEBP, BMP or TIFF"),
-        "b-text.jpg": (b"not a picture", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "a-empty.png": (b"", "not a PNG, JPEG, WEBP, BMP or TIFF"),
+        "b-text.jpg": (b"not a picture", "not a PNG, JPEG, WEBP, BMP or TIFF"),
         "c-truncated.png": (noise.getvalue()[:-60], "truncated"),
-        "d-notes.txt": (b"cats, mostly", "no PNG, JPEG, WEBP, BMP or TIFF"),
-        "e-moving.gif": (gif.getvalue(), "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "d-notes.txt": (b"cats, mostly", "not a PNG, JPEG, WEBP, BMP or TIFF"),
+        "e-moving.gif": (gif.getvalue(), "not a PNG, JPEG, WEBP, BMP or TIFF"),
         "f-deep.tif": (deep.getvalue(), "32 bits"),
-        "g-array.npy": (b"\x93NUMPY", "no PNG, JPEG, WEBP, BMP or TIFF"),
+        "g-array.npy": (b"\x93NUMPY", "not a PNG, JPEG, WEBP, BMP or TIFF"),
     }
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
@@ -132,19 +132,18 @@ def test_files_that_are_no_pictures_are_refused_together_or_left_out(
     sentence = refusal(read)
     assert sentence == refusal(read)  # also when it is known already
     assert (
-        "must hold pictures alone, but 10 of 20 files are no pictures that can be read: train/cat/a-empty.png ("
-        in sentence
+        "must contain only pictures, but 10 of 20 files cannot be read as pictures: train/cat/a-empty.png (" in sentence
     )
     assert "and 7 more; remove them, or give data.skip_broken=true to leave them out" in sentence
     caplog.clear()
     assert read(skip_broken=True).sha256 == content
-    assert "10 files are no pictures and are left out: train/cat/a-empty.png (" in caplog.text
+    assert "10 files cannot be read as pictures and are left out: train/cat/a-empty.png (" in caplog.text
     for name, reason in reasons.items():  # each alone
         for other in reasons:
             if other != name:
                 (photos / "train" / "cat" / other).unlink(missing_ok=True)
         (photos / "train" / "z-stray.JPG").unlink(missing_ok=True)
-        assert f"1 of 11 files are no pictures that can be read: train/cat/{name} (" in (sentence := refusal(read))
+        assert f"1 of 11 files cannot be read as a picture: train/cat/{name} (" in (sentence := refusal(read))
         assert reason in sentence
         (photos / "train" / "cat" / name).unlink()
         odd_files(photos / "train" / "cat") if name != "i-pipe.png" else None
@@ -241,14 +240,14 @@ def test_illegal_settings_are_refused(
 def test_without_pillow_the_message_has_the_remedy(
     read: Callable[..., ImageDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "needs_pillow", lambda: True)
-    assert refusal(read).endswith("run pip install 'hybridnets[images]'")
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    assert refusal(read) == "data=folder needs Pillow, which is not installed: pip install 'hybridnets[images]'"
 
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(
     photos: Path, read: Callable[..., ImageDataset], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     with caplog.at_level(logging.INFO):
         read()
     assert f"reading {photos}: 10 files" in caplog.text

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import huggingface
+from hybridnets.data import decoding, huggingface
 from hybridnets.data.dataset import DataError, ImageDataset, canonical, canonical_pool
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -234,9 +234,18 @@ MANY = datasets.Sequence(datasets.Value("int64"))
         (
             parts(train=part(0, 24, columns={"img": BROKEN})),
             {},
-            "cannot be decoded: it is no PNG, JPEG, WEBP, BMP or TIFF",
+            "cannot be decoded: it is not a PNG, JPEG, WEBP, BMP or TIFF",
         ),
-        (parts(), {"image_size": 0}, "data.image_size must be null, a whole number of pixels from 1 to 4,096"),
+        (
+            parts(train=part(0, 24, columns={"label": [0, 1] * 12})),
+            {},
+            "has images of eel in test, but none in train: add some, or remove it",
+        ),
+        (
+            parts(),
+            {"image_size": 0},
+            "data.image_size must be the height and width of all images, a whole number of pixels from 1 to 4,096",
+        ),
         (parts(), {"resize": "zoom"}, "data.resize must be crop, pad or stretch, got 'zoom'"),
         (parts(), {"channels": 4}, "data.channels must be 1 (grey) or 3 (colour), got 4"),
     ],
@@ -278,13 +287,16 @@ def test_a_missing_or_old_library_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         raise PackageNotFoundError
 
     monkeypatch.setattr(huggingface, "version", absent)
-    assert "needs datasets, which is not installed: run pip install 'hybridnets[huggingface]'" in sentence(
+    assert "needs datasets, which is not installed: pip install 'hybridnets[huggingface]'" in sentence(
         lambda: huggingface.load("a/b")
     )
     monkeypatch.setattr(huggingface, "version", lambda _: "3.6.0")
     assert "needs datasets of version 4 or later, which never runs code of a data set, got 3.6.0" in sentence(
         lambda: huggingface.load("a/b")
     )
-    monkeypatch.setattr(huggingface, "needs_pillow", lambda: True)
-    assert "needs pillow" in sentence(lambda: huggingface.load("a/b"))
+    monkeypatch.setattr(huggingface, "version", lambda _: "4.0.0")
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
+    assert "data=huggingface needs Pillow, which is not installed: pip install 'hybridnets[images]'" in sentence(
+        lambda: huggingface.load("a/b")
+    )
     assert "datasets" in sys.modules

@@ -1,13 +1,13 @@
 """Pictures are decoded once, whoever asks at the same time and whoever is killed; what is damaged is made again."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridnets.data import folder, image_cache
+from hybridnets.data import decoding, folder, image_cache
 from hybridnets.data.dataset import DataError, ImageDataset
 from hybridnets.data.decoders import Decoders
 from hybridnets.data.decoding import Form
@@ -180,6 +180,54 @@ def test_pictures_are_decoded_once_though_others_are_refused(photos: Path, decod
     assert decoded == [17]
 
 
+def test_a_file_that_cannot_be_read_now_is_tried_again(
+    photos: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that fails, or where memory is short: whoever skips broken files must not lose a sound one."""
+    answers = {"hashes": ("Input/output error", []), "pixels": ("memory is short", [16])}
+    for name, (reason, counts) in answers.items():
+        original = getattr(Decoders, name)
+
+        def failing(self: Decoders, paths: Any, original: Any = original, reason: str = reason) -> Any:
+            paths = list(paths)
+            for place, fact in original(self, paths):
+                yield place, {"unread": reason} if paths[place].endswith("dog/1.png") else fact
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoders, name, failing)
+            for _ in range(2):
+                with pytest.raises(
+                    DataError, match=rf"[12] of \d+ files that could not be read now: test/dog/1.png \({reason}\)"
+                ):
+                    read(photos, skip_broken=True)
+        assert decoded == counts * 2
+    assert len(read(photos, skip_broken=True).train_images) == 8
+
+
+def test_a_process_tells_what_may_pass_from_what_follows_from_the_content(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    paths = [str(tmp_path / name) for name in ("none.png", "text.png")]
+    with Decoders(Form(3, 8, 8), tmp_path / "pixels", HEAD, 1) as processes:
+        hashes, pixels = dict(processes.hashes(paths)), dict(processes.pixels(paths))
+    assert hashes[0] == pixels[0] == {"unread": "No such file or directory"}
+    assert hashes[1] == {"sha256": hashlib.sha256(b"no picture").hexdigest()}
+    assert pixels[1] == {"fault": "it is not a PNG, JPEG, WEBP, BMP or TIFF"}
+
+
+def test_what_another_pillow_could_not_decode_is_tried_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos / "train" / "cat" / "none.png").write_bytes(b"none")
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cache, "pillow_version", lambda: "1.0")
+        content = read(photos, skip_broken=True).sha256
+        patch.setattr(image_cache, "pillow_version", lambda: "")  # it was removed, and nobody can try
+        assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+    with pytest.raises(DataError, match="are not in the cache"):
+        read(photos, skip_broken=True, cached_only=True)
+    for _ in range(2):
+        assert read(photos, skip_broken=True).sha256 == content
+    assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+
+
 LOAD = "import sys; from hybridnets.data.folder import load; print(load(sys.argv[1], 8, cache=sys.argv[2]).sha256)"
 
 
@@ -205,23 +253,41 @@ def test_processes_that_start_at_once_decode_once(tmp_path: Path) -> None:
     assert sorted(path.name[:6] for path in (tmp_path / "cache").iterdir()) == ["files-", "images"]
 
 
+HALF_WAY = f"""
+import time
+from hybridnets import signals
+from hybridnets.data.decoders import Decoders
+
+pixels = Decoders.pixels
+
+def waiting(self, paths):
+    for place, answer in enumerate(pixels(self, paths)):
+        if place == 10:
+            print("half way", flush=True)
+            time.sleep(600)
+        yield answer
+
+Decoders.pixels = waiting
+signals.install("x")
+{LOAD}
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_ends_leaves_nothing_half_made(number: int, tmp_path: Path) -> None:
-    save_photos(tmp_path / "photos", 100, 64)
-    code = "from hybridnets import signals; signals.install('x');" + LOAD
-    process = start(tmp_path / "photos", code)
-    unfinished = tmp_path / "cache" / ".unfinished" / PIXELS
-    while not unfinished.exists() and process.poll() is None:
-        time.sleep(0.005)
+def test_a_process_that_ends_leaves_nothing_half_made(number: int, photos: Path) -> None:
+    process = start(photos, HALF_WAY)
+    assert process.stdout
+    assert process.stdout.readline() == "half way\n"
+    cache = photos.parent / "cache"
+    assert (cache / ".unfinished" / PIXELS).exists()
     process.send_signal(number)
     _, err = process.communicate()
-    assert not list((tmp_path / "cache").glob("images-*"))
+    assert not list(cache.glob("images-*"))
     if number == signal.SIGINT:
         assert err == "x: ended by SIGINT\n"
-        assert {path.name[:6] for path in (tmp_path / "cache").iterdir()} <= {"files-"}
-    data = read(tmp_path / "photos")
-    assert len(data.train_images) == 200
-    assert {path.name[:6] for path in (tmp_path / "cache").iterdir()} == {"files-", "images"}
+        assert {path.name[:6] for path in cache.iterdir()} == {"files-"}
+    assert len(read(photos).train_images) == 8
+    assert {path.name[:6] for path in cache.iterdir()} == {"files-", "images"}
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,18 +313,49 @@ def test_a_disk_that_fills_up_is_one_sentence(photos: Path, monkeypatch: pytest.
 
 
 def test_a_process_that_decodes_may_die(tmp_path: Path) -> None:
-    paths = [str(tmp_path / "a.png")]
+    paths = [str(tmp_path / f"{i}.png") for i in range(20)]
     with Decoders(Form(3, 8, 8), tmp_path / "pixels", HEAD, 1) as processes:
         processes._processes[0].kill()
-        with pytest.raises(
-            DataError, match=r"ended by itself \(signal 9, as where memory is short\) at one of 1 files"
-        ):
+        with pytest.raises(DataError) as caught:
             list(processes.pixels(paths))
+    assert str(caught.value) == (
+        "a process that decodes pictures ended (signal 9, as where memory is short) while it read one of 16 files, "
+        f"{', '.join(paths[:16])}: remove the one at fault, or try again"
+    )
     with (
         Decoders(Form(3, 8, 8), tmp_path / "none" / "pixels", HEAD, 1) as processes,
-        pytest.raises(DataError, match=r"ended by itself \(FileNotFoundError"),
+        pytest.raises(DataError, match=r"ended \(FileNotFoundError.*\) while it read .*/0\.png: remove"),
     ):
-        list(processes.pixels(paths))
+        list(processes.pixels(paths[:1]))
+
+
+def test_a_process_that_cannot_start_ends_those_that_did(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not taken for a fault of the cache."""
+    started: list[Any] = []
+    popen = subprocess.Popen
+
+    def limited(*words: Any, **settings: Any) -> Any:
+        if len(started) == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(popen(*words, **settings))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    monkeypatch.setattr(folder, "FILES_PER_PROCESS", 4)
+    with pytest.raises(
+        DataError, match=r"^the processes that decode pictures cannot be started \(Resource temporarily"
+    ):
+        read(photos)
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+    assert all(process.stdin.closed and process.stdout.closed for process in started)
+
+
+def test_modules_in_the_working_folder_are_none_of_a_decoder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos.parent / "random.py").write_text("raise RuntimeError('mine')")
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.syspath_prepend(str(photos.parent))  # as the command line does, for a project's modules
+    assert len(read(photos).train_images) == 8
 
 
 def test_a_folder_that_changes_meanwhile_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +373,7 @@ def test_a_folder_that_changes_meanwhile_is_refused(photos: Path, monkeypatch: p
 
 def test_a_cache_that_may_only_be_read_suffices(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = read(photos).sha256
-    monkeypatch.setattr(folder, "needs_pillow", lambda: True)
+    monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
     monkeypatch.setattr(image_cache.ImageCache, "writing", lambda _: pytest.fail("written"))
     assert read(photos).sha256 == content
     assert read(photos, cached_only=True).sha256 == content

@@ -1,5 +1,7 @@
 """The folders and files of a data set of pictures: what belongs to it, and which layouts are refused."""
 
+import errno
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridnets.data.dataset import ImageDataset
+from hybridnets.data import layout
+from hybridnets.data.dataset import DataError, ImageDataset
 from tests.data.conftest import pixels, refusal, save
 
 
@@ -35,6 +38,35 @@ def test_links_are_followed_but_not_in_circles(photos: Path, read: Callable[...,
     assert read().sha256 == content
 
 
+def test_a_link_that_leads_to_itself_is_a_file_that_is_no_picture(
+    photos: Path, read: Callable[..., ImageDataset]
+) -> None:
+    content = read().sha256
+    for path in (photos / "self", photos / "train" / "self"):  # beside parts and classes: no picture by its name
+        path.symlink_to(path.name)
+    assert read().sha256 == content
+    for name in ("train/cat/self.png", "train/self.png"):
+        (photos / name).symlink_to("self.png")
+    sentence = refusal(read)
+    assert "train/cat/self.png (it is a link to itself)" in sentence
+    assert "train/self.png (" in sentence
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_what_may_pass_is_no_fault_of_a_file(number: int) -> None:
+    """It would be left out with data.skip_broken=true."""
+
+    class Entry:
+        def __fspath__(self) -> str:
+            return "photos/cat/0.png"
+
+        def stat(self) -> None:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DataError, match=rf"^photos/cat/0\.png cannot be read \({os.strerror(number)}\)$"):
+        layout._file(Entry(), "cat/0.png", "", "cat")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["한국어 사진", "İğdır Işıklar", "a name = two, three", "~", "'quoted'"])  # noqa: RUF001
 def test_names_of_folders_may_be_anything(name: str, photos: Path, read: Callable[..., ImageDataset]) -> None:
     content = read().sha256
@@ -54,7 +86,7 @@ def test_macos_and_linux_agree_on_the_name_of_a_class(photos: Path, read: Callab
 
 def test_a_picture_beside_the_classes_is_named(photos: Path, read: Callable[..., ImageDataset]) -> None:
     save(photos / "train" / "stray.PNG", pixels(1)[0])
-    assert "train/stray.PNG (it lies in no class's folder)" in refusal(read)
+    assert "train/stray.PNG (it is not in a class folder)" in refusal(read)
 
 
 def test_odd_classes_are_said(
@@ -80,8 +112,11 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
         return text
 
     extra = photos / "test" / "eel"
-    assert "class eel is in test/ of " in sentence(
+    assert f"data.root={photos} has images of eel in test, but none in train: add some, or remove it" in sentence(
         lambda: save(extra / "0.png", pixels(1)[0]), lambda: shutil.rmtree(extra)
+    )
+    assert f"data.root={photos} has images of eel in val, but none in train: add some, or remove it" in sentence(
+        lambda: save(photos / "val" / "eel" / "0.png", pixels(1)[0]), lambda: shutil.rmtree(photos / "val")
     )
     other = photos / "more"
     assert "has train/ and, beside it, more/; only test/ and val/" in sentence(other.mkdir, other.rmdir)
@@ -100,6 +135,24 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
     assert f"must be the folder of a class, but has train/ and test/: give data.root={photos}" in refusal(
         read, root=photos.parent
     )
+
+
+@pytest.mark.parametrize("name", ["test", "val", "Valid", "validation"])
+def test_a_part_beside_classes_is_not_taken_for_a_class(
+    name: str, tmp_path: Path, read: Callable[..., ImageDataset]
+) -> None:
+    root = tmp_path / "photos"
+    for i, image in enumerate(pixels(10)):
+        save(root / ("cat", "dog")[i % 2] / f"{i}.png", image)
+    save(root / name / "cat" / "deep" / "0.png", pixels(1)[0])
+    assert f"{root} has {name}/ with pictures in cat/, as a part has them, but no train/CLASS: move the" in refusal(
+        read
+    )
+    shutil.rmtree(root / name / "cat")
+    (root / name / "empty").mkdir()
+    for i, image in enumerate(pixels(5)):
+        save(root / name / f"{i}.png", image)
+    assert read().classes == tuple(sorted(("cat", "dog", name)))  # pictures alone make it a class
 
 
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:

@@ -1,6 +1,5 @@
 """Files like Keras's and MedMNIST's become the right arrays, and anything else is one sentence."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,12 +114,16 @@ def test_classes_are_the_sorted_labels_and_may_be_named(
     assert not caplog.messages
 
 
-def test_a_class_without_training_images_is_said(file: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
+def test_a_class_without_training_images_is_refused(file: Callable[..., Path]) -> None:
+    """Whichever other part it has images in, as in a folder of pictures."""
     labels = LABELS[30:].copy()
     labels[0] = 9
-    assert npz.load(file(keras(y_test=labels))).classes == ("0", "1", "2", "3", "9")
-    assert "has test images of 9, but none to train on" in caplog.messages[0]
+    for part in ("test", "val"):
+        path = file(keras(**{f"x_{part}": COLOUR[30:], f"y_{part}": labels}))
+        with pytest.raises(
+            DataError, match=rf"{path} has images of 9 in {part}, but none in train: add some, or remove it"
+        ):
+            npz.load(path)
 
 
 ONES = np.ones((30, 4), np.int64)
@@ -224,4 +227,4 @@ def test_damaged_and_foreign_files_are_refused(file: Callable[..., Path], tmp_pa
     assert "is none: numpy.savez writes one" in sentence(tmp_path / "one.npy")
     assert "does not exist" in sentence(tmp_path / "absent.npz")
     assert "is a folder (data=folder" in sentence(tmp_path)
-    assert "data.root must name an .npz file, got ''" in sentence("")
+    assert "data.root must name an .npz file, as data.root=PATH, got ''" in sentence("")

@@ -80,6 +80,22 @@ def test_links_are_followed_and_a_loop_ends(tmp_path: Path) -> None:
     assert (file.path.name, file.group) == ("a.png", "cat")
 
 
+def test_a_link_that_is_no_loop_is_followed(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "x" / "1.png")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "y").symlink_to("../a/x")
+    files, _ = find_files([tmp_path])
+    assert [file.path.relative_to(tmp_path).as_posix() for file in files] == ["a/x/1.png", "b/y/1.png"]
+
+
+def test_what_file_managers_leave_behind_is_ignored(tmp_path: Path) -> None:
+    for name in ("1.png", "__MACOSX/1.png", "@eaDir/1.png"):
+        save(tmp_path / name)
+    (tmp_path / "Thumbs.db").touch()
+    files, others = find_files([tmp_path])
+    assert ([file.path.name for file in files], others) == (["1.png"], [])
+
+
 def test_what_names_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"PATH not found: .*none\.png"):
         find_files([tmp_path / "none.png"])
@@ -142,7 +158,7 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
     batches = list(read_batches(files, FORM, broken))
     assert [image.name for batch in batches for image in batch.images] == [str(good)]
     assert count_images(files) == 6 + 7 + 7 + 0 + 1 + 1
-    kind = "it is no PNG, JPEG, WEBP, BMP or TIFF"
+    kind = "it is not a PNG, JPEG, WEBP, BMP or TIFF"
     rule = "its images must be uint8 of shape (B, 3, 6, 5) or (B, 6, 5, 3), got"
     no_array = "it is no complete .npy of uint8 images (ValueError)"
     reasons = {path.name: reason for path, reason in broken.items()}
@@ -158,6 +174,28 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
         "objects.npy": no_array,
         "text.npy": no_array,
     }
+
+
+def test_an_array_whose_images_cannot_be_resized_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "BATCH_SIZE", 3)
+    resize = Image.Image.resize
+    calls = []
+
+    def failing(*settings: object, **more: object) -> object:
+        calls.append(0)
+        if len(calls) == 5:
+            raise MemoryError
+        return resize(*settings, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", failing)
+    np.save(tmp_path / "wide.npy", PIXELS.repeat(2, axis=2))
+    np.save(tmp_path / "good.npy", PIXELS)
+    broken: dict[Path, str] = {}
+    files = [ImageFile(tmp_path / "wide.npy"), ImageFile(tmp_path / "good.npy")]
+    batches = list(read_batches(files, Form(3, 6, 5, "stretch"), broken))
+    assert broken == {tmp_path / "wide.npy": "its image 4: memory is short"}
+    expected = [*(f"wide.npy[{i}]" for i in (0, 1, 2, 3, 5, 6)), *(f"good.npy[{i}]" for i in range(7))]
+    assert [Path(image.name).name for batch in batches for image in batch.images] == expected
 
 
 def test_one_sentence_names_the_first_broken_files() -> None:

@@ -316,6 +316,21 @@ def test_another_data_sets_files_are_refused(kind: Any, tmp_path: Path) -> None:
     assert "train-images-idx3-ubyte.gz is not " in sentence(lambda: load(tmp_path))
 
 
+def test_a_data_set_whose_files_have_the_same_names_is_left_alone(kind: Any, tmp_path: Path) -> None:
+    """As in a folder that has MNIST's four files, and is data.root of Fashion-MNIST."""
+    name, load, publish = kind
+    others = {file: content + b"other" for file, content in idx_files(seed=1).items()}
+    for file, content in others.items():
+        (tmp_path / file).write_bytes(content)
+    files = publish(idx_files())
+    message = sentence(lambda: load(tmp_path))
+    assert f"is not in the folder {tmp_path / name} and cannot be downloaded" in message
+    with serving(files) as server:
+        load(tmp_path, [server.url("a")])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == others
+    assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(files)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -74,7 +74,7 @@ def test_pictures_that_cannot_be_read_are_named(predictor: Predictor, tmp_path: 
         (tmp_path / "none.png", r"none\.png cannot be used: No such file or directory"),
         (
             [good, tmp_path / "text.png", "none.png"],
-            r"2 files cannot be used: .*text\.png \(it is no PNG.*none\.png \(No",
+            r"2 files cannot be used: .*text\.png \(it is not a PNG.*none\.png \(No",
         ),
         ([good, Image.new("F", (9, 9))], "image 1 cannot be used: its pixels have 32 bits"),
         ([], "images must hold at least one picture, got none"),
