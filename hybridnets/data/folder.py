@@ -62,6 +62,11 @@ def load(
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
+    if place.resolve().is_relative_to(path.resolve()):
+        raise DataError(
+            f"data.cache must not lie in data.root, whose folders are classes, got {place.absolute()} in {path.absolute()}: "
+            "give another out= or data.cache="
+        )
     form = form_of(image_size, resize, channels)
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
@@ -123,7 +128,7 @@ class _Folder:
 
     def _layout(self) -> Layout:
         with announced(f"looking for pictures in {self.root}"):
-            return read_layout(self.root, self.cache.folder)
+            return read_layout(self.root)
 
     def _opened(self, layout: Layout, known: dict[str, KnownFile]) -> tuple[Assignment, Pixels] | None:
         if any(not file.fault and file.name not in known for file in layout.files):

@@ -54,17 +54,16 @@ class Layout:
     files: tuple[PictureFile, ...]
 
 
-def read_layout(root: Path, besides: Path) -> Layout:
+def read_layout(root: Path) -> Layout:
     """Finds the files of a folder without reading them.
 
     Args:
         root: The folder.
-        besides: A folder that is no part of the data set wherever it lies, and neither are those that hold it.
 
     Raises:
         DataError: If classes cannot be told from parts.
     """
-    walker = Walker().without((root, besides, *besides.absolute().parents))
+    walker = Walker().without([root])
     folders = [entry for entry in walker.entries(root) if is_folder(entry)]
     start = len(os.path.join(root, ""))  # noqa: PTH118 (of a file's name within its path)
     parts = _parts(root, folders, walker)

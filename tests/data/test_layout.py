@@ -132,9 +132,11 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
     assert f"has train/ but no test/: add test/CLASS, or give data.root={photos / 'train'}, of which" in refusal(read)
     assert len(read(root=photos / "train").test_labels) == 2
     (photos.parent / "away").rename(photos / "test")
-    assert f"must be the folder of a class, but has train/ and test/: give data.root={photos}" in refusal(
-        read, root=photos.parent
-    )
+    above = photos.parent / "above"
+    above.mkdir()
+    (above / "photos").symlink_to(photos)
+    sentence = f"must be the folder of a class, but has train/ and test/: give data.root={above / 'photos'}"
+    assert sentence in refusal(read, root=above)
 
 
 @pytest.mark.parametrize("name", ["test", "val", "Valid", "validation"])
@@ -174,11 +176,13 @@ def test_a_class_may_be_called_train(tmp_path: Path, read: Callable[..., ImageDa
     assert read().classes == ("bus", "train")
 
 
-def test_the_cache_is_no_class_of_the_folder_that_it_lies_in(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+def test_a_cache_among_the_classes_is_refused(tmp_path: Path, read: Callable[..., ImageDataset]) -> None:
+    """A class that held it would have to be skipped as a whole, and its next start would find files that are no pictures."""
     for name in ("cat", "dog"):
         for i, image in enumerate(pixels(5)):
             save(tmp_path / "photos" / name / f"{i}.png", image)
-    cache = tmp_path / "photos" / "runs" / "cache"
-    content = read(cache=cache).sha256
-    (tmp_path / "photos" / "runs" / "folder").mkdir()
-    assert read(cache=cache).sha256 == content
+    (tmp_path / "link").symlink_to(tmp_path / "photos" / "cat")
+    for cache in ("photos", "photos/cat/cache", "photos/runs/cache", "link/cache"):
+        assert "data.cache must not lie in data.root, whose folders are classes, got " in refusal(
+            read, cache=tmp_path / cache
+        )
