@@ -2,7 +2,8 @@
 
 import itertools
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridnets import program
@@ -34,6 +35,16 @@ def on_left_out(files: Collection[object], why: str) -> list[str]:
         why: What is wrong with them.
     """
     return [f"{len(files):,} file{'s' * (len(files) != 1)} left out, {why}: {few(files)}"] if files else []
+
+
+def on_left_out_runs(runs: Mapping[Path, str]) -> list[str]:
+    """A note on runs that are in no ensemble; none without any.
+
+    Args:
+        runs: The reason for each run's folder.
+    """
+    named = [f"{path.name} ({reason})" for path, reason in runs.items()]
+    return [f"{len(named):,} run{'s' * (len(named) != 1)} left out of the ensemble: {few(named)}"] if named else []
 
 
 def on_sizes(run: "Predictor | Ensemble", resized: int, images: int) -> list[str]:

@@ -17,7 +17,7 @@ from hybridnets.cli.classes import (
     check_answer_arguments,
     check_output,
 )
-from hybridnets.cli.notes import few, on_left_out, on_sizes, say
+from hybridnets.cli.notes import few, on_left_out, on_left_out_runs, on_sizes, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hybridnets.data.pictures import Image, ImageFile
     from hybridnets.predicting import Ensemble, Predictor
+    from hybridnets.runs.members import Members
 
 EXAMPLES = """\
 examples:
@@ -77,17 +78,18 @@ def main(argv: list[str]) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    files, notes = _check(arguments)
+    files, seeds, notes = _check(arguments)
     from tqdm import tqdm
 
     from hybridnets.data import pictures
 
     # The bar precedes torch, whose import takes seconds.
     with tqdm(total=pictures.count_images(files), desc="predicting", unit="image", leave=False, disable=None) as bar:
-        import hybridnets
+        from hybridnets.predicting import load_ensemble, load_predictor
 
         find_modules_here()
-        run = hybridnets.load(arguments.run, arguments.device, ensemble=arguments.ensemble)
+        device = arguments.device
+        run = load_ensemble(seeds.folders, device) if seeds else load_predictor(arguments.run, device)
         positions, more = _classes_of_folders(files, run.classes)
         if arguments.page and not positions:
             raise ValueError(
@@ -112,34 +114,39 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> "tuple[list[ImageFile], list[str]]":
-    """Checks the arguments as far as possible before torch is imported; the files, and what to say of them."""
+def _check(arguments: argparse.Namespace) -> "tuple[list[ImageFile], Members | None, list[str]]":
+    """Checks the arguments as far as possible before torch is imported; the files, the ensemble's runs, and notes on both."""
     from hybridnets.data.pictures import check_pillow, find_files
 
-    _check_run(arguments.run, ensemble=arguments.ensemble)
+    seeds = _check_run(arguments.run, ensemble=arguments.ensemble)
     check_answer_arguments(arguments)
     check_output(arguments.page, ".html", option="--page")
     if arguments.page and importlib.util.find_spec("jinja2") is None:
         raise ValueError("--page needs Jinja2, which is not installed: pip install 'hybridnets[report]'")
     files, others = find_files(arguments.paths)
     check_pillow(files)
-    return files, on_left_out(others, "named like no image")
+    return (
+        files,
+        seeds,
+        on_left_out(others, "named like no image") + (on_left_out_runs(seeds.left_out) if seeds else []),
+    )
 
 
-def _check_run(run: Path, *, ensemble: bool) -> None:
+def _check_run(run: Path, *, ensemble: bool) -> "Members | None":
+    """The runs of the ensemble; None for a single run, which can be loaded."""
     from hybridnets.runs.members import members
     from hybridnets.runs.records import result
     from hybridnets.runs.store import result_with_weights
 
     if ensemble:
-        members(run)
-    elif not (run / result.FILE).exists() and next(run.glob(f"*/{result.FILE}"), None):
+        return members(run)
+    if not (run / result.FILE).exists() and next(run.glob(f"*/{result.FILE}"), None):
         raise ValueError(
             f"RUN must be the folder of a run, and {run} is a folder of several: name one of them, or average them with "
             "--ensemble"
         )
-    else:
-        result_with_weights(run)
+    result_with_weights(run)
+    return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 import hybridnets
+import hybridnets.runs.members
 from hybridnets.cli import predict
 from hybridnets.data.decoding import Form, decode
 from hybridnets.stats import wilson
@@ -257,6 +259,28 @@ def test_an_ensemble_says_whose_mean_it_is(command: Predict, runs: Path, pets: s
     output = command(runs / "few" / "cnn", Path(SPACES, "0.png"), "--ensemble")
     assert output.code == 2
     assert "an ensemble needs at least 2 finished runs of one variant, and" in output.err
+
+
+def test_a_run_that_is_in_no_ensemble_is_named(
+    command: Predict, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs / "pets" / "cnn", tmp_path / "cnn")
+    members = sorted((tmp_path / "cnn").iterdir())
+    for name, content in (("seed=2-aaaaaa", "{"), ("seed=3-bbbbbb", "{}")):
+        (tmp_path / "cnn" / name).mkdir()
+        (tmp_path / "cnn" / name / "result.json").write_text(content)
+    reads: list[Path] = []
+    search = hybridnets.runs.members.members
+    monkeypatch.setattr("hybridnets.runs.members.members", lambda folder: reads.append(folder) or search(folder))
+    output = command("cnn", Path(SPACES, "0.png"), "--ensemble", "--format", "jsonl")
+    assert output.code == 0
+    assert output.err.startswith(
+        "hybridnets predict: 2 runs left out of the ensemble: seed=2-aaaaaa (its result.json cannot be read), "
+        "seed=3-bbbbbb (its result.json cannot be read)\n"
+    )
+    assert reads == [Path("cnn")]
+    mean = np.mean([hybridnets.load(path).predict(IMAGES[:1]).numpy() for path in members], axis=0)
+    assert json.loads(output.out)["probability"] == pytest.approx(mean.max(), rel=1e-4)
 
 
 def test_a_slip_is_one_sentence(command: Predict, runs: Path, pets: str) -> None:
