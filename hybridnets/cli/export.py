@@ -2,12 +2,12 @@
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridnets.cli.arguments import Parser, end_with_a_sentence, epilog, find_modules_here, path_of
 from hybridnets.cli.classes import check_output
+from hybridnets.cli.notes import say
 from hybridnets.program import printable
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _export(arguments: argparse.Namespace) -> int:
     examples = _examples(run, arguments.run, record)
     steps = exporting.steps(run)
     if kind == "pt2" and steps and steps >= MANY_STEPS:
-        _note(f"torch.export records the {steps:,} steps one by one, which takes a minute or more")
+        say("export", [f"torch.export records the {steps:,} steps one by one, which takes a minute or more"])
     exported = exporting.export(run, arguments.output, kind, examples)
     checkpoint = (arguments.run / "checkpoints" / "best.ckpt").stat().st_size
     print(_answer(arguments.output, run, exported, examples, checkpoint))
@@ -102,7 +102,7 @@ def _examples(run: "Predictor", folder: Path, record: "Result") -> "Examples":
         return exporting.stored_examples(run, folder, dataset.test_images, precision)
     except Exception as error:  # whatever reading the data set raises, the network can be checked without it
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        _note(f"checked with random images, because the run's own cannot be had ({why})")
+        say("export", [f"checked with random images, because the run's test images are not available ({why})"])
         return exporting.random_examples(run)
 
 
@@ -122,7 +122,3 @@ def _answer(path: Path, run: "Predictor", exported: "Exported", examples: "Examp
             f"({exported.own_kernels}); measured now on this machine's CPU",
         ]
     )
-
-
-def _note(sentence: str) -> None:
-    print(f"hybridnets export: {printable(sentence)}", file=sys.stderr)

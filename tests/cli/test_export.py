@@ -56,15 +56,18 @@ def test_the_stored_predictions_are_what_the_file_is_checked_against(
 
 
 def test_without_its_images_random_ones_are_computed(
-    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "seed=0"
     shutil.copytree(run, copy)
     (copy / "config.yaml").unlink()
+    monkeypatch.setattr("hybridnets.program.name", lambda command: f"call of {command}")
     exported(copy, "-o", tmp_path / "m.onnx")
     out, err = capfd.readouterr()
     assert "from the run's probabilities of 100 random images, computed now" in out
-    assert err.startswith("hybridnets export: checked with random images, because the run's own cannot be had (")
+    assert err.startswith(
+        "call of export: checked with random images, because the run's test images are not available ("
+    )
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     images = np.random.default_rng(5).integers(0, 256, (3, 3, 32, 32), np.uint8)
     expected = hybridnets.load(run).predict(images)
