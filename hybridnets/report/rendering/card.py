@@ -11,7 +11,6 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -311,7 +310,7 @@ def _model(facts: CardFacts) -> Iterator[str]:
 
 def _usage(facts: CardFacts) -> Iterator[str]:
     runs = facts.variant.sound or facts.variant.runs
-    folder = Path("runs") / runs[0].relative
+    folder = runs[0].folder
     if len(runs) > 1:
         yield f"Each seed is a network of its own; this is seed {runs[0].seed}, which is not chosen for its accuracy."
     quoted = shlex.quote(str(folder))
