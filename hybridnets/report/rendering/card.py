@@ -253,13 +253,9 @@ def _confusion(facts: CardFacts) -> Iterator[str]:
     if len(classes) <= LARGEST_TABLE:
         rows = [[name, *map(str, row)] for name, row in zip(classes, counts.tolist(), strict=True)]
         yield table(["true \\ predicted", *classes], rows)
-    mistakes = counts - np.diag(np.diag(counts))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES]
-    worst = [(mistakes[place], place) for place in zip(*np.unravel_index(order, mistakes.shape), strict=True)]
     texts = [
         f"{inline(classes[true])} taken for {inline(classes[taken])} ({count})"
-        for count, (true, taken) in worst
-        if count
+        for true, taken, count in stats.most_confused(counts, MISTAKES)
     ]
     yield f"Most frequent mistakes: {'; '.join(texts)}." if texts else "No test image is predicted wrong."
 
