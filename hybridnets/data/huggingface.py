@@ -174,8 +174,9 @@ def _offline() -> Iterator[None]:
     import datasets
     import huggingface_hub
 
+    modules: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
     with ExitStack() as stack:
-        for module in (datasets.config, huggingface_hub.constants):
+        for module in modules:
             stack.callback(setattr, module, "HF_HUB_OFFLINE", module.HF_HUB_OFFLINE)
             module.HF_HUB_OFFLINE = True
         yield

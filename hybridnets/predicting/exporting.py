@@ -83,28 +83,6 @@ class Exported:
     steps: int | None
 
 
-class DeployedNetwork(nn.Module):
-    """A run's network from pixels to probabilities.
-
-    Args:
-        run: The run.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, run: Predictor) -> None:
-        super().__init__()
-        self.network = run.model
-        self.register_buffer("mean", run.mean.clone())
-        self.register_buffer("std", run.std.clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 images, (B, C, H, W), to class probabilities, (B, K)."""
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return self.network.probabilities((pixels - self.mean) / self.std)
-
-
 def stored_examples(run: Predictor, folder: Path, test_images: NDArray[np.uint8], precision: str) -> Examples:
     """The first test images of a run's data set, with the probabilities that the run stored of them.
 
@@ -157,8 +135,7 @@ def export(run: Predictor, path: Path, kind: str, examples: Examples) -> Exporte
     Raises:
         ExportError: If the network cannot be recorded, or its graph gives other probabilities; no file is written then.
     """
-    network = DeployedNetwork(run).eval()
-    content = (_onnx if kind == "onnx" else _pt2)(network, run)
+    content = (_onnx if kind == "onnx" else _pt2)(run)
     compute, computed_by = (_computed_by_onnx_runtime if kind == "onnx" else _computed_by_torch)(content)
     difference = _largest_difference(compute, examples)
     if not difference <= TOLERANCE:  # nor NaN
@@ -210,15 +187,15 @@ def steps(run: Predictor) -> int | None:
     return next((layer.steps for layer in run.model.modules() if isinstance(layer, AsSequence)), None)
 
 
-def _onnx(network: DeployedNetwork, run: Predictor) -> bytes:
-    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+def _onnx(run: Predictor) -> bytes:
+    size = sum(tensor.numel() * tensor.element_size() for tensor in run.network.state_dict().values())
     if size >= LARGEST_ONNX:
         raise ExportError(
             f"{run.name} must have less than 2 GB for one ONNX file, got {size / 1e9:.1f} GB: use --format pt2"
         )
     with _recording(run):
         program: Any = torch.onnx.export(
-            network,
+            run.network,
             (_example(run),),
             dynamo=True,
             verbose=False,
@@ -233,10 +210,10 @@ def _onnx(network: DeployedNetwork, run: Predictor) -> bytes:
     return content
 
 
-def _pt2(network: DeployedNetwork, run: Predictor) -> bytes:
+def _pt2(run: Predictor) -> bytes:
     buffer = io.BytesIO()
     with _recording(run):
-        program = torch.export.export(network, (_example(run),), dynamic_shapes=(_batch(),))
+        program = torch.export.export(run.network, (_example(run),), dynamic_shapes=(_batch(),))
         torch.export.save(program, buffer, extra_files={"metadata.json": json.dumps(metadata(run), ensure_ascii=False)})
     return buffer.getvalue()
 

@@ -15,6 +15,7 @@ import pytest
 import hybridnets
 from hybridnets.cli import export as command
 from hybridnets.predicting import exporting
+from hybridnets.predicting.predictor import Network
 from hybridnets.runs.records.result import read
 from tests.conftest import SMALL
 from tests.predicting.test_codes import run as train
@@ -123,12 +124,14 @@ def test_a_missing_extra_is_one_sentence_for_onnx_alone(
 def test_a_wrong_graph_is_refused_with_its_difference(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    forward = exporting.DeployedNetwork.forward
-    monkeypatch.setattr(exporting.DeployedNetwork, "forward", lambda self, images: forward(self, images) * 1.01)
+    forward = Network.forward
+    monkeypatch.setattr(Network, "forward", lambda self, images: forward(self, images) * 1.01)
     exported(run, "-o", tmp_path / "m.onnx", code=2)
     error = capfd.readouterr().err
     assert "must give the run's probabilities within 0.0001, but differs by 0.00" in error
     assert "nothing is written" in error
+    own, exports = re.findall(r"differs by (\S+?)(?: from|\))", error)
+    assert own == exports  # what is exported is what predicts
     assert not list(tmp_path.iterdir())
 
 

@@ -271,7 +271,12 @@ def test_a_run_that_is_in_no_ensemble_is_named(
         (tmp_path / "cnn" / name / "result.json").write_text(content)
     reads: list[Path] = []
     search = hybridnets.runs.members.members
-    monkeypatch.setattr("hybridnets.runs.members.members", lambda folder: reads.append(folder) or search(folder))
+
+    def counted(folder: Path) -> hybridnets.runs.members.Members:
+        reads.append(folder)
+        return search(folder)
+
+    monkeypatch.setattr("hybridnets.runs.members.members", counted)
     output = command("cnn", Path(SPACES, "0.png"), "--ensemble", "--format", "jsonl")
     assert output.code == 0
     assert output.err.startswith(
