@@ -11,11 +11,11 @@ from hybridnets.cli.notes import say
 from hybridnets.program import printable
 
 if TYPE_CHECKING:
-    from hybridnets.predicting.exporting import Examples, Exported
+    from hybridnets.predicting.exporting import Examples, Exported, Format
     from hybridnets.predicting.predictor import Predictor
     from hybridnets.runs.records.result import Result
 
-ENDINGS = {"onnx": ".onnx", "pt2": ".pt2"}
+ENDINGS: "dict[Format, str]" = {"onnx": ".onnx", "pt2": ".pt2"}
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MANY_STEPS = 256  # of a sequence, at which torch.export takes so long that one wonders
 EXAMPLES = """\
@@ -79,14 +79,15 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _format(output: Path, requested: str | None) -> str:
+def _format(output: Path, requested: "Format | None") -> "Format":
     """The format of a file, by request or by its ending."""
     by_ending = {ending: kind for kind, ending in ENDINGS.items()}.get(output.suffix)
-    if requested is None and by_ending is None:
-        raise ValueError(f"--output must be a .onnx or .pt2 file, or --format must say which it is, got {output}")
     if requested and by_ending not in (None, requested):
         raise ValueError(f"--output must be a {ENDINGS[requested]} file with --format {requested}, got {output}")
-    return str(requested or by_ending)
+    if kind := requested or by_ending:
+        return kind
+    endings = " or ".join(ENDINGS.values())
+    raise ValueError(f"--output must be a {endings} file, or --format must say which it is, got {output}")
 
 
 def _examples(run: "Predictor", folder: Path, record: "Result") -> "Examples":

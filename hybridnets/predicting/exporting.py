@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from hybridnets.rnn.backends import Accelerated, settle_backends
 from hybridnets.runs.files import replacing
 from hybridnets.runs.records import predictions
 
+Format = Literal["onnx", "pt2"]
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images (B, C, H, W) to probabilities (B, K)
 
 TOLERANCE = 1e-4  # of a probability
@@ -37,7 +38,6 @@ IMAGES = 100  # of the check
 SPEED_BATCH = 32
 REPEATS = 5
 LARGEST_ONNX = 2**31  # bytes of a file without further ones beside it
-FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}  # with the endings of their files
 INPUT, OUTPUT = "images", "probabilities"
 
 
@@ -123,13 +123,13 @@ def random_examples(run: Predictor) -> Examples:
     return Examples(images, _own(run)(images), f"the run's probabilities of {IMAGES} random images, computed now")
 
 
-def export(run: Predictor, path: Path, kind: str, examples: Examples) -> Exported:
+def export(run: Predictor, path: Path, kind: Format, examples: Examples) -> Exported:
     """Writes a run's network to a file, if what is to be written gives the run's probabilities.
 
     Args:
         run: The run, on the CPU.
         path: The file.
-        kind: Its format, a key of `FORMATS`.
+        kind: Its format.
         examples: What the graph must give.
 
     Raises:
