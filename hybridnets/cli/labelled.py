@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from hybridnets.cli.classes import Classified, count_images, print_columns
-from hybridnets.program import printable
+from hybridnets.cli.classes import Classified, print_columns
+from hybridnets.program import plural, printable
 
 if TYPE_CHECKING:
     from hybridnets.data.pictures import Image
@@ -60,7 +60,7 @@ def _print(evaluation: "Evaluation", classified: Classified) -> None:
     n, classes = len(evaluation.images), classified.classes
     low, high = (100 * share for share in evaluation.interval)
     print(
-        f"accuracy {100 * evaluation.accuracy:.2f} %: {evaluation.right:,} of {count_images(n)} in folders of their class"
+        f"accuracy {100 * evaluation.accuracy:.2f} %: {evaluation.right:,} of {plural(n, 'image')} in folders of their class"
     )
     print(f"95 % interval {low:.2f} to {high:.2f} % (Wilson's, for other images of this kind)")
     if evaluation.right == n:

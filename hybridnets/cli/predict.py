@@ -17,7 +17,8 @@ from hybridnets.cli.classes import (
     check_answer_arguments,
     check_output,
 )
-from hybridnets.cli.notes import few, on_left_out, on_left_out_runs, on_sizes, say
+from hybridnets.cli.notes import on_left_out, on_left_out_runs, on_sizes, say
+from hybridnets.program import few
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridnets.data.dataset import EVALUATION_BATCH_SIZE
 from hybridnets.data.decoding import (
     COLOURS,
     ENDINGS,
@@ -22,7 +23,6 @@ from hybridnets.data.decoding import (
     thumbnail,
 )
 
-BATCH_SIZE = 100  # images that are in memory at a time
 ARRAY = ".npy"
 NAMED = 3  # broken files that a message names
 
@@ -163,8 +163,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
             raise ValueError(
                 f"images of {form.channels} channels, as the run's are, must be in a .npy, got {pictures[0].path}"
             )
-        for start in range(0, len(pictures), BATCH_SIZE):
-            yield _picture_batch(pictures[start : start + BATCH_SIZE], form, broken)
+        for start in range(0, len(pictures), EVALUATION_BATCH_SIZE):
+            yield _picture_batch(pictures[start : start + EVALUATION_BATCH_SIZE], form, broken)
 
 
 def misfit(dtype: object, shape: Sequence[int], form: Form) -> str:
@@ -265,8 +265,8 @@ def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iter
     except DecodingError as error:
         broken[file.path] = str(error)
         return
-    for start in range(0, len(array), BATCH_SIZE):
-        pixels = array[start : start + BATCH_SIZE]
+    for start in range(0, len(array), EVALUATION_BATCH_SIZE):
+        pixels = array[start : start + EVALUATION_BATCH_SIZE]
         images = [Image(file, index) for index in range(start, start + len(pixels))]
         if fits:
             yield ImageBatch(images, pixels, 0)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 import hybridnets
 from hybridnets.models.stages import AsSequence
 from hybridnets.predicting.predictor import Predictor
+from hybridnets.program import plural
 from hybridnets.rnn.backends import Accelerated, settle_backends
 from hybridnets.runs.files import replacing
 from hybridnets.runs.records import predictions
@@ -105,7 +106,7 @@ def stored_examples(run: Predictor, folder: Path, test_images: NDArray[np.uint8]
     if stored.index.max() >= len(test_images):
         raise ExportError(f"the predictions in {folder} are of other images than the data set has")
     images = np.ascontiguousarray(test_images[stored.index[:IMAGES]])
-    count = f"{len(images)} test image{'s' * (len(images) != 1)}"
+    count = plural(len(images), "test image")
     if precision not in ("32-true", "64-true"):
         source = f"the run's probabilities of {count}, computed now in float32 as it was measured in {precision}"
         return Examples(images, _own(run)(images), source)

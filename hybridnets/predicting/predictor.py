@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hybridnets.data.dataset import EVALUATION_BATCH_SIZE
 from hybridnets.data.decoding import COLOURS, DecodingError, Form, decode
 from hybridnets.data.pictures import describe_broken, misfit
 from hybridnets.models import Classifier, FeatureAutoencoder
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     Picture = str | Path | Image
     ImagesOrPictures = Tensor | NDArray[Any] | Picture | Sequence[Picture]
-
-BATCH_SIZE = 100  # images, as in evaluation
 
 
 def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
@@ -170,14 +169,14 @@ class Predictor:
         """
         pictures = _pictures(images)
         if pictures is None:
-            yield from torch.split(self._checked(images), BATCH_SIZE)
+            yield from torch.split(self._checked(images), EVALUATION_BATCH_SIZE)
             return
         if self.form.channels not in COLOURS:
             raise ValueError(f"images of {self.form.channels} channels, as the run's are, must be arrays, got pictures")
         if not pictures:
             raise ValueError("images must hold at least one picture, got none")
-        for start in range(0, len(pictures), BATCH_SIZE):
-            yield torch.from_numpy(_decoded(pictures[start : start + BATCH_SIZE], self.form, start))
+        for start in range(0, len(pictures), EVALUATION_BATCH_SIZE):
+            yield torch.from_numpy(_decoded(pictures[start : start + EVALUATION_BATCH_SIZE], self.form, start))
 
     def __getattr__(self, name: str) -> Any:
         """Names the run that has a missing attribute, so that a call of `encode` on any other run says what it needs."""
@@ -250,7 +249,7 @@ class AutoencoderPredictor(Predictor):
             )
         if encoded.code.shape[1:] != code_shape:
             raise CodesError(f"codes of {self.name} must have the shape {code_shape}, got {encoded.code.shape[1:]}")
-        batches = torch.split(torch.from_numpy(encoded.code), BATCH_SIZE)
+        batches = torch.split(torch.from_numpy(encoded.code), EVALUATION_BATCH_SIZE)
         logits = [self.model.backbone.classify(self.model.decode(code.to(self.model.device))) for code in batches]
         return F.softmax(torch.cat(logits).float(), dim=1)
 

@@ -91,7 +91,7 @@ def test_what_names_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_batches_have_the_decoded_pixels_and_a_limited_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "BATCH_SIZE", 3)
+    monkeypatch.setattr(pictures, "EVALUATION_BATCH_SIZE", 3)
     paths = [save(tmp_path / f"{i}.png", PIXELS[i]) for i in range(4)]
     paths.append(save(tmp_path / "wide.png", PIXELS[0].repeat(2, axis=1)))
     np.save(tmp_path / "last.npy", PIXELS)

@@ -59,7 +59,7 @@ def test_pictures_are_brought_to_the_runs_form(predictor: Predictor, tmp_path: P
 def test_batches_do_not_change_the_probabilities(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = predictor.predict(IMAGES)
     torch.testing.assert_close(expected, torch.cat([predictor.probabilities(torch.from_numpy(IMAGES))]))
-    monkeypatch.setattr("hybridnets.predicting.predictor.BATCH_SIZE", 7)
+    monkeypatch.setattr("hybridnets.predicting.predictor.EVALUATION_BATCH_SIZE", 7)
     pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in IMAGES]
     for images in (IMAGES, IMAGES.transpose(0, 2, 3, 1), torch.from_numpy(IMAGES), list(IMAGES), pictures):
         torch.testing.assert_close(predictor.predict(images), expected)

@@ -18,13 +18,13 @@ import yaml
 from numpy.typing import NDArray
 
 from hybridnets import stats
+from hybridnets.program import plural
 from hybridnets.report.comparing.resources import duration
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.reading.progress import RunProgress
 from hybridnets.report.reading.qualities import read_predicted
 from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.rendering.markdown import bulleted, inline, table
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.text import visible
 
 LARGEST_TABLE = 20  # classes; the confusion of more is listed, not tabulated
