@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridnets.program import few
 from hybridnets.runs import identities
 from hybridnets.runs.records import result
 from hybridnets.runs.records.errors import RecordError
@@ -55,7 +56,7 @@ def members(folder: Path) -> Members:
     left_out |= {path: "diverged" for path, record in runs.items() if record.diverged}
     runs = {path: record for path, record in runs.items() if path not in left_out}
     if len(runs) < FEWEST:
-        others = ", ".join(f"{path.name} ({why})" for path, why in left_out.items())
+        others = few(f"{path.name} ({why})" for path, why in left_out.items())
         raise ValueError(
             f"an ensemble needs at least {FEWEST} finished runs of one variant, and {top} has {len(runs)}"
             f"{f' without {others}' if others else ''}: train more seeds"

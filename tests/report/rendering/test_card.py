@@ -149,6 +149,12 @@ def test_several_variants_have_no_card(finished: Callable[..., Run], tmp_path: P
         ReportError, match=r"must hold the runs of one variant, got .* with 2: digits/cnn, digits/crnn-lstm-1x16"
     ):
         read_facts(tmp_path, [])
+    for rnn in ("gru", "bigru", "bilstm"):
+        finished("crnn", 0, rnn=rnn)
+    with pytest.raises(
+        ReportError, match=r"with 5: digits/cnn, .+, .+ and 2 more: give the folder of one of them, or of a run$"
+    ):
+        read_facts(tmp_path, [])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReportError, match="must hold a finished run"):
         read_facts(tmp_path / "empty", [])
