@@ -94,8 +94,8 @@ def _predict(arguments: argparse.Namespace) -> int:
         positions, more = _classes_of_folders(files, run.classes)
         if arguments.page and not positions:
             raise ValueError(
-                "--page needs images of known classes, in folders directly below PATH that are named as the run's classes "
-                f"({few(run.classes)}), and there is none"
+                "--page needs images of known classes, in folders directly below PATH, or in a PATH, that are named as the "
+                f"run's classes ({few(run.classes)}), and there is none"
             )
         reading = _classify(run, files, bar.update, skip_broken=arguments.skip_broken)
     notes += more + _notes(run, reading)
@@ -200,23 +200,28 @@ def _notes(run: "Predictor | Ensemble", reading: _Reading) -> list[str]:
     return notes
 
 
-def _classes_of_folders(files: "list[ImageFile]", classes: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """The positions of those classes that folders are named after, by the folder, and what to say of other folders."""
+def _classes_of_folders(files: "list[ImageFile]", classes: Sequence[str]) -> "tuple[dict[ImageFile, int], list[str]]":
+    """The positions of the classes that the files' folders are named after, where they are, and what to say of the others."""
     positions = {unicodedata.normalize("NFC", name): place for place, name in enumerate(classes)}
-    groups = dict.fromkeys(file.group for file in files if file.group is not None)
-    others = [group for group in groups if group not in positions]
-    known = {group: positions[group] for group in groups if group in positions}
-    if not others:
-        return known, []
+    known = {
+        file: positions[name]
+        for file in files
+        if (name := next((name for name in (file.group, file.named) if name in positions), None)) is not None
+    }
+    others = dict.fromkeys((file.group, file.named) for file in files if file not in known)
     if known:
-        return known, [
-            f"the images in folders that are no class of the run do not count in the accuracy: {few(others)}"
-        ]
-    return known, [f"no accuracy, because no folder below PATH is named as a class of the run ({few(classes)})"]
+        folders = dict.fromkeys(name for group, named in others if (name := group or named))
+        what = "the images in folders that are no class of the run do not count in the accuracy"
+        return known, [f"{what}: {few(folders)}"] if folders else []
+    if not any(group for group, _ in others):
+        return known, []
+    return known, [
+        f"no accuracy, because neither PATH nor a folder directly below it is named as a class of the run ({few(classes)})"
+    ]
 
 
-def _labels(images: "list[Image]", positions: Mapping[str, int]) -> "NDArray[np.int64]":
+def _labels(images: "list[Image]", positions: "Mapping[ImageFile, int]") -> "NDArray[np.int64]":
     """The classes of images by their folders, (N,); -1 where it is not known."""
     import numpy as np
 
-    return np.array([positions.get(image.file.group or "", -1) for image in images], np.int64)
+    return np.array([positions.get(image.file, -1) for image in images], np.int64)

@@ -34,10 +34,12 @@ class ImageFile:
     Attributes:
         path: The file.
         group: The folder that it is in, directly below a folder that was named, in Unicode's form NFC; None if there is none.
+        named: The folder that was named, alike; None of a file that was named itself.
     """
 
     path: Path
     group: str | None = None
+    named: str | None = None
 
     @property
     def is_array(self) -> bool:
@@ -101,7 +103,9 @@ def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
             if not match.is_dir():
                 files.setdefault(match, ImageFile(match))
                 continue
-            below = [ImageFile(file, _group(file, match)) for file in _walk(match)]
+            named = (match.resolve() if match.name in ("", "..") else match).name
+            named = unicodedata.normalize("NFC", named)
+            below = [ImageFile(file, _group(file, match), named) for file in _walk(match)]
             images = [file for file in below if file.path.suffix.lower() in (ARRAY, *ENDINGS)]
             if not images:
                 kinds = ", ".join((*ENDINGS, ARRAY))

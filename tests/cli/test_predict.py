@@ -200,6 +200,31 @@ def test_where_folders_are_classes_accuracy_is_measured(command: Predict, pets: 
         assert {answer["image"]: answer.get("label", "") for answer in answers} == labels
 
 
+def test_a_path_may_be_the_folder_of_a_class(
+    command: Predict, pets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = write_labelled()
+
+    def answered(*words: str | Path) -> tuple[dict[str, str], Said]:
+        output = command(pets, *words, "--format", "jsonl")
+        assert output.code == 0, output.err
+        answers = map(json.loads, output.out.splitlines())
+        return {str(Path(answer["image"])): answer.get("label", "") for answer in answers}, output
+
+    whole, of_folder = answered("test")
+    expanded, of_classes = answered(*sorted(Path("test").iterdir()))  # as a shell expands test/*
+    assert expanded == whole == labels
+    # The folder deep is none of a class, but it is in one.
+    said = "the images in folders that are no class of the run do not count in the accuracy"
+    assert f"{said}: deep, other\n" in of_classes.err or f"{said}: other, deep\n" in of_classes.err
+    (accuracy,) = (line for line in of_folder.err.splitlines() if line.startswith("accuracy"))
+    assert accuracy in of_classes.err
+    monkeypatch.chdir(tmp_path / "test" / CLASSES[1])
+    alone, _ = answered(".")
+    assert set(alone.values()) == {CLASSES[1]}
+    assert len(alone) == 4
+
+
 def test_a_page_needs_known_classes(command: Predict, pets: str) -> None:
     output = command(pets, SPACES, "--page", "page.html")
     assert (output.code, output.out) == (2, "")
@@ -210,7 +235,7 @@ def test_a_page_needs_known_classes(command: Predict, pets: str) -> None:
     picture(0).save(Path("dates", "2026", "a.png"))
     output = command(pets, "dates")
     assert output.err == (
-        "hybridnets predict: no accuracy, because no folder below PATH is named as a class of the run "
+        "hybridnets predict: no accuracy, because neither PATH nor a folder directly below it is named as a class of the run "
         "(고양이, köpek, a = b)\n"
     )
     assert "accuracy" not in output.out

@@ -44,6 +44,7 @@ def test_paths_keep_their_order_and_folders_are_sorted(tmp_path: Path) -> None:
         *("last.png", "c/a.JPG", "c/b.png", "c/n.npy", "c/d/x.tiff", "c/z/y.webp")
     ]
     assert [file.group for file in files] == [None, None, None, None, "d", "z"]
+    assert {file.named for file in find_files([tmp_path, tmp_path / "c" / ".."])[0]} == {tmp_path.name}
     assert others == [tmp_path / "c" / "notes.txt"]
     assert names(tmp_path / "c" / "b.png", tmp_path / "c" / "b.png", tmp_path / "last.png") == ["b.png", "last.png"]
 
