@@ -111,7 +111,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         from hybridnets.cli import labelled
 
         only_data = arguments.format != "table" and not arguments.output
-        labelled.report(classified, reading.images, sys.stderr if only_data else sys.stdout, arguments, notes)
+        to = sys.stderr if only_data else sys.stdout
+        title = f"{run.name} on {', '.join(map(str, arguments.paths))}"
+        labelled.report(classified, reading.images, to, arguments.page, title, notes)
     return 0
 
 

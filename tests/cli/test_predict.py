@@ -191,7 +191,9 @@ def test_where_folders_are_classes_accuracy_is_measured(command: Predict, pets: 
     assert shown[1].startswith(worst)
     assert shown[1].endswith(f"{probabilities[worst].max():.4f}")
     assert "The page: page.html" in summary
-    assert f"Accuracy {100 * right / n:.2f} %: {right} of {n} images" in Path("page.html").read_text(encoding="utf-8")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "<title>cnn seed=0 on test</title>" in page
+    assert f"Accuracy {100 * right / n:.2f} %: {right} of {n} images" in page
     if kind == "csv":
         rows = list(csv.DictReader(StringIO(output.out)))
         assert {row["image"]: row["label"] for row in rows} == labels
