@@ -224,7 +224,7 @@ def test_a_mistake_is_refused_with_one_sentence(
     assert command().code == 2
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005
     output = command("encode", autoencoder, "images.npy", "0.png", *to)
-    assert "0.png needs Pillow, which is not installed: pip install 'hybridnets[report]', or give a .npy" in output.err
+    assert "0.png needs Pillow, which is not installed: pip install 'hybridnets[images]', or give a .npy" in output.err
     assert not Path("new.npz").exists()
     assert Path("codes.npz").read_bytes() == complete
 
