@@ -174,11 +174,14 @@ def _offline() -> Iterator[None]:
     import datasets
     import huggingface_hub
 
+    log = datasets.logging
     modules: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
     with ExitStack() as stack:
         for module in modules:
             stack.callback(setattr, module, "HF_HUB_OFFLINE", module.HF_HUB_OFFLINE)
             module.HF_HUB_OFFLINE = True
+        stack.callback(log.set_verbosity, log.get_verbosity())
+        log.set_verbosity_error()  # it warns that the hub was not asked
         yield
 
 

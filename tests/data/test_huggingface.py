@@ -103,7 +103,7 @@ def test_parquet_and_save_to_disk_are_the_same_data(parquet: Callable[..., str],
 
 
 def test_what_was_downloaded_once_needs_no_network(
-    parquet: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parquet: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Path(parquet(parts())).rename(tmp_path / "pets")
     huggingface.load(str(source), image="img")
@@ -112,7 +112,10 @@ def test_what_was_downloaded_once_needs_no_network(
     configuration.rename(configuration.with_name("default"))
     folder.rename(folder.with_name("somebody___pets"))  # as one of the hub is kept
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    level = datasets.logging.get_verbosity()
     assert huggingface.load("somebody/pets", image="img", here_only=True).sha256 == expected().sha256
+    assert not caplog.records
+    assert datasets.logging.get_verbosity() == level
     assert datasets.config.HF_HUB_OFFLINE is False
 
 
