@@ -1,6 +1,7 @@
-"""How the running command was called, for its messages and for the commands that it suggests."""
+"""How the running command was called, and words that all messages share."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 SCRIPTS = {
@@ -46,6 +47,28 @@ def project_folders(*names: str) -> list[Path]:
 def printable(text: str) -> str:
     """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
     return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)
+
+
+def plural(n: int, noun: str) -> str:
+    """A count with its noun, as 1,500 images.
+
+    Args:
+        n: The count.
+        noun: The noun of one.
+    """
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def few(names: Iterable[object], most: int = 3) -> str:
+    """The first few of some names between commas, and how many more there are.
+
+    Args:
+        names: The names.
+        most: How many are named.
+    """
+    words = [str(name) for name in names]
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _is_script() -> bool:

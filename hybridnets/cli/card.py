@@ -12,7 +12,8 @@ examples:
   PROGRAM runs/digits/cnn                                   a variant: accuracy with its interval over seeds
   PROGRAM runs/digits/cnn/seed=0-68ad30 -o CARD.md          one run: with an interval over images
 
-The card is written from what the runs recorded, with Hugging Face's front matter. What nobody measured it says, too.
+The card is written from what the runs recorded, with Hugging Face's front matter. It also says what was not
+measured.
 """
 
 

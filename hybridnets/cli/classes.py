@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hybridnets.cli.arguments import path_of
-from hybridnets.program import printable
+from hybridnets.program import plural, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,12 +145,7 @@ def answer(classified: Classified, kind: str, top: int | None, to: Path | None) 
             _write(classified, kind, top, file)
     except OSError as error:
         raise ValueError(f"classes cannot be written to {to} ({error.strerror})") from error
-    print(f"{count_images(len(classified.names))} classified by {classified.run}: {printable(str(to))}")
-
-
-def count_images(n: int) -> str:
-    """A number of images, in words."""
-    return f"{n:,} image{'s' * (n != 1)}"
+    print(f"{plural(len(classified.names), 'image')} classified by {classified.run}: {printable(str(to))}")
 
 
 def print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:

@@ -2,11 +2,11 @@
 
 from hybridnets.cli import COMMANDS
 from hybridnets.cli.arguments import Parser
-from hybridnets.cli.classes import FORMATS
 
 SHELLS = ("bash", "zsh")
 # Hydra completes the line of one word and its overrides, so it gets the line without the word train; and of several values
-# between commas it gets the last one alone, because it completes only one. Options are those that a command's help names.
+# between commas it gets the last one alone, because it completes only one. Options and their choices are those that a
+# command's help names.
 SCRIPT = """\
 _hybridnets() {
     local word="${COMP_WORDS[COMP_CWORD]}"
@@ -25,14 +25,21 @@ _hybridnets() {
             choices=$(for choice in $choices; do echo "$before${choice#*=}"; done)
         fi
         COMPREPLY=($(compgen -W "$choices" -- "$word"))
-    elif [[ "$word" == -* ]]; then
-        local options
-        options=$(hybridnets "${COMP_WORDS[1]}" --help 2>/dev/null | grep -E '^ +-' | grep -oE -- '--[a-z][a-z-]*')
-        COMPREPLY=($(compgen -W "$options" -- "$word"))
-    elif [[ "${COMP_WORDS[COMP_CWORD-1]}" == --format ]]; then
-        COMPREPLY=($(compgen -W "%s" -- "$word"))
     else
-        COMPREPLY=($(compgen -f -- "$word"))
+        local help option="${COMP_WORDS[COMP_CWORD-1]}" choices=""
+        if [[ "$word" == -* || "$option" =~ ^--[a-z-]+$ ]]; then
+            help=$(hybridnets "${COMP_WORDS[1]}" --help 2>/dev/null)
+        fi
+        if [[ "$word" == -* ]]; then
+            choices=$(grep -E '^ +-' <<< "$help" | grep -oE -- '--[a-z][a-z-]*')
+        elif [[ -n "$help" ]]; then  # --format {table,csv,jsonl}
+            choices=$(grep -oE -- "$option \\{[^}]*" <<< "$help" | head -n 1 | cut -d '{' -f 2 | tr ',' ' ')
+        fi
+        if [[ "$word" == -* || -n "$choices" ]]; then
+            COMPREPLY=($(compgen -W "$choices" -- "$word"))
+        else
+            COMPREPLY=($(compgen -f -- "$word"))
+        fi
     fi
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
@@ -55,5 +62,5 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv[1:])
     if arguments.shell == "zsh":
         print("autoload -U +X bashcompinit && bashcompinit")
-    print(SCRIPT % (" ".join(COMMANDS), " ".join(FORMATS)), end="")
+    print(SCRIPT % " ".join(COMMANDS), end="")
     return 0

@@ -2,20 +2,20 @@
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridnets.cli.arguments import Parser, end_with_a_sentence, epilog, find_modules_here, path_of
 from hybridnets.cli.classes import check_output
+from hybridnets.cli.notes import say
 from hybridnets.program import printable
 
 if TYPE_CHECKING:
-    from hybridnets.predicting.exporting import Examples, Exported
+    from hybridnets.predicting.exporting import Examples, Exported, Format
     from hybridnets.predicting.predictor import Predictor
     from hybridnets.runs.records.result import Result
 
-ENDINGS = {"onnx": ".onnx", "pt2": ".pt2"}
+ENDINGS: "dict[Format, str]" = {"onnx": ".onnx", "pt2": ".pt2"}
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MANY_STEPS = 256  # of a sequence, at which torch.export takes so long that one wonders
 EXAMPLES = """\
@@ -72,21 +72,22 @@ def _export(arguments: argparse.Namespace) -> int:
     examples = _examples(run, arguments.run, record)
     steps = exporting.steps(run)
     if kind == "pt2" and steps and steps >= MANY_STEPS:
-        _note(f"torch.export records the {steps:,} steps one by one, which takes a minute or more")
+        say("export", [f"torch.export records the {steps:,} steps one by one, which takes a minute or more"])
     exported = exporting.export(run, arguments.output, kind, examples)
     checkpoint = (arguments.run / "checkpoints" / "best.ckpt").stat().st_size
     print(_answer(arguments.output, run, exported, examples, checkpoint))
     return 0
 
 
-def _format(output: Path, requested: str | None) -> str:
+def _format(output: Path, requested: "Format | None") -> "Format":
     """The format of a file, by request or by its ending."""
     by_ending = {ending: kind for kind, ending in ENDINGS.items()}.get(output.suffix)
-    if requested is None and by_ending is None:
-        raise ValueError(f"--output must be a .onnx or .pt2 file, or --format must say which it is, got {output}")
     if requested and by_ending not in (None, requested):
         raise ValueError(f"--output must be a {ENDINGS[requested]} file with --format {requested}, got {output}")
-    return str(requested or by_ending)
+    if kind := requested or by_ending:
+        return kind
+    endings = " or ".join(ENDINGS.values())
+    raise ValueError(f"--output must be a {endings} file, or --format must say which it is, got {output}")
 
 
 def _examples(run: "Predictor", folder: Path, record: "Result") -> "Examples":
@@ -102,7 +103,7 @@ def _examples(run: "Predictor", folder: Path, record: "Result") -> "Examples":
         return exporting.stored_examples(run, folder, dataset.test_images, precision)
     except Exception as error:  # whatever reading the data set raises, the network can be checked without it
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        _note(f"checked with random images, because the run's own cannot be had ({why})")
+        say("export", [f"checked with random images, because the run's test images are not available ({why})"])
         return exporting.random_examples(run)
 
 
@@ -122,7 +123,3 @@ def _answer(path: Path, run: "Predictor", exported: "Exported", examples: "Examp
             f"({exported.own_kernels}); measured now on this machine's CPU",
         ]
     )
-
-
-def _note(sentence: str) -> None:
-    print(f"hybridnets export: {printable(sentence)}", file=sys.stderr)

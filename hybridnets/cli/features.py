@@ -14,10 +14,9 @@ from hybridnets.cli.classes import (
     answer,
     check_answer_arguments,
     check_output,
-    count_images,
 )
 from hybridnets.cli.notes import on_left_out, on_sizes, say
-from hybridnets.program import printable
+from hybridnets.program import plural, printable
 
 if TYPE_CHECKING:
     from hybridnets.predicting import AutoencoderPredictor, EncodedImages
@@ -76,7 +75,7 @@ def _encode(run: "AutoencoderPredictor", arguments: argparse.Namespace) -> None:
         ),
         (f"{printable(str(arguments.output))} on disk", size),
     ]
-    print(f"{count_images(n)} encoded by {run.name}\n")
+    print(f"{plural(n, 'image')} encoded by {run.name}\n")
     width = max(len(label) for label, _ in rows)
     print(f"{'':{width}}  {'bytes':>15}  {'per image':>11}  of the maps")
     for label, count in rows:

@@ -1,12 +1,12 @@
 """What `hybridnets predict` says where the images' classes are known: accuracy, confusion and the worst mistakes."""
 
-import argparse
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from hybridnets.cli.classes import Classified, count_images, print_columns
-from hybridnets.program import printable
+from hybridnets.cli.classes import Classified, print_columns
+from hybridnets.program import plural, printable
 
 if TYPE_CHECKING:
     from hybridnets.data.pictures import Image
@@ -21,7 +21,8 @@ def report(
     classified: Classified,
     images: "Sequence[Image]",
     to: TextIO,
-    arguments: argparse.Namespace,
+    page: Path | None,
+    title: str,
     notes: Sequence[str],
 ) -> None:
     """Prints accuracy, confusion and the worst mistakes, and writes the page.
@@ -30,7 +31,8 @@ def report(
         classified: The images and their predictions; at least one has a label.
         images: Where the images are.
         to: Where it is printed.
-        arguments: The command's arguments: run, paths, page.
+        page: The page's file; None for no page.
+        title: Names the run and the images on the page.
         notes: What was said of how the predictions came about.
 
     Raises:
@@ -43,24 +45,23 @@ def report(
     with contextlib.redirect_stdout(to):
         print()
         _print(evaluation, classified)
-    if arguments.page:
+    if page:
         from hybridnets.predicting.page import render_page
         from hybridnets.runs.files import write_text
 
-        where = ", ".join(map(str, arguments.paths))
-        page = render_page(evaluation, classified.classes, images, f"{classified.run} on {where}", notes)
+        html = render_page(evaluation, classified.classes, images, title, notes)
         try:
-            write_text(arguments.page, page)
+            write_text(page, html)
         except OSError as error:
-            raise ValueError(f"the page cannot be written to {arguments.page} ({error.strerror})") from error
-        print(f"\nThe page: {printable(str(arguments.page))}", file=to)
+            raise ValueError(f"the page cannot be written to {page} ({error.strerror})") from error
+        print(f"\nThe page: {printable(str(page))}", file=to)
 
 
 def _print(evaluation: "Evaluation", classified: Classified) -> None:
     n, classes = len(evaluation.images), classified.classes
     low, high = (100 * share for share in evaluation.interval)
     print(
-        f"accuracy {100 * evaluation.accuracy:.2f} %: {evaluation.right:,} of {count_images(n)} in folders of their class"
+        f"accuracy {100 * evaluation.accuracy:.2f} %: {evaluation.right:,} of {plural(n, 'image')} in folders of their class"
     )
     print(f"95 % interval {low:.2f} to {high:.2f} % (Wilson's, for other images of this kind)")
     if evaluation.right == n:

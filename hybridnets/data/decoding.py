@@ -136,6 +136,16 @@ def thumbnail(source: "Path | IO[bytes] | Image", side: int) -> bytes:
         return file.getvalue()
 
 
+def check_plain_file(path: Path) -> None:
+    """Refuses what exists and is no plain file: a pipe that nobody writes to is waited for without end.
+
+    Raises:
+        DecodingError: If it is none.
+    """
+    if path.exists() and not path.is_file():
+        raise DecodingError("it is no plain file")
+
+
 def needs_pillow() -> bool:
     """Whether Pillow is missing, which decoding needs."""
     return importlib.util.find_spec("PIL") is None
@@ -175,6 +185,8 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
             if isinstance(source, Image.Image):
                 yield ImageOps.exif_transpose(source)
                 return
+            if isinstance(source, Path):
+                check_plain_file(source)
             with Image.open(source, formats=FORMATS) as picture:
                 yield ImageOps.exif_transpose(picture)
     except DecodingError:

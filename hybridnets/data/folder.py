@@ -38,7 +38,8 @@ def load(
     test_share: float = 0.2,
     test_seed: int = 0,
     cache: str | os.PathLike[str] = "runs/cache",
-    cached_only: bool = False,
+    *,
+    here_only: bool = False,
 ) -> ImageDataset:
     """Reads pictures from ROOT/train/CLASS, ROOT/test/CLASS and maybe ROOT/val/CLASS, or from ROOT/CLASS.
 
@@ -53,7 +54,7 @@ def load(
         test_share: The share of each class that becomes test where the folder has no test/.
         test_seed: Determines which pictures that are.
         cache: A folder to keep decoded images in.
-        cached_only: Whether to refuse a folder that would have to be decoded.
+        here_only: Whether to refuse a folder that would have to be decoded.
 
     Raises:
         DataError: If a setting is not legal, or the folder holds no data set.
@@ -75,7 +76,7 @@ def load(
     if type(test_seed) is not int or test_seed < 0:
         raise DataError(f"data.test_seed must be a whole number from 0, got {test_seed!r}")
     folder = _Folder(path, ImageCache(place), form, skip_broken, test_share, test_seed)
-    assignment, pixels = folder.opened() or folder.prepared(cached_only)
+    assignment, pixels = folder.opened() or folder.prepared(here_only)
     for remark in (*assignment.remarks, *copies_remarks(assignment, pixels.copies)):
         log.warning("%s: %s", root, remark)
     n = pixels.n_train
@@ -107,13 +108,13 @@ class _Folder:
         layout = self._layout()
         return self._opened(layout, _current(layout, self.cache.known_files(self.root)))
 
-    def prepared(self, cached_only: bool) -> tuple[Assignment, Pixels]:
+    def prepared(self, here_only: bool) -> tuple[Assignment, Pixels]:
         """The pictures and their pixels, read and decoded into the cache.
 
         Raises:
             DataError: If that fails, or may not be done.
         """
-        if cached_only:
+        if here_only:
             raise DataError(
                 f"the pictures in {self.root.absolute()} are not in the cache {self.cache.folder.absolute()}"
             )

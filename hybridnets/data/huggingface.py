@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
@@ -56,6 +57,8 @@ def load(
     image_size: int | Sequence[int] | None = None,
     resize: Resize = "crop",
     channels: int = 3,
+    *,
+    here_only: bool = False,
 ) -> ImageDataset:
     """Reads a data set of the hub, or a folder with parquet files, or one that `save_to_disk` wrote.
 
@@ -71,6 +74,7 @@ def load(
         image_size: Height and width of all images in pixels, one number if they are equal; None if all images have one size.
         resize: How images of other sizes are brought to it, as `hybridnets.data.decoding.Form` says.
         channels: 1 for grey, 3 for colour.
+        here_only: Whether to refuse a data set of the hub that would have to be downloaded.
 
     Raises:
         DataError: If `datasets` is missing, a setting is not legal, or the data set cannot be read or is not one of images with
@@ -80,7 +84,7 @@ def load(
     form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
     columns = Columns(image, label, train_split, val_split, test_split)
-    parts, columns = _parts(path, _opened(path, subset, revision), columns)
+    parts, columns = _parts(path, _opened(path, subset, revision, here_only), columns)
     classes, labels = _labels(path, parts, str(columns.label))
     if image_size is None:
         height, width = _size_of_first(path, parts["train"], str(columns.image))
@@ -110,7 +114,7 @@ def _check_library() -> None:
         )
 
 
-def _opened(path: str, subset: str | None, revision: str | None) -> Mapping[str, "Dataset"]:
+def _opened(path: str, subset: str | None, revision: str | None, here_only: bool) -> Mapping[str, "Dataset"]:
     """All parts of a data set by name."""
     import datasets
 
@@ -122,11 +126,14 @@ def _opened(path: str, subset: str | None, revision: str | None) -> Mapping[str,
         elif folder.is_file():
             raise DataError(f"data.path must be a folder or a name on the hub, but {path} is a file: give its folder")
         else:
-            opened = datasets.load_dataset(str(folder) if folder.is_dir() else path, subset, revision=revision)
+            with _offline() if here_only else nullcontext():
+                opened = datasets.load_dataset(str(folder) if folder.is_dir() else path, subset, revision=revision)
     except DataError:
         raise
     except Exception as error:  # of many kinds, from the network to a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
+        if here_only:
+            raise DataError(f"data.path={path} cannot be read on this machine alone ({reason})") from error
         where = "is a folder that" if folder.is_dir() else "is no folder here, and as a data set of the hub"
         raise DataError(
             f"data.path={path} {where} cannot be read ({reason}): give a name on the hub (which needs a network the first "
@@ -138,6 +145,26 @@ def _opened(path: str, subset: str | None, revision: str | None) -> Mapping[str,
         )
     parts: Mapping[str, Dataset] = opened
     return parts
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Hugging Face's offline mode, which both libraries read from the environment once, when they are imported.
+
+    DownloadConfig(local_files_only=True) does not suffice: `datasets` asks the hub for the newest commit all the same.
+    """
+    import datasets
+    import huggingface_hub
+
+    log = datasets.logging
+    modules: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(setattr, module, "HF_HUB_OFFLINE", module.HF_HUB_OFFLINE)
+            module.HF_HUB_OFFLINE = True
+        stack.callback(log.set_verbosity, log.get_verbosity())
+        log.set_verbosity_error()  # it warns that the hub was not asked
+        yield
 
 
 def _parts(path: str, opened: Mapping[str, "Dataset"], columns: Columns) -> tuple[dict[str, "Dataset"], Columns]:

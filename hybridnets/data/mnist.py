@@ -38,32 +38,35 @@ SIZE = (28, 28)
 BYTES = 0x08  # IDX's number for an array of unsigned bytes
 
 
-def load(root: str | os.PathLike[str], mirrors: Sequence[str] = ()) -> ImageDataset:
+def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), *, here_only: bool = False) -> ImageDataset:
     """Reads MNIST's handwritten digits, downloading them first if the folder does not hold them.
 
     Args:
         root: The folder that holds the four files `train-images-idx3-ubyte.gz` and so on, itself, in `mnist` or in
             torchvision's `MNIST/raw`.
         mirrors: Addresses of folders with these files, tried in this order.
+        here_only: Whether to refuse files that would have to be downloaded.
 
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is altered.
     """
-    return _load("MNIST", root, mirrors, MNIST, ("mnist", "MNIST/raw"), DIGITS)
+    return _load("MNIST", root, mirrors, MNIST, ("mnist", "MNIST/raw"), DIGITS, here_only)
 
 
-def load_fashion(root: str | os.PathLike[str], mirrors: Sequence[str] = ()) -> ImageDataset:
+def load_fashion(root: str | os.PathLike[str], mirrors: Sequence[str] = (), *, here_only: bool = False) -> ImageDataset:
     """Reads Fashion-MNIST's pictures of clothes, downloading them first if the folder does not hold them.
 
     Args:
         root: The folder that holds the four files, which are called as MNIST's, itself, in `fashion_mnist` or in torchvision's
             `FashionMNIST/raw`.
         mirrors: Addresses of folders with these files, tried in this order.
+        here_only: Whether to refuse files that would have to be downloaded.
 
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is altered.
     """
-    return _load("Fashion-MNIST", root, mirrors, FASHION, ("fashion_mnist", "FashionMNIST/raw"), CLOTHES)
+    folders = ("fashion_mnist", "FashionMNIST/raw")
+    return _load("Fashion-MNIST", root, mirrors, FASHION, folders, CLOTHES, here_only)
 
 
 def _load(
@@ -73,9 +76,10 @@ def _load(
     files: Sequence[File],
     folders: Sequence[str],
     classes: tuple[str, ...],
+    here_only: bool,
 ) -> ImageDataset:
     try:
-        paths = obtain_files(title, check_source(root, mirrors), mirrors, files, folders)
+        paths = obtain_files(title, check_source(root, mirrors), mirrors, files, folders, here_only=here_only)
         train, test = (
             canonical(read_idx(images, (n, *SIZE))[:, np.newaxis], read_idx(labels, (n,)).astype(np.int64))
             for n, images, labels in zip(IMAGES, paths[::2], paths[1::2], strict=True)

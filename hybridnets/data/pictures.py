@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridnets.data.dataset import EVALUATION_BATCH_SIZE
 from hybridnets.data.decoding import (
     COLOURS,
     ENDINGS,
     DecodingError,
     Form,
+    check_plain_file,
     decode_and_measure,
     needs_pillow,
     require_pillow,
@@ -23,7 +25,6 @@ from hybridnets.data.decoding import (
 )
 from hybridnets.data.walking import Walker
 
-BATCH_SIZE = 100  # images that are in memory at a time
 ARRAY = ".npy"
 NAMED = 3  # broken files that a message names
 
@@ -35,10 +36,12 @@ class ImageFile:
     Attributes:
         path: The file.
         group: The folder that it is in, directly below a folder that was named, in Unicode's form NFC; None if there is none.
+        named: The folder that was named, alike; None of a file that was named itself.
     """
 
     path: Path
     group: str | None = None
+    named: str | None = None
 
     @property
     def is_array(self) -> bool:
@@ -103,7 +106,9 @@ def find_files(paths: Sequence[Path]) -> tuple[list[ImageFile], list[Path]]:
             if not match.is_dir():
                 files.setdefault(match, ImageFile(match))
                 continue
-            below = [ImageFile(file, _group(file, match)) for file in map(Path, Walker().files(match))]
+            named = (match.resolve() if match.name in ("", "..") else match).name
+            named = unicodedata.normalize("NFC", named)
+            below = [ImageFile(file, _group(file, match), named) for file in map(Path, Walker().files(match))]
             images = [file for file in below if file.path.suffix.lower() in (ARRAY, *ENDINGS)]
             if not images:
                 kinds = ", ".join((*ENDINGS, ARRAY))
@@ -164,8 +169,8 @@ def read_batches(files: Sequence[ImageFile], form: Form, broken: dict[Path, str]
             raise ValueError(
                 f"images of {form.channels} channels, as the run's are, must be in a .npy, got {pictures[0].path}"
             )
-        for start in range(0, len(pictures), BATCH_SIZE):
-            some = pictures[start : start + BATCH_SIZE]
+        for start in range(0, len(pictures), EVALUATION_BATCH_SIZE):
+            some = pictures[start : start + EVALUATION_BATCH_SIZE]
             yield _decoded([Image(file) for file in some], (file.path for file in some), form, broken)
 
 
@@ -251,6 +256,7 @@ def _decoded(images: Sequence[Image], sources: Iterable[Any], form: Form, broken
 
 def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
     try:
+        check_plain_file(file.path)
         array = _array(file.path)
         fits = not misfit(array.dtype, array.shape, form)
         if not fits and (array.dtype != np.uint8 or array.ndim != 4 or _channel_axis(array) is None or needs_pillow()):
@@ -260,8 +266,8 @@ def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iter
     except DecodingError as error:
         broken[file.path] = str(error)
         return
-    for start in range(0, len(array), BATCH_SIZE):
-        pixels = array[start : start + BATCH_SIZE]
+    for start in range(0, len(array), EVALUATION_BATCH_SIZE):
+        pixels = array[start : start + EVALUATION_BATCH_SIZE]
         images = [Image(file, index) for index in range(start, start + len(pixels))]
         sources = (_as_picture(_channels_last(image)) for image in pixels)
         yield ImageBatch(images, pixels, 0) if fits else _decoded(images, sources, form, broken)

@@ -34,7 +34,7 @@ def check_source(root: str | os.PathLike[str], mirrors: Sequence[str]) -> Path:
 
 
 def obtain_folder(
-    title: str, root: Path, mirrors: Sequence[str], layouts: Mapping[Archive, Sequence[str]]
+    title: str, root: Path, mirrors: Sequence[str], layouts: Mapping[Archive, Sequence[str]], *, here_only: bool
 ) -> tuple[Archive, Path]:
     """The folder of a data set that is published as archives: unpacked, or unpacked here, or downloaded first.
 
@@ -45,14 +45,19 @@ def obtain_folder(
         root: Holds the folder of one of the archives or an archive, or is such a folder.
         mirrors: Addresses of the first archive, tried in this order.
         layouts: The files that are needed from each archive.
+        here_only: Whether to refuse a folder that would have to be downloaded or unpacked.
 
     Returns:
         The archive whose layout the folder has, and the folder.
 
     Raises:
-        DataError: If there is none, and none can be downloaded.
+        DataError: If there is none, and none can or may be downloaded.
     """
-    return _found(root, layouts) or _obtained(title, root, mirrors, layouts)
+    if location := _found(root, layouts):
+        return location
+    if here_only:
+        raise DataError(f"{title} is not in the folder {root.absolute()}")
+    return _obtained(title, root, mirrors, layouts)
 
 
 def _found(root: Path, layouts: Mapping[Archive, Sequence[str]]) -> tuple[Archive, Path] | None:
@@ -94,7 +99,7 @@ def _obtained(
 
 
 def obtain_files(
-    title: str, root: Path, mirrors: Sequence[str], files: Sequence[File], folders: Sequence[str]
+    title: str, root: Path, mirrors: Sequence[str], files: Sequence[File], folders: Sequence[str], *, here_only: bool
 ) -> list[Path]:
     """The verified files of a data set that is published file by file; those that are missing are downloaded.
 
@@ -106,18 +111,21 @@ def obtain_files(
         mirrors: Addresses of folders that have the files, tried in this order.
         files: The files.
         folders: Paths below root at which the files may be; they are downloaded to the first one.
+        here_only: Whether to refuse files that would have to be downloaded.
 
     Returns:
         The files' paths, in the same order.
 
     Raises:
-        DataError: If one of them is another file than the published one, or cannot be downloaded.
+        DataError: If one of them is another file than the published one, or cannot or may not be downloaded.
     """
     places = [root / folder for folder in folders]
     folder = next((place for place in places if any((place / file.name).is_file() for file in files)), None)
     if not folder:  # in root itself, files of these names may be another data set's
         folder = root if any(_has_size(root / file.name, file) for file in files) else places[0]
-    if any(not (folder / file.name).is_file() for file in files):
+    if missing := [file.name for file in files if not (folder / file.name).is_file()]:
+        if here_only:
+            raise DataError(f"{title} is not in the folder {folder.absolute()}, which lacks {', '.join(missing)}")
         _download(title, root, mirrors, files, folder)
     paths = [folder / file.name for file in files]
     for file, path in zip(files, paths, strict=True):

@@ -23,18 +23,19 @@ FOLDERS = ("svhn", "SVHN")
 CLASSES = tuple("0123456789")
 
 
-def load(root: str | os.PathLike[str], mirrors: Sequence[str] = ()) -> ImageDataset:
+def load(root: str | os.PathLike[str], mirrors: Sequence[str] = (), *, here_only: bool = False) -> ImageDataset:
     """Reads SVHN's digits, downloading them first if the folder does not hold them.
 
     Args:
         root: The folder that holds `train_32x32.mat` and `test_32x32.mat`, itself or in `svhn`.
         mirrors: Addresses of folders with these two files, tried in this order.
+        here_only: Whether to refuse files that would have to be downloaded.
 
     Raises:
         DataError: If the data cannot be downloaded, or a file of it is altered.
     """
     try:
-        paths = obtain_files("SVHN", check_source(root, mirrors), mirrors, FILES, FOLDERS)
+        paths = obtain_files("SVHN", check_source(root, mirrors), mirrors, FILES, FOLDERS, here_only=here_only)
         train, test = (_read(path, n) for path, n in zip(paths, IMAGES, strict=True))
     except OSError as error:
         raise DataError(f"data.root={root} cannot be used: {error}") from error

@@ -8,23 +8,22 @@ import torch
 from torch import Tensor
 
 from hybridnets.predicting.predictor import Predictor, load_predictor
-from hybridnets.runs.members import members as members_of
 
 if TYPE_CHECKING:
     from hybridnets.predicting.predictor import ImagesOrPictures
 
 
-def load_ensemble(folder: Path, device: str = "cpu") -> "Ensemble":
-    """Loads the networks of all finished runs of a variant.
+def load_ensemble(folders: Sequence[Path], device: str = "cpu") -> "Ensemble":
+    """Loads the networks of runs of one variant.
 
     Args:
-        folder: The folder of one of the runs, or the variant's.
+        folders: The runs' folders, as `hybridnets.runs.members` gives them.
         device: The device that computes, as torch names it.
 
     Raises:
-        ValueError: If these are not at least two runs of one variant, or if a network cannot be loaded.
+        ValueError: If a network cannot be loaded, or the runs differ in their classes or in the shape of their images.
     """
-    return Ensemble([load_predictor(path, device) for path in members_of(folder)])
+    return Ensemble([load_predictor(folder, device) for folder in folders])
 
 
 class Ensemble:

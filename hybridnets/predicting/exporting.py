@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,10 +25,12 @@ from torch import Tensor, nn
 import hybridnets
 from hybridnets.models.stages import AsSequence
 from hybridnets.predicting.predictor import Predictor
+from hybridnets.program import plural
 from hybridnets.rnn.backends import Accelerated, settle_backends
 from hybridnets.runs.files import replacing
 from hybridnets.runs.records import predictions
 
+Format = Literal["onnx", "pt2"]
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images (B, C, H, W) to probabilities (B, K)
 
 TOLERANCE = 1e-4  # of a probability
@@ -37,7 +39,6 @@ IMAGES = 100  # of the check
 SPEED_BATCH = 32
 REPEATS = 5
 LARGEST_ONNX = 2**31  # bytes of a file without further ones beside it
-FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}  # with the endings of their files
 INPUT, OUTPUT = "images", "probabilities"
 
 
@@ -83,28 +84,6 @@ class Exported:
     steps: int | None
 
 
-class DeployedNetwork(nn.Module):
-    """A run's network from pixels to probabilities.
-
-    Args:
-        run: The run.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, run: Predictor) -> None:
-        super().__init__()
-        self.network = run.model
-        self.register_buffer("mean", run.mean.clone())
-        self.register_buffer("std", run.std.clone())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 images, (B, C, H, W), to class probabilities, (B, K)."""
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return self.network.probabilities((pixels - self.mean) / self.std)
-
-
 def stored_examples(run: Predictor, folder: Path, test_images: NDArray[np.uint8], precision: str) -> Examples:
     """The first test images of a run's data set, with the probabilities that the run stored of them.
 
@@ -127,7 +106,7 @@ def stored_examples(run: Predictor, folder: Path, test_images: NDArray[np.uint8]
     if stored.index.max() >= len(test_images):
         raise ExportError(f"the predictions in {folder} are of other images than the data set has")
     images = np.ascontiguousarray(test_images[stored.index[:IMAGES]])
-    count = f"{len(images)} test image{'s' * (len(images) != 1)}"
+    count = plural(len(images), "test image")
     if precision not in ("32-true", "64-true"):
         source = f"the run's probabilities of {count}, computed now in float32 as it was measured in {precision}"
         return Examples(images, _own(run)(images), source)
@@ -145,20 +124,19 @@ def random_examples(run: Predictor) -> Examples:
     return Examples(images, _own(run)(images), f"the run's probabilities of {IMAGES} random images, computed now")
 
 
-def export(run: Predictor, path: Path, kind: str, examples: Examples) -> Exported:
+def export(run: Predictor, path: Path, kind: Format, examples: Examples) -> Exported:
     """Writes a run's network to a file, if what is to be written gives the run's probabilities.
 
     Args:
         run: The run, on the CPU.
         path: The file.
-        kind: Its format, a key of `FORMATS`.
+        kind: Its format.
         examples: What the graph must give.
 
     Raises:
         ExportError: If the network cannot be recorded, or its graph gives other probabilities; no file is written then.
     """
-    network = DeployedNetwork(run).eval()
-    content = (_onnx if kind == "onnx" else _pt2)(network, run)
+    content = (_onnx if kind == "onnx" else _pt2)(run)
     compute, computed_by = (_computed_by_onnx_runtime if kind == "onnx" else _computed_by_torch)(content)
     difference = _largest_difference(compute, examples)
     if not difference <= TOLERANCE:  # nor NaN
@@ -210,15 +188,15 @@ def steps(run: Predictor) -> int | None:
     return next((layer.steps for layer in run.model.modules() if isinstance(layer, AsSequence)), None)
 
 
-def _onnx(network: DeployedNetwork, run: Predictor) -> bytes:
-    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+def _onnx(run: Predictor) -> bytes:
+    size = sum(tensor.numel() * tensor.element_size() for tensor in run.network.state_dict().values())
     if size >= LARGEST_ONNX:
         raise ExportError(
             f"{run.name} must have less than 2 GB for one ONNX file, got {size / 1e9:.1f} GB: use --format pt2"
         )
     with _recording(run):
         program: Any = torch.onnx.export(
-            network,
+            run.network,
             (_example(run),),
             dynamo=True,
             verbose=False,
@@ -233,10 +211,10 @@ def _onnx(network: DeployedNetwork, run: Predictor) -> bytes:
     return content
 
 
-def _pt2(network: DeployedNetwork, run: Predictor) -> bytes:
+def _pt2(run: Predictor) -> bytes:
     buffer = io.BytesIO()
     with _recording(run):
-        program = torch.export.export(network, (_example(run),), dynamic_shapes=(_batch(),))
+        program = torch.export.export(run.network, (_example(run),), dynamic_shapes=(_batch(),))
         torch.export.save(program, buffer, extra_files={"metadata.json": json.dumps(metadata(run), ensure_ascii=False)})
     return buffer.getvalue()
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnets.stats import wilson
+from hybridnets.stats import confusion, most_confused, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,7 @@ class Evaluation:
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Counts of images, (K, K): rows are the images' classes, columns the predicted ones."""
-        pairs = self.labels * self.num_classes + self.predicted
-        return np.bincount(pairs, minlength=self.num_classes**2).reshape(self.num_classes, self.num_classes)
+        return confusion(self.labels, self.predicted, self.num_classes)
 
     @property
     def right(self) -> int:
@@ -65,12 +64,7 @@ class Evaluation:
         Args:
             most: How many at most.
         """
-        counts = self.confusion - np.diag(self.confusion.diagonal())
-        order = np.argsort(-counts, axis=None, kind="stable")[:most]
-        pairs = [divmod(int(place), self.num_classes) for place in order]
-        return [
-            (label, predicted, int(counts[label, predicted])) for label, predicted in pairs if counts[label, predicted]
-        ]
+        return most_confused(self.confusion, most)
 
 
 def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Evaluation:

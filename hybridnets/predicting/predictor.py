@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hybridnets.data.dataset import EVALUATION_BATCH_SIZE
 from hybridnets.data.decoding import COLOURS, DecodingError, Form, decode
 from hybridnets.data.pictures import describe_broken, misfit
 from hybridnets.models import Classifier, FeatureAutoencoder
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     Picture = str | Path | Image
     ImagesOrPictures = Tensor | NDArray[Any] | Picture | Sequence[Picture]
-
-BATCH_SIZE = 100  # images, as in evaluation
 
 
 def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
@@ -72,6 +71,34 @@ def load_predictor(folder: Path, device: str = "cpu") -> "Predictor":
     return predictor
 
 
+class Network(nn.Module):
+    """A run's network from pixels to probabilities: what predicts here, and what is exported.
+
+    Args:
+        model: The model.
+        mean: Subtracted from pixels of 0 to 255, (C, 1, 1).
+        std: Divides the result, (C, 1, 1).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Classifier, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images, (B, C, H, W), to class probabilities, (B, K)."""
+        return self.model.probabilities(self.standardized(images))
+
+    def standardized(self, images: Tensor) -> Tensor:
+        """Pixels of 0 to 255 as the model takes them: (B, C, H, W) float32, channels last in memory."""
+        pixels = images.to(torch.float32, memory_format=torch.channels_last)
+        return (pixels - self.mean) / self.std
+
+
 class Predictor:
     """Predicts with the model of a finished run.
 
@@ -82,6 +109,7 @@ class Predictor:
 
     Attributes:
         model: The model, in evaluation mode.
+        network: The model with what standardises its images and makes probabilities of its logits.
         classes: The classes' names.
         image_shape: (C, H, W).
         resize: How the run's data brought pictures of other sizes to this one, a name in
@@ -97,7 +125,8 @@ class Predictor:
     def __init__(self, model: Classifier, checkpoint: Mapping[str, Any], result: Result) -> None:
         self.model = model
         data = checkpoint[result.identity["data"]["_target_"].rpartition(".")[2]]
-        self.mean, self.std, self.classes = data["mean"], data["std"], tuple(data["classes"])
+        self.network = Network(model, data["mean"], data["std"]).eval()
+        self.classes = tuple(data["classes"])
         self.image_shape = tuple(checkpoint["hyper_parameters"]["image_shape"])
         self.weights = hash_weights(checkpoint["state_dict"])
         self.resize = data.get("resize")
@@ -127,7 +156,7 @@ class Predictor:
         Args:
             batch: uint8, (B, C, H, W).
         """
-        return self.model.probabilities(self._standardized(batch))
+        return self.network(batch.to(self.model.device))  # type: ignore[no-any-return]
 
     def batches(self, images: "ImagesOrPictures") -> Iterator[Tensor]:
         """Cuts images into batches, so that never more pictures than those of one are decoded at a time.
@@ -140,14 +169,14 @@ class Predictor:
         """
         pictures = _pictures(images)
         if pictures is None:
-            yield from torch.split(self._checked(images), BATCH_SIZE)
+            yield from torch.split(self._checked(images), EVALUATION_BATCH_SIZE)
             return
         if self.form.channels not in COLOURS:
             raise ValueError(f"images of {self.form.channels} channels, as the run's are, must be arrays, got pictures")
         if not pictures:
             raise ValueError("images must hold at least one picture, got none")
-        for start in range(0, len(pictures), BATCH_SIZE):
-            yield torch.from_numpy(_decoded(pictures[start : start + BATCH_SIZE], self.form, start))
+        for start in range(0, len(pictures), EVALUATION_BATCH_SIZE):
+            yield torch.from_numpy(_decoded(pictures[start : start + EVALUATION_BATCH_SIZE], self.form, start))
 
     def __getattr__(self, name: str) -> Any:
         """Names the run that has a missing attribute, so that a call of `encode` on any other run says what it needs."""
@@ -165,10 +194,6 @@ class Predictor:
             raise ValueError(f"images {reason}")
         pixels = images if isinstance(images, Tensor) else torch.from_numpy(images)
         return pixels if pixels.shape[1:] == self.image_shape else pixels.permute(0, 3, 1, 2)
-
-    def _standardized(self, images: Tensor) -> Tensor:
-        pixels = images.to(self.model.device).to(torch.float32, memory_format=torch.channels_last)
-        return (pixels - self.mean) / self.std  # type: ignore[no-any-return]
 
 
 class AutoencoderPredictor(Predictor):
@@ -224,7 +249,7 @@ class AutoencoderPredictor(Predictor):
             )
         if encoded.code.shape[1:] != code_shape:
             raise CodesError(f"codes of {self.name} must have the shape {code_shape}, got {encoded.code.shape[1:]}")
-        batches = torch.split(torch.from_numpy(encoded.code), BATCH_SIZE)
+        batches = torch.split(torch.from_numpy(encoded.code), EVALUATION_BATCH_SIZE)
         logits = [self.model.backbone.classify(self.model.decode(code.to(self.model.device))) for code in batches]
         return F.softmax(torch.cat(logits).float(), dim=1)
 
@@ -245,7 +270,7 @@ class AutoencoderPredictor(Predictor):
 
     def _code(self, images: Tensor) -> Tensor:
         """The code of checked images, (B, C, H, W) to (B, *code_shape)."""
-        return self.model.encode(self.model.maps(self._standardized(images)))
+        return self.model.encode(self.model.maps(self.network.standardized(images.to(self.model.device))))
 
 
 def _pictures(images: Any) -> "list[Picture] | None":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridnets import stats
+from hybridnets.program import plural
 from hybridnets.report.comparing.answers import PrimaryAnalysis, leading_metric
 from hybridnets.report.comparing.best import Order, order_of
 from hybridnets.report.comparing.comparison import Comparison
@@ -24,7 +25,6 @@ from hybridnets.report.reading.results import ReportError, RunSet
 from hybridnets.report.request import ReportRequest
 from hybridnets.report.tables.answer import Answer, answer_question
 from hybridnets.report.tables.best import best_table
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.compression import compression_tables
 from hybridnets.report.tables.effects import effects_table
 from hybridnets.report.tables.grid import grid_table

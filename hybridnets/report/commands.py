@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hybridnets import program, signals
+from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport, Report, analyse
 from hybridnets.report.comparing.stars import recount_stars
 from hybridnets.report.reading import results
@@ -40,7 +41,6 @@ from hybridnets.report.rendering.status import status_text
 from hybridnets.report.rendering.terminal import columns, report_text
 from hybridnets.report.rendering.verification import compare_tables, recompute
 from hybridnets.report.request import ReportRequest
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.joint import ALL
 from hybridnets.report.tables.published import recount_table, recount_verdict
 from hybridnets.report.tables.table import text, wrapped

@@ -229,12 +229,24 @@ def result_with_weights(folder: Path) -> Result:
             f"RUN must be the folder of a finished run, with {result.FILE} and {BEST_CHECKPOINT} in it, got {folder}, "
             f"{why if folder.is_dir() else 'which does not exist'}"
         )
+    check_weights(folder)
+    return record
+
+
+def check_weights(folder: Path) -> None:
+    """Refuses the folder of a finished run that lacks the weights of its reported epoch.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        ValueError: If they are missing.
+    """
     if not (folder / BEST_CHECKPOINT).exists():
         raise ValueError(
             f"the weights of {folder} are missing, as archives of runs contain none: copy {BEST_CHECKPOINT} from where "
             "the run was trained, or train it again with another out="
         )
-    return record
 
 
 def state(folder: Path) -> State:

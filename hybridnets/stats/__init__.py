@@ -1,6 +1,7 @@
 """Statistics as pure functions on arrays, independent of torch, files and configuration."""
 
 from hybridnets.stats.anytime import anytime_critical, log_e_value
+from hybridnets.stats.confusion import confusion, most_confused
 from hybridnets.stats.crossed import Components, components, crossed
 from hybridnets.stats.datasets import Omnibus, OverDataSets, Pair, Ranking, over_data_sets, ranking
 from hybridnets.stats.describe import Summary, summary
@@ -70,6 +71,7 @@ __all__ = [
     "characteristics",
     "clustered_t",
     "components",
+    "confusion",
     "critical_values",
     "crossed",
     "effect_size",
@@ -86,6 +88,7 @@ __all__ = [
     "log_e_value",
     "mcnemar",
     "mean_score",
+    "most_confused",
     "over_data_sets",
     "paired_differences",
     "paired_t",

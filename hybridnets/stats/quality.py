@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridnets.stats.confusion import Integers, confusion
+
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Need = Literal["classes", "true_probability", "probabilities"]
 
 # Probabilities below it count as this one in a logarithm: what scikit-learn does with float32, as which they are stored.
@@ -68,8 +69,7 @@ class Predicted:
     @cached_property
     def confusion(self) -> Integers:
         """The number of images by true class (rows) and predicted class (columns), (K, K)."""
-        cell = self.label.astype(np.int64) * self.classes + self.predicted
-        return np.bincount(cell, minlength=self.classes**2).reshape(self.classes, self.classes).astype(np.int64)
+        return confusion(self.label, self.predicted, self.classes)
 
     def stored(self, need: Need) -> NDArray[np.floating] | NDArray[np.integer] | None:
         """What a measure needs; None if it is not stored."""

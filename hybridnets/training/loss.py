@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hybridnets.data.dataset import Integers
 from hybridnets.models import Classifier
+from hybridnets.program import few
 
 
 def set_loss(model: Classifier, loss: Mapping[str, Any], labels: Integers, classes: Sequence[str]) -> None:
@@ -52,9 +53,8 @@ def class_weights(weights: str | Sequence[float], labels: Integers, classes: Seq
     """
     if weights != "balanced":
         if len(weights) != len(classes):
-            names = f"{', '.join(classes[:4])}{' ...' * (len(classes) > 4)}"
             raise ValueError(
-                f"loss.class_weights must have a weight for each of the {len(classes)} classes, in the order {names}, "
+                f"loss.class_weights must have a weight for each of the {len(classes)} classes, in the order {few(classes)}, "
                 f"got {len(weights)}"
             )
         return torch.tensor(weights, dtype=torch.float32)
@@ -63,6 +63,6 @@ def class_weights(weights: str | Sequence[float], labels: Integers, classes: Seq
         missing = [name for name, count in zip(classes, counts, strict=True) if not count]
         raise ValueError(
             f"loss.class_weights must be null or a list where the training part lacks a class, as it lacks "
-            f"{', '.join(missing[:3])}{' ...' * (len(missing) > 3)} at this split seed, got balanced"
+            f"{few(missing)} at this split seed, got balanced"
         )
     return torch.from_numpy((len(labels) / (len(classes) * counts)).astype(np.float32))

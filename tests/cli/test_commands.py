@@ -369,4 +369,8 @@ def test_bash_completes_commands_and_overrides(tmp_path: Path) -> None:
     assert set(complete("hybridnets", "predict", "--")) >= {"--top", "--format", "--page", "--skip-broken", "--help"}
     assert "--margin" in complete("hybridnets", "report", "--m")
     assert complete("hybridnets", "predict", "RUN", "--format", "c") == ["csv"]
+    assert complete("hybridnets", "export", "RUN", "--format", "") == ["onnx", "pt2"]
+    assert complete("hybridnets", "report", "--test", "") == ["paired", "corrected"]
+    (tmp_path / "model.onnx").touch()
+    assert complete("hybridnets", "export", "RUN", "--output", "mo") == ["model.onnx"]
     assert "autoload -U +X bashcompinit" in hybridnets_command("completion", "zsh", cwd=tmp_path).stdout

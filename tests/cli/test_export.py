@@ -1,6 +1,5 @@
 """`hybridnets export` as a user calls it: what it prints, what it refuses, and what it leaves behind."""
 
-import os
 import re
 import shutil
 import signal
@@ -14,9 +13,9 @@ import pytest
 
 import hybridnets
 from hybridnets.cli import export as command
-from hybridnets.predicting import exporting
-from hybridnets.runs.records.result import read
+from hybridnets.predicting.predictor import Network
 from tests.conftest import SMALL
+from tests.predicting.test_codes import CNN, FEW, folder
 from tests.predicting.test_codes import run as train
 
 onnxruntime: Any = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
@@ -56,15 +55,18 @@ def test_the_stored_predictions_are_what_the_file_is_checked_against(
 
 
 def test_without_its_images_random_ones_are_computed(
-    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "seed=0"
     shutil.copytree(run, copy)
     (copy / "config.yaml").unlink()
+    monkeypatch.setattr("hybridnets.program.name", lambda command: f"call of {command}")
     exported(copy, "-o", tmp_path / "m.onnx")
     out, err = capfd.readouterr()
     assert "from the run's probabilities of 100 random images, computed now" in out
-    assert err.startswith("hybridnets export: checked with random images, because the run's own cannot be had (")
+    assert err.startswith(
+        "call of export: checked with random images, because the run's test images are not available ("
+    )
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     images = np.random.default_rng(5).integers(0, 256, (3, 3, 32, 32), np.uint8)
     expected = hybridnets.load(run).predict(images)
@@ -120,12 +122,14 @@ def test_a_missing_extra_is_one_sentence_for_onnx_alone(
 def test_a_wrong_graph_is_refused_with_its_difference(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    forward = exporting.DeployedNetwork.forward
-    monkeypatch.setattr(exporting.DeployedNetwork, "forward", lambda self, images: forward(self, images) * 1.01)
+    forward = Network.forward
+    monkeypatch.setattr(Network, "forward", lambda self, images: forward(self, images) * 1.01)
     exported(run, "-o", tmp_path / "m.onnx", code=2)
     error = capfd.readouterr().err
     assert "must give the run's probabilities within 0.0001, but differs by 0.00" in error
     assert "nothing is written" in error
+    own, exports = re.findall(r"differs by (\S+?)(?: from|\))", error)
+    assert own == exports  # what is exported is what predicts
     assert not list(tmp_path.iterdir())
 
 
@@ -140,14 +144,13 @@ def test_ctrl_c_leaves_no_half_file(older: bytes | None, run: Path, tmp_path: Pa
         "from pathlib import Path\nwrite = Path.write_bytes\n"
         "def slow(self, content):\n write(self, content[:100])\n print('writing', flush=True)\n time.sleep(600)\n"
         "exporting.Path.write_bytes = slow\n"
-        "sys.argv[1:] = sys.argv[1:]\nsys.exit(main())\n"
+        "sys.exit(main())\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, "export", str(run), "-o", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
@@ -159,8 +162,10 @@ def test_ctrl_c_leaves_no_half_file(older: bytes | None, run: Path, tmp_path: Pa
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([older] if older else [])
 
 
-def test_the_record_says_in_which_precision_a_run_was_measured(run: Path) -> None:
-    record = read(run)
-    assert record is not None
-    assert record.identity["trainer"].get("precision", "32-true") == "32-true"
-    assert command.ENDINGS == exporting.FORMATS
+def test_a_run_of_less_precision_is_compared_in_float32(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(*FEW, *CNN, "trainer.precision=bf16-mixed", "optimizer.fused=false", f"out={tmp_path / 'runs'}")
+    capfd.readouterr()
+    exported(folder(tmp_path / "runs" / "few", "cnn"), "-o", tmp_path / "m.pt2")
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert "the run's probabilities of 8 test images, computed now in float32 as it was measured in bf16-mixed" in out

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 import hybridnets
+import hybridnets.runs.members
 from hybridnets.cli import predict
 from hybridnets.data.decoding import Form, decode
 from hybridnets.stats import wilson
@@ -189,13 +191,40 @@ def test_where_folders_are_classes_accuracy_is_measured(command: Predict, pets: 
     assert shown[1].startswith(worst)
     assert shown[1].endswith(f"{probabilities[worst].max():.4f}")
     assert "The page: page.html" in summary
-    assert f"Accuracy {100 * right / n:.2f} %: {right} of {n} images" in Path("page.html").read_text(encoding="utf-8")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "<title>cnn seed=0 on test</title>" in page
+    assert f"Accuracy {100 * right / n:.2f} %: {right} of {n} images" in page
     if kind == "csv":
         rows = list(csv.DictReader(StringIO(output.out)))
         assert {row["image"]: row["label"] for row in rows} == labels
     if kind == "jsonl":
         answers = map(json.loads, output.out.splitlines())
         assert {answer["image"]: answer.get("label", "") for answer in answers} == labels
+
+
+def test_a_path_may_be_the_folder_of_a_class(
+    command: Predict, pets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = write_labelled()
+
+    def answered(*words: str | Path) -> tuple[dict[str, str], Said]:
+        output = command(pets, *words, "--format", "jsonl")
+        assert output.code == 0, output.err
+        answers = map(json.loads, output.out.splitlines())
+        return {str(Path(answer["image"])): answer.get("label", "") for answer in answers}, output
+
+    whole, of_folder = answered("test")
+    expanded, of_classes = answered(*sorted(Path("test").iterdir()))  # as a shell expands test/*
+    assert expanded == whole == labels
+    # The folder deep is none of a class, but it is in one.
+    said = "the images in folders that are no class of the run do not count in the accuracy"
+    assert f"{said}: deep, other\n" in of_classes.err or f"{said}: other, deep\n" in of_classes.err
+    (accuracy,) = (line for line in of_folder.err.splitlines() if line.startswith("accuracy"))
+    assert accuracy in of_classes.err
+    monkeypatch.chdir(tmp_path / "test" / CLASSES[1])
+    alone, _ = answered(".")
+    assert set(alone.values()) == {CLASSES[1]}
+    assert len(alone) == 4
 
 
 def test_a_page_needs_known_classes(command: Predict, pets: str) -> None:
@@ -208,7 +237,7 @@ def test_a_page_needs_known_classes(command: Predict, pets: str) -> None:
     picture(0).save(Path("dates", "2026", "a.png"))
     output = command(pets, "dates")
     assert output.err == (
-        "hybridnets predict: no accuracy, because no folder below PATH is named as a class of the run "
+        "hybridnets predict: no accuracy, because neither PATH nor a folder directly below it is named as a class of the run "
         "(고양이, köpek, a = b)\n"
     )
     assert "accuracy" not in output.out
@@ -259,6 +288,33 @@ def test_an_ensemble_says_whose_mean_it_is(command: Predict, runs: Path, pets: s
     output = command(runs / "few" / "cnn", Path(SPACES, "0.png"), "--ensemble")
     assert output.code == 2
     assert "an ensemble needs at least 2 finished runs of one variant, and" in output.err
+
+
+def test_a_run_that_is_in_no_ensemble_is_named(
+    command: Predict, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs / "pets" / "cnn", tmp_path / "cnn")
+    members = sorted((tmp_path / "cnn").iterdir())
+    for name, content in (("seed=2-aaaaaa", "{"), ("seed=3-bbbbbb", "{}")):
+        (tmp_path / "cnn" / name).mkdir()
+        (tmp_path / "cnn" / name / "result.json").write_text(content)
+    reads: list[Path] = []
+    search = hybridnets.runs.members.members
+
+    def counted(folder: Path) -> hybridnets.runs.members.Members:
+        reads.append(folder)
+        return search(folder)
+
+    monkeypatch.setattr("hybridnets.runs.members.members", counted)
+    output = command("cnn", Path(SPACES, "0.png"), "--ensemble", "--format", "jsonl")
+    assert output.code == 0
+    assert output.err.startswith(
+        "hybridnets predict: 2 runs left out of the ensemble: seed=2-aaaaaa (its result.json cannot be read), "
+        "seed=3-bbbbbb (its result.json cannot be read)\n"
+    )
+    assert reads == [Path("cnn")]
+    mean = np.mean([hybridnets.load(path).predict(IMAGES[:1]).numpy() for path in members], axis=0)
+    assert json.loads(output.out)["probability"] == pytest.approx(mean.max(), rel=1e-4)
 
 
 def test_a_slip_is_one_sentence(command: Predict, runs: Path, pets: str) -> None:

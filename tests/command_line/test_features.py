@@ -103,7 +103,7 @@ def test_from_pictures_to_classes(command: Features, autoencoder: str) -> None:
 
 
 def test_in_batches_and_in_half_precision(command: Features, autoencoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybridnets.predicting.predictor.BATCH_SIZE", 2)
+    monkeypatch.setattr("hybridnets.predicting.predictor.EVALUATION_BATCH_SIZE", 2)
     files = ("0.png", "1.png", "2.png", "images.npy")
     assert command("encode", autoencoder, *files, "-o", "full.npz").code == 0
     output = command("encode", autoencoder, *files, "-o", "half.npz", "--precision", "16")

@@ -74,7 +74,7 @@ def test_cifar10_as_pictures_gives_the_same_run(command: Callable[..., Said], tm
     folder = ("data=folder", "data.name=cifar10", "data.root=pictures", "data.image_size=32", "out=second")
     said = command(*folder, *words)
     assert said.code == 0, said.err
-    assert load("pictures", 32, cache="second/cache", cached_only=True).sha256 == data.sha256
+    assert load("pictures", 32, cache="second/cache", here_only=True).sha256 == data.sha256
     assert command("data=cifar10", "out=first", *words).code == 0
     first, second = (results(tmp_path / name) for name in ("first", "second"))
     assert len(first) == 3

@@ -100,7 +100,7 @@ SLIPS = [
     ),
     (
         ["loss.class_weights=[1,2]"],
-        "loss.class_weights must have a weight for each of the 10 classes, in the order 0, 1, 2, 3 ..., got 2",
+        "loss.class_weights must have a weight for each of the 10 classes, in the order 0, 1, 2 and 7 more, got 2",
     ),
     (["label_smoothing=0.1"], "label_smoothing is not a key of the configuration; did you mean loss.label_smoothing?"),
     (["~loss"], "loss is missing: give it a value, or do not remove it with ~"),

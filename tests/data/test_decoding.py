@@ -1,6 +1,7 @@
 """Pictures of every kind become the pixels that a person sees, or are refused with the reason."""
 
 import errno
+import os
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -170,3 +171,9 @@ def test_a_pillow_without_webp_does_not_call_a_picture_broken(monkeypatch: pytes
     monkeypatch.setattr(features, "check", lambda name: name != "webp")
     with pytest.raises(UnreadError, match=r"not a PNG.* or TIFF, as far as a Pillow without webp can tell"):
         decode(BytesIO(b"a WebP"), AS_COLOUR)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DecodingError, match="it is no plain file"):
+        decode(tmp_path / "pipe.png", AS_COLOUR)

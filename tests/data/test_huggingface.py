@@ -102,6 +102,23 @@ def test_parquet_and_save_to_disk_are_the_same_data(parquet: Callable[..., str],
     assert (len(first.val), first.classes, first.resize) == (6, NAMES, "crop")
 
 
+def test_what_was_downloaded_once_needs_no_network(
+    parquet: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Path(parquet(parts())).rename(tmp_path / "pets")
+    huggingface.load(str(source), image="img")
+    (folder,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    (configuration,) = (path for path in folder.iterdir() if path.is_dir())
+    configuration.rename(configuration.with_name("default"))
+    folder.rename(folder.with_name("somebody___pets"))  # as one of the hub is kept
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    level = datasets.logging.get_verbosity()
+    assert huggingface.load("somebody/pets", image="img", here_only=True).sha256 == expected().sha256
+    assert not caplog.records
+    assert datasets.logging.get_verbosity() == level
+    assert datasets.config.HF_HUB_OFFLINE is False
+
+
 def test_parts_may_have_other_names(saved: Callable[..., str]) -> None:
     path = saved({"fit": part(0, 24), "held": part(24, 30), "final": part(30, 40)})
     own = huggingface.load(path, train_split="fit", val_split="held", test_split="final")

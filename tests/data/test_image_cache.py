@@ -376,9 +376,9 @@ def test_a_cache_that_may_only_be_read_suffices(photos: Path, monkeypatch: pytes
     monkeypatch.setattr(decoding, "needs_pillow", lambda: True)
     monkeypatch.setattr(image_cache.ImageCache, "writing", lambda _: pytest.fail("written"))
     assert read(photos).sha256 == content
-    assert read(photos, cached_only=True).sha256 == content
+    assert read(photos, here_only=True).sha256 == content
     with pytest.raises(DataError, match="are not in the cache"):
-        read(photos, cached_only=True, channels=1)
+        read(photos, here_only=True, channels=1)
 
 
 def test_reading_a_folder_does_not_import_torch(photos: Path) -> None:

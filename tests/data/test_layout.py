@@ -135,8 +135,8 @@ def test_layouts_that_cannot_be_understood_are_refused(photos: Path, read: Calla
     above = photos.parent / "above"
     above.mkdir()
     (above / "photos").symlink_to(photos)
-    sentence = f"must be the folder of a class, but has train/ and test/: give data.root={above / 'photos'}"
-    assert sentence in refusal(read, root=above)
+    remedy = f"must be the folder of a class, but has train/ and test/: give data.root={above / 'photos'}"
+    assert remedy in refusal(read, root=above)
 
 
 @pytest.mark.parametrize("name", ["test", "val", "Valid", "validation"])

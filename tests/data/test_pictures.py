@@ -44,6 +44,7 @@ def test_paths_keep_their_order_and_folders_are_sorted(tmp_path: Path) -> None:
         *("last.png", "c/a.JPG", "c/b.png", "c/n.npy", "c/d/x.tiff", "c/z/y.webp")
     ]
     assert [file.group for file in files] == [None, None, None, None, "d", "z"]
+    assert {file.named for file in find_files([tmp_path, tmp_path / "c" / ".."])[0]} == {tmp_path.name}
     assert others == [tmp_path / "c" / "notes.txt"]
     assert names(tmp_path / "c" / "b.png", tmp_path / "c" / "b.png", tmp_path / "last.png") == ["b.png", "last.png"]
 
@@ -107,7 +108,7 @@ def test_what_names_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_batches_have_the_decoded_pixels_and_a_limited_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "BATCH_SIZE", 3)
+    monkeypatch.setattr(pictures, "EVALUATION_BATCH_SIZE", 3)
     paths = [save(tmp_path / f"{i}.png", PIXELS[i]) for i in range(4)]
     paths.append(save(tmp_path / "wide.png", PIXELS[0].repeat(2, axis=1)))
     np.save(tmp_path / "last.npy", PIXELS)

@@ -93,7 +93,7 @@ def test_decoding_codes_gives_the_predictions(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...]
 ) -> None:
     """One side writes the file; the other has a copy of the run and nothing else. The batches are uneven."""
-    monkeypatch.setattr("hybridnets.predicting.predictor.BATCH_SIZE", 7)
+    monkeypatch.setattr("hybridnets.predicting.predictor.EVALUATION_BATCH_SIZE", 7)
     device = load(folder(runs, name))
     sent = device.encode(IMAGES)
     assert sent.code.dtype == np.float32

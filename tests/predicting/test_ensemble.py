@@ -13,7 +13,7 @@ import hybridnets
 from hybridnets.data.dataset import ImageDataset
 from hybridnets.data.decoding import Form, decode
 from hybridnets.predicting import Ensemble, Predictor
-from hybridnets.runs.members import members
+from hybridnets.runs.members import Members, members
 from tests.predicting.test_codes import CNN, IMAGES, folder, run
 
 CLASSES = ("고양이", "köpek", "a = b")
@@ -59,7 +59,7 @@ def test_pictures_are_brought_to_the_runs_form(predictor: Predictor, tmp_path: P
 def test_batches_do_not_change_the_probabilities(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = predictor.predict(IMAGES)
     torch.testing.assert_close(expected, torch.cat([predictor.probabilities(torch.from_numpy(IMAGES))]))
-    monkeypatch.setattr("hybridnets.predicting.predictor.BATCH_SIZE", 7)
+    monkeypatch.setattr("hybridnets.predicting.predictor.EVALUATION_BATCH_SIZE", 7)
     pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in IMAGES]
     for images in (IMAGES, IMAGES.transpose(0, 2, 3, 1), torch.from_numpy(IMAGES), list(IMAGES), pictures):
         torch.testing.assert_close(predictor.predict(images), expected)
@@ -85,9 +85,9 @@ def test_pictures_that_cannot_be_read_are_named(predictor: Predictor, tmp_path: 
 
 
 def test_an_ensemble_averages_over_the_seeds(variant: Path, predictor: Predictor, tmp_path: Path) -> None:
-    runs = members(variant)
+    runs = members(variant).folders
     assert [path.name.partition("-")[0] for path in runs] == ["seed=0", "seed=2", "seed=10"]
-    assert members(runs[1]) == runs
+    assert members(runs[1]) == members(variant) == Members(runs, {})
     expected = torch.stack([hybridnets.load(path).predict(IMAGES) for path in runs]).mean(dim=0)
     for where in (variant, runs[2], str(runs[0])):
         ensemble = hybridnets.load(where, ensemble=True)
@@ -102,7 +102,7 @@ def test_an_ensemble_averages_over_the_seeds(variant: Path, predictor: Predictor
 def test_an_ensemble_is_of_one_variant_with_all_its_weights(variant: Path, tmp_path: Path) -> None:
     copy = tmp_path / "pets" / "cnn"
     shutil.copytree(variant, copy)
-    first, second, third = members(copy)
+    first, second, third = members(copy).folders
     with pytest.raises(ValueError, match=r"the folder of a run or of a variant, got .*none, which does not exist"):
         members(tmp_path / "none")
     with pytest.raises(ValueError, match=r"an ensemble needs at least 2 finished runs of one variant, and .* has 0"):
@@ -118,18 +118,41 @@ def test_an_ensemble_is_of_one_variant_with_all_its_weights(variant: Path, tmp_p
             ValueError, match=f"an ensemble needs runs of one variant, and .*cnn has runs of .*{what}: name"
         ):
             members(copy)
-        assert members(first) == [first, second]  # the run says which variant is meant
+        assert members(first).folders == (first, second)  # the run says which variant is meant
         with pytest.raises(ValueError, match="has 1: train more seeds"):
             members(third)
     (third / "result.json").unlink()
-    assert members(copy) == [first, second]  # an unfinished run does not count
+    assert members(copy).folders == (first, second)  # an unfinished run does not count
     (second / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(ValueError, match=r"the weights of .*seed=2.* are missing"):
         members(copy)
 
 
+def test_a_run_that_diverged_or_cannot_be_read_is_left_out(variant: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "pets" / "cnn"
+    shutil.copytree(variant, copy)
+    first, second, third = members(copy).folders
+    expected = torch.stack([hybridnets.load(path).predict(IMAGES) for path in (first, second)]).mean(dim=0)
+    result = json.loads((third / "result.json").read_text())
+    result["last"]["train/loss"] = None  # as NaN is stored
+    (third / "result.json").write_text(json.dumps(result))
+    broken = copy / "seed=3-other"  # whose variant nobody knows
+    broken.mkdir()
+    (broken / "result.json").write_text("{")
+    left_out = {third: "diverged", broken: "its result.json cannot be read"}
+    for where in (copy, first, third):
+        assert members(where) == Members((first, second), left_out)
+        torch.testing.assert_close(hybridnets.load(where, ensemble=True).predict(IMAGES), expected)
+    (second / "result.json").write_text("[]")
+    with pytest.raises(
+        ValueError,
+        match=r"has 1 without seed=2\S* \(its result.json cannot be read\), .*\(diverged\): train more seeds",
+    ):
+        members(copy)
+
+
 def test_networks_of_other_classes_do_not_predict_together(predictor: Predictor, variant: Path) -> None:
-    other = hybridnets.load(members(variant)[1])
+    other = hybridnets.load(members(variant).folders[1])
     other.classes = ("x", "y", "z")
     with pytest.raises(ValueError, match="of the same classes and shape of images, got cnn seed=0 and cnn seed=2"):
         Ensemble([predictor, other])

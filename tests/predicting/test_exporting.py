@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -78,7 +78,9 @@ def computed(path: Path, images: np.ndarray) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:.*were assigned during export:UserWarning")
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_file_gives_the_probabilities_that_the_run_stored(name: str, kind: str, out: Path, tmp_path: Path) -> None:
+def test_the_file_gives_the_probabilities_that_the_run_stored(
+    name: str, kind: exporting.Format, out: Path, tmp_path: Path
+) -> None:
     folder = trained(name, out)
     predictor = hybridnets.load(folder)
     path = tmp_path / f"model.{kind}"
@@ -100,7 +102,7 @@ def test_the_file_says_what_it_is(out: Path, tmp_path: Path) -> None:
     folder = trained("cnn", out)
     predictor = hybridnets.load(folder)
     result = json.loads((folder / "result.json").read_text())
-    for kind in exporting.FORMATS:
+    for kind in get_args(exporting.Format):
         export(predictor, tmp_path / f"model.{kind}", kind, random_examples(predictor))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     files = {"metadata.json": ""}
@@ -121,7 +123,9 @@ def test_the_file_says_what_it_is(out: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
-def test_other_probabilities_are_refused_and_an_older_file_stays(kind: str, out: Path, tmp_path: Path) -> None:
+def test_other_probabilities_are_refused_and_an_older_file_stays(
+    kind: exporting.Format, out: Path, tmp_path: Path
+) -> None:
     folder = trained("cnn", out)
     predictor = hybridnets.load(folder)
     examples = stored_examples(predictor, folder, few().test_images, "32-true")
@@ -178,7 +182,7 @@ class Fixed(CNN):
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
 @pytest.mark.parametrize("model", [Deciding, Fixed])
 def test_a_model_that_cannot_be_recorded_is_one_sentence(
-    model: type[CNN], kind: str, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    model: type[CNN], kind: exporting.Format, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     predictor = hybridnets.load(trained("cnn", out))
     examples = random_examples(predictor)
@@ -197,7 +201,7 @@ def test_torchs_notes_on_its_work_do_not_reach_the_user(
     out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     predictor = hybridnets.load(trained("ecrnn-bilstm", out))
-    for kind in exporting.FORMATS:
+    for kind in get_args(exporting.Format):
         export(predictor, tmp_path / f"model.{kind}", kind, random_examples(predictor))
     assert capfd.readouterr() == ("", "")
 

@@ -11,7 +11,6 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ import yaml
 from numpy.typing import NDArray
 
 from hybridnets import stats
+from hybridnets.program import plural
 from hybridnets.report.comparing.resources import duration
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.reading.progress import RunProgress
 from hybridnets.report.reading.qualities import read_predicted
 from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.rendering.markdown import bulleted, inline, table
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.text import visible
 from hybridnets.runs.identities import SECTIONS
 
@@ -254,13 +253,9 @@ def _confusion(facts: CardFacts) -> Iterator[str]:
     if len(classes) <= LARGEST_TABLE:
         rows = [[name, *map(str, row)] for name, row in zip(classes, counts.tolist(), strict=True)]
         yield table(["true \\ predicted", *classes], rows)
-    mistakes = counts - np.diag(np.diag(counts))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES]
-    worst = [(mistakes[place], place) for place in zip(*np.unravel_index(order, mistakes.shape), strict=True)]
     texts = [
         f"{inline(classes[true])} taken for {inline(classes[taken])} ({count})"
-        for count, (true, taken) in worst
-        if count
+        for true, taken, count in stats.most_confused(counts, MISTAKES)
     ]
     yield f"Most frequent mistakes: {'; '.join(texts)}." if texts else "No test image is predicted wrong."
 
@@ -311,7 +306,7 @@ def _model(facts: CardFacts) -> Iterator[str]:
 
 def _usage(facts: CardFacts) -> Iterator[str]:
     runs = facts.variant.sound or facts.variant.runs
-    folder = Path("runs") / runs[0].relative
+    folder = runs[0].folder
     if len(runs) > 1:
         yield f"Each seed is a network of its own; this is seed {runs[0].seed}, which is not chosen for its accuracy."
     quoted = shlex.quote(str(folder))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hybridnets.program import few
 from hybridnets.report.comparing.variants import Variant, variants_by_data_set
 from hybridnets.report.reading import results
 from hybridnets.report.reading.licences import licence_of
@@ -32,10 +33,10 @@ def read_facts(folder: Path, groups: Sequence[Path]) -> CardFacts:
     sets = variants_by_data_set(runs, [sweep.manifest for sweep in sweeps])
     variants = [variant for data_set in sets for variant in data_set.variants]
     if len(variants) > 1:
-        names = ", ".join(f"{variant.runs[0].data}/{variant.label}" for variant in variants[:5])
+        names = few(f"{variant.runs[0].data}/{variant.label}" for variant in variants)
         raise ReportError(
-            f"FOLDER must hold the runs of one variant, got {folder} with {len(variants)}: {names}"
-            f"{', ...' * (len(variants) > 5)}: give the folder of one of them, or of a run"
+            f"FOLDER must hold the runs of one variant, got {folder} with {len(variants)}: {names}: give the "
+            "folder of one of them, or of a run"
         )
     (variant,) = variants
     unfinished, problems = _unfinished(folder.resolve(), variant)

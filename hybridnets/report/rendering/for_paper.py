@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.methods import Methods, methods
 from hybridnets.report.comparing.resources import Resources, duration
 from hybridnets.report.rendering.methods_paragraph import family_sentence, joint_paragraph, merged, one_paragraph
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import LATEX, wrapped
 
 # Source: NeurIPS Paper Checklist, items 7 and 8, https://neurips.cc/public/guides/PaperChecklist

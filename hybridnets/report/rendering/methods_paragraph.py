@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.families import CHOSEN
 from hybridnets.report.comparing.methods import FamilySize, Methods
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.tables.answer import Answer
-from hybridnets.report.tables.cells import p_text, plural
+from hybridnets.report.tables.cells import p_text
 from hybridnets.report.tables.joint import JointAnswer
 
 LISTED = 12  # seeds that are named one by one

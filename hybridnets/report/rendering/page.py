@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 from xml.etree import ElementTree
 
+from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
 from hybridnets.report.comparing.resources import duration
@@ -13,7 +14,7 @@ from hybridnets.report.figures.picture import Picture
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.rendering.for_paper import CHECK, for_paper
 from hybridnets.report.rendering.live import Live
-from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC, counted, plural
+from hybridnets.report.tables.cells import LEVELS, OPTIMISTIC, counted
 from hybridnets.report.tables.joint import ALL
 from hybridnets.report.tables.table import Cell, Kind, Table, row
 from hybridnets.report.text import printable

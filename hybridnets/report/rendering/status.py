@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
+from hybridnets.program import plural
 from hybridnets.report.reading.progress import ACCURACY, RunProgress, progress_of, runs_below
 from hybridnets.report.reading.results import ReportError
-from hybridnets.report.tables.cells import plural
 from hybridnets.report.tables.table import wrapped
 from hybridnets.report.text import natural, visible
 from hybridnets.runs import identities

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hybridnets.program import plural
 from hybridnets.report.comparing.answers import FEWEST, PrimaryAnalysis, Verdict
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.evidence import NEW
 from hybridnets.report.comparing.units import Unit, unit_of
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.report.tables.cells import p_text, plural
+from hybridnets.report.tables.cells import p_text
 from hybridnets.report.tables.sensitivity import power_table, sensitivity_table
 from hybridnets.report.tables.table import Table
 from hybridnets.stats.power import MOST_SEEDS

@@ -33,11 +33,6 @@ def counted(count: int, requested: int, noun: str = "") -> str:
     return f"{number} {noun}" if noun else number
 
 
-def plural(n: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{n} {noun}{'s' * (n != 1)}"
-
-
 def runs_cell(variant: Variant) -> Cell:
     """How many runs are finished, and how many diverged."""
     return Cell(", ".join(filter(None, (variant.finished, variant.failures))), len(variant.runs))

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from hybridnets.program import plural
 from hybridnets.report.comparing.effects import FactorEffect, factorials, measure_effects
 from hybridnets.report.comparing.families import adjusted
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import DataSetVariants
-from hybridnets.report.tables.cells import interval_text, metric_name, optimistic, p_text, plural
+from hybridnets.report.tables.cells import interval_text, metric_name, optimistic, p_text
 from hybridnets.report.tables.table import Cell, Table, row
 
 

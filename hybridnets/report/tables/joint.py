@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from hybridnets.program import plural
 from hybridnets.report.comparing.joint import Joint
 from hybridnets.report.comparing.units import Unit, unit_of
-from hybridnets.report.tables.cells import p_text, plural
+from hybridnets.report.tables.cells import p_text
 from hybridnets.report.tables.table import Cell, Table, row
 
 LEVEL = 0.05

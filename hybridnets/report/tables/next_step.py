@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from hybridnets import program
+from hybridnets.program import plural
 from hybridnets.report.comparing.answers import PrimaryAnalysis, Verdict
 from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.variants import DataSetVariants, MissingRun
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.request import ReportRequest
-from hybridnets.report.tables.cells import plural
 
 PILOT = 5  # seeds from which the spread is known well enough to plan with
 LISTED = 10  # seeds that a command lists one by one

@@ -76,7 +76,22 @@ def test_a_variants_values_are_those_of_its_records(finished: Callable[..., Run]
     assert "Parameters: 400,586 (as Keras counts them)." in card
     assert "Woo, Kim, Choi" in card
     assert all(run.hash in card for run in runs)
-    assert f"hybridnets predict runs/{runs[0].folder.relative_to(runs[0].out)} IMAGE..." in card
+    assert f"hybridnets predict {runs[0].folder} IMAGE..." in card
+
+
+def test_its_commands_name_the_folder_that_was_given(
+    finished: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished("cnn", 0)
+    given = tmp_path / "my networks" / "best"
+    given.parent.mkdir()
+    run.folder.parent.rename(given)
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("my networks", "best"), Path("my networks", "best", run.folder.name)):
+        card = card_of(folder)
+        path = f"my networks/best/{run.folder.name}"
+        assert f"\nhybridnets predict '{path}' IMAGE...\nhybridnets export '{path}' -o model.onnx " in card
+        assert f'hybridnets.load("{path}")' in card
 
 
 def test_the_confusion_adds_up_over_the_seeds(finished: Callable[..., Run]) -> None:
@@ -132,6 +147,12 @@ def test_several_variants_have_no_card(finished: Callable[..., Run], tmp_path: P
     finished("crnn", 0)
     with pytest.raises(
         ReportError, match=r"must hold the runs of one variant, got .* with 2: digits/cnn, digits/crnn-lstm-1x16"
+    ):
+        read_facts(tmp_path, [])
+    for rnn in ("gru", "bigru", "bilstm"):
+        finished("crnn", 0, rnn=rnn)
+    with pytest.raises(
+        ReportError, match=r"with 5: digits/cnn, .+, .+ and 2 more: give the folder of one of them, or of a run$"
     ):
         read_facts(tmp_path, [])
     (tmp_path / "empty").mkdir()
