@@ -220,12 +220,12 @@ def test_what_another_pillow_could_not_decode_is_tried_again(photos: Path, monke
         patch.setattr(image_cache, "pillow_version", lambda: "1.0")
         content = read(photos, skip_broken=True).sha256
         patch.setattr(image_cache, "pillow_version", lambda: "")  # it was removed, and nobody can try
-        assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+        assert read(photos, skip_broken=True, here_only=True).sha256 == content
     with pytest.raises(DataError, match="are not in the cache"):
-        read(photos, skip_broken=True, cached_only=True)
+        read(photos, skip_broken=True, here_only=True)
     for _ in range(2):
         assert read(photos, skip_broken=True).sha256 == content
-    assert read(photos, skip_broken=True, cached_only=True).sha256 == content
+    assert read(photos, skip_broken=True, here_only=True).sha256 == content
 
 
 LOAD = "import sys; from hybridnets.data.folder import load; print(load(sys.argv[1], 8, cache=sys.argv[2]).sha256)"

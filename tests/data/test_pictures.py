@@ -167,7 +167,7 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
     assert reasons == {
         "empty.png": kind,
         "text.jpg": kind,
-        "folder.png": "Is a directory",
+        "folder.png": "it is no plain file",
         "gone.png": "No such file or directory",
         "float.npy": f"{rule} float32 of (7, 6, 5, 3)",
         "flat.npy": f"{rule} uint8 of (7, 6, 5)",
@@ -178,7 +178,7 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_an_array_whose_images_cannot_be_resized_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "BATCH_SIZE", 3)
+    monkeypatch.setattr(pictures, "EVALUATION_BATCH_SIZE", 3)
     resize = Image.Image.resize
     calls = []
 
