@@ -185,7 +185,10 @@ def _write_csv(classified: Classified, top: int | None, file: TextIO) -> None:
     ranks = min(top or 0, len(classified.classes))
     pairs = [f"{column}_{rank}" if rank > 1 else column for rank in range(1, ranks + 1) for column in _PAIR]
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["image", *(["label"] * labelled), *(pairs or ["class", *classified.classes])])
+    own = ["image", *(["label"] * labelled), *(pairs or ["class"])]
+    # A class that is called as one of our columns would make two of that name.
+    named = [f"class {name}" if name in own else name for name in classified.classes]
+    table.writerow(own if pairs else [*own, *named])
     for (name, label, best), row in zip(classified.rows(top or 1), classified.probabilities.tolist(), strict=True):
         values = [value for pair in best for value in pair] if top else [best[0][0], *row]
         table.writerow([name, *([label] * labelled), *values])

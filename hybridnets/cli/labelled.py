@@ -75,7 +75,8 @@ def _print(evaluation: "Evaluation", classified: Classified) -> None:
         ]
         print_columns([["label", "predicted", "images"], *rows], [2])
     worst = evaluation.worst(WORST)
-    print(f"\nThe worst of {evaluation.images.size - evaluation.right:,} mistakes:")
+    mistakes = evaluation.images.size - evaluation.right
+    print("\nThe mistake:" if mistakes == 1 else f"\nThe worst of {mistakes:,} mistakes:")
     rows = [["image", "label", "class", "probability"]]
     for place in worst:
         name = classified.names[evaluation.images[place]]

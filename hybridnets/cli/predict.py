@@ -17,7 +17,7 @@ from hybridnets.cli.classes import (
     check_answer_arguments,
     check_output,
 )
-from hybridnets.cli.notes import on_left_out, on_left_out_runs, on_sizes, say
+from hybridnets.cli.notes import on_left_out, on_left_out_runs, on_sizes, on_training_images, say
 from hybridnets.program import few
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ def _predict(arguments: argparse.Namespace) -> int:
             )
         reading = _classify(run, files, bar.update, skip_broken=arguments.skip_broken)
     notes += more + _notes(run, reading)
+    if positions:
+        folder = seeds.folders[0] if seeds else arguments.run
+        notes += on_training_images(folder, (file.path for file in files))
     say("predict", notes)
     labels = _labels(reading.images, positions) if positions else None
     is_known = labels is not None and bool((labels >= 0).any())
@@ -195,10 +198,7 @@ def _notes(run: "Predictor | Ensemble", reading: _Reading) -> list[str]:
     broken = [f"{path} ({reason})" for path, reason in reading.broken.items()]
     notes = on_left_out(broken, "as they cannot be used") + on_sizes(run, reading.resized, len(reading.images))
     if seeds := getattr(run, "seeds", ()):
-        notes.append(
-            f"probabilities are the mean of {len(seeds)} runs, seeds {', '.join(seeds)}; how well they do together on val "
-            "cannot be known, because a val image of one seed is a training image of another"
-        )
+        notes.append(f"probabilities are the mean of {len(seeds)} runs, seeds {', '.join(seeds)}")
     return notes
 
 

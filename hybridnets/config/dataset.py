@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from hybridnets import signals
 from hybridnets.config.errors import ConfigError, build_failure
-from hybridnets.data.dataset import RESIZE, ImageDataset
+from hybridnets.data.dataset import RESIZE, DataError, ImageDataset
 
 # What numpy says when arrays of different shapes are to become one.
 RAGGED = re.compile("inhomogeneous shape|must have the same shape|could not broadcast input array")
@@ -35,7 +35,7 @@ def _load(settings: str) -> ImageDataset:
         raise ConfigError(f"data.dataset must return an ImageDataset, but called sys.exit({ended.code!r})") from None
     except InstantiationException as error:
         if isinstance(cause := error.__cause__, ValueError):
-            if RAGGED.search(str(cause)):
+            if not isinstance(cause, DataError) and RAGGED.search(str(cause)):
                 raise ConfigError(
                     f"data.dataset must return images of one size, but some differ and make no array: {RESIZE} ({cause})"
                 ) from error

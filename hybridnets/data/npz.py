@@ -103,7 +103,9 @@ def _parts(path: Path, archive: Any) -> tuple[dict[str, Images], dict[str, Label
 
 def _read(path: Path, archive: Any, key: str) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = archive[key]
+        array = archive[key]
+    except MemoryError as error:
+        raise DataError(f"{key} in {path} does not fit into memory ({error}): data=folder is for more") from error
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise DataError(
@@ -112,6 +114,8 @@ def _read(path: Path, archive: Any, key: str) -> npt.NDArray[Any]:
         raise DataError(f"{key} in {path} is damaged ({error}): get the file again") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{key} in {path} is damaged ({error}): get the file again") from error
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of a member that is none
+        raise DataError(f"{key} in {path} is no array: numpy.savez writes them")
     return array
 
 

@@ -19,6 +19,8 @@ from PIL import Image
 import hybridnets
 import hybridnets.runs.members
 from hybridnets.cli import predict
+from hybridnets.cli.classes import Classified, answer
+from hybridnets.cli.notes import on_training_images
 from hybridnets.data.decoding import Form, decode
 from hybridnets.stats import wilson
 from tests.conftest import Said
@@ -78,10 +80,7 @@ def test_a_table_has_the_most_probable_classes(command: Predict, pets: str) -> N
     probabilities = expected(pets, *paths)
     output = command(pets, SPACES)
     assert output.code == 0
-    assert output.err == (
-        "hybridnets predict: 2 of 4 images had another size and were brought to 16 x 16 pixels (height x width) by pad, as the "
-        "run's data were\n"
-    )
+    assert output.err == ""
     heading, *lines = output.out.splitlines()
     assert heading.split() == ["image", "class", "probability"]
     for line, path, row in zip(lines, paths, probabilities, strict=True):
@@ -283,7 +282,7 @@ def test_an_ensemble_says_whose_mean_it_is(command: Predict, runs: Path, pets: s
     for output in outputs:
         assert output.code == 0
         assert json.loads(output.out)["probability"] == pytest.approx(mean.max(), rel=1e-4)
-        assert "the mean of 2 runs, seeds 0, 1; how well they do together on val cannot be known" in output.err
+        assert "the mean of 2 runs, seeds 0, 1" in output.err
     output = command(runs / "few" / "cnn", Path(SPACES, "0.png"), "--ensemble")
     assert output.code == 2
     assert "an ensemble needs at least 2 finished runs of one variant, and" in output.err
@@ -368,3 +367,30 @@ def test_ctrl_c_ends_it_without_a_traceback(pets: str) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert (process.returncode, errors) == (130, "hybridnets predict: ended by SIGINT\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "root", "names", "n"),
+    [
+        ("hybridnets.data.folder.load", "photos", ["photos/cat/1.png", "photos/test/cat/2.png", "new/3.png"], 1),
+        ("hybridnets.data.folder.load", "photos", ["new/photos/cat/1.png"], 0),
+        ("mine.load", "photos", ["photos/cat/1.png"], 0),
+        ("hybridnets.data.folder.load", None, ["photos/cat/1.png"], 0),
+    ],
+)
+def test_pictures_that_a_run_was_trained_on_are_said(
+    target: str, root: str | None, names: list[str], n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = {"_target_": target, "root": root}
+    (tmp_path / "config.yaml").write_text(json.dumps({"data": {"dataset": dataset}}), encoding="utf-8")
+    notes = on_training_images(tmp_path, map(Path, names))
+    assert [note.partition(" of ")[0] for note in notes] == ["1 file"] * n
+    assert on_training_images(tmp_path / "none", map(Path, names)) == []
+
+
+def test_a_class_that_is_called_as_a_column_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    probabilities = np.array([[0.25, 0.125, 0.625]], np.float32)
+    answer(Classified(["a.png"], ("class", "image", "cat"), probabilities, "run"), "csv", None, None)
+    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
+    assert rows == [{"image": "a.png", "class": "cat", "class class": "0.25", "class image": "0.125", "cat": "0.625"}]

@@ -1,5 +1,7 @@
 """Files like Keras's and MedMNIST's become the right arrays, and anything else is one sentence."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,18 @@ def test_damaged_and_foreign_files_are_refused(file: Callable[..., Path], tmp_pa
     path.write_bytes(damaged)
     assert "x_train in" in sentence(path)
     assert "is damaged" in sentence(path)
+    huge = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4096, 3, 1048576, 1048576), }".ljust(117) + b"\n"
+    magic = b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little")
+    for member, rule in (
+        (b"text", "x_train in {} is no array"),
+        (magic + huge, "x_train in {} does not fit into memory"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in keras().items():
+                content = io.BytesIO()
+                np.save(content, array)
+                archive.writestr(f"{name}.npy", member if name == "x_train" else content.getvalue())
+        assert rule.format(path) in sentence(path)
     path.write_bytes(b"not at all")
     assert "is none: numpy.savez writes one" in sentence(path)
     np.save(tmp_path / "one.npy", COLOUR)
