@@ -86,7 +86,7 @@ def build_model(
     """The model of a run with its optimizer, its scheduler and its backbone, which may be untrained in a rehearsal."""
     sections = request.settings
     make = _factory("model", {key: value for key, value in sections["model"].items() if key != "backbone"})
-    optimizer = _factory("optimizer", sections["optimizer"])
+    optimizer = _factory("optimizer", _optimizer_settings(sections))
     scheduler = _factory("scheduler", sections["scheduler"]) if sections["scheduler"] else None
     arguments: dict[str, Any] = {"image_shape": image_shape, "num_classes": num_classes}
     if request.backbone:
@@ -100,6 +100,14 @@ def build_model(
             )
     model.optimizer, model.scheduler = optimizer, scheduler
     return model
+
+
+def _optimizer_settings(sections: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The optimiser's settings; it is not fused where Lightning would refuse to clip its gradients. The method is the same."""
+    settings, trainer = sections["optimizer"], sections["trainer"]
+    is_mixed = str(trainer.get("precision")).removesuffix("-mixed") in ("16", "bf16")
+    is_refused = settings.get("fused") and is_mixed and trainer.get("gradient_clip_val")
+    return {**settings, "fused": False} if is_refused else settings
 
 
 def _backbone(request: RunRequest, image_shape: Sequence[int], num_classes: int, is_untrained: bool) -> Classifier:

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import EarlyStopping, RichProgressBar
 from torch import Tensor, nn
 
 from hybridnets.config import resolve
-from hybridnets.config.build import build, build_data
+from hybridnets.config.build import build, build_data, build_model
 from hybridnets.config.identity import identity_of, loading_keys
 from hybridnets.config.request import RunRequest
 from hybridnets.models import Classifier
@@ -228,3 +228,21 @@ def test_keys_that_load_the_data_are_no_part_of_the_identity(
     assert own.run.identity["data"]["channels"] == 1
     with pytest.raises(ValueError, match=r"data\.channels is not an argument of ImageDataModule"):
         build_data(own)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_fused"),
+    [
+        ((), True),
+        (("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=null"), True),
+        (("trainer.precision=bf16-true",), True),
+        (("trainer.precision=bf16-mixed",), False),
+        (("trainer.precision=16",), False),
+    ],
+)
+def test_gradients_can_be_clipped_in_mixed_precision(
+    words: tuple[str, ...], is_fused: bool, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    """Lightning refuses to clip those of a fused optimiser there; the digits' recipe asks for both."""
+    request = resolve(composed("model=cnn", *SMALL, "trainer.gradient_clip_val=1", *words, f"out={tmp_path}"))
+    assert build_model(request, (3, 32, 32), 10).optimizer.keywords["fused"] is is_fused  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The licence of a data set, as its YAML states it: it determines no run, so no identity and no result has it."""
+"""What a data set's YAML states and no result has, because it determines no run: its licence, and how pictures are resized."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from hybridnets.report.reading.results import FinishedRun
 
 CONFIG = "config.yaml"  # in a run's folder: the configuration that it was trained with
 KEY = "licence"
+RESIZE = "resize"
+RESIZES = ("crop", "pad", "stretch")  # of hybridnets.data, which the report does not know
 
 
 def licence_of(runs: Iterable[FinishedRun], groups: Sequence[Path]) -> str:
@@ -30,6 +32,17 @@ def licence_of(runs: Iterable[FinishedRun], groups: Sequence[Path]) -> str:
             if settings.get("name") == name and (licence := _stated(settings)):
                 return licence
     return ""
+
+
+def resize_of(run: FinishedRun) -> str:
+    """How a run's data brought pictures of other sizes to theirs: crop, pad or stretch; empty where its own YAML has none.
+
+    Args:
+        run: The run.
+    """
+    data = _read(run.folder / CONFIG).get("data")
+    resize = data.get(RESIZE) if isinstance(data, dict) else None
+    return resize if isinstance(resize, str) and resize in RESIZES else ""
 
 
 def _stated(settings: Any) -> str:

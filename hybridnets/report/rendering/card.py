@@ -53,12 +53,14 @@ class CardFacts:
         unfinished: The runs of the same folder that have no result.
         licence: The licence of the data as its YAML states it; empty where it states none.
         problems: A sentence on each file that could not be used.
+        resize: How the data brought pictures of other sizes to theirs: crop, pad or stretch; empty where unknown.
     """
 
     variant: Variant
     unfinished: Sequence[RunProgress]
     licence: str
     problems: Sequence[str] = ()
+    resize: str = ""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -316,6 +318,15 @@ def _usage(facts: CardFacts) -> Iterator[str]:
         f"hybridnets export {quoted} -o model.onnx   # for ONNX Runtime: uint8 images in, probabilities out\n"
         "```"
     )
+    size = f"uint8 images, {_shape(runs[0])}, with the channels first in an exported file"
+    if facts.resize:
+        yield (
+            f"The network takes {size}. `predict` brings a picture to it as its data were: turned as its camera says (EXIF), "
+            f"transparent parts on white, resized by `{facts.resize}` with bilinear averaging. Whoever uses an exported file "
+            "must do the same."
+        )
+    else:
+        yield f"The network takes {size}."
     loaded = f"hybridnets.load({json.dumps(str(folder), ensure_ascii=False)})"
     yield f"```python\nimport hybridnets\n\nprobabilities = {loaded}.predict(images)\n```"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hybridnets.program import few
 from hybridnets.report.comparing.variants import Variant, variants_by_data_set
 from hybridnets.report.reading import results
-from hybridnets.report.reading.licences import licence_of
+from hybridnets.report.reading.licences import licence_of, resize_of
 from hybridnets.report.reading.manifests import read_sweeps
 from hybridnets.report.reading.progress import RunProgress, progress_of, runs_below
 from hybridnets.report.reading.results import ReportError
@@ -44,6 +44,7 @@ def read_facts(folder: Path, groups: Sequence[Path]) -> CardFacts:
         variant=variant,
         unfinished=unfinished,
         licence=licence_of(variant.runs, groups),
+        resize=resize_of(variant.runs[0]),
         problems=tuple(dict.fromkeys((*runs.problems, *broken, *problems))),
     )
 

@@ -12,6 +12,8 @@ import yaml
 from scipy import stats as scipy_stats
 
 from hybridnets.cli.card import main
+from hybridnets.data import decoding
+from hybridnets.report.reading import licences
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.rendering.card import model_card
 from hybridnets.report.rendering.card_facts import read_facts
@@ -158,6 +160,19 @@ def test_several_variants_have_no_card(finished: Callable[..., Run], tmp_path: P
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReportError, match="must hold a finished run"):
         read_facts(tmp_path / "empty", [])
+
+
+@pytest.mark.parametrize("resize", ["pad", "squash", None])
+def test_the_card_says_how_a_picture_is_brought_to_the_networks_size(
+    resize: str | None, finished: Callable[..., Run]
+) -> None:
+    run = finished("cnn", 0)
+    (run.folder / "config.yaml").write_text(json.dumps({"data": {"resize": resize}}), encoding="utf-8")
+    card = card_of(run.folder)
+    assert "The network takes uint8 images" in card
+    assert ("resized by `pad` with bilinear averaging" in card) == (resize == "pad")
+    assert "squash" not in card
+    assert licences.RESIZES == decoding.RESIZES  # the report may not import the latter
 
 
 @pytest.mark.parametrize(
