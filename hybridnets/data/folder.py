@@ -59,15 +59,7 @@ def load(
     Raises:
         DataError: If a setting is not legal, or the folder holds no data set.
     """
-    path, place = path_of(root), path_of(cache, "cache")
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise DataError(f"data.root must be a folder, but {path.absolute()} {what}")
-    if place.resolve().is_relative_to(path.resolve()):
-        raise DataError(
-            f"data.cache must not lie in data.root, whose folders are classes, got {place.absolute()} in {path.absolute()}: "
-            "give another out= or data.cache="
-        )
+    path, place = _places(root, cache)
     form = form_of(image_size, resize, channels)
     if type(skip_broken) is not bool:
         raise DataError(f"data.skip_broken must be true or false, got {skip_broken!r}")
@@ -90,6 +82,24 @@ def load(
         resize=form.resize,
         computed=pixels.computed,
     )
+
+
+def _places(root: str | os.PathLike[str], cache: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The folder of pictures, and that of the cache, which must not be a class of it.
+
+    Raises:
+        DataError: If they cannot be used.
+    """
+    folder, place = path_of(root), path_of(cache, "cache")
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"data.root must be a folder, but {folder.absolute()} {what}")
+    if place.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"data.cache must not lie in data.root, whose folders are classes, got {place.absolute()} in {folder.absolute()}: "
+            "give another out= or data.cache="
+        )
+    return folder, place
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import importlib.util
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hybridnets import program, signals
+from hybridnets import signals
 from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport, Report, analyse
 from hybridnets.report.comparing.stars import recount_stars
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from hybridnets.report.figures.picture import Picture
 
 T = TypeVar("T")
-LETTERS = 20  # that a message names
 PAGE_NEEDS = ("jinja2", "matplotlib")  # packages
 LOOK_SECONDS = 2.0  # between two looks at the folders
 REST = 9.0  # times as long as a look or a report took, --watch rests after it: the runs need the processor more
@@ -245,6 +243,7 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
     written = Written(report, drawn)
     if not missing:
         from hybridnets.report.figures import joint_pictures, pictures
+        from hybridnets.report.rendering.fonts import say_missing_letters
 
         for part in report.parts:
             analyses = [answer.analysis for answer in part.answers]
@@ -253,7 +252,7 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
                 part.data_set, part.comparisons, analyses, part.compressed, images, part.best, part.searches
             )
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
-        _name_letters_without_font(report)
+        say_missing_letters(report)
         if report.joint:
             drawn[ALL] = list(joint_pictures(report.joint.joint))
     page = None if missing else written.page(live)
@@ -265,21 +264,6 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
             f"the tables are in {to / 'tables'}"
         )
     return written
-
-
-def _name_letters_without_font(report: Report) -> None:
-    """Says which letters of names are boxes in the PNG and PDF figures, because no font on this machine has them."""
-    from hybridnets.report.figures.style import letters_without_font
-
-    sets = [part.data_set for part in report.parts]
-    names = [one.name for one in sets] + [variant.label for one in sets for variant in one.variants]
-    classes = [name for one in sets for variant in one.variants for run in variant.runs[:1] for name in run.classes]
-    if letters := letters_without_font("".join((*names, *classes))):
-        print(
-            f"{program.name('report')}: no font here has the letters {letters[:LETTERS]}, which are boxes in the PNG and PDF "
-            "figures: install one that has, such as Noto Sans CJK",
-            file=sys.stderr,
-        )
 
 
 def verify(sources: Sources, paths: list[Path], to: Path, reading: Reading = AS_IT_IS) -> int:

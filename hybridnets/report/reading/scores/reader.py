@@ -1,6 +1,6 @@
 """Reads a file of scores of any project: a table with the score of each run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -79,9 +79,7 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
     lines, repeated = _build_runs(places, rows, roles, mark, left_out)
     finished = [run for run in lines if run.scores]
     problems = [*_unused_columns(places, chosen, roles), *left_out.sentences(places)]
-    if not finished:
-        none = f"none of {len(lines)} {long_table.unit}s has a score" if lines else "no row at all"
-        raise ReportError(f"{path} must have a usable row, got none: {visible('; '.join(problems) or none)}")
+    _refuse_no_score(path, lines, long_table.unit, problems)
     ambiguities.refuse_mixed_scales(places, lines)
     ambiguities.refuse_tiny(path, finished)
     finished, more_problems = _with_agreeing_predictions(path, finished)
@@ -111,6 +109,12 @@ def read_table(path: Path, table: TextTable, choice: Choice, options: ScoreOptio
         ),
         score=kind,
     )
+
+
+def _refuse_no_score(path: Path, lines: Collection[FinishedRun], unit: str, problems: Sequence[str]) -> None:
+    if not any(run.scores for run in lines):
+        none = f"none of {len(lines)} {unit}s has a score" if lines else "no row at all"
+        raise ReportError(f"{path} must have a usable row, got none: {visible('; '.join(problems) or none)}")
 
 
 def _kind(path: Path, rows: Sequence[ScoreRow], options: ScoreOptions, column_name: str) -> tuple[ScoreKind, list[str]]:
