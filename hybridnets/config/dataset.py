@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -22,11 +23,11 @@ def load_dataset(settings: Any) -> ImageDataset:
     Raises:
         ValueError: If it cannot be loaded.
     """
-    return _load(json.dumps(settings))
+    return _load(json.dumps(settings), str(Path.cwd()))
 
 
-@functools.cache
-def _load(settings: str) -> ImageDataset:
+@functools.lru_cache(maxsize=8)  # a sweep over more data sets than that reads them again
+def _load(settings: str, _: str) -> ImageDataset:  # the working folder, from which relative paths are found
     try:
         dataset = instantiate(json.loads(settings), _convert_="all")
     except SystemExit as ended:

@@ -115,7 +115,7 @@ def test_a_path_needs_no_quotes(
         (("data.root=none",), "none does not exist"),
         (("data.root=photos",), "data.image_size must be the height and width of all images"),
         (("data.root=photos", "data.image_size=16", "data.resize=zoom"), "data.resize must be crop, pad or stretch"),
-        (("data.root=photos", "data.image_size=16", "data.cache=photos/dark/0.jpg"), "data.cache must be a folder"),
+        (("data.root=photos", "data.image_size=16", "data.cache=photos/dark"), "data.cache must not lie in"),
     ],
 )
 def test_slips_are_one_sentence(
