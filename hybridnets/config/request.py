@@ -20,6 +20,7 @@ from hybridnets.config.place import check_place
 from hybridnets.config.rules import check_rules
 from hybridnets.config.schema import scratch
 from hybridnets.data.dataset import ImageDataset
+from hybridnets.program import few
 from hybridnets.runs import Run, store
 
 
@@ -127,8 +128,7 @@ def changed_code_message(runs: Iterable[Run]) -> str:
     if not names:
         return ""
     modules = ", ".join(sorted({module for modules in changed.values() for module in modules}))
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return (
-        f"{modules} has changed since {names[0]}{more} finished: such runs are not trained again; for runs of the new code "
+        f"{modules} has changed since {few(names, 1)} finished: such runs are not trained again; for runs of the new code "
         "give another out=, or the class another name"
     )

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.question import find_variants
 from hybridnets.config.sweep import manifests_of_this_sweep, runs_of_last_batch
+from hybridnets.program import few
 from hybridnets.runs import identities, manifest, store
 from hybridnets.runs.declaration import Primary, Until, parse_declaration
 from hybridnets.runs.manifest import Manifest, TakenLook
@@ -131,8 +132,7 @@ class Study:
         diverged = {run: is_answering for run, is_answering in lost.items() if store.diverged(run.folder)}
         if not lost:  # another sweep has finished them meanwhile
             return f"{STOPPED} a run failed: the same command goes on from there"
-        first, *others = diverged or lost
-        names = f"{first.name} and {len(others)} more" if others else first.name
+        names = few((run.name for run in diverged or lost), 1)
         if diverged:
             return (
                 f"{STOPPED} {names} diverged; {RECIPE}{'' if any(diverged.values()) else ', or leave its variant out'}"

@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridnets.data.dataset import DataError, Integers
+from hybridnets.program import few
 
 Labels = npt.NDArray[Any]
+NAMED = 12  # classes that a message names
 
 
 def check_one_label(labels: Labels, n: int, name: str) -> Labels:
@@ -72,7 +74,7 @@ def as_positions(
             raise DataError(f"data.classes must be null or a list of names, [cat,dog], got {names!r}")
         if len(names) != len(classes):
             raise DataError(
-                f"data.classes must name the {len(classes)} classes of {source} ({_listed(classes)}) in this order, got "
+                f"data.classes must name the {len(classes)} classes of {source} ({few(classes, NAMED)}) in this order, got "
                 f"{len(names)}: {list(names)!r}"
             )
     borders = np.cumsum([len(labels) for labels in parts.values()])[:-1]
@@ -95,7 +97,7 @@ def check_learned(parts: Mapping[str, Iterable[str]], source: str) -> None:
     for part, names in parts.items():
         if lacking := sorted(set(names) - set(parts["train"])):
             remedy = "add some, or remove " + ("it" if len(lacking) == 1 else "them")
-            raise DataError(f"{source} has images of {_listed(lacking)} in {part}, but none in train: {remedy}")
+            raise DataError(f"{source} has images of {few(lacking, NAMED)} in {part}, but none in train: {remedy}")
 
 
 def classes_by_part(classes: Sequence[str], parts: Mapping[str, Integers]) -> dict[str, list[str]]:
@@ -106,7 +108,3 @@ def classes_by_part(classes: Sequence[str], parts: Mapping[str, Integers]) -> di
         parts: Positions of classes by part, (N,) each.
     """
     return {part: [classes[position] for position in np.unique(labels)] for part, labels in parts.items()}
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

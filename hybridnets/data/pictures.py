@@ -24,6 +24,7 @@ from hybridnets.data.decoding import (
     thumbnail,
 )
 from hybridnets.data.walking import Walker
+from hybridnets.program import few
 
 ARRAY = ".npy"
 NAMED = 3  # broken files that a message names
@@ -199,9 +200,8 @@ def describe_broken(broken: Mapping[Any, str]) -> str:
     if len(broken) == 1:
         ((name, reason),) = broken.items()
         return f"{name} cannot be used: {reason}"
-    named = [f"{name} ({reason})" for name, reason in itertools.islice(broken.items(), NAMED)]
-    more = f" and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
-    return f"{len(broken):,} files cannot be used: {', '.join(named)}{more}"
+    named = few((f"{name} ({reason})" for name, reason in broken.items()), NAMED)
+    return f"{len(broken):,} files cannot be used: {named}"
 
 
 def thumbnail_of(image: Image, side: int) -> bytes:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
+from hybridnets.program import few
 from hybridnets.report.comparing.evidence import Evidence, Pair
 from hybridnets.report.comparing.variants import Variant
 from hybridnets.report.reading.results import FinishedRun
@@ -73,10 +74,7 @@ class Comparison:
         runs = [run for side in (self.variant, self.baseline) for run in side.runs]
         folds = {run.seeds: run.fold.name for run in runs if run.fold}
         seeds = [folds.get(seeds, str(seeds[0])) for seeds in sorted(self._unpaired_seeds)]
-        listed = (
-            ", ".join(seeds) if len(seeds) <= LISTED else f"{', '.join(seeds[:LISTED])} and {len(seeds) - LISTED} more"
-        )
-        return f"{'' if folds else 'seed' + 's' * (len(seeds) != 1) + ' '}{listed} without a pair"
+        return f"{'' if folds else 'seed' + 's' * (len(seeds) != 1) + ' '}{few(seeds, LISTED)} without a pair"
 
     @property
     def _unit(self) -> str:

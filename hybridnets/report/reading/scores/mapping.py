@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hybridnets.program import few
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.score_kind import NO_OPTIONS, ScoreOptions
 from hybridnets.report.reading.scores import proposals
@@ -205,9 +206,7 @@ def _find(path: Path, header: Sequence[str], role: str, text: str) -> tuple[str,
 
 def list_names(names: Collection[str]) -> str:
     """Names in a sentence, the first ones of many."""
-    first = [visible(name) for name in names if name][:MAX_NAMES]
-    more = len(names) - MAX_NAMES
-    return (", ".join(first) or "none") + f" and {more} more" * (more > 0)
+    return few((visible(name) for name in names if name), MAX_NAMES) or "none"
 
 
 def rename(table: TextTable, roles: Mapping[str, tuple[str, ...]]) -> TextTable:
