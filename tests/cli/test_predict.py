@@ -340,7 +340,13 @@ def test_a_slip_is_one_sentence(command: Predict, runs: Path, pets: str) -> None
 
 def start(*words: str | Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "hybridnets", "predict", *map(str, words)]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )
 
 
 @pytest.mark.usefixtures("command")
