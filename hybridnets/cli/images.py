@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridnets.runs.store import CONFIG
+
 if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
     from hybridnets.runs.identities import Identity
@@ -43,7 +45,7 @@ def read_images(folder: Path, identity: "Identity", *, users_code: bool) -> "Ima
 
     from hybridnets import config
 
-    cfg: Any = OmegaConf.load(folder / "config.yaml")
+    cfg: Any = OmegaConf.load(folder / CONFIG)
     settings: Any = OmegaConf.to_container(cfg.data.dataset, resolve=True)
     if not users_code and not LOADERS.issuperset(_targets(settings)):
         return None

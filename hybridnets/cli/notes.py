@@ -9,12 +9,12 @@ import yaml
 
 from hybridnets import program
 from hybridnets.program import few, plural, printable
+from hybridnets.runs.store import CONFIG
 
 if TYPE_CHECKING:
     from hybridnets.predicting import Ensemble, Predictor
 
 FOLDER = "hybridnets.data.folder.load"
-CONFIG = "config.yaml"  # in a run's folder: what it was trained with
 
 
 def say(command: str, notes: Iterable[str]) -> None:

@@ -139,10 +139,11 @@ def load_images(part: "DataSetReport") -> "ImageDataset | None":
         part: The data set's part of the report.
     """
     from hybridnets.cli.images import read_images
+    from hybridnets.runs.store import CONFIG
 
     runs = (run for variant in part.data_set.variants for run in variant.runs)
     own = (run for run in runs if "data" in run.identity)  # no scores of another program
-    run = next((run for run in own if (run.folder / "config.yaml").is_file()), None)  # an archive has none
+    run = next((run for run in own if (run.folder / CONFIG).is_file()), None)  # an archive has none
     if run is None:
         return None
     try:

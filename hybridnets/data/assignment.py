@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,9 @@ from typing import Any
 from hybridnets.data.dataset import DataError
 from hybridnets.data.image_cache import TEST, TRAIN, VAL
 from hybridnets.data.labels import check_learned
-from hybridnets.data.layout import Layout, PictureFile
+from hybridnets.data.layout import MOST, Layout, PictureFile, listed
 
 PART_OF = {"train": TRAIN, "val": VAL, "test": TEST}
-MOST = 3  # names or pairs in a message
 
 
 @dataclass(frozen=True)
@@ -178,17 +177,6 @@ def copies_remarks(assignment: Assignment, copies: Mapping[str, Any]) -> list[st
     counts = {kind: copies[kind]["images"] for kind in sentences}
     words = {kind: ("1 image", "is") if n == 1 else (f"{n:,} images", "are") for kind, n in counts.items()}
     return [text.format(*words[kind], pairs(kind)) for kind, text in sentences.items() if counts[kind]]
-
-
-def listed(items: Iterable[str]) -> str:
-    """The first of some items, and how many more there are."""
-    items = list(items)
-    more = len(items) - MOST
-    return (
-        f"{', '.join(items[:MOST])} and {more:,} more"
-        if more > 0
-        else " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
-    )
 
 
 def _named(names: Sequence[str], verb: str) -> str:

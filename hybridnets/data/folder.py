@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies, listed
+from hybridnets.data.assignment import Assignment, assign, copies_remarks, count_copies
 from hybridnets.data.dataset import DataError, ImageDataset, path_of
 from hybridnets.data.decoders import Decoders, Fact
 from hybridnets.data.decoding import Form, Resize, form_of, require_pillow
 from hybridnets.data.image_cache import HEAD, NONE, PIXELS, ImageCache, KnownFile, Pixels, Rows
-from hybridnets.data.layout import Layout, read_layout
+from hybridnets.data.layout import Layout, listed, read_layout
 from hybridnets.data.progress import announced, as_size, progress
 
 log = logging.getLogger("hybridnets")

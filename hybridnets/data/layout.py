@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hybridnets.data.walking import Entry, Walker, is_folder, unreadable
 
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 NO_STATE = (0, 0, 0)
+MOST = 3  # names in a message
 BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # all other errors may pass
 
 
@@ -90,17 +92,18 @@ def _parts(root: Path, folders: list[Entry], walker: Walker) -> list[tuple[str, 
     if not train or not (has_test or any(is_folder(entry) for entry in walker.entries(train))):
         if folders and all(roles.values()) and not train:
             raise DataError(
-                f"{root} has {_listed(list(roles))} but no train/: add train/CLASS, or give a folder of classes alone"
+                f"{root} has {_as_folders(roles)} but no train/: add train/CLASS, or give a folder of classes alone"
             )
         _check_classes(root, folders, walker)
         return []
     if others := [name for name, role in roles.items() if not role]:
         raise DataError(
-            f"{root} has train/ and, beside it, {_listed(others)}; only test/ and val/ or valid/ may be there: move others away"
+            f"{root} has train/ and, beside it, {_as_folders(others)}; only test/ and val/ or valid/ may be there: "
+            "move others away"
         )
     for part in set(roles.values()):
         if len(same := [name for name, role in roles.items() if role == part]) > 1:
-            raise DataError(f"{root} has {_listed(same)}, which mean the same part: keep one")
+            raise DataError(f"{root} has {_as_folders(same)}, which mean the same part: keep one")
     if not has_test:
         raise DataError(
             f"{root} has {train.name}/ but no test/: add test/CLASS, or give data.root={root / train.name}, of which "
@@ -157,11 +160,16 @@ def _class_name(folder: Entry) -> str:
     return name
 
 
-def _listed(names: list[str]) -> str:
-    shown = [f"{name}/" for name in names[:3]]
-    rest = len(names) - len(shown)
+def listed(items: Iterable[str]) -> str:
+    """The first of some items, and how many more there are."""
+    items = list(items)
+    more = len(items) - MOST
     return (
-        f"{', '.join(shown)} and {rest} more"
-        if rest
-        else " and ".join([", ".join(shown[:-1]), shown[-1]][len(shown) == 1 :])
+        f"{', '.join(items[:MOST])} and {more:,} more"
+        if more > 0
+        else " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
     )
+
+
+def _as_folders(names: Iterable[str]) -> str:
+    return listed(f"{name}/" for name in names)

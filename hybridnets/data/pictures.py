@@ -256,7 +256,6 @@ def _decoded(images: Sequence[Image], sources: Iterable[Any], form: Form, broken
 
 def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iterator[ImageBatch]:
     try:
-        check_plain_file(file.path)
         array = _array(file.path)
         fits = not misfit(array.dtype, array.shape, form)
         if not fits and (array.dtype != np.uint8 or array.ndim != 4 or _channel_axis(array) is None or needs_pillow()):
@@ -275,6 +274,7 @@ def _array_batches(file: ImageFile, form: Form, broken: dict[Path, str]) -> Iter
 
 def _array(path: Path) -> NDArray[Any]:
     """A file's array, memory-mapped."""
+    check_plain_file(path)
     try:
         # "c" (copy on write), because torch warns about read-only arrays; nothing is written.
         return np.atleast_1d(np.lib.format.open_memmap(path, mode="c"))

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridnets import __version__
+from hybridnets import __version__, pages
 from hybridnets.data.decoding import DecodingError
 from hybridnets.data.pictures import Image, thumbnail_of
 from hybridnets.predicting.labelled import Evaluation
@@ -69,28 +69,25 @@ def render_page(
         title: Names the run and the images.
         notes: Sentences on how the predictions came about.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     worst = [_mistake(evaluation, place, classes, images) for place in map(int, evaluation.worst(WORST))]
-    html = environment.get_template("page.html").render(
-        title=title,
-        evaluation=evaluation,
-        images=len(evaluation.images),
-        mistakes=len(evaluation.images) - evaluation.right,
-        classes=classes,
-        rows=_rows(evaluation, classes),
-        confused=[(classes[label], classes[predicted], n) for label, predicted, n in evaluation.confused(CONFUSIONS)],
-        is_matrix=len(classes) <= MOST_CLASSES,
-        worst=worst,
-        notes=notes,
-        version=__version__,
+    html = (
+        pages.environment(__package__)
+        .get_template("page.html")
+        .render(
+            title=title,
+            evaluation=evaluation,
+            images=len(evaluation.images),
+            mistakes=len(evaluation.images) - evaluation.right,
+            classes=classes,
+            rows=_rows(evaluation, classes),
+            confused=[
+                (classes[label], classes[predicted], n) for label, predicted, n in evaluation.confused(CONFUSIONS)
+            ],
+            is_matrix=len(classes) <= MOST_CLASSES,
+            worst=worst,
+            notes=notes,
+            version=__version__,
+        )
     )
     return "\n".join(map(printable, html.split("\n")))
 

@@ -18,7 +18,9 @@ from hybridnets.runs.records.provenance import AttemptRecord, Provenance
 from hybridnets.runs.records.result import Result
 
 State = Literal["finished", "unreadable", "running", "stopped", "failed", "pending"]
-BEST_CHECKPOINT = Path("checkpoints", "best.ckpt")  # in a run's folder
+# In a run's folder: its weights, and the configuration that it was trained with.
+BEST_CHECKPOINT = Path("checkpoints", "best.ckpt")
+CONFIG = "config.yaml"
 
 
 class DivergedError(ValueError):

@@ -11,7 +11,7 @@ from hybridnets.models.summary import table
 from hybridnets.runs.claims import LostError
 from hybridnets.runs.origin import describe_origin
 from hybridnets.runs.records import Result, metrics
-from hybridnets.runs.store import Attempt, is_stop
+from hybridnets.runs.store import CONFIG, Attempt, is_stop
 from hybridnets.training.near_chance import near_chance
 from hybridnets.training.parts import Parts
 from hybridnets.training.predictions import Measured, examples, write_predictions
@@ -52,7 +52,7 @@ class RunWriter:
             sync_batchnorm=self.parts.synchronized,
             **describe_origin(command, self.run.identity),
         )
-        self.run.write_text(self.run.folder / "config.yaml", configuration)
+        self.run.write_text(self.run.folder / CONFIG, configuration)
         log.info("%s in %s\n%s", self.run.name, self.run.folder, table(self.parts.layers))
 
     def resume(self, epoch: float) -> None:

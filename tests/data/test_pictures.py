@@ -1,5 +1,6 @@
 """Which files a person's paths name, and how they become batches of pixels."""
 
+import os
 import unicodedata
 from io import BytesIO
 from pathlib import Path
@@ -226,3 +227,12 @@ def test_an_image_of_a_file_or_of_an_array_can_be_looked_at(tmp_path: Path) -> N
     np.save(tmp_path / "a.npy", PIXELS.transpose(0, 3, 1, 2))
     for image in (pictures.Image(file), pictures.Image(ImageFile(tmp_path / "a.npy"), 1)):
         np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(thumbnail_of(image, 6)))), PIXELS[1])
+
+
+def test_an_array_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Neither where images are counted for the bar, nor where they are read."""
+    os.mkfifo(tmp_path / "pipe.npy")
+    files, broken = [ImageFile(tmp_path / "pipe.npy")], dict[Path, str]()
+    assert count_images(files) == 1
+    assert list(read_batches(files, FORM, broken)) == []
+    assert broken == {tmp_path / "pipe.npy": "it is no plain file"}

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from hybridnets.report.reading.results import FinishedRun
+from hybridnets.runs.store import CONFIG
 
-CONFIG = "config.yaml"  # in a run's folder: the configuration that it was trained with
 KEY = "licence"
 RESIZE = "resize"
 RESIZES = ("crop", "pad", "stretch")  # of hybridnets.data, which the report does not know

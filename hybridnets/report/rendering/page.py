@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 from xml.etree import ElementTree
 
+from hybridnets import pages
 from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport, Report
 from hybridnets.report.comparing.evidence import NEW, POOL
@@ -81,19 +82,11 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], live:
         ReportError: If Jinja2 is not installed.
     """
     try:
-        import jinja2
+        environment = pages.environment(__package__, ["jinja2.ext.do"])
     except ModuleNotFoundError:
         raise ReportError(
             "the page needs Jinja2, which is not installed: run pip install 'hybridnets[report]'"
         ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
-    )
     environment.filters["digest"] = _digest
     environment.tests["sortable"] = lambda table: table.kind in SORTABLE
     answers = [answer for part in report.parts for answer in part.answers]
