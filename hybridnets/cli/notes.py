@@ -9,7 +9,6 @@ import yaml
 
 from hybridnets import program
 from hybridnets.program import few, plural, printable
-from hybridnets.runs.store import CONFIG
 
 if TYPE_CHECKING:
     from hybridnets.predicting import Ensemble, Predictor
@@ -55,6 +54,8 @@ def on_training_images(run: Path, files: Iterable[Path]) -> list[str]:
         run: The run's folder.
         files: The pictures.
     """
+    from hybridnets.runs.store import CONFIG
+
     try:
         dataset = yaml.safe_load((run / CONFIG).read_bytes())["data"]["dataset"]
         if dataset["_target_"] != FOLDER:
