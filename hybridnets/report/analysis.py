@@ -32,6 +32,7 @@ from hybridnets.report.tables.joint import JointAnswer, answer_jointly
 from hybridnets.report.tables.looks import looks_table
 from hybridnets.report.tables.next_step import Invocation, NextStep, next_step
 from hybridnets.report.tables.overview import differences_table, qualities_table, variants_table
+from hybridnets.report.tables.stars import stars_table
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
 from hybridnets.runs.declaration import Declaration
@@ -290,5 +291,7 @@ def _tables(
             yield grid_table(contrast, families, metric, unit, published, number)
         if comparisons:
             yield differences_table(comparisons, families, metric, unit)
-        if table := effects_table(data_set, metric, unit):
+        if table := effects_table(data_set, metric, unit, published):
             yield table
+    if table := stars_table(contrasts, families, published, data_set.metrics):
+        yield table

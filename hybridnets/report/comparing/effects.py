@@ -75,6 +75,18 @@ class Factorial:
         rows = [[runs[seeds].scores[metric] for runs in self.runs] for seeds in self.seeds]
         return np.array(rows).reshape(len(self.seeds), *[2] * len(self.factors))
 
+    def published(self, accuracies: Mapping[str, float]) -> dict[tuple[str, ...], float]:
+        """The effects in published accuracies, by their factors; empty where a cell has none.
+
+        Args:
+            accuracies: The accuracies by variant, as fractions.
+        """
+        cells = [accuracies.get(variant.label) for variant in self.cells.values()]
+        if None in cells:
+            return {}
+        grid = np.array(cells, dtype=float).reshape(1, *[2] * len(self.factors))
+        return {axes: float(effect) for axes, (effect,) in stats.effects(grid, list(self.factors)).items()}
+
     def cost_factor(self, axis: str, cost: Callable[[Variant], float | None]) -> float | None:
         """How many times as much the second level of a factor costs, on average; None where a cost is unknown."""
         place = list(self.factors).index(axis)
@@ -96,6 +108,7 @@ class FactorEffect:
         axes: The factor, or the factors that interact.
         plain: The plain paired t over seeds.
         corrected: The corrected resampled t over seeds; None where it does not apply.
+        published: The same effect in published accuracies, as a fraction; None without them.
         holm: p by Holm's method over the effects of all grids.
     """
 
@@ -103,6 +116,7 @@ class FactorEffect:
     axes: tuple[str, ...]
     plain: stats.Test
     corrected: stats.Test | None
+    published: float | None = None
     holm: float | None = None
 
     @property
@@ -121,16 +135,19 @@ class FactorEffect:
         return self.factorial.cost_factor(self.axes[0], lambda variant: variant.epoch_seconds)
 
 
-def measure_effects(factorial: Factorial, metric: str) -> Iterator[FactorEffect]:
+def measure_effects(factorial: Factorial, metric: str, accuracies: Mapping[str, float]) -> Iterator[FactorEffect]:
     """Every effect of a grid, averaged over the other factors, one value per seed.
 
     Args:
         factorial: A grid without an obstacle.
         metric: test, val or score.
+        accuracies: Published accuracies by variant, as fractions; empty without any.
     """
     ratio = factorial.ratio(metric)
+    published = factorial.published(accuracies)
     for axes, d in stats.effects(factorial.scores(metric), list(factorial.factors)).items():
-        yield FactorEffect(factorial, axes, stats.paired_t(d), stats.paired_t(d, ratio=ratio) if ratio else None)
+        corrected = stats.paired_t(d, ratio=ratio) if ratio else None
+        yield FactorEffect(factorial, axes, stats.paired_t(d), corrected, published.get(axes))
 
 
 def factorials(section: DataSetVariants) -> Iterator[Factorial]:

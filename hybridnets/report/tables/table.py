@@ -25,6 +25,7 @@ Kind = Literal[
     "looks",  # what a sweep saw while it added seeds
     "apart",  # variants of runs that the report is not about
     "grid",  # two levels of an axis, as in the paper's tables
+    "stars",  # what becomes of a paper's stars
     "effects",  # what each setting does
     "differences",  # comparisons, one per row
     "sensitivity",  # one comparison by every test
@@ -223,12 +224,17 @@ def _block(table: Table, grid: list[list[list[str]]], columns: list[int]) -> lis
 def markdown(table: Table) -> str:
     """Formats a table as a pipe table, as GitHub and pandoc read it."""
 
+    def plain(words: str) -> str:
+        return MARKDOWN.sub(r"\\\1", words).replace("<", "&lt;")
+
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(MARKDOWN.sub(r"\\\1", cell).replace("<", "&lt;") for cell in cells) + " |"
+        return f"| {' | '.join(map(plain, cells))} |"
 
     rule = "|" + "|".join(" --- " if i < table.labels else " ---: " for i in range(len(table.header))) + "|"
     body = [line([cell.text for cell in cells]) for cells in table.rows]
-    return "\n".join([f"**{table.title}**", "", line(list(table.header)), rule, *body, "", *table.caption])
+    return "\n".join(
+        [f"**{plain(table.title)}**", "", line(list(table.header)), rule, *body, "", *map(plain, table.caption)]
+    )
 
 
 def latex(table: Table) -> str:

@@ -20,6 +20,7 @@ from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.reading.scores.text_table import parse_table
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.tables.effects import effects_table
+from hybridnets.runs.published_figures import PublishedFigures
 
 Command = Callable[..., int]
 SCORES = {("a", 0): 0.7, ("b", 0): 0.712, ("a", 1): 0.72, ("b", 1): 0.738, ("a", 2): 0.71, ("b", 2): 0.719}
@@ -322,7 +323,7 @@ def test_effects_of_a_part_of_the_scores_are_left_out(tmp_path: Path) -> None:
         ([*rows, "b,2,.9,large"], "(1 of 7 rows is left out)"),
     ):
         (part,) = analyse(read_rows(tmp_path, *lines, header=header), "title", "command").parts
-        table = effects_table(part.data_set, "score", unit_of(part.data_set, "score"))
+        table = effects_table(part.data_set, "score", unit_of(part.data_set, "score"), PublishedFigures())
         assert table is not None
         assert len(table.rows) == (words is None)
         assert words is None or words in table.caption[-1]

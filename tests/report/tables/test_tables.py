@@ -262,6 +262,60 @@ def test_published_figures_are_printed_below_ours(tmp_path: Path, grid: Contrast
     assert cells["ecrnn - cnn, bilstm  published"] == ["+3.83 ***", "+2.70 ***"]
 
 
+def test_published_effects_stand_beside_ours(tmp_path: Path, grid: Contrast) -> None:
+    grid(2, {"published": read_figures(ROOT / "sweeps" / "published.csv")})
+    effects = table(part(tmp_path), "effects-val")
+    column = effects.header.index("published")
+    published = {(cells[0].text, cells[1].text): cells[column].text for cells in effects.rows}
+    assert published["crnn", "nodes 16 to 32"] == "+0.50"  # (73.96 - 74.08 + 74.52 - 73.40) / 2
+    assert published["ecrnn", "rnn lstm to bilstm"] == "+0.73"  # (77.08 - 75.97 + 75.95 - 75.60) / 2
+    assert published["ecrnn", "rnn x nodes"] == "-0.38"  # ((75.95 - 75.60) - (77.08 - 75.97)) / 2
+
+
+def test_a_grid_with_a_cell_that_was_not_published_has_no_published_effects(tmp_path: Path, grid: Contrast) -> None:
+    rows = read_figures(ROOT / "sweeps" / "published.csv")
+    lacking = [figures for figures in rows if "ecrnn-bilstm-1x16" not in (figures["candidate"], figures["baseline"])]
+    grid(2, {"published": lacking})
+    effects = table(part(tmp_path), "effects-val")
+    column = effects.header.index("published")
+    assert {(cells[0].text, cells[column].text != "") for cells in effects.rows} == {("crnn", True), ("ecrnn", False)}
+
+
+def test_without_published_figures_no_table_is_about_them(tmp_path: Path, grid: Contrast) -> None:
+    grid(2)
+    digits = part(tmp_path)
+    assert "stars" not in {candidate.key for candidate in all_tables(digits)}
+    assert "published" not in table(digits, "effects-val").header
+
+
+def test_what_becomes_of_the_published_stars(tmp_path: Path, grid: Contrast) -> None:
+    declared = {
+        "published": read_figures(ROOT / "sweeps" / "published.csv"),
+        "tables": [{"title": "A", "vary": "model", "from": "cnn", "to": "ecrnn"}],
+    }
+    grid(3, declared, diverged=(("ecrnn", "lstm", 32, 2),))
+    digits = part(tmp_path)
+    stars = table(digits, "stars")
+    assert stars.header == ("metric", "by", "A: 4")
+    counts = {(cells[0].text, cells[1].text): cells[2].text for cells in stars.rows}
+    assert counts["published", "its stars"] == counts["published", "the sign of the difference"] == "+4 -0"
+    evidence = [c.evidence("val") for c in digits.comparisons if not c.why_no_stars]
+    assert len(evidence) == 3  # without the variant of which a run diverged
+
+    def count(p: list[float | None]) -> str:
+        found = [float(e.d.mean()) for e, value in zip(evidence, p, strict=True) if value is not None and value < 0.05]
+        return f"+{sum(d > 0 for d in found)} -{sum(d < 0 for d in found)}"
+
+    assert counts["val", "the sign of the difference"] == count([0.0] * 3)
+    assert counts["val", "paired t over images (the paper's)"] == count([e.pooled.p for e in evidence])
+    assert counts["val", "the same, clustered by image"] == count([e.clustered.p for e in evidence])
+    assert counts["val", "plain paired t over seeds"] == count([e.plain.p for e in evidence])
+    assert counts["val", "corrected resampled t over seeds"] == count([e.corrected.p for e in evidence])
+    holm = [member.holm for member in digits.families.at("val").values() if member.evidence in evidence]
+    assert counts["val", "corrected resampled t (Nadeau and Bengio 2003), Holm"] == count(holm)
+    assert not any("corrected" in test for metric, test in counts if metric == "test")
+
+
 SECTIONS: dict[str, tuple[Any, str]] = {
     "no section": ([], "report must be a section with primary, until, tables, published"),
     "a typo": ({"primry": {}}, "report must have no other keys than primary, until, tables, published, got primry"),
