@@ -44,6 +44,9 @@ simulations: $(BIN)/.ready ## the tables of docs/statistics.md, simulated again:
 	$(BIN)/python -m benchmarks.stopping
 	$(BIN)/python -m benchmarks.chosen_afterwards
 
+reproduce: $(BIN)/.ready ## the tables and figures of docs/paper.md from the archive of its runs; fails where a cell differs
+	$(BIN)/python docs/reproduce.py docs/paper.md $(WRITE)
+
 docs: $(BIN)/.docs ## the documentation as a site, docs/_build/index.html: no network, every link checked
 	rm -rf docs/_build
 	$(BIN)/python -m sphinx --quiet -b dirhtml -n -W --keep-going -d docs/_build/.doctrees docs docs/_build
@@ -55,7 +58,7 @@ lint: $(BIN)/.ready ## format, lint, types, and who may know whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test triton huggingface docs ## what CI runs
+check: lint test triton huggingface reproduce docs ## what CI runs
 
 $(BIN)/.ready: pyproject.toml launcher/pyproject.toml requirements/main.lock requirements/torch.lock .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -110,4 +113,4 @@ lock: pyproject.toml ## the locks again, after a change of pyproject.toml; UPGRA
 	$(BIN)/pip install --quiet --no-deps --target .triton triton==3.7.1
 	@touch $@
 
-.PHONY: help demo test torture loggers huggingface triton bench docs lint check lock lowest hydra-next
+.PHONY: help demo test torture loggers huggingface triton bench reproduce docs lint check lock lowest hydra-next

@@ -256,6 +256,7 @@ def test_a_projects_question_is_swept_and_answered(project: Path, tmp_path: Path
     trained = hybridnets_command("train", *words, cwd=project)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "4 jobs: 4 finished" in trained.stdout
+    assert trained.stdout.splitlines()[-1] == f"compare them: hybridnets report {tmp_path / 'shapes'}"
     assert "0 finished already" in trained.stdout
     (manifest,) = (tmp_path / "sweeps").glob("*.json")
     assert json.loads(manifest.read_text())["command"] == " ".join(("hybridnets train", *words))

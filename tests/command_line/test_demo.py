@@ -22,6 +22,7 @@ def test_every_variant_reaches_90_percent_on_the_digits(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert "4 settings, 4 runs, 0 finished already" in completed.stdout
     assert "4 jobs: 4 finished" in completed.stdout
+    assert completed.stdout.splitlines()[-1] == "compare them: python report.py runs/digits"
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
     accuracies = {result["variant"]: result["best"]["val/acc"] for result in results}
     assert sorted(accuracies) == ["cnn", "crnn-bilstm-1x32", "ecnn", "ecrnn-bilstm-1x32"]

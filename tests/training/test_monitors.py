@@ -59,7 +59,7 @@ def test_null_is_nan_to_a_sweeper(command: Callable[..., Said], tmp_path: Path) 
     path.write_text(json.dumps(result))
     assert "is finished already" in command(*WORDS, "model=cnn").out
     answer = command(*WORDS, "-m", "model=cnn", "seed=0")
-    assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 jobs: 1 already done"), answer.err
+    assert (answer.code, answer.out.splitlines()[-2]) == (0, "1 jobs: 1 already done"), answer.err
 
 
 def test_only_callbacks_that_would_fail_need_their_metric(command: Callable[..., Said], tmp_path: Path) -> None:
