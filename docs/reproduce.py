@@ -15,14 +15,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = re.compile(r"hybridnets report \S+\.npz ")
-FROM = re.compile(r"<!-- from: (\S+) -->")
-COPY = re.compile(r"<!-- copy: (\S+) to (\S+) -->")
-FIGURE = re.compile(r"!\[.*\]\((\S+)\)")
+TABLE = re.compile(r"^(<!-- from: (\S+\.md) -->\n)((?:\|.*\n)*)", re.M)
+FIGURE = re.compile(r"^<!-- from: (\S+) -->\n!\[.*\]\((\S+)\)", re.M)
+COPY = re.compile(r"^<!-- copy: (\S+) to (\S+) -->", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 NOT_TEXT = re.compile(r"^```.*?^```$|^\|.*?$|<!--.*?-->|`[^`]*`|\]\([^)]*\)", re.M | re.S)
 NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*\.\d+|(?<![\w.,])\d+(?:,\d{3})+")
@@ -55,14 +55,15 @@ def commands(text: str) -> list[str]:
     return [line.partition(" #")[0].strip() for line in lines if COMMAND.match(line)]
 
 
-def table_at(lines: list[str], start: int) -> list[str]:
-    """The lines of the table that begins at a line; none where there is no table.
+def made_again(name: str) -> str:
+    """The lines of a table that a command of the page has made; empty where there is no such file.
 
     Args:
-        lines: The lines of a text.
-        start: The index of its first line.
+        name: Its file.
     """
-    return list(takewhile(lambda line: line.startswith("|"), lines[start:]))
+    path = ROOT / name
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return "".join(f"{line}\n" for line in lines if line.startswith("|"))
 
 
 def cells(line: str) -> list[str]:
@@ -81,8 +82,11 @@ def differences(ours: list[str], made: list[str]) -> Iterator[str]:
         ours: The lines of the page's table.
         made: The lines of the table that was made again.
     """
+    if len(ours) != len(made):
+        yield f"the page has {len(ours)} lines of a table, the archive {len(made)}"
+        return
     header = cells(made[0])
-    for our_line, made_line in zip_longest(ours, made, fillvalue=""):
+    for our_line, made_line in zip(ours, made, strict=True):
         rows = [cells(our_line), cells(made_line)]
         label = next((cell for cell in (rows[1][0], rows[0][0]) if cell), "")
         for name, our_cell, made_cell in zip_longest(header, *rows, fillvalue=""):
@@ -106,45 +110,47 @@ def unfounded(text: str) -> Iterator[str]:
         )
 
 
-def compare(page: Path, counts: Counts, *, write: bool) -> Iterator[str]:
+def compare(page: Path, counts: Counts) -> Iterator[str]:
     """Compares a page with what its commands have made, and yields a sentence on each difference.
 
     Args:
         page: The page.
         counts: Counts what is compared.
-        write: Whether to write what differs into the page instead, and copy figures and files.
     """
-    lines = page.read_text(encoding="utf-8").splitlines()
-    for start in reversed([number for number, line in enumerate(lines) if FROM.fullmatch(line)]):
-        made = ROOT / lines[start].split()[2]
-        where = f"line {start + 2}"
-        if not made.is_file():
-            yield f"{where}: no command of the page writes {made.relative_to(ROOT)}"
-        elif figure := FIGURE.fullmatch(lines[start + 1]):
-            counts.figures += 1
-            if write:
-                shutil.copyfile(made, page.parent / figure[1])
-            elif not (page.parent / figure[1]).is_file():
-                yield f"{where}: {figure[1]} does not exist"
+    text = page.read_text(encoding="utf-8")
+    for match in TABLE.finditer(text):
+        where = f"line {text.count(chr(10), 0, match.start(3)) + 1}"
+        _, name, ours = match.groups()
+        made = made_again(name)
+        counts.tables += 1
+        counts.cells += sum(len(cells(line)) for line in made.splitlines())
+        if not made:
+            yield f"{where}: no command of the page writes {name}"
         else:
-            ours = table_at(lines, start + 1)
-            text = made.read_text(encoding="utf-8").splitlines()
-            again = table_at(text, next((n for n, line in enumerate(text) if line.startswith("|")), len(text)))
-            counts.tables += 1
-            counts.cells += sum(len(cells(line)) for line in again)
-            if write:
-                lines[start + 1 : start + 1 + len(ours)] = again
-            elif ours != again:
-                yield from (f"{where}: {difference}" for difference in differences(ours, again))
-    for source, target in COPY.findall("\n".join(lines)):
+            yield from (f"{where}: {difference}" for difference in differences(ours.splitlines(), made.splitlines()))
+    for source, figure in FIGURE.findall(text):
+        counts.figures += 1
+        if not (ROOT / source).is_file() or not (page.parent / figure).is_file():
+            yield f"{figure} or {source} does not exist"
+    for source, target in COPY.findall(text):
         counts.files += 1
-        if write:
-            shutil.copyfile(ROOT / source, ROOT / target)
-        elif (ROOT / source).read_bytes() != (ROOT / target).read_bytes():
+        if (ROOT / source).read_bytes() != (ROOT / target).read_bytes():
             yield f"{target} is not {source}"
-    if write:
-        page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    yield from unfounded("\n".join(lines))
+    yield from unfounded(text)
+
+
+def write(page: Path) -> None:
+    """Writes into a page what its commands have made, and copies its figures and files.
+
+    Args:
+        page: The page.
+    """
+    text = TABLE.sub(lambda match: match[1] + made_again(match[2]), page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
+    for source, figure in FIGURE.findall(text):
+        shutil.copyfile(ROOT / source, page.parent / figure)
+    for source, target in COPY.findall(text):
+        shutil.copyfile(ROOT / source, ROOT / target)
 
 
 def main(words: list[str]) -> int:
@@ -165,15 +171,13 @@ def main(words: list[str]) -> int:
         done = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             return 2
+    if request.write:
+        write(request.page)
     counts = Counts()
-    found = list(compare(request.page, counts, write=request.write))
+    found = list(compare(request.page, counts))
     print(*found, sep="\n" if found else "", file=sys.stderr, end="\n" if found else "")
     what = f"{counts.tables} tables with {counts.cells} cells, {counts.figures} figures and {counts.files} files"
-    print(
-        f"{request.page}: {what}, {len(found)} differences from the archive"
-        if found
-        else f"{request.page}: {what} are the archive's"
-    )
+    print(f"{request.page}: {what}: {len(found) or 'no'} difference{'s' * (len(found) != 1)} from the archive")
     return int(bool(found))
 
 
