@@ -4,8 +4,9 @@ python docs/reproduce.py docs/paper.md             compares: make reproduce
 python docs/reproduce.py docs/paper.md --write     writes them into the page: make reproduce WRITE=--write
 
 The page's own commands that read an archive are run, word by word. A comment above a table or a figure names the file that it
-comes from, <!-- from: runs/reproduced/paper/tables/cifar10-stars.md -->; one on a line of its own names a file that is copied,
-<!-- copy: FILE to FILE -->. Every number with decimals or thousands in the text must stand in one of the page's tables.
+comes from, <!-- from: runs/reproduced/paper/tables/cifar10-stars.md -->; one on its own names a file that is copied,
+<!-- copy: FILE to FILE -->. Every number with decimals or thousands in the text must stand in one of these tables, or among
+those that are given and not measured: <!-- given: 10,000 -->.
 """
 
 import argparse
@@ -23,6 +24,7 @@ COMMAND = re.compile(r"hybridnets report \S+\.npz ")
 TABLE = re.compile(r"^(<!-- from: (\S+\.md) -->\n)((?:\|.*\n)*)", re.M)
 FIGURE = re.compile(r"^<!-- from: (\S+) -->\n!\[.*\]\((\S+)\)", re.M)
 COPY = re.compile(r"^<!-- copy: (\S+) to (\S+) -->", re.M)
+GIVEN = re.compile(r"^<!-- given: (.*) -->", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 NOT_TEXT = re.compile(r"^```.*?^```$|^\|.*?$|<!--.*?-->|`[^`]*`|\]\([^)]*\)", re.M | re.S)
 NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*\.\d+|(?<![\w.,])\d+(?:,\d{3})+")
@@ -95,12 +97,13 @@ def differences(ours: list[str], made: list[str]) -> Iterator[str]:
 
 
 def unfounded(text: str) -> Iterator[str]:
-    """A sentence on each number of the text that stands in none of its tables.
+    """A sentence on each number of the text that is not given, and stands in none of the tables that were made.
 
     Args:
         text: The page.
     """
-    founded = {number for line in text.splitlines() if line.startswith("|") for number in NUMBER.findall(line)}
+    made = [match[3] for match in TABLE.finditer(text)]
+    founded = {number for part in (*made, *GIVEN.findall(text)) for number in NUMBER.findall(part)}
     plain = NOT_TEXT.sub(lambda match: "\n" * match[0].count("\n"), text)
     for number, line in enumerate(plain.splitlines(), start=1):
         yield from (

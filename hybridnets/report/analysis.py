@@ -35,8 +35,6 @@ from hybridnets.report.tables.overview import differences_table, qualities_table
 from hybridnets.report.tables.stars import stars_table
 from hybridnets.report.tables.table import Table
 from hybridnets.report.text import visible
-from hybridnets.runs.declaration import Declaration
-from hybridnets.runs.published_figures import PublishedFigures
 
 EVERYTHING = ReportRequest()  # whatever follows from the sweeps and the variants
 
@@ -213,7 +211,7 @@ def _report_data_set(
         variants_table=variants_table(data_set),
         contrasts=tuple(selection.contrasts),
         tables=(
-            *_tables(data_set, selection.contrasts, comparisons, compressed, families, declarations),
+            *_tables(scope, selection.contrasts, comparisons, compressed, families),
             *_further_tables(data_set, analyses, best),
             *([variants_table(scope.apart, is_apart=True)] if scope.apart else []),
         ),
@@ -273,18 +271,15 @@ def _further_tables(
 
 
 def _tables(
-    data_set: DataSetVariants,
+    scope: Scope,
     contrasts: Sequence[ContrastComparisons],
     comparisons: Sequence[Comparison],
     compressed: Sequence[Comparison],
     families: Families,
-    declarations: Sequence[Declaration],
 ) -> Iterator[Table]:
     """The tables of one data set, without those of its variants and of its answers."""
-    figures = [declaration.published for declaration in declarations]
-    published = next((f for f in figures if f.accuracies), PublishedFigures())
-    by_class = next((f for f in figures if f.classes), PublishedFigures())
-    yield from compression_tables(data_set, compressed, families, by_class)
+    data_set, published = scope.data_set, scope.published
+    yield from compression_tables(data_set, compressed, families, scope.published_classes)
     for metric in data_set.metrics:
         unit = unit_of(data_set, metric)
         for number, contrast in enumerate(contrasts, start=1):

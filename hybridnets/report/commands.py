@@ -249,7 +249,14 @@ def _write(task: ReportTask, report: Report, to: Path, live: Live | None = None)
             analyses = [answer.analysis for answer in part.answers]
             images = functools.partial(task.load_images, part)
             figures = pictures(
-                part.data_set, part.comparisons, analyses, part.compressed, images, part.best, part.searches
+                part.data_set,
+                part.comparisons,
+                analyses,
+                part.compressed,
+                images,
+                part.best,
+                part.searches,
+                part.scope.published.accuracies,
             )
             drawn[part.data_set.name] = list(_progress(figures, "drawing figures", "figure"))
         say_missing_letters(report)

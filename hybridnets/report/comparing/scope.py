@@ -7,6 +7,7 @@ from hybridnets.report.comparing.variants import DataSetVariants, variants_by_da
 from hybridnets.report.reading.manifests import Sweep
 from hybridnets.report.reading.results import FinishedRun, ReportError, RunSet
 from hybridnets.report.text import proposal
+from hybridnets.runs.published_figures import PublishedFigures
 
 ALL = "all"  # as the name of a sweep
 
@@ -30,6 +31,18 @@ class Scope:
     apart: DataSetVariants | None = None
     names: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+
+    @property
+    def published(self) -> PublishedFigures:
+        """The first accuracies and stars that its sweeps declared as published; empty where none did."""
+        figures = (sweep.declaration.published for sweep in self.sweeps)
+        return next((f for f in figures if f.accuracies), PublishedFigures())
+
+    @property
+    def published_classes(self) -> PublishedFigures:
+        """The same of accuracies by class."""
+        figures = (sweep.declaration.published for sweep in self.sweeps)
+        return next((f for f in figures if f.classes), PublishedFigures())
 
 
 def scopes(runs: RunSet, sweeps: Sequence[Sweep], requested: Sequence[str]) -> list[Scope]:

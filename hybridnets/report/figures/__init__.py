@@ -33,6 +33,7 @@ def pictures(
     load_images: Callable[[], Images | None],
     best: Order | None = None,
     searches: Mapping[str, stats.ExpectedBest] | None = None,
+    published: Mapping[str, float] | None = None,
 ) -> Iterator[Picture]:
     """All figures of a data set that apply, in the order of the page.
 
@@ -44,6 +45,7 @@ def pictures(
         load_images: Gives the data set's images; None where they are not available.
         best: Which of several variants is the best; None for fewer than three.
         searches: What the search for settings of each model is worth; None without a search.
+        published: A paper's val accuracies by variant, as fractions; None without any.
     """
     metric = leading_metric(analyses, section)
     focus = _focus(comparisons, analyses)
@@ -52,7 +54,7 @@ def pictures(
     images = functools.cache(load_images)
     draw: tuple[Callable[[], Picture | None], ...] = (
         *(functools.partial(draw_primary, section, analysis, n) for n, analysis in enumerate(analyses, start=1)),
-        lambda: draw_accuracy(section, metric, primary),
+        lambda: draw_accuracy(section, metric, primary, published or {}),
         lambda: draw_differences(section, comparisons, analyses),
         lambda: draw_best(section.name, best.labels, best.ranks) if best else None,
         lambda: _draw_searches(section, searches) if searches else None,

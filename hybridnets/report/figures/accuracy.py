@@ -1,6 +1,6 @@
 """Accuracy by variant, and paired differences with their intervals, with a dot for every seed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,13 +38,16 @@ METRICS = {"test": Look(GREEN, "o", "-"), "val": Look(PURPLE, "D", "-"), "score"
 
 
 @figure_style()
-def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Variant]) -> Picture | None:
+def draw_accuracy(
+    section: DataSetVariants, metric: str, primary: Collection[Variant], published: Mapping[str, float]
+) -> Picture | None:
     """Accuracy by variant with every seed; None where no variant has any.
 
     Args:
         section: The variants.
         metric: The metric that decides which of very many variants are drawn.
         primary: Variants that are always drawn.
+        published: A paper's val accuracies by variant, as fractions.
     """
     metrics = section.metrics
     if not any(variant.scores(m) for variant in section.variants for m in metrics):
@@ -62,6 +65,9 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
                 _seeds(axes, values, y, m, f"seeds-{m}-{row}")
                 if values:
                     axes.plot(np.mean(values), y, "|", color=INK, markersize=13, markeredgewidth=2)
+            if variant.label in published:
+                value = unit.scale * published[variant.label]
+                axes.plot(value, row, "^", color=ORANGE, markersize=8)[0].set_gid(f"published-{row}")
             _note(axes, row, _runs(variant))
     _note(axes, -0.5, "runs", is_header=True)
     axes.set_xlabel(level_name(section.metric(metrics[0]), unit) if len(metrics) == 1 else "accuracy (%)")
@@ -71,12 +77,14 @@ def draw_accuracy(section: DataSetVariants, metric: str, primary: Collection[Var
         [
             *(mark(*METRICS[m][:2], entries.get(m, f"{m}, one seed"), filled=m != "val") for m in metrics),
             mark(INK, "|", "mean over seeds"),
+            *([mark(ORANGE, "^", "published, val")] if published else []),
         ],
     )
     caption = [
         "Each dot is one run, each bar the mean over the seeds; dots of a row are spread out only to be visible.",
         "test: at the epoch that was best on val. val is optimistic: its epoch was chosen on it." * ("val" in metrics),
         "runs: 2/3 means that two of three requested runs are finished. A run that diverged has no dot and is in no mean.",
+        "published: the paper's val accuracy, the mean of three runs." * bool(published),
         excerpt,
     ]
     return save_picture(figure, "accuracy", f"{section.name}: every seed of every variant", caption)

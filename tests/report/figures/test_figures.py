@@ -25,6 +25,8 @@ from hybridnets.report.figures.style import letters_without_font
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.runs import Run
+from hybridnets.runs.published_figures import read_figures
+from tests.conftest import ROOT
 
 Contrast = Callable[..., list[Run]]
 PRIMARY = {"primary": {"variant": "ecrnn-bilstm-1x16", "baseline": "cnn", "margin": 1.0}}
@@ -92,6 +94,21 @@ def test_every_figure_of_a_grid(tmp_path: Path, grid: Contrast) -> None:
     for axis in ("test accuracy (%)", "parameters (Keras's count)", "training time of a run"):
         assert axis in words(by_key["cost"])
     assert [picture.svg for picture in figures_of(part(tmp_path), IMAGES)] == [picture.svg for picture in drawn]
+
+
+def test_published_accuracies_stand_among_ours(tmp_path: Path, grid: Contrast) -> None:
+    grid(2, {**PRIMARY, "published": read_figures(ROOT / "sweeps" / "published.csv")})
+    digits = part(tmp_path)
+    published = digits.scope.published.accuracies
+    assert len(published) == 17
+    drawn = draw_accuracy(digits.data_set, "test", (), published)
+    plain = draw_accuracy(digits.data_set, "test", (), {})
+    assert drawn
+    assert plain
+    assert [marks(drawn, f"published-{row}") for row in range(len(digits.data_set.variants))] == [1] * 9
+    assert "published, val" in words(drawn)
+    assert "the paper's val accuracy" in drawn.caption
+    assert "published" not in words(plain) + plain.caption
 
 
 def test_intervals_end_where_the_tests_say(tmp_path: Path, grid: Contrast) -> None:
@@ -182,7 +199,7 @@ def test_labels_are_drawn_as_plain_text(tmp_path: Path) -> None:
     name = r"$x_1$ & <b> \alpha_{2} " + 20 * "long"
     path.write_text(f'variant,seed,score\n"{name}",0,1.5\n"{name}",1,1.7\n_b,0,2.5\n_b,1,2.0\n', encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(primary=("_b", name), margin=0.1)).parts
-    drawn = draw_accuracy(scores.data_set, "score", ())
+    drawn = draw_accuracy(scores.data_set, "score", (), {})
     assert drawn is not None
     assert r"$x_1$ & <b> \alpha_{2}" in words(drawn)
     assert "score (its own unit)" in words(drawn)
@@ -194,7 +211,7 @@ def test_a_hundred_variants_stay_readable(tmp_path: Path) -> None:
     rows = [f"v{n:03},{seed},{n + seed / 2}" for n in range(120) for seed in range(2)]
     path.write_text("\n".join(["variant,seed,score", *rows]), encoding="utf-8")
     (scores,) = analyse(read_scores(path), "title", "command", ReportRequest(baseline="v000")).parts
-    drawn = draw_accuracy(scores.data_set, "score", ())
+    drawn = draw_accuracy(scores.data_set, "score", (), {})
     assert drawn is not None
     assert "Of 120 variants these are the 25 with the best mean on score and the 10 with the worst" in drawn.caption
     assert "v119" in words(drawn)
