@@ -1,6 +1,7 @@
 """How the running command was called, and words that all messages share."""
 
 import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,8 +46,11 @@ def project_folders(*names: str) -> list[Path]:
 
 
 def printable(text: str) -> str:
-    """Replaces the characters that a terminal cannot show; the name of a file may contain any."""
-    return "".join(letter if letter.isprintable() else f"[U+{ord(letter):04X}]" for letter in text)
+    """Replaces the characters that a terminal cannot show, other than spaces; the name of a file may contain any."""
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else f"[U+{ord(letter):04X}]"
+        for letter in text
+    )
 
 
 def plural(n: int, noun: str) -> str:

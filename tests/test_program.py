@@ -2,6 +2,7 @@
 
 import pytest
 
+from hybridnets import program
 from hybridnets.program import few, plural
 
 
@@ -21,3 +22,8 @@ def test_a_count_has_its_noun() -> None:
 )
 def test_the_first_few_are_named_and_the_others_counted(names: list[object], most: int, words: str) -> None:
     assert few(iter(names), most) == words
+
+
+def test_spaces_of_any_script_can_be_printed() -> None:
+    assert program.printable("사과\u3000배\u00a0x") == "사과\u3000배\u00a0x"
+    assert program.printable("a\u202eb\nc\u200b") == "a[U+202E]b[U+000A]c[U+200B]"

@@ -61,7 +61,7 @@ def on_training_images(run: Path, files: Iterable[Path]) -> list[str]:
         if dataset["_target_"] != FOLDER:
             return []
         root = Path(dataset["root"]).expanduser().resolve()
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, RuntimeError):  # no such user's home, or too deep
         return []
     inside = [path for path in map(Path.resolve, files) if path.is_relative_to(root)]
     seen = [path for path in inside if path.relative_to(root).parts[0].lower() != "test"]

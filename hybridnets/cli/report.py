@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hybridnets.data.dataset import ImageDataset
     from hybridnets.report.analysis import DataSetReport
 
+OUTCOMES = 45_000  # of an accuracy of the paper: three runs of 15,000 val images
 COMMANDS = ("pack", "unpack", "status", "verify", "mlflow")
 EXAMPLES = """\
 examples:
@@ -64,7 +65,7 @@ def run_command(arguments: argparse.Namespace, command: str) -> int:
     from hybridnets.report.reading.sources import opened
 
     if arguments.published:
-        return commands.recount_published(arguments.published, arguments.n)
+        return commands.recount_published(arguments.published, OUTCOMES if arguments.n is None else arguments.n)
     check_arguments(arguments)
     if arguments.unpack:
         return commands.unpack_runs(arguments.paths, arguments.output)
@@ -109,6 +110,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise ReportError(f"{' and '.join(given)} are several commands: give one of them")
     if arguments.probabilities and not arguments.pack:
         raise ReportError("--probabilities goes with --pack: it is about what an archive keeps")
+    if arguments.n is not None:
+        raise ReportError("-n goes with --published: it is about published accuracies")
     if arguments.output and not (arguments.pack or arguments.unpack):
         raise ReportError(
             f"-o goes with --pack and --unpack, got {arguments.output} without: --to is the report's folder"
@@ -271,6 +274,5 @@ def _add_commands(add: Any) -> None:
     add(
         "-n",
         type=int,
-        default=45_000,
         help="with --published: outcomes per variant (default: 45000, 3 x 15,000 val images)",
     )

@@ -7,7 +7,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hybridnets import program
-from hybridnets.config.sweep import runs_of_last_batch
+from hybridnets.config.sweep import manifests_of_this_sweep, runs_of_last_batch
 
 
 class NameReport(Callback):
@@ -16,5 +16,5 @@ class NameReport(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002
         """Prints it, with the folder of each data set."""
         folders = dict.fromkeys(str(run.folder.parents[1]) for run in runs_of_last_batch())
-        if folders:
+        if manifests_of_this_sweep():  # runs of a trial are not kept
             print(f"compare them: {shlex.join([*program.words('report'), *folders])}", flush=True)

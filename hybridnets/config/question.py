@@ -32,10 +32,11 @@ def find_variants(variants: Mapping[str, identities.Identity], primary: Primary)
     for label in (primary.variant, primary.baseline):
         match = find_variant(variants, label)
         if match is None:
-            names = [identities.name(settings) for settings in variants.values()]
-            why = f"{_not_trained(label, sorted(set(names)))}{_remedy(label, sorted(set(names)))}"
-            if names.count(label) > 1:
-                why = f"{label}, which {names.count(label)} of them are called: add the settings in which they differ"
+            names = _names(variants.values())
+            alike = sum(identities.name(settings) == label for settings in variants.values())
+            why = f"{_not_trained(label, names)}{_remedy(label, names)}"
+            if alike:
+                why = f"{label}, which {alike} of them are called: add the settings in which they differ"
             raise ConfigError(
                 f"until=settled needs report.primary to name two variants that the sweep trains, got {why}"
             )

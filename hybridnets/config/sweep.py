@@ -22,7 +22,8 @@ from hybridnets.config.errors import ConfigError
 from hybridnets.config.question import check_margin, check_question
 from hybridnets.config.rehearsal import rehearsal
 from hybridnets.config.request import RunRequest, changed_code_message, divergence_message, resolve
-from hybridnets.config.schema import scratch
+from hybridnets.config.schema import UNTIL_SETTLED, scratch
+from hybridnets.program import few
 from hybridnets.runs import Run, identities, manifest
 from hybridnets.runs.claims import Watch
 from hybridnets.runs.declaration import parse_declaration
@@ -42,10 +43,12 @@ def plan(configs: list[DictConfig]) -> list["SweepJob"]:
     _check_sweep(configs)
     report = read_report(configs[0])
     jobs = [SweepJob(resolve(cfg)) for cfg in configs]
+    if HydraConfig.get().sweeper.get("_target_") == UNTIL_SETTLED:
+        _check_settled(jobs)
     _plans[GlobalHydra.instance().hydra] = jobs
     runs = {job.key: job.run for job in jobs}
     check_question(report, list(runs.values()), [job.need.run for job in jobs if job.need])
-    check_margin(report, len(jobs[0].request.dataset.test_labels))
+    check_margin(report, min(len(job.request.dataset.test_labels) for job in jobs))
     unique = {job.key: job for job in jobs}.values()
     finished = [job for job in unique if job.finished()]
     pending = [job for job in unique if job not in finished]
@@ -79,6 +82,16 @@ def _check_sweep(configs: list[DictConfig]) -> None:
                 "trainer.devices must be a number or a list of devices in a sweep, because the number of devices is part of a "
                 f"run's identity and machines differ in it, got {trainer.get('devices') or 'null'}"
             )
+
+
+def _check_settled(jobs: list["SweepJob"]) -> None:
+    """Refuses a sweep that adds seeds where its looks could not be recorded in one manifest."""
+    if any(job.request.is_trial for job in jobs):
+        raise ConfigError(
+            "trainer.fast_dev_run must be null if until=settled: its runs are not kept, so none can be looked at"
+        )
+    if len(folders := dict.fromkeys(job.run.out for job in jobs)) > 1:
+        raise ConfigError(f"out must be one folder if until=settled, got {few(folders)}")
 
 
 # The manifest in each folder of runs, for each sweep of this process by its Hydra. All batches of a search share one.

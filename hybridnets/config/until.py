@@ -37,7 +37,9 @@ class Study:
 
     def __init__(self, cfg: DictConfig, words: Sequence[str]) -> None:
         section: Any = OmegaConf.to_container(cfg.report, resolve=True) if OmegaConf.is_config(cfg.report) else {}
-        declaration = parse_declaration({key: section.get(key) for key in ("primary", "until")})
+        if isinstance(section, dict):  # anything else is refused
+            section = {key: section.get(key) for key in ("primary", "until")}
+        declaration = parse_declaration(section)
         if len(declaration.primary) != 1 or declaration.until is None:
             raise ConfigError(
                 "until=settled needs one question and its design in the sweep's file, report.primary and report.until (first, "
@@ -96,12 +98,16 @@ class Study:
         """Whether the sweep ends with the batch that was trained: it is looked at, and the look is recorded.
 
         Raises:
-            ConfigError: If a variant of the question is not among those of the sweep, or a run of it diverged.
+            ConfigError: If a variant of the question is not among those of the sweep, a run diverged, or some are missing.
         """
         (path,) = manifests_of_this_sweep()
         sweep = manifest.read_one(path)
         self._find_answering()
         looks = take_looks(sweep, self.primary, self.until)
+        if not looks:
+            raise ConfigError(
+                f"{STOPPED} runs of its first look are trained elsewhere: run it again when they are done"
+            )
         manifest.record_looks(path, looks)
         print(f"look {len(looks)}: {sentence(looks[-1], self.primary, self.until)}", flush=True)
         return looks[-1].settled != "open" or looks[-1].n >= self.until.most

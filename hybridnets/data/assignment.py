@@ -165,7 +165,7 @@ def copies_remarks(assignment: Assignment, copies: Mapping[str, Any]) -> list[st
         for first, second in copies[kind]["pairs"]:
             one, two = names[tuple(first)], names[tuple(second)]
             texts.append(f"{one[0]} = {two[1 if one is two else 0]}")
-        more = copies[kind]["images"] - len(texts)
+        more = copies[kind]["images"] - len(texts) * (2 if kind == "labels" else 1)  # which shows both images
         return f"{', '.join(texts)}{f' and {more:,} more' if more > 0 else ''}"
 
     sentences = {

@@ -200,7 +200,7 @@ def pixel_statistics(sums: Sums, squares: Sums, pixels: int, *, per_channel: boo
         per_channel: Whether each channel has its own values; otherwise all channels have the same.
 
     Raises:
-        DataError: If all pixels are equal.
+        DataError: If all pixels are equal, or those of a channel with values of its own.
     """
     n, channels = sums.shape
     total, squares = sums.sum(axis=0), squares.sum(axis=0)
@@ -210,7 +210,13 @@ def pixel_statistics(sums: Sums, squares: Sums, pixels: int, *, per_channel: boo
         count *= channels
     mean = total / count
     std = np.sqrt(squares / count - mean**2)
-    if not std.all():
+    if std.any() and not std.all():
+        constant = int(np.flatnonzero(std == 0)[0])
+        raise DataError(
+            f"data.standardize divides by the deviation of each channel, but channel {constant} of {channels} is the same in "
+            "all pixels: data.standardize.statistics=scalar takes one deviation for all channels"
+        )
+    if not std.any():
         raise DataError(
             "data.standardize divides by the deviation of the images, but all their pixels are equal: "
             "were images of 0 to 1 rounded to whole numbers before they were multiplied by 255?"

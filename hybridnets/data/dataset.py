@@ -40,7 +40,12 @@ def path_of(value: Any, key: str = "root", kind: str = "a folder") -> Path:
         DataError: If it is no path.
     """
     if isinstance(value, str | os.PathLike) and os.fspath(value):
-        return Path(value).expanduser()
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise DataError(
+                f"data.{key} must name {kind}, got {value}, but there is no such user's home folder"
+            ) from None
     got = "nothing" if value is None else repr(value)
     raise DataError(f"data.{key} must name {kind}, as data.{key}=PATH, got {got}")
 

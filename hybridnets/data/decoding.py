@@ -179,16 +179,17 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
     require_pillow(f"{source if isinstance(source, Path) else 'a picture'}")
     from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+    # Pillow warns of pictures that are so large that they may be an attack; it refuses those twice as large. Filters belong to
+    # the process: threads that set and restored them would restore each other's.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        # Pillow warns of pictures that are so large that they may be an attack; it refuses those twice as large.
-        with warnings.catch_warnings(action="ignore"):
-            if isinstance(source, Image.Image):
-                yield ImageOps.exif_transpose(source)
-                return
-            if isinstance(source, Path):
-                check_plain_file(source)
-            with Image.open(source, formats=FORMATS) as picture:
-                yield ImageOps.exif_transpose(picture)
+        if isinstance(source, Image.Image):
+            yield ImageOps.exif_transpose(source)
+            return
+        if isinstance(source, Path):
+            check_plain_file(source)
+        with Image.open(source, formats=FORMATS) as picture:
+            yield ImageOps.exif_transpose(picture)
     except DecodingError:
         raise
     except MemoryError as error:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -24,25 +23,6 @@ if TYPE_CHECKING:
 VAL_NAMES = ("validation", "valid", "val", "dev")  # what a validation part is called, where nothing else is said
 OLDEST = 4  # the first version of `datasets` that runs no code of a data set
 BATCH = 1000  # rows that are read at a time
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where a data set holds its images, its labels and its parts; None for what follows from the data set.
-
-    Attributes:
-        image: The column of images; None for the only one.
-        label: The column of labels; None for the only one that has classes.
-        train: The part to train on.
-        val: The part that chooses epochs; None for the first of VAL_NAMES that exists, if any.
-        test: The part to measure on.
-    """
-
-    image: str | None
-    label: str | None
-    train: str
-    val: str | None
-    test: str
 
 
 def load(
@@ -83,14 +63,15 @@ def load(
     path_of(path, "path", "a data set of the Hugging Face hub or a folder")
     form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
-    columns = Columns(image, label, train_split, val_split, test_split)
-    parts, columns = _parts(path, _opened(path, subset, revision, here_only), columns)
-    classes, labels = _labels(path, parts, str(columns.label))
+    opened = _opened(path, subset, revision, here_only)
+    parts = _parts(path, opened, train_split, val_split, test_split)
+    image, label = _columns(path, parts, image, label)
+    classes, labels = _labels(path, parts, label)
     if image_size is None:
-        height, width = _size_of_first(path, parts["train"], str(columns.image))
+        height, width = _size_of_first(path, parts["train"], image)
         form = dataclasses.replace(form, height=height, width=width)
     images = {
-        name: _images(f"{name} of {path}", part, str(columns.image), form, is_fixed=image_size is None)
+        name: _images(f"{name} of {path}", part, image, form, is_fixed=image_size is None)
         for name, part in parts.items()
     }
     return dataset_of_parts(images, labels, classes, resize)
@@ -118,7 +99,7 @@ def _opened(path: str, subset: str | None, revision: str | None, here_only: bool
     """All parts of a data set by name."""
     import datasets
 
-    folder = Path(path).expanduser()
+    folder = path_of(path, "path", "a folder or a data set on the hub")
     is_saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
     try:
         if is_saved:
@@ -167,12 +148,10 @@ def _offline() -> Iterator[None]:
         yield
 
 
-def _parts(path: str, opened: Mapping[str, "Dataset"], columns: Columns) -> tuple[dict[str, "Dataset"], Columns]:
-    """The parts by what they are for (train, test, and val if there is one), and the columns' names."""
-    import datasets
-
-    names = {"train": columns.train, "test": columns.test}
-    if val := columns.val or next((name for name in VAL_NAMES if name in opened and name not in names.values()), None):
+def _parts(path: str, opened: Mapping[str, "Dataset"], train: str, val: str | None, test: str) -> dict[str, "Dataset"]:
+    """The parts by what they are for: train, test, and val if there is one."""
+    names = {"train": train, "test": test}
+    if val := val or next((name for name in VAL_NAMES if name in opened and name not in names.values()), None):
         names["val"] = val
     for part, name in names.items():
         if name not in opened:
@@ -183,24 +162,31 @@ def _parts(path: str, opened: Mapping[str, "Dataset"], columns: Columns) -> tupl
         raise DataError(
             f"data.train_split, val_split and test_split must be different parts, got {', '.join(names.values())}"
         )
-    features = opened[columns.train].features
-    kinds = (("image", columns.image, datasets.Image), ("label", columns.label, datasets.ClassLabel))
-    chosen = {key: name or _only(path, key, features, kind) for key, name, kind in kinds}
-    parts = {part: opened[name] for part, name in names.items()}
+    return {part: opened[name] for part, name in names.items()}
+
+
+def _columns(path: str, parts: Mapping[str, "Dataset"], image: str | None, label: str | None) -> tuple[str, str]:
+    """The columns of images and of labels, which every part has."""
+    import datasets
+
+    features = parts["train"].features
+    image = image or _only(path, "image", features, datasets.Image)
+    label = label or _only(path, "label", features, datasets.ClassLabel)
+    chosen = {"image": image, "label": label}
     for name, part in parts.items():
         for key, column in chosen.items():
             if column not in part.features:
                 raise DataError(
                     f"{path} has no column {column} in {name}: data.{key} must be one of {_listed(part.features)}"
                 )
-        if not isinstance(kind := part.features[chosen["image"]], datasets.Image):
+        if not isinstance(kind := part.features[image], datasets.Image):
             raise DataError(
-                f"data.image must be a column of images, but {chosen['image']} of {path} is {type(kind).__name__}: choose one "
+                f"data.image must be a column of images, but {image} of {path} is {type(kind).__name__}: choose one "
                 f"of {_listed(part.features)}"
             )
         if len(part) == 0:
             raise DataError(f"{name} of {path} has no images")
-    return parts, Columns(**{**vars(columns), **chosen})
+    return image, label
 
 
 def _only(path: str, key: str, features: Mapping[str, Any], kind: type) -> str:

@@ -7,7 +7,8 @@ https://medmnist.com (train_images, train_labels, val_images, ..., test_labels).
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def load(root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> 
     return dataset_of_parts(images, positions, names)
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     """The open file, once it is an .npz file."""
     if not path.exists():
         raise DataError(f"data.root must be an .npz file, but {path} does not exist")
@@ -71,7 +73,12 @@ def _opened(path: Path) -> Any:
         if start == ZIP:
             raise DataError(f"{path} is truncated, because an .npz file ends with its table of contents: get it again")
         raise DataError(f"data.root must be an .npz file, but {path} is none: numpy.savez writes one")
-    return np.load(path, allow_pickle=False)
+    with path.open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except (zipfile.BadZipFile, ValueError) as error:
+            raise DataError(f"{path} is damaged ({error}): get it again") from error
+        yield archive
 
 
 def _parts(path: Path, archive: Any) -> tuple[dict[str, Images], dict[str, Labels]]:

@@ -96,7 +96,7 @@ class Watch:
         return self.judge(current, locks=locked is not None)
 
     def judge(self, current: Owner | None, *, locks: bool) -> Literal["free", "busy", "silent"]:
-        """As `look`, for an owner that does not hold the lock.
+        """As `state`, for an owner that does not hold the lock.
 
         Args:
             current: The owner.
@@ -236,7 +236,7 @@ def _lock(lock: IO[Any], folder: Path) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(0.02)  # a `look` of another process also locks it, for a moment
+            time.sleep(0.02)  # `state` of another process also locks it, for a moment
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 return False

@@ -26,6 +26,9 @@ PACKAGES = (
 )
 
 
+INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, whoever installed them
+
+
 def describe_origin(command: str, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Command, versions, hardware, the source's git commit with whether anything was changed since, and the user's code.
 
@@ -80,8 +83,11 @@ def _own_file(module: str) -> Path | None:
         *([Path(spec.origin)] if spec.origin and not inner else []),
     ]
     file = next((path.resolve() for path in files if path.is_file()), None)
-    foreign = (Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")).resolve())
-    return None if file is None or any(file.is_relative_to(folder) for folder in foreign) else file
+    if file is None or INSTALLED & set(file.parts):
+        return None
+    standard = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+    foreign = [folder.resolve() for folder in (Path(__file__).parents[1], *map(Path, standard))]
+    return None if any(file.is_relative_to(folder) for folder in foreign) else file
 
 
 def _targets(settings: Any) -> Iterator[str]:

@@ -30,6 +30,20 @@ class PublishedFigures:
     stars: Mapping[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     classes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
+    def difference(self, variant: str, baseline: str) -> tuple[float, str] | None:
+        """The difference of two variants in points with its stars, whichever of them was the candidate; None without one.
+
+        Args:
+            variant: The variant.
+            baseline: What is subtracted from it.
+        """
+        if (variant, baseline) in self.stars:
+            return self.stars[variant, baseline]
+        if (baseline, variant) in self.stars:
+            difference, stars = self.stars[baseline, variant]
+            return -difference, stars
+        return None
+
 
 def read_figures(path: Path) -> list[dict[str, str]]:
     """The rows of a file of published figures, after a check.

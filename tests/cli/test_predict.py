@@ -382,6 +382,7 @@ def test_ctrl_c_ends_it_without_a_traceback(pets: str) -> None:
         ("hybridnets.data.folder.load", "photos", ["new/photos/cat/1.png"], 0),
         ("mine.load", "photos", ["photos/cat/1.png"], 0),
         ("hybridnets.data.folder.load", None, ["photos/cat/1.png"], 0),
+        ("hybridnets.data.folder.load", "~nobody-of-this-name/photos", ["photos/cat/1.png"], 0),
     ],
 )
 def test_pictures_that_a_run_was_trained_on_are_said(

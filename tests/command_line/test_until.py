@@ -119,6 +119,12 @@ def test_a_design_that_cannot_be_followed_is_refused(
             ("model.channels=[2],[3]",),
             "got ecnn, which 2 of them are called: add the settings in which they differ",
         ),
+        ({}, ("out=a,b",), "out must be one folder if until=settled, got a, b"),
+        (
+            {},
+            ("trainer.fast_dev_run=true",),
+            "trainer.fast_dev_run must be null if until=settled: its runs are not kept",
+        ),
     ],
 )
 def test_a_question_that_the_sweep_cannot_answer_is_refused(
@@ -163,6 +169,16 @@ def test_a_sweep_that_stops_because_a_run_diverged_says_so(tmp_path: Path) -> No
     assert "the sweep stopped before its question was settled, because cnn seed=5 and 5 more diverged" in sentence
     assert "sweep a recipe with which none diverges, as with a smaller optimizer.lr" in sentence
     assert "look 1" not in completed.stdout
+
+
+def test_a_report_that_is_no_section_is_refused(tmp_path: Path, command: Callable[..., Said]) -> None:
+    write_sweep(tmp_path)
+    path = tmp_path / "question.yaml"
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "report": ["cnn", "ecnn"]}))
+    said = command("--config-dir", ".", "-cn", "question", "until=settled")
+    assert said.code == 2
+    assert said.err.startswith("train.py: report must be a section with primary, until, tables, published")
 
 
 def test_null_switches_off_what_a_sweeps_file_sets(tmp_path: Path, command: Callable[..., Said]) -> None:

@@ -300,3 +300,14 @@ def test_classes_are_different_names_in_an_order(classes: Any, sentence: str) ->
     images, labels = np.zeros((2, 1, 4, 4), np.uint8), np.array([0, 1])
     with pytest.raises(DataError, match=sentence):
         ImageDataset(images, labels, images, labels, classes)
+
+
+def test_a_channel_of_equal_pixels_is_named() -> None:
+    images = np.concatenate([PIXELS[:, :1], np.zeros_like(PIXELS[:, :1])], axis=1)
+    dataset = ImageDataset(images, np.zeros(130, dtype=np.int64), images, np.zeros(130, dtype=np.int64), ("a", "b"))
+    settings: Any = {"split_seed": 0, "order_seed": 0}
+    with pytest.raises(
+        DataError, match=r"channel 1 of 2 is the same in all pixels: data\.standardize\.statistics=scalar"
+    ):
+        ImageDataModule(dataset, **settings, standardize={"statistics": "channel", "over": "all"})
+    ImageDataModule(dataset, **settings, standardize={"statistics": "scalar", "over": "all"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybridnets.config import load_dataset
-from hybridnets.data.dataset import DataError, ImageDataset, canonical, canonical_pool
+from hybridnets.data.dataset import DataError, ImageDataset, canonical, canonical_pool, path_of
 
 IMAGES = np.arange(4 * 3 * 8 * 8, dtype=np.uint8).reshape(4, 3, 8, 8)
 LABELS = np.array([0, 1, 0, 1])
@@ -165,3 +165,10 @@ def test_a_validation_part_is_sorted_with_the_training_images() -> None:
     assert again[0].flags.c_contiguous
     with pytest.raises(DataError, match="training and validation images must have the same shape, got uint8"):
         canonical_pool(images, labels, images[:, :, :2], labels)
+
+
+def test_the_home_folder_of_nobody_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"data\.root must name a folder, got ~nobody-of-this-name/x, but there is no such"
+    ):
+        path_of("~nobody-of-this-name/x")

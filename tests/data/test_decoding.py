@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -177,3 +178,16 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DecodingError, match="it is no plain file"):
         decode(tmp_path / "pipe.png", AS_COLOUR)
+
+
+def test_reading_in_threads_leaves_other_warnings_as_they_are() -> None:
+    """Two pictures are read at the same time, and the first one ends first."""
+    picture = Image.fromarray(COLOUR)
+    with warnings.catch_warnings(action="error"):
+        first, second = decoding._upright(picture), decoding._upright(picture)
+        for enter in (first.__enter__, second.__enter__):
+            enter()
+        for leave in (first.__exit__, second.__exit__):
+            leave(None, None, None)
+        with pytest.raises(UserWarning, match="of another library"):
+            warnings.warn("of another library", stacklevel=1)

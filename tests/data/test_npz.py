@@ -223,6 +223,13 @@ def test_damaged_and_foreign_files_are_refused(file: Callable[..., Path], tmp_pa
     path.write_bytes(damaged)
     assert "x_train in" in sentence(path)
     assert "is damaged" in sentence(path)
+    damaged = bytearray(good)
+    table = good.rindex(b"PK\x01\x02")  # the last entry of the table of contents
+    damaged[table : table + 4] = bytes(4)
+    path.write_bytes(damaged)
+    assert f"{path} is damaged" in sentence(path)
+    path.write_bytes(b"junk before it" + good)
+    assert f"{path} is damaged" in sentence(path)
     huge = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4096, 3, 1048576, 1048576), }".ljust(117) + b"\n"
     magic = b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little")
     for member, rule in (

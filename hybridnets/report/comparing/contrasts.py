@@ -53,7 +53,8 @@ class ComparisonCache:
 
     def __init__(self, data_set: DataSetVariants, manifests: Iterable[Manifest] = ()) -> None:
         self.data_set = data_set
-        self._requested = [set(manifest.requested) for manifest in manifests]
+        self._manifests = tuple(manifests)
+        self._requested = [set(manifest.requested) for manifest in self._manifests]
         self.comparisons: dict[tuple[str, str], Comparison] = {}
         self.notes: list[str] = []  # on comparisons of contrasts that are not made
         self.by_label = {variant.label: variant for variant in data_set.variants}
@@ -61,9 +62,7 @@ class ComparisonCache:
 
     def fresh(self) -> "ComparisonCache":
         """Another one of the same variants, in which no direction is fixed yet."""
-        copy = ComparisonCache(self.data_set)
-        copy._requested = self._requested
-        return copy
+        return ComparisonCache(self.data_set, self._manifests)
 
     def of(self, variant: Variant, baseline: Variant) -> Comparison:
         """The comparison of a variant with a baseline, or that of the baseline with the variant if it exists."""

@@ -1,7 +1,7 @@
 """Several data sets together: the joint question about two variants, the ranks of more, and profiles of all of their runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,7 +36,7 @@ class Joint:
     data_sets: tuple[DataSetVariants, ...]
     labels: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
-    margin: float
+    margin: float = 0.0
     test: str = ""
     choices: int = 1
     declared: str = ""
@@ -143,28 +143,37 @@ def join(data_sets: Sequence[DataSetVariants], analyses: Sequence[PrimaryAnalysi
         analyses: The primary analyses of all data sets; the first one about variants that several have is the question.
         metric: The metric where no analysis says it; empty where there is none.
     """
-    metric = next((analysis.metric for analysis in analyses), metric)
+    question = next((a for a in analyses if sum(_answers(d, a) for d in data_sets) > 1), next(iter(analyses), None))
+    metric = question.metric if question else metric
     with_metric = [data_set for data_set in data_sets if metric in data_set.available]
-    asked = next(((a.comparison.variant.label, a.comparison.baseline.label) for a in analyses), ())
+    asked = (question.comparison.variant.label, question.comparison.baseline.label) if question else ()
     with_metric = [d for d in with_metric if all(_has(d, label, metric) for label in asked)]
     if len(with_metric) < 2:
         return None
     labels = [v.label for v in with_metric[0].variants if all(_has(d, v.label, metric) for d in with_metric)]
     if len(labels) < 2:
         return None
-    question = asked or ((labels[1], labels[0]) if len(labels) == 2 else None)
+    pair = asked or ((labels[1], labels[0]) if len(labels) == 2 else None)
     comparisons = []
-    if question:
+    if pair:
         for data_set in with_metric:
             by_label = {variant.label: variant for variant in data_set.variants}
-            comparisons.append(compare(by_label[question[0]], by_label[question[1]]))
+            comparisons.append(compare(by_label[pair[0]], by_label[pair[1]]))
         if not all(comparison.pairs for comparison in comparisons):
             comparisons = []
-    margin = next((analysis.margin for analysis in analyses), 0.0)
-    test = next((analysis.primary.test for analysis in analyses), "")
-    choices, declared = next(((a.choices, a.declared) for a in analyses), (1, ""))
     kind = with_metric[0].metric(metric)
-    return Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons), margin, test, choices, declared)
+    joint = Joint(kind, tuple(with_metric), tuple(labels), tuple(comparisons))
+    if not question:
+        return joint
+    return replace(
+        joint, margin=question.margin, test=question.primary.test, choices=question.choices, declared=question.declared
+    )
+
+
+def _answers(data_set: DataSetVariants, analysis: PrimaryAnalysis) -> bool:
+    """Whether a data set has both variants of a question."""
+    sides = (analysis.comparison.variant, analysis.comparison.baseline)
+    return all(_has(data_set, side.label, analysis.metric) for side in sides)
 
 
 def _has(data_set: DataSetVariants, label: str, metric: str) -> bool:

@@ -26,7 +26,7 @@ class MissingRun:
 
     Attributes:
         folder: Its folder below the folder of all runs; for a file of scores the file's name and the line.
-        state: running, failed or pending; missing for a file of scores.
+        state: running, stopped, failed, unreadable or pending; missing for a file of scores.
         reason: Why its last attempt failed; empty if it did not.
         seeds: The seeds of split, initialisation and order.
         diverged: Whether it failed because its loss was no longer finite.

@@ -77,14 +77,14 @@ def draw_accuracy(
         [
             *(mark(*METRICS[m][:2], entries.get(m, f"{m}, one seed"), filled=m != "val") for m in metrics),
             mark(INK, "|", "mean over seeds"),
-            *([mark(ORANGE, "^", "published, val")] if published else []),
+            *([mark(ORANGE, "^", "published")] if published else []),
         ],
     )
     caption = [
         "Each dot is one run, each bar the mean over the seeds; dots of a row are spread out only to be visible.",
         "test: at the epoch that was best on val. val is optimistic: its epoch was chosen on it." * ("val" in metrics),
         "runs: 2/3 means that two of three requested runs are finished. A run that diverged has no dot and is in no mean.",
-        "published: the paper's val accuracy, the mean of three runs." * bool(published),
+        "published: the accuracy in the file that the sweep names as published." * bool(published),
         excerpt,
     ]
     return save_picture(figure, "accuracy", f"{section.name}: every seed of every variant", caption)

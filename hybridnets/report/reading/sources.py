@@ -1,11 +1,13 @@
 """The paths on the command line, with archives unpacked: an archive is read as the folders of runs in it."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridnets import signals
 from hybridnets.report.reading.results import ReportError
 from hybridnets.runs.archive import Archive, ArchiveError
 
@@ -54,6 +56,7 @@ def opened(paths: Sequence[Path]) -> Iterator[Sources]:
         yield Sources(list(paths), {})
         return
     with tempfile.TemporaryDirectory() as temporary:
+        signals.at_end(lambda: shutil.rmtree(temporary, ignore_errors=True))
         unpacked: list[Path] = []
         names: dict[str, str] = {}
         for number, path in enumerate(paths):

@@ -6,7 +6,6 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting, FAT*; the front m
 https://huggingface.co/docs/hub/model-cards.
 """
 
-import importlib.metadata
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from hybridnets import stats
+from hybridnets import __version__, stats
 from hybridnets.program import plural
 from hybridnets.report.comparing.resources import duration
 from hybridnets.report.comparing.variants import Variant
@@ -332,7 +331,7 @@ def _usage(facts: CardFacts) -> Iterator[str]:
 
 
 def _citations(run: FinishedRun) -> Iterator[str]:
-    yield f"hybridnets {importlib.metadata.version('hybridnets')}, Apache-2.0, https://github.com/hybridnets/hybridnets"
+    yield f"hybridnets {__version__}, Apache-2.0, https://github.com/hybridnets/hybridnets"
     identity: Mapping[str, Any] | None = run.identity
     while identity:  # of an autoencoder, then of its backbone
         if paper := PAPERS.get(identity["model"].get("_target_", "")):

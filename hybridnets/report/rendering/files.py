@@ -1,6 +1,5 @@
 """The report as files: the page, the tables in four formats, the figures in three, and all tests and runs as CSV."""
 
-import contextlib
 import csv
 import io
 import json
@@ -117,10 +116,12 @@ def _delete_temporary_files(to: Path) -> None:
     """Deletes what interrupted reports left behind; a process that is still writing keeps its files."""
     for path in (path for folder in ("tables", "figures", ".") for path in (to / folder).glob(".*.*")):
         if process := re.fullmatch(r"\..+\.([0-9]+)", path.name):
-            with contextlib.suppress(ProcessLookupError, OverflowError):
+            try:
                 os.kill(int(process[1]), 0)
+            except (ProcessLookupError, OverflowError):
+                path.unlink(missing_ok=True)
+            except PermissionError:  # it lives, and is somebody else's
                 continue
-            path.unlink(missing_ok=True)
 
 
 def _write_record(to: Path, request: Mapping[str, Any], files: set[str], complete: bool) -> None:

@@ -13,6 +13,7 @@ from hybridnets.report.tables.table import Cell
 
 LEVELS = "* p < .05, ** p < .005, *** p < .0001, two-sided; a dash where p is larger."
 OPTIMISTIC = "val is optimistic: it is measured at the epoch that was chosen on it. An answer rests on test."
+PUBLISHED = "published: the accuracies and stars of the file that the sweep names as published"
 DASH = Cell("-")
 SMALLEST = 1e-300  # p that is printed as a number
 

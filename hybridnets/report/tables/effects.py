@@ -38,7 +38,11 @@ def effects_table(section: DataSetVariants, metric: str, unit: Unit, published: 
         "p: plain paired t. p corrected: the corrected resampled t, where it applies; the interval is then the corrected "
         f"one. Exploratory: Holm over the {plural(len(effects), 'effect')} of this table. parameters, s/epoch: the factor of "
         "the cost.",
-        *(["published: the same effect in the paper's val accuracies, means of three runs."] if has_published else []),
+        *(
+            ["published: the same effect in the accuracies of the file that the sweep names as published."]
+            if has_published
+            else []
+        ),
         *([f"Left out: {', '.join(excluded)}."] if excluded else []),
     )
     header = (

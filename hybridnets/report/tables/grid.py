@@ -9,7 +9,7 @@ from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember, described, questions
 from hybridnets.report.comparing.units import Unit
 from hybridnets.report.comparing.variants import Variant
-from hybridnets.report.tables.cells import LEVELS, counted, level_cell, metric_name, optimistic, test_names
+from hybridnets.report.tables.cells import LEVELS, PUBLISHED, counted, level_cell, metric_name, optimistic, test_names
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.report.text import natural
 from hybridnets.runs.published_figures import PublishedFigures
@@ -172,7 +172,7 @@ def _block(
     yield line("  stars over images", lambda m: _stars(m, m.evidence.pooled, m.evidence.pooled.p))
     yield line("  stars over seeds", lambda m: _stars(m, m.test, m.holm))
     comparisons = {place: member.evidence.comparison for place, member in members.items()}
-    figures = {place: published.stars.get((c.variant.label, c.baseline.label)) for place, c in comparisons.items()}
+    figures = {place: published.difference(c.variant.label, c.baseline.label) for place, c in comparisons.items()}
     if any(figures.values()):
         texts = {place: f"{figure[0]:+.2f} {figure[1]}".strip() for place, figure in figures.items() if figure}
         yield layout.line("  published", {place: Cell(text) for place, text in texts.items()})
@@ -227,4 +227,4 @@ def _caption(
         )
         yield f"best: the best variant of a row at each level, chosen by its mean on {chosen}{consequence}"
     if published.accuracies:
-        yield "published: the paper's val accuracies, means of three runs, with its stars."
+        yield f"{PUBLISHED}."

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hybridnets.report.comparing.contrasts import ContrastComparisons
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember
-from hybridnets.report.tables.cells import optimistic, test_names
+from hybridnets.report.tables.cells import PUBLISHED, optimistic, test_names
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs.published_figures import PublishedFigures
 
@@ -24,14 +24,15 @@ def stars_table(
         published: The paper's differences and stars.
         metrics: The metrics of the runs.
     """
-    columns = {
-        contrast.title: [c for c in contrast.comparisons if (c.variant.label, c.baseline.label) in published.stars]
-        for contrast in contrasts
-    }
-    columns = {title: comparisons for title, comparisons in columns.items() if comparisons}
+    columns, figures = {}, []
+    for contrast in contrasts:
+        by_comparison = {c: published.difference(c.variant.label, c.baseline.label) for c in contrast.comparisons}
+        known = {c: figure for c, figure in by_comparison.items() if figure}
+        if known:
+            columns[contrast.title] = list(known)
+            figures.append(list(known.values()))
     if not columns:
         return None
-    figures = [[published.stars[c.variant.label, c.baseline.label] for c in column] for column in columns.values()]
     rows = [
         row("published", "the sign of the difference", *(_count([d for d, _ in column]) for column in figures)),
         row("published", "its stars", *(_count([d for d, stars in column if stars]) for column in figures)),
@@ -43,8 +44,7 @@ def stars_table(
     caption = (
         "+8 -0: eight of the table's comparisons favour the variant at p < .05, none the baseline. A comparison without a p, "
         "as one whose runs diverged, counts in neither.",
-        "published: the paper's val accuracies, with its stars, which are a paired t over images. Over images, a star says "
-        "that these trained networks differ; over seeds, that architectures do.",
+        f"{PUBLISHED}. Over images, a star says that these trained networks differ; over seeds, that architectures do.",
         *optimistic(metrics),
     )
     header = ("metric", "by", *(f"{title}: {len(comparisons)}" for title, comparisons in columns.items()))

@@ -14,7 +14,7 @@ from hybridnets.report.reading.results import read
 from hybridnets.report.reading.scores.reader import read_scores
 from hybridnets.report.rendering.files import table_files
 from hybridnets.report.rendering.terminal import report_text
-from hybridnets.runs import Run
+from hybridnets.runs import Run, manifest
 
 
 def report_of(folder: Path, variants: dict[str, float], data_sets: int, seeds: int = 4, **request: Any) -> Report:
@@ -130,3 +130,22 @@ def test_what_few_data_sets_cannot_show_is_said(tmp_path: Path) -> None:
     report = report_of(tmp_path, {"a": 0.0, "b": 0.02, "c": 0.04}, 6)
     assert report.joint is not None
     assert "no p of 3 pairs could be below 0.094" in report.joint.sentences[1]
+
+
+def test_the_joint_question_is_the_first_that_several_data_sets_can_answer(
+    tmp_path: Path, finished: Callable[..., Run]
+) -> None:
+    def declare(data: str, variant: str, baseline: str) -> None:
+        models = (baseline, variant.partition("-")[0])
+        runs = [finished(model, seed, data, test=0.7 + seed / 1000) for model in models for seed in range(3)]
+        primary = {"variant": variant, "baseline": baseline, "margin": 1.0 if data == "digits" else 2.0}
+        manifest.write(tmp_path, data, "command", runs, {"primary": primary})
+
+    declare("digits", "ecrnn-lstm-1x16", "cnn")  # only digits has ECRNN
+    declare("letters", "crnn-lstm-1x16", "cnn")
+    declare("signs", "crnn-lstm-1x16", "cnn")
+    report = analyse(read([tmp_path]), "t", "c")
+    assert report.joint is not None
+    assert report.joint.joint.names == ("letters", "signs")
+    assert report.joint.question == "Is crnn-lstm-1x16 better than cnn by its test accuracy, over 2 data sets?"
+    assert report.joint.joint.margin == pytest.approx(0.02)

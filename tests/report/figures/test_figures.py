@@ -106,8 +106,8 @@ def test_published_accuracies_stand_among_ours(tmp_path: Path, grid: Contrast) -
     assert drawn
     assert plain
     assert [marks(drawn, f"published-{row}") for row in range(len(digits.data_set.variants))] == [1] * 9
-    assert "published, val" in words(drawn)
-    assert "the paper's val accuracy" in drawn.caption
+    assert words(drawn).endswith("published")
+    assert "as published" in drawn.caption
     assert "published" not in words(plain) + plain.caption
 
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridnets import signals
 from hybridnets.report import analyse
 from hybridnets.report.reading.results import read
 from hybridnets.report.reading.sources import opened
+from hybridnets.report.rendering import files as rendering
 from hybridnets.report.rendering.files import table_files
 from hybridnets.report.rendering.terminal import report_text
 from hybridnets.runs import Run, manifest
@@ -287,3 +290,33 @@ def test_a_sweep_keeps_its_first_date_on_every_machine(tmp_path: Path, finished:
     both = tmp_path / "both.npz"
     pack([run.folder], [tmp_path, tmp_path / "later"], both)
     assert archive.read(both)[0]["sweeps"]["s.json"] == recorded
+
+
+def test_an_ended_report_leaves_no_unpacked_archive_behind(
+    tmp_path: Path, finished: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal ends the process without leaving any `with`."""
+    pack([finished("cnn").folder], [tmp_path], tmp_path / "evidence.npz")
+    cleanups: list[Callable[[], object]] = []
+    monkeypatch.setattr(signals, "at_end", cleanups.append)
+    with opened([tmp_path / "evidence.npz"]) as sources:
+        (folder,) = sources.paths
+        assert folder.is_dir()
+        for cleanup in cleanups:
+            cleanup()
+        assert not folder.parent.exists()
+
+
+def test_a_temporary_file_of_somebody_elses_process_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(process: int, _: int) -> None:
+        if process == 4242:
+            raise PermissionError
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", kill)
+    for process in (4242, 4243):
+        (tmp_path / f".index.html.{process}").touch()
+    rendering._delete_temporary_files(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".index.html.4242"]

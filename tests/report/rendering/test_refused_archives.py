@@ -131,6 +131,7 @@ def test_slips_are_one_sentence(
         (("half.npz",), "half.npz must be an archive of runs, as --pack writes it, and is damaged"),
         (("digits", "-o", "e.npz"), "-o goes with --pack and --unpack, got e.npz without"),
         (("digits", "--probabilities"), "--probabilities goes with --pack"),
+        (("digits", "-n", "15000"), "-n goes with --published"),
         (("--pack", "--unpack", "e.npz", "-o", "out"), "--pack and --unpack"),
     ):
         assert report(*words) == 2

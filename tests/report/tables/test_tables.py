@@ -262,6 +262,19 @@ def test_published_figures_are_printed_below_ours(tmp_path: Path, grid: Contrast
     assert cells["ecrnn - cnn, bilstm  published"] == ["+3.83 ***", "+2.70 ***"]
 
 
+def test_published_differences_follow_the_direction_of_the_page(tmp_path: Path, grid: Contrast) -> None:
+    declared = {
+        "published": read_figures(ROOT / "sweeps" / "published.csv"),
+        "tables": [{"title": "A", "vary": "model", "from": "cnn", "to": "ecrnn"}],
+    }
+    grid(2, declared)
+    digits = part(tmp_path, primary=("cnn", "ecrnn-bilstm-1x16"))
+    cells = lines(table(digits, "table-1-val"))
+    assert cells["cnn - ecrnn, ecrnn-bilstm-1x16  published"][0] == "-3.83 ***"
+    stars = [cells[2].text for cells in table(digits, "stars").rows if cells[0].text == "published"]
+    assert stars == ["+0 -4", "+0 -4"]
+
+
 def test_published_effects_stand_beside_ours(tmp_path: Path, grid: Contrast) -> None:
     grid(2, {"published": read_figures(ROOT / "sweeps" / "published.csv")})
     effects = table(part(tmp_path), "effects-val")
