@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from hybridnets.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from hybridnets.predicting import Ensemble, Predictor
-
-__version__ = "0.2.0"
 
 
 @overload

@@ -4,8 +4,9 @@ import difflib
 import importlib
 import sys
 
-from hybridnets import __version__, signals
+from hybridnets import signals
 from hybridnets.program import printable
+from hybridnets.version import __version__
 
 COMMANDS = {  # with the module that runs it
     "demo": ("demo", "sweep four networks over handwritten digits, and report on them: 2 to 4 minutes"),

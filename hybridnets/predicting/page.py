@@ -4,12 +4,13 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridnets import __version__, pages
+from hybridnets import pages
 from hybridnets.data.decoding import DecodingError
 from hybridnets.data.pictures import Image, thumbnail_of
 from hybridnets.predicting.labelled import Evaluation
 from hybridnets.program import printable
 from hybridnets.stats import wilson
+from hybridnets.version import __version__
 
 SIDE = 192  # pixels that a mistake's picture is high or wide at most
 WORST = 24  # mistakes that are shown

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from hybridnets import __version__, stats
+from hybridnets import stats
 from hybridnets.program import plural
 from hybridnets.report.comparing.resources import duration
 from hybridnets.report.comparing.variants import Variant
@@ -26,6 +26,7 @@ from hybridnets.report.reading.results import FinishedRun
 from hybridnets.report.rendering.markdown import bulleted, inline, table
 from hybridnets.report.text import visible
 from hybridnets.runs.identities import SECTIONS
+from hybridnets.version import __version__
 
 LARGEST_TABLE = 20  # classes; the confusion of more is listed, not tabulated
 MISTAKES = 5  # that are listed
