@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from docs import reproduce as tool
+from tests.conftest import ROOT
 
 PAGE = """\
 # A page
@@ -116,3 +117,12 @@ def test_a_page_that_does_not_exist_is_refused(reproduce: ModuleType, tmp_path: 
     with pytest.raises(SystemExit) as ended:
         reproduce.main([str(tmp_path / "none.md")])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readmes_figures_of_the_paper_stand_in_its_page(name: str) -> None:
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    section = (ROOT / name).read_text(encoding="utf-8").partition("feature_autoencoder")[0].rpartition("\n## ")[2]
+    figures = tool.NUMBER.findall(section)
+    assert len(figures) == 15
+    assert set(figures) <= {number for match in tool.TABLE.finditer(page) for number in tool.NUMBER.findall(match[3])}
