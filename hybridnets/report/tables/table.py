@@ -225,7 +225,8 @@ def markdown(table: Table) -> str:
     """Formats a table as a pipe table, as GitHub and pandoc read it."""
 
     def plain(words: str) -> str:
-        return MARKDOWN.sub(r"\\\1", words).replace("<", "&lt;")
+        indent = len(words) - len(words.lstrip(" "))
+        return "&emsp;" * (indent // 2) + MARKDOWN.sub(r"\\\1", words.lstrip(" ")).replace("<", "&lt;")
 
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(map(plain, cells))} |"

@@ -398,6 +398,7 @@ def test_markdown_escapes_what_would_be_markup() -> None:
     text = formats.markdown(AWKWARD)
     assert r"| x\|y & \*z\* \\ | 77.95 ± 0.30 | \*\*\* |" in text
     assert "| --- | ---: | ---: |" in text
+    assert "| &emsp;sub $x\\_1$ |" in text
 
 
 def test_csv_holds_the_numbers_behind_the_cells() -> None:
