@@ -168,19 +168,35 @@ def main(words: list[str]) -> int:
     request = parser.parse_args(words)
     if not request.page.is_file():
         parser.error(f"the page must be a file, got {request.page}")
-    for command in commands(request.page.read_text(encoding="utf-8")):
+    try:
+        return make_again(request.page, is_writing=request.write)
+    except OSError as error:
+        print(f"reproduce.py: {error.filename} cannot be used ({error.strerror})", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # the report that was being made has said so
+        return 130
+
+
+def make_again(page: Path, *, is_writing: bool) -> int:
+    """Runs a page's commands, compares the page with what they make, and returns the exit code.
+
+    Args:
+        page: The page.
+        is_writing: Whether to write into the page what they make before it is compared.
+    """
+    for command in commands(page.read_text(encoding="utf-8")):
         print(command, flush=True)
         arguments = [sys.executable, "-m", *command.split()]
         done = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             return 2
-    if request.write:
-        write(request.page)
+    if is_writing:
+        write(page)
     counts = Counts()
-    found = list(compare(request.page, counts))
+    found = list(compare(page, counts))
     print(*found, sep="\n" if found else "", file=sys.stderr, end="\n" if found else "")
     what = f"{counts.tables} tables with {counts.cells} cells, {counts.figures} figures and {counts.files} files"
-    print(f"{request.page}: {what}: {len(found) or 'no'} difference{'s' * (len(found) != 1)} from the archive")
+    print(f"{page}: {what}: {len(found) or 'no'} difference{'s' * (len(found) != 1)} from the archive")
     return int(bool(found))
 
 

@@ -119,6 +119,17 @@ def test_a_page_that_does_not_exist_is_refused(reproduce: ModuleType, tmp_path: 
     assert ended.value.code == 2
 
 
+def test_a_file_that_is_missing_is_one_sentence(
+    reproduce: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.replace("hybridnets report", "hybridnets train"))
+    (tmp_path / "copied.csv").unlink()
+    assert reproduce.main([str(page)]) == 2
+    missing = tmp_path / "copied.csv"
+    assert capsys.readouterr().err == f"reproduce.py: {missing} cannot be used (No such file or directory)\n"
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
 def test_the_readmes_figures_of_the_paper_stand_in_its_page(name: str) -> None:
     page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
