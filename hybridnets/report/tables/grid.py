@@ -124,8 +124,8 @@ def _level_rows(
 
 def _level(variant: Variant, metric: str, unit: Unit) -> Cell:
     cell = level_cell(variant, metric, unit)
-    missing = f" ({variant.finished} runs)" if variant.missing else ""
-    return Cell(cell.text.replace(" ± n/a", "") + missing, cell.value)
+    n = f"{variant.finished} runs" if variant.missing else f"{len(variant.sound)}"
+    return Cell(f"{cell.text.replace(' ± n/a', '')} ({n})", cell.value)
 
 
 def _difference_rows(
@@ -180,9 +180,9 @@ def _block(
 
 def _difference(evidence: Evidence, unit: Unit) -> Cell:
     n, requested = len(evidence.pairs), evidence.comparison.expected_pairs
-    missing = f" ({counted(n, requested, 'seeds')})" if n < requested else ""
     mean = float(evidence.d.mean())
-    return Cell(unit.at(evidence.differences.interval, mean).difference(mean) + missing, mean)
+    count = counted(n, requested, "seeds" if n < requested else "")
+    return Cell(f"{unit.at(evidence.differences.interval, mean).difference(mean)} ({count})", mean)
 
 
 def _stars(member: FamilyMember, test: stats.Test, p: float | None) -> Cell:
@@ -208,7 +208,7 @@ def _caption(
         yield "Columns: layers x nodes of the recurrent part."
     yield (
         f"{name} in {unit.name}, mean over the runs; differences in {unit.differences}, mean over {n} pairs of "
-        "runs with equal seed, split, data and protocol."
+        "runs with equal seed, split, data and protocol. In brackets: how many runs, and how many pairs."
     )
     yield from optimistic([metric])
     yield f"Stars {IMAGES}."

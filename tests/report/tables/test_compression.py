@@ -251,7 +251,7 @@ def test_kinds_are_compared_at_equal_size(tmp_path: Path, runs: list[Run], finis
     (declared,) = part(tmp_path).contrasts
     assert {c.name for c in declared.comparisons} == {"cnn+cae-4 - cnn+sae-4", "cnn+cae-8 - cnn+sae-8"}
     lines = cells(table(part(tmp_path), "table-1-test"))
-    assert lines["cae - sae, cnn+autoencoder"] == ["-3.00", "-1.50 (2/3 seeds)"]
+    assert lines["cae - sae, cnn+autoencoder"] == ["-3.00 (3)", "-1.50 (2/3 seeds)"]
 
 
 def test_a_single_compressed_run_is_reported_and_verified(

@@ -68,11 +68,12 @@ def test_a_grid_becomes_the_papers_tables(tmp_path: Path, grid: Contrast) -> Non
     mean = by_label["crnn-lstm-1x16"].scores("val")
     assert mean is not None
     assert cells["crnn lstm"][0].startswith(f"{100 * mean.mean:.2f} ± ")
+    assert cells["crnn lstm"][0].endswith(" (3)")
     d = [
         100 * (a.scores["val"] - b.scores["val"])
         for a, b in zip(by_label["ecrnn-bilstm-1x32"].runs, by_label["crnn-bilstm-1x32"].runs, strict=True)
     ]
-    assert cells["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f}"
+    assert cells["ecrnn - crnn, bilstm"][1] == f"{np.mean(d):+.2f} (3)"
     # Two kinds of stars, each from its own test; over seeds they are corrected for the family, here of all comparisons.
     evidence = {c.name: c.evidence("val") for c in digits.comparisons}
     name = "ecrnn-bilstm-1x32 - crnn-bilstm-1x32"
