@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from hybridnets.program import plural
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = re.compile(r"hybridnets report \S+\.npz ")
 TABLE = re.compile(r"^(<!-- from: (\S+\.md) -->\n)((?:\|.*\n)*)", re.M)
@@ -195,8 +197,9 @@ def make_again(page: Path, *, is_writing: bool) -> int:
     counts = Counts()
     found = list(compare(page, counts))
     print(*found, sep="\n" if found else "", file=sys.stderr, end="\n" if found else "")
-    what = f"{counts.tables} tables with {counts.cells} cells, {counts.figures} figures and {counts.files} files"
-    print(f"{page}: {what}: {len(found) or 'no'} difference{'s' * (len(found) != 1)} from the archive")
+    tables = f"{plural(counts.tables, 'table')} with {plural(counts.cells, 'cell')}"
+    what = f"{tables}, {plural(counts.figures, 'figure')} and {plural(counts.files, 'file')}"
+    print(f"{page}: {what}: {plural(len(found), 'difference')} from the archive")
     return int(bool(found))
 
 

@@ -210,13 +210,13 @@ def pixel_statistics(sums: Sums, squares: Sums, pixels: int, *, per_channel: boo
         count *= channels
     mean = total / count
     std = np.sqrt(squares / count - mean**2)
-    if std.any() and not std.all():
-        constant = int(np.flatnonzero(std == 0)[0])
+    constant = np.flatnonzero(std == 0)
+    if 0 < len(constant) < channels:
         raise DataError(
-            f"data.standardize divides by the deviation of each channel, but channel {constant} of {channels} is the same in "
-            "all pixels: data.standardize.statistics=scalar takes one deviation for all channels"
+            f"data.standardize divides by the deviation of each channel, but channel {constant[0]} of {channels} is the same "
+            "in all pixels: data.standardize.statistics=scalar takes one deviation for all channels"
         )
-    if not std.any():
+    if len(constant):
         raise DataError(
             "data.standardize divides by the deviation of the images, but all their pixels are equal: "
             "were images of 0 to 1 rounded to whole numbers before they were multiplied by 255?"

@@ -60,10 +60,10 @@ def load(
         DataError: If `datasets` is missing, a setting is not legal, or the data set cannot be read or is not one of images with
             one class each.
     """
-    path_of(path, "path", "a data set of the Hugging Face hub or a folder")
+    folder = path_of(path, "path", "a data set of the Hugging Face hub or a folder")
     form = form_of([1, 1] if image_size is None else image_size, resize, channels)
     _check_library()
-    opened = _opened(path, subset, revision, here_only)
+    opened = _opened(path, folder, subset, revision, here_only)
     parts = _parts(path, opened, train_split, val_split, test_split)
     image, label = _columns(path, parts, image, label)
     classes, labels = _labels(path, parts, label)
@@ -95,11 +95,12 @@ def _check_library() -> None:
         )
 
 
-def _opened(path: str, subset: str | None, revision: str | None, here_only: bool) -> Mapping[str, "Dataset"]:
+def _opened(
+    path: str, folder: Path, subset: str | None, revision: str | None, here_only: bool
+) -> Mapping[str, "Dataset"]:
     """All parts of a data set by name."""
     import datasets
 
-    folder = path_of(path, "path", "a folder or a data set on the hub")
     is_saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
     try:
         if is_saved:

@@ -279,7 +279,7 @@ def _tables(
 ) -> Iterator[Table]:
     """The tables of one data set, without those of its variants and of its answers."""
     data_set, published = scope.data_set, scope.published
-    yield from compression_tables(data_set, compressed, families, scope.published_classes)
+    yield from compression_tables(data_set, compressed, families, published)
     for metric in data_set.metrics:
         unit = unit_of(data_set, metric)
         for number, contrast in enumerate(contrasts, start=1):

@@ -203,7 +203,8 @@ SLIPS = [
     (["nodes=[1"], "nodes=[1 must be an override of the form KEY=VALUE"),
     (
         ["-cn", "nothing"],
-        "--config-name must be the name of a file, such as compression, compression_paper,",
+        "--config-name must be the name of a file, such as compression, compression_paper, constant_rate, controls, demo, "
+        "paper, ten_seeds, got nothing",
     ),
     (
         ["model=feature_autoencoder"],
@@ -248,7 +249,8 @@ SLIPS = [
     (["-cn", "-m"], "-cn needs a value (--help lists the options)"),
     (
         ["-cn", "../x"],
-        "--config-name must be a name without a folder, such as compression, compression_paper,",
+        "--config-name must be a name without a folder, such as compression, compression_paper, constant_rate, controls, "
+        "demo, paper, ten_seeds, got ../x",
     ),
     (["\x1b[31mred"], "[U+001B][31mred must be an override of the form KEY=VALUE"),
     (["model=feature_autoencoder", "backbone=[model=cnnn]"], "got cnnn; did you mean cnn?"),

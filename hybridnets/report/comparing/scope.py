@@ -34,15 +34,10 @@ class Scope:
 
     @property
     def published(self) -> PublishedFigures:
-        """The first accuracies and stars that its sweeps declared as published; empty where none did."""
-        figures = (sweep.declaration.published for sweep in self.sweeps)
-        return next((f for f in figures if f.accuracies), PublishedFigures())
-
-    @property
-    def published_classes(self) -> PublishedFigures:
-        """The same of accuracies by class."""
-        figures = (sweep.declaration.published for sweep in self.sweeps)
-        return next((f for f in figures if f.classes), PublishedFigures())
+        """What its sweeps declared as published: the first comparisons, and the first accuracies by class."""
+        figures = [sweep.declaration.published for sweep in self.sweeps]
+        compared = next((f for f in figures if f.accuracies), PublishedFigures())
+        return replace(compared, classes=next((f.classes for f in figures if f.classes), {}))
 
 
 def scopes(runs: RunSet, sweeps: Sequence[Sweep], requested: Sequence[str]) -> list[Scope]:

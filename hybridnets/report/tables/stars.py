@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from hybridnets.report.comparing.answers import LEVEL
+from hybridnets.report.comparing.comparison import Comparison
 from hybridnets.report.comparing.contrasts import ContrastComparisons
 from hybridnets.report.comparing.evidence import Evidence
 from hybridnets.report.comparing.families import Families, FamilyMember
@@ -9,7 +11,6 @@ from hybridnets.report.tables.cells import PUBLISHED, optimistic, test_names
 from hybridnets.report.tables.table import Cell, Table, row
 from hybridnets.runs.published_figures import PublishedFigures
 
-LEVEL = 0.05  # of one star
 P = Callable[[FamilyMember], float | None]
 
 
@@ -24,21 +25,17 @@ def stars_table(
         published: The paper's differences and stars.
         metrics: The metrics of the runs.
     """
-    columns, figures = {}, []
-    for contrast in contrasts:
-        by_comparison = {c: published.difference(c.variant.label, c.baseline.label) for c in contrast.comparisons}
-        known = {c: figure for c, figure in by_comparison.items() if figure}
-        if known:
-            columns[contrast.title] = list(known)
-            figures.append(list(known.values()))
+    columns = {contrast.title: _published(contrast, published) for contrast in contrasts}
+    columns = {title: column for title, column in columns.items() if column}
     if not columns:
         return None
+    figures = [column.values() for column in columns.values()]
     rows = [
         row("published", "the sign of the difference", *(_count([d for d, _ in column]) for column in figures)),
         row("published", "its stars", *(_count([d for d, stars in column if stars]) for column in figures)),
     ]
     for metric in metrics:
-        members = [families.members(comparisons, metric) for comparisons in columns.values()]
+        members = [families.members(list(column), metric) for column in columns.values()]
         for name, p in _tests([member for column in members for member in column]):
             rows.append(row(metric, name, *(_count(_differing(column, p)) for column in members)))
     caption = (
@@ -47,8 +44,14 @@ def stars_table(
         f"{PUBLISHED}. Over images, a star says that these trained networks differ; over seeds, that architectures do.",
         *optimistic(metrics),
     )
-    header = ("metric", "by", *(f"{title}: {len(comparisons)}" for title, comparisons in columns.items()))
+    header = ("metric", "by", *(f"{title}: {len(column)}" for title, column in columns.items()))
     return Table("stars", "What becomes of the published stars", header, tuple(rows), caption, labels=2)
+
+
+def _published(contrast: ContrastComparisons, published: PublishedFigures) -> dict[Comparison, tuple[float, str]]:
+    """The comparisons of a contrast that were published, with their difference and stars."""
+    figures = {c: published.difference(c.variant.label, c.baseline.label) for c in contrast.comparisons}
+    return {comparison: figure for comparison, figure in figures.items() if figure}
 
 
 def _tests(members: Sequence[FamilyMember]) -> Iterator[tuple[str, P]]:
