@@ -5,7 +5,7 @@ from typing import Any
 
 from hybridnets.program import plural
 from hybridnets.report.analysis import DataSetReport
-from hybridnets.report.comparing.families import CHOSEN
+from hybridnets.report.comparing.families import CHOSEN, Rank
 from hybridnets.report.comparing.methods import FamilySize, Methods
 from hybridnets.report.comparing.units import unit_of
 from hybridnets.report.tables.answer import Answer
@@ -224,12 +224,17 @@ def family_sentence(size: FamilySize) -> str:
     """
     metric, family = size.metric.name, size.family
     names = [PAPER_NAMES.get(name, f"the {name}") for name in size.names]
+    table = f' of "{family.name}"' if family.rank is Rank.SECONDARY else ""
     if not size.tested:
-        return f"No test applies to the {plural(family.size, f'{family.rank.value} comparison')} by {metric}."
-    if family.size == 1:
-        return (
-            f"There is one {family.rank.value} comparison by {metric} ({names[0]}), whose p-value needs no correction."
+        which = (
+            f"{family.size} {family.rank.value} comparisons"
+            if family.size > 1
+            else f"one {family.rank.value} comparison"
         )
+        return f"No test applies to the {which}{table} by {metric}."
+    if family.size == 1:
+        one = f"There is one {family.rank.value} comparison{table} by {metric}"
+        return f"{one} ({names[0]}), whose p-value needs no correction."
     if family.name == CHOSEN:
         return (
             f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} that it was "
@@ -238,7 +243,7 @@ def family_sentence(size: FamilySize) -> str:
     without = family.size - size.tested
     rest = f" ({without} of {family.size} comparisons have none)" if without else ""
     return (
-        f"By {metric} we make {family.size} {family.rank.value} comparisons by {' or '.join(names)}; their p-values are "
+        f"By {metric} we make {family.size} {family.rank.value} comparisons{table} by {' or '.join(names)}; their p-values are "
         f"corrected by Holm's method for {plural(size.tested, 'test')}{rest}."
     )
 

@@ -71,6 +71,18 @@ def test_the_methods_state_what_was_done(tmp_path: Path) -> None:
         assert sentence in paragraph, sentence
 
 
+def test_each_declared_table_is_named_beside_its_comparisons(tmp_path: Path, finished: Make) -> None:
+    titles = {"CNN and ECRNN": "cnn", "CRNN and ECRNN": "crnn"}
+    tables = [{"title": title, "vary": "model", "from": model, "to": "ecrnn"} for title, model in titles.items()]
+    accuracies = {"cnn": (0.70, 0.72, 0.71), "crnn": (0.712, 0.738, 0.719), "ecrnn": (0.75, 0.74, 0.76)}
+    runs = [finished(model, seed, test=test) for model, tests in accuracies.items() for seed, test in enumerate(tests)]
+    manifest.write(tmp_path, "question", "python train.py -cn question", runs, {**PRIMARY, "tables": tables})
+    (paragraph,) = for_paper(report_of(tmp_path)).methods
+    for title in titles:
+        assert f'There is one secondary comparison of "{title}" by test accuracy (' in paragraph
+        assert f'No test applies to the one secondary comparison of "{title}" by val accuracy.' in paragraph
+
+
 def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make) -> None:
     finished("cnn")
     finished("crnn", (0, 1, 2), optimizer__lr=0.1)
