@@ -63,6 +63,16 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def either(names: Iterable[object]) -> str:
+    """Some names of which one is meant, as a, b or c.
+
+    Args:
+        names: The names, at least one.
+    """
+    *words, last = map(str, names)
+    return " or ".join(filter(None, (", ".join(words), last)))
+
+
 def few(names: Iterable[object], most: int = 3) -> str:
     """The first few of some names between commas, and how many more there are.
 

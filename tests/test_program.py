@@ -3,7 +3,7 @@
 import pytest
 
 from hybridnets import program
-from hybridnets.program import few, plural
+from hybridnets.program import either, few, plural
 
 
 def test_a_count_has_its_noun() -> None:
@@ -22,6 +22,13 @@ def test_a_count_has_its_noun() -> None:
 )
 def test_the_first_few_are_named_and_the_others_counted(names: list[object], most: int, words: str) -> None:
     assert few(iter(names), most) == words
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [(["lstm"], "lstm"), (("lstm", 2), "lstm or 2"), ({"a": 1, "b": 2, "c": 3}, "a, b or c")]
+)
+def test_one_of_some_names_is_meant(names: list[object], words: str) -> None:
+    assert either(iter(names)) == words
 
 
 def test_spaces_of_any_script_can_be_printed() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hybridnets.cli.arguments import Parser, end_with_a_sentence, epilog, find_modules_here, path_of
 from hybridnets.cli.classes import check_output
 from hybridnets.cli.notes import say
-from hybridnets.program import printable
+from hybridnets.program import either, printable
 
 if TYPE_CHECKING:
     from hybridnets.predicting.exporting import Examples, Exported, Format
@@ -86,7 +86,7 @@ def _format(output: Path, requested: "Format | None") -> "Format":
         raise ValueError(f"--output must be a {ENDINGS[requested]} file with --format {requested}, got {output}")
     if kind := requested or by_ending:
         return kind
-    endings = " or ".join(ENDINGS.values())
+    endings = either(ENDINGS.values())
     raise ValueError(f"--output must be a {endings} file, or --format must say which it is, got {output}")
 
 

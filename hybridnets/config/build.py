@@ -24,6 +24,7 @@ from hybridnets.config.request import RunRequest
 from hybridnets.config.rules import text_of
 from hybridnets.models import Classifier
 from hybridnets.predicting import load_predictor
+from hybridnets.program import either
 from hybridnets.training import Parts, assemble, complete_callbacks, errors_of
 from hybridnets.training.callbacks import EpochRecorder
 from hybridnets.training.checkpoints import DurableCheckpointIO
@@ -225,8 +226,7 @@ def _check_arguments(section: str, factory: functools.partial[Any]) -> None:
     for key, value in factory.keywords.items():
         choices = typing.get_args(types.get(key)) if typing.get_origin(types.get(key)) is typing.Literal else ()
         if choices and value not in choices:
-            text = f"{', '.join(map(text_of, choices[:-1]))} or {text_of(choices[-1])}"
-            raise ConfigError(f"{section}.{key} must be {text}, got {text_of(value)}")
+            raise ConfigError(f"{section}.{key} must be {either(map(text_of, choices))}, got {text_of(value)}")
         if isinstance(value, functools.partial):
             _check_arguments(key, value)
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig, Node
 
+from hybridnets.program import either
+
 MOST = 3  # keys that a message proposes
 
 
@@ -54,6 +56,4 @@ def proposal(word: str, keys: Sequence[str]) -> str:
         candidates = [key for key in keys if key.rpartition(".")[2] in close]
     if not candidates:
         return ""
-    listed = candidates[:MOST]
-    text = " or ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))
-    return f"; did you mean {text}?"
+    return f"; did you mean {either(candidates[:MOST])}?"

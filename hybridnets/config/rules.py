@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.keys import keys_of, missing_keys, proposal
 from hybridnets.config.schema import Config
+from hybridnets.program import either
 from hybridnets.runs.identities import Activation, Initialisation
 
 Rule = tuple[str, Callable[[Any], Any]]  # a legal value in words, and whether a value is legal
@@ -37,7 +38,7 @@ def _at_least(least: int) -> Rule:
 
 
 def _one_of(names: Sequence[str]) -> Rule:
-    return f"{', '.join(names[:-1])} or {names[-1]}", lambda v: v in names
+    return either(names), lambda v: v in names
 
 
 def _null_or(rule: Rule) -> Rule:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybridnets.config.errors import ConfigError
 from hybridnets.config.question import find_variants
 from hybridnets.config.sweep import manifests_of_this_sweep, runs_of_last_batch
-from hybridnets.program import few
+from hybridnets.program import either, few
 from hybridnets.runs import identities, manifest, store
 from hybridnets.runs.declaration import Primary, Until, parse_declaration
 from hybridnets.runs.manifest import Manifest, TakenLook
@@ -49,7 +49,7 @@ class Study:
         (self.primary,), self.until = declaration.primary, declaration.until
         if self.primary.metric not in MEASURED or self.primary.test == "corrected":
             raise ConfigError(
-                f"until=settled needs report.primary.metric to be {' or '.join(MEASURED)} and no corrected test, got "
+                f"until=settled needs report.primary.metric to be {either(MEASURED)} and no corrected test, got "
                 f"{self.primary.metric}{', corrected' * (self.primary.test == 'corrected')}: no plan for adding seeds is known "
                 "for new data"
             )

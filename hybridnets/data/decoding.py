@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hybridnets.data.dataset import DataError, Images
+from hybridnets.program import either
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +81,7 @@ def form_of(image_size: Any, resize: Any, channels: Any) -> Form:
             f"as 64, or two, as [64,96], got {'nothing' if image_size is None else image_size}"
         )
     if resize not in RESIZES:
-        raise DataError(f"data.resize must be {', '.join(RESIZES[:-1])} or {RESIZES[-1]}, got {resize!r}")
+        raise DataError(f"data.resize must be {either(RESIZES)}, got {resize!r}")
     if type(channels) is not int or channels not in COLOURS:
         raise DataError(f"data.channels must be 1 (grey) or 3 (colour), got {channels!r}")
     height, width = sizes
@@ -198,7 +199,7 @@ def _upright(source: "Path | IO[bytes] | Image") -> "Iterator[Image]":
         if isinstance(error, OSError) and error.errno and error.errno not in OF_CONTENT:
             raise UnreadError(error.strerror or str(error)) from error
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            reason = f"it is not a {either(FORMATS)}"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
         if lacking := [codec for codec in CODECS if not features.check(codec)]:

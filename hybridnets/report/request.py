@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from hybridnets.program import either
 from hybridnets.report.reading.results import ReportError
 from hybridnets.report.reading.score_kind import ScoreOptions
 from hybridnets.runs.declaration import TESTS
@@ -112,7 +113,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         _is_none_or(lambda value: isinstance(value, int | float) and 0 <= value <= LARGEST_MARGIN),
     ),
     "metric": ("the name of a metric", _is_none_or(lambda value: isinstance(value, str) and bool(value.strip()))),
-    "test": (" or ".join(TESTS), _is_none_or(lambda value: value in TESTS)),
+    "test": (either(TESTS), _is_none_or(lambda value: value in TESTS)),
     "planned": ("given or not", lambda value: isinstance(value, bool)),
     "sweep": ("names of sweeps", _are_texts),
     "lower_is_better": ("given or not", _is_none_or(lambda value: isinstance(value, bool))),

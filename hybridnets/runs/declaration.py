@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from hybridnets.program import either
 from hybridnets.runs.published_figures import DeclarationError, PublishedFigures, parse_figures
 
 Method = Literal["anytime", "obrien-fleming", "pocock"]
@@ -208,7 +209,7 @@ def _check_keys(key: str, section: Any, legal: tuple[str, ...], needed: tuple[st
 
 def _check_choice(key: str, value: Any, legal: tuple[str, ...]) -> str:
     if value not in legal:
-        raise DeclarationError(f"{key} must be {', '.join(legal[:-1])} or {legal[-1]}, got {value}")
+        raise DeclarationError(f"{key} must be {either(legal)}, got {value}")
     return str(value)
 
 
