@@ -262,6 +262,12 @@ class Improvement:
     interval: tuple[float, float]
     bootstrap: tuple[float, float]
 
+    @property
+    def reversed(self) -> "Improvement":
+        """The probability that the other variant beats this one."""
+        (low, high), (lowest, highest) = self.interval, self.bootstrap
+        return Improvement(1 - self.value, (1 - high, 1 - low), (1 - highest, 1 - lowest))
+
 
 def probability_of_improvement(d: npt.ArrayLike, confidence: float = 0.95) -> Improvement:
     """P(A > B): the share of seeds in which A scores higher, counting ties as one half, with two intervals.

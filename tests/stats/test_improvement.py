@@ -26,6 +26,15 @@ def test_the_decision_follows_from_both_ends(wins: int, n: int, threshold: float
     assert improvement_decision(improvement, threshold) == decision
 
 
+def test_the_other_side_wins_what_this_one_loses() -> None:
+    d = [1.0, 1.0, -1.0, 0.0, 1.0, 1.0, 1.0]
+    other = probability_of_improvement([-x for x in d])
+    ours = probability_of_improvement(d).reversed
+    assert (ours.value, *ours.interval, *ours.bootstrap) == pytest.approx(
+        (other.value, *other.interval, *other.bootstrap)
+    )
+
+
 def test_arguments_out_of_range_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"threshold must lie between .5 and 1, got 0.5"):
         improvement_seeds(0.5)

@@ -1,5 +1,6 @@
 """The answer as a picture: one difference with its interval, its seeds, and the margin that matters."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,7 +20,8 @@ from hybridnets.report.figures.style import (
 
 SIZE = (4.6, 2.4)  # inches
 REACH = 4.0  # the interval is cut at so many times the farthest dot or the margin
-MEAN, SEEDS = 0.0, 0.55  # heights of the interval and of the seeds' dots
+MEAN, SEEDS = 0.0, 0.6  # heights of the interval and of the seeds' dots
+SPREAD = 0.18  # how far the dots lie above and below their height, so that equal ones are seen
 LABEL = 24  # characters of a variant's name
 
 
@@ -55,7 +57,8 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
     axes.axvline(0, color=INK, linewidth=1.2)
     _interval(axes, analysis, unit, (low, high))
     values = list(unit.scale * analysis.evidence.seed_differences)
-    (dots,) = axes.plot(values, [SEEDS] * len(values), "o", color=BLUE, alpha=0.9, markersize=6, markeredgewidth=0)
+    heights = np.linspace(SEEDS + SPREAD, SEEDS - SPREAD, len(values)) if len(values) > 1 else [SEEDS]
+    (dots,) = axes.plot(values, heights, "o", color=BLUE, alpha=0.9, markersize=6, markeredgewidth=0)
     dots.set_gid("primary-seeds")
     mean = analysis.evidence.differences.mean
     axes.text(
@@ -64,7 +67,7 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
     _sides(axes, analysis)
     axes.set_xlabel(difference_name(analysis.kind, unit))
     n = len(values)
-    seeds = f"the {n} seeds" if n > 1 else "the only seed"
+    seeds = f"the {n} seeds, from top to bottom" if n > 1 else "the only seed"
     confidence = f"{100 * (1 - analysis.level):.4g} %"
     interval = f"with its {confidence} interval ({analysis.test_name})" if analysis.test.interval else "no interval"
     caption = [

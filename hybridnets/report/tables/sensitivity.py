@@ -35,7 +35,7 @@ def sensitivity_table(comparison: Comparison, margin: float, units: Mapping[str,
         *optimistic(list(units)),
         "Probability of improvement: how often the variant wins with the same seed (Bouthillier et al. 2021), with Clopper and "
         "Pearson's interval. It is significant if the interval lies above .5, and meaningful if it also reaches above .75, "
-        f"which {stats.improvement_seeds()} seeds can show.",
+        f"which {stats.improvement_seeds()} seeds can show; for the baseline, below .5 and below .25.",
         "Over seeds: how the architectures differ from run to run. Over images: the trained networks are held fixed.",
     )
     header = ("metric", "test", "about", "estimate", "95 % interval", "p")
@@ -103,8 +103,7 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
         )
     low, high = e.improvement.interval
     wins = Cell(f"{e.improvement.value:.2f}", e.improvement.value)
-    decision = stats.improvement_decision(e.improvement) if not e.comparison.why_no_stars else ""
-    yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", decision
+    yield "probability of improvement", about, wins, f"{low:.2f} to {high:.2f}", _decision(e)
     posterior = e.posterior(margin)
     if why := e.comparison.why_no_stars:
         probabilities = Cell(f"n/a ({why})")
@@ -116,6 +115,15 @@ def _sizes(e: Evidence, about: str, margin: float, unit: Unit) -> Iterator[Row]:
     zone = f"better / within ±{unit.margin(margin)} / worse"
     interval = unit.interval(posterior.interval)
     yield f"Bayesian t: P({zone})", NEW if e.ratio else about, probabilities, interval, ""
+
+
+def _decision(e: Evidence) -> str:
+    """What the probability of improvement decides, in the direction in which it decides anything."""
+    if e.comparison.why_no_stars:
+        return ""
+    if e.improvement.interval[1] < 0.5:
+        return f"{stats.improvement_decision(e.improvement.reversed)}, for the baseline"
+    return stats.improvement_decision(e.improvement)
 
 
 def power_table(comparison: Comparison, margin: float, units: Mapping[str, Unit], primary: str) -> Table:

@@ -135,6 +135,20 @@ def test_equivalence_and_improvement_are_named(tmp_path: Path) -> None:
     assert rows["probability of improvement"][5].text == "significant and meaningful"
 
 
+@pytest.mark.parametrize(
+    ("gain", "decision"),
+    [(0.01, "significant and meaningful"), (-0.01, "significant and meaningful, for the baseline")],
+)
+def test_the_chance_to_be_better_decides_for_either_side(
+    tmp_path: Path, finished: Make, gain: float, decision: str
+) -> None:
+    for seed in range(6):
+        finished("cnn", seed, test=0.7)
+        finished("crnn", seed, test=0.7 + gain * (seed + 1))
+    rows = {cells[1].text: cells for cells in table(part_of(tmp_path), "sensitivity").rows if cells[0].text == "test"}
+    assert rows["probability of improvement"][5].text == decision
+
+
 def test_the_question_of_a_sweep_that_added_seeds_is_answered_at_its_looks(tmp_path: Path, finished: Make) -> None:
     d = (0.02, 0.05, 0.03, 0.04, 0.035)
     runs = []
