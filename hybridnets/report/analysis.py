@@ -244,6 +244,7 @@ def _families(
         secondary={c.title: (*c.comparisons, *c.best) for c in declared},
         exploratory=comparisons,
         tests=dict.fromkeys(metrics, request.test) if request.test else tests,
+        metrics=metrics,
     )
 
 
@@ -280,13 +281,14 @@ def _tables(
     """The tables of one data set, without those of its variants and of its answers."""
     data_set, published = scope.data_set, scope.published
     yield from compression_tables(data_set, compressed, families, published)
-    for metric in data_set.metrics:
+    for metric in families.metrics:
         unit = unit_of(data_set, metric)
-        for number, contrast in enumerate(contrasts, start=1):
+        is_usual = metric in data_set.metrics  # else a question's own: val_last, or a measure of test predictions
+        for number, contrast in enumerate(contrasts if is_usual else (), start=1):
             yield grid_table(contrast, families, metric, unit, published, number)
         if comparisons:
             yield differences_table(comparisons, families, metric, unit)
-        if table := effects_table(data_set, metric, unit, published):
+        if is_usual and (table := effects_table(data_set, metric, unit, published)):
             yield table
     if table := stars_table(contrasts, families, published, data_set.metrics):
         yield table

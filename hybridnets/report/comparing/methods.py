@@ -131,7 +131,7 @@ def _same_splits(runs: Sequence[FinishedRun]) -> bool | None:
 
 
 def _families(data_set: DataSetVariants, families: Families) -> Iterator[FamilySize]:
-    for metric in data_set.metrics:
+    for metric in families.metrics:
         by_family: dict[Family, list[FamilyMember]] = {}
         for member in families.at(metric).values():
             by_family.setdefault(member.family, []).append(member)

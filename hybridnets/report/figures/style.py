@@ -23,6 +23,7 @@ from hybridnets.report.figures.picture import Picture
 INK = "#123456"  # of all text and axes; the page replaces it by its own text colour
 WIDTH = 8.0  # inches; at 700 pixels the small text is still 10 pixels high
 SMALL = 8.0  # points
+AXIS = 54  # characters of a line below an axis
 
 # Distinguishable for everybody, on white and on black. Source: Okabe and Ito 2008, Color universal design.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -181,15 +182,15 @@ def striped(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def level_name(metric: Metric, unit: Unit) -> str:
-    """The name of an axis of levels, with its unit."""
-    return f"{metric.name} ({'%' if unit.name == 'percent' else unit.name})"
+    """The name of an axis of levels, with its unit, in two lines at most."""
+    return fitted(f"{metric.name} ({'%' if unit.name == 'percent' else unit.name})", AXIS)
 
 
 def difference_name(metric: Metric, unit: Unit) -> str:
-    """The name of an axis of differences, with its unit."""
+    """The name of an axis of differences, with its unit, in two lines at most."""
     name = "difference" if metric.name == metric.key else f"difference in {metric.name}"
     units = {"points": "percentage points", OWN: f"the {metric.name}'s own unit"}
-    return f"{name} ({units.get(unit.differences, unit.differences)})"
+    return fitted(f"{name} ({units.get(unit.differences, unit.differences)})", AXIS)
 
 
 def both_labels(comparison: Comparison) -> str:

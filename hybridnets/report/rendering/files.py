@@ -233,7 +233,7 @@ def _test_lines(part: DataSetReport) -> Iterator[dict[str, Any]]:
             answer.analysis.test,
         )
     for comparison in part.comparisons:
-        for metric in part.data_set.metrics:
+        for metric in part.families.metrics:
             for name, test in _named_tests(comparison.evidence(metric)):
                 yield _test_line(part, comparison, metric, name, test)
 

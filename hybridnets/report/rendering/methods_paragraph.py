@@ -151,8 +151,9 @@ def _recipe_words(recipe: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         for group, settings in groups.items():
             target = str(settings.pop("_target_", "")).rpartition(".")[2]
             name = target or group.replace("_", " ") or section
-            listed = ", ".join(f"{key} {value}" for key, value in settings.items())
-            yield f"{name} ({listed})" if listed else name
+            own = settings.pop("", name)  # a section that is a value itself, as scheduler=null
+            listed = ", ".join(f"no {key}" if value is None else f"{key} {value}" for key, value in settings.items())
+            yield f"no {name}" if own is None else f"{name} ({listed})" if listed else name
 
 
 def _cross_validation(procedure: Methods, beginning: str) -> str:

@@ -68,9 +68,11 @@ def _part_text(part: DataSetReport, grids: bool, width: int) -> str:
 
 
 def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
-    """The tables of the first metric: what codes save and cost, then the comparisons."""
-    metric = next(iter(part.data_set.metrics), "")
-    tables = [table for table in part.tables if table.metric in ("", metric)]
+    """The tables of one metric, the question's if it has such tables: what codes save and cost, then the comparisons."""
+    shown: dict[str, str] = {}
+    for metric in reversed(part.families.metrics):
+        shown |= {table.kind: metric for table in part.tables if table.metric == metric}
+    tables = [table for table in part.tables if table.metric in ("", shown.get(table.kind))]
     yield from (table for table in tables if table.kind == "compression")
     classes = [table for table in tables if table.kind == "classes"]
     yield from classes if len(classes) <= FEW else ()

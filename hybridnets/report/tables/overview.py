@@ -135,8 +135,8 @@ def differences_table(comparisons: Sequence[Comparison], families: Families, met
     Args:
         comparisons: The comparisons.
         families: How their p-values are corrected.
-        metric: test, val or score.
-        unit: How the metric is printed.
+        metric: The metric.
+        unit: How it is printed.
     """
     order = list(families.at(metric))  # the primary ones first
     members = families.members(sorted(comparisons, key=order.index), metric)

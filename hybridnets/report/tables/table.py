@@ -100,7 +100,7 @@ class Table:
     def key(self) -> str:
         """The name of its files."""
         name = "table" if self.kind == "grid" else self.kind
-        return "-".join(filter(None, (name, str(self.number or ""), self.metric)))
+        return "-".join(filter(None, (name, str(self.number or ""), self.metric.replace("/", "-"))))
 
 
 def row(*cells: Cell | str) -> tuple[Cell, ...]:

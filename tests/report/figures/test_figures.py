@@ -146,6 +146,14 @@ def test_the_answers_figure_has_its_interval_its_seeds_and_its_margin(tmp_path: 
     assert draw_primary(digits.data_set, analysis, 2).key == "primary-2"
 
 
+def test_the_name_of_an_axis_takes_two_lines_where_one_would_be_cut(tmp_path: Path, grid: Contrast) -> None:
+    grid(3, PRIMARY)
+    (digits,) = analyse(read([tmp_path]), "title", "command", ReportRequest(metric="val_last")).parts
+    short, long = (draw_primary(digits.data_set, answer.analysis).svg for answer in digits.answers)
+    assert ">difference in test accuracy (percentage points)<" in short
+    assert ">difference in val accuracy at the last epoch<" in long
+
+
 def test_an_interval_that_is_too_wide_is_cut_and_one_seed_has_none(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
 

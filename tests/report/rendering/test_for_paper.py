@@ -83,6 +83,14 @@ def test_each_declared_table_is_named_beside_its_comparisons(tmp_path: Path, fin
         assert f'No test applies to the one secondary comparison of "{title}" by val accuracy.' in paragraph
 
 
+def test_a_part_that_the_recipe_leaves_out_is_said_to_be_missing(tmp_path: Path, finished: Make) -> None:
+    for seed in range(2):
+        finished("cnn", seed, scheduler=None, trainer__gradient_clip_val=None)
+    (paragraph,) = for_paper(report_of(tmp_path)).methods
+    assert "; no scheduler; " in paragraph
+    assert "trainer (max_epochs 12, no gradient_clip_val)" in paragraph
+
+
 def test_what_differs_outside_the_model_is_named(tmp_path: Path, finished: Make) -> None:
     finished("cnn")
     finished("crnn", (0, 1, 2), optimizer__lr=0.1)

@@ -11,7 +11,9 @@ from scipy import stats as scipy_stats
 from hybridnets import stats
 from hybridnets.report import ReportError, ReportRequest, analyse
 from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.methods import methods
 from hybridnets.report.reading.results import read
+from hybridnets.report.rendering.terminal import report_text
 from hybridnets.report.tables.table import Table
 from hybridnets.runs import Run, manifest
 from hybridnets.runs.declaration import QUALITIES, parse_declaration
@@ -119,6 +121,20 @@ def test_the_last_epoch_on_val_answers_about_new_data(tmp_path: Path) -> None:
     assert answer.question.endswith("by its val accuracy at the last epoch, on new data of this kind and size?")
     d = answer.analysis.evidence.d
     assert answer.analysis.test.p == pytest.approx(stats.paired_t(d, 3 / 7).p)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("metric", ["val_last", "test/nll"])
+def test_the_metric_of_a_question_has_a_table_of_differences(tmp_path: Path, metric: str) -> None:
+    report = analyse(read([tmp_path]), "title", "command", ReportRequest(metric=metric))
+    (part,) = report.parts
+    (differences,) = (t for t in part.tables if t.metric == metric)
+    assert differences.key == f"differences-{metric.replace('/', '-')}"
+    d = part.answers[0].analysis.evidence.d
+    assert differences.rows[0][3].value == pytest.approx(d.mean())
+    assert differences.title in report_text(report)
+    (size, *_) = methods(part.data_set, part.families).families
+    assert size.metric.key == metric
 
 
 @pytest.mark.usefixtures("runs")
