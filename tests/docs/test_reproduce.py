@@ -135,5 +135,5 @@ def test_the_readmes_figures_of_the_paper_stand_in_its_page(name: str) -> None:
     page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
     section = (ROOT / name).read_text(encoding="utf-8").partition("feature_autoencoder")[0].rpartition("\n## ")[2]
     figures = tool.NUMBER.findall(section)
-    assert len(figures) == 15
+    assert len(figures) == 18
     assert set(figures) <= {number for match in tool.TABLE.finditer(page) for number in tool.NUMBER.findall(match[3])}
