@@ -214,7 +214,7 @@ class AsSequence(nn.Module):
             Shi et al. (2015), makes each position of the feature maps a step whose features are the channels.
         channels: Channels of the feature maps.
         order: `natural`, or `permuted` for a fixed random order of the steps: it hurts an RNN only if the natural order
-            carries information.
+            carries information. Behind a dense layer, which is trained with it in place, it only numbers the units otherwise.
         order_seed: Seed of that random order, which does not depend on the global generator.
 
     Raises:
