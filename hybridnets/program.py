@@ -70,7 +70,7 @@ def either(names: Iterable[object]) -> str:
         names: The names, at least one.
     """
     *words, last = map(str, names)
-    return " or ".join(filter(None, (", ".join(words), last)))
+    return f"{', '.join(words)} or {last}" if words else last
 
 
 def few(names: Iterable[object], most: int = 3) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hybridnets import program
-from hybridnets.program import printable
+from hybridnets.program import either, printable
 
 TYPES = {"float": "a number", "int": "a whole number"}  # what a type of ours takes, in words
 # What argparse says, as a pattern, and what we say.
@@ -114,7 +114,7 @@ def _sentence(message: str) -> str:
             if "value" in words:
                 words["value"] = words["value"].strip("'\"")
             if "choices" in words:
-                words["choices"] = " or ".join(words["choices"].replace("'", "").rsplit(", ", 1))
+                words["choices"] = either(words["choices"].replace("'", "").split(", "))
             if "type" in words:
                 words["type"] = TYPES.get(words["type"], words["type"])
             return sentence.format(**words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hybridnets.cli.arguments import path_of
-from hybridnets.program import plural, printable
+from hybridnets.program import either, plural, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ def check_output(path: Path | None, *endings: str, option: str = "--output") -> 
         ValueError: If it cannot be written.
     """
     if path and (path.suffix not in endings or path.is_dir()):
-        raise ValueError(f"{option} must be a {' or '.join(endings)} file, got {path}")
+        raise ValueError(f"{option} must be a {either(endings)} file, got {path}")
     if path and not path.parent.is_dir():
         raise ValueError(f"{option} must be in an existing folder, got {path}")
 

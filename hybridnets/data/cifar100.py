@@ -17,6 +17,7 @@ from hybridnets.data.cifar10 import PIXELS, SHAPE, read_binary
 from hybridnets.data.dataset import DataError, ImageDataset, Images, Integers, canonical
 from hybridnets.data.download import Archive
 from hybridnets.data.published import check_source, obtain_folder
+from hybridnets.program import either
 
 Kind = Literal["fine", "coarse"]
 
@@ -74,7 +75,7 @@ def load(
         DataError: If the data cannot be downloaded, or a file of it is missing, truncated or altered.
     """
     if labels not in get_args(Kind):
-        raise DataError(f"data.labels must be {' or '.join(get_args(Kind))}, got {labels!r}")
+        raise DataError(f"data.labels must be {either(get_args(Kind))}, got {labels!r}")
     try:
         place = check_source(root, mirrors)
         layout, folder = obtain_folder("CIFAR-100", place, mirrors, FILES, here_only=here_only)

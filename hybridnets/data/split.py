@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hybridnets.data.augment_settings import check_augment
 from hybridnets.data.dataset import DataError, ImageDataset, Integers
+from hybridnets.program import either
 
 # The purpose of a stream comes first in its key, so that equal seeds do not give equal streams.
 SPLIT, ORDER, AUGMENT, FOLDS, STRATA, STRATA_FOLDS = 1, 2, 3, 4, 5, 6
@@ -259,7 +260,7 @@ def _checked_training_size(
 ) -> int:
     """How many images at least are trained on, once the settings of the split are legal."""
     if way not in WAYS:
-        raise DataError(f"data.split must be {' or '.join(WAYS)}, got {way!r}")
+        raise DataError(f"data.split must be {either(WAYS)}, got {way!r}")
     if way == "random" and folds is not None:
         raise DataError(
             f"data.folds must be null where data.split is random, got {folds!r}: data.split=kfold makes folds"
@@ -313,5 +314,5 @@ def check_settings(
         raise DataError(f"data.standardize must have the keys statistics and over, got {standardize!r}")
     for key, legal in (("statistics", STATISTICS), ("over", OVER)):
         if standardize[key] not in legal:
-            raise DataError(f"data.standardize.{key} must be {' or '.join(legal)}, got {standardize[key]!r}")
+            raise DataError(f"data.standardize.{key} must be {either(legal)}, got {standardize[key]!r}")
     check_augment(augment, image_shape)

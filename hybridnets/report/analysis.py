@@ -198,7 +198,8 @@ def _report_data_set(
     selection = select(cache, request, level, declarations, has_backbones=bool(compressed))
     answering = (analysis.comparison for analysis in analyses)
     comparisons = list(dict.fromkeys([*selection.all_comparisons(), *answering, *compressed]))
-    families = _families(analyses, selection, comparisons, request, data_set.metrics)
+    metrics = list(dict.fromkeys((*(analysis.metric for analysis in analyses), *data_set.metrics)))
+    families = _families(analyses, selection, comparisons, request, metrics)
     notes = list(dict.fromkeys([*unanswered, *selection.notes, *cache.notes]))
     notes += [f"{c.name}: {c.left_out}" for c in cache.comparisons.values() if c.left_out]
     notes += [f"{c.name}: {c.recipe_note}" for c in comparisons if c.recipe_note]

@@ -75,7 +75,7 @@ class Families:
         secondary: The comparisons of each declared table by its title, in the order of their declaration.
         exploratory: All other comparisons; those above may be among them.
         tests: The test that is requested or declared by metric, a key of TESTS; a metric that is absent has none.
-        metrics: The metrics that tables are made of.
+        metrics: The metrics of the comparisons: those of the questions, then those that tables are made of.
     """
 
     def __init__(
@@ -87,13 +87,8 @@ class Families:
         metrics: Sequence[str],
     ) -> None:
         self._analyses, self._secondary, self._exploratory, self._tests = analyses, secondary, exploratory, tests
-        self._metrics = metrics
+        self.metrics = metrics
         self._members: dict[str, dict[Comparison, FamilyMember]] = {}
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics of the comparisons: those of the questions, then those that tables are made of."""
-        return tuple(dict.fromkeys((*(analysis.metric for analysis in self._analyses), *self._metrics)))
 
     def members(self, comparisons: Sequence[Comparison], metric: str) -> list[FamilyMember]:
         """The members of their families that some comparisons are, each once.

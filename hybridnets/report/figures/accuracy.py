@@ -28,6 +28,7 @@ from hybridnets.report.figures.style import (
     level_name,
     mark,
     save_picture,
+    spread,
     striped,
 )
 
@@ -111,12 +112,10 @@ def _runs(variant: Variant) -> str:
 
 def _seeds(axes: Axes, values: Sequence[float], y: float, metric: str, gid: str) -> None:
     """A dot per seed, in the seeds' order from top to bottom."""
-    offsets = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(len(values))
     color, marker, _ = METRICS[metric]
     inside = "none" if metric == "val" else color
-    (dots,) = axes.plot(
-        values, y + offsets, marker, color=color, markerfacecolor=inside, alpha=0.9, markeredgewidth=1.1
-    )
+    heights = y + spread(len(values), 0.1)
+    (dots,) = axes.plot(values, heights, marker, color=color, markerfacecolor=inside, alpha=0.9, markeredgewidth=1.1)
     dots.set_gid(gid)
 
 

@@ -1,6 +1,5 @@
 """The answer as a picture: one difference with its interval, its seeds, and the margin that matters."""
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,6 +15,7 @@ from hybridnets.report.figures.style import (
     figure_style,
     fitted,
     save_picture,
+    spread,
 )
 
 SIZE = (4.6, 2.4)  # inches
@@ -57,7 +57,7 @@ def draw_primary(section: DataSetVariants, analysis: PrimaryAnalysis, number: in
     axes.axvline(0, color=INK, linewidth=1.2)
     _interval(axes, analysis, unit, (low, high))
     values = list(unit.scale * analysis.evidence.seed_differences)
-    heights = np.linspace(SEEDS + SPREAD, SEEDS - SPREAD, len(values)) if len(values) > 1 else [SEEDS]
+    heights = SEEDS - spread(len(values), SPREAD)
     (dots,) = axes.plot(values, heights, "o", color=BLUE, alpha=0.9, markersize=6, markeredgewidth=0)
     dots.set_gid("primary-seeds")
     mean = analysis.evidence.differences.mean

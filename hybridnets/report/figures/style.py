@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib.style
+import numpy as np
+import numpy.typing as npt
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -179,6 +181,16 @@ def striped(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
     for row in range(0, len(labels), 2):
         axes.axhspan(row - 0.5, row + 0.5, color=INK, alpha=0.06, linewidth=0)
+
+
+def spread(count: int, reach: float) -> npt.NDArray[np.float64]:
+    """How far the dots of a row lie from its middle, one after the other, so that equal ones are seen, (count,).
+
+    Args:
+        count: The dots.
+        reach: The distance of the first and of the last; one dot alone lies in the middle.
+    """
+    return np.linspace(-reach, reach, count) if count > 1 else np.zeros(count)
 
 
 def level_name(metric: Metric, unit: Unit) -> str:

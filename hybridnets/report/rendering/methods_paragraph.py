@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hybridnets.program import plural
+from hybridnets.program import either, plural
 from hybridnets.report.analysis import DataSetReport
 from hybridnets.report.comparing.families import CHOSEN, Rank
 from hybridnets.report.comparing.methods import FamilySize, Methods
@@ -225,17 +225,13 @@ def family_sentence(size: FamilySize) -> str:
     """
     metric, family = size.metric.name, size.family
     names = [PAPER_NAMES.get(name, f"the {name}") for name in size.names]
+    noun = f"{family.rank.value} comparison"
     table = f' of "{family.name}"' if family.rank is Rank.SECONDARY else ""
+    comparisons = f"{'one ' + noun if family.size == 1 else plural(family.size, noun)}{table}"
     if not size.tested:
-        which = (
-            f"{family.size} {family.rank.value} comparisons"
-            if family.size > 1
-            else f"one {family.rank.value} comparison"
-        )
-        return f"No test applies to the {which}{table} by {metric}."
+        return f"No test applies to the {comparisons} by {metric}."
     if family.size == 1:
-        one = f"There is one {family.rank.value} comparison{table} by {metric}"
-        return f"{one} ({names[0]}), whose p-value needs no correction."
+        return f"There is {comparisons} by {metric} ({names[0]}), whose p-value needs no correction."
     if family.name == CHOSEN:
         return (
             f"By {metric}, {family.name} is tested by {names[0]}; its p-value is corrected for the {family.size} that it was "
@@ -244,8 +240,8 @@ def family_sentence(size: FamilySize) -> str:
     without = family.size - size.tested
     rest = f" ({without} of {family.size} comparisons have none)" if without else ""
     return (
-        f"By {metric} we make {family.size} {family.rank.value} comparisons{table} by {' or '.join(names)}; their p-values are "
-        f"corrected by Holm's method for {plural(size.tested, 'test')}{rest}."
+        f"By {metric} we make {comparisons} by {either(names)}; their p-values are corrected by Holm's method "
+        f"for {plural(size.tested, 'test')}{rest}."
     )
 
 

@@ -69,9 +69,8 @@ def _part_text(part: DataSetReport, grids: bool, width: int) -> str:
 
 def _tables(part: DataSetReport, grids: bool) -> Iterator[Table]:
     """The tables of one metric, the question's if it has such tables: what codes save and cost, then the comparisons."""
-    shown: dict[str, str] = {}
-    for metric in reversed(part.families.metrics):
-        shown |= {table.kind: metric for table in part.tables if table.metric == metric}
+    metrics = reversed(part.families.metrics)  # so that the question's comes last
+    shown = {table.kind: metric for metric in metrics for table in part.tables if table.metric == metric}
     tables = [table for table in part.tables if table.metric in ("", shown.get(table.kind))]
     yield from (table for table in tables if table.kind == "compression")
     classes = [table for table in tables if table.kind == "classes"]

@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 from hybridnets import stats
 from hybridnets.report import ReportError, ReportRequest, analyse
 from hybridnets.report.analysis import DataSetReport
+from hybridnets.report.comparing.families import CHOSEN
 from hybridnets.report.comparing.methods import methods
 from hybridnets.report.reading.results import read
 from hybridnets.report.rendering.terminal import report_text
@@ -135,6 +136,18 @@ def test_the_metric_of_a_question_has_a_table_of_differences(tmp_path: Path, met
     assert differences.title in report_text(report)
     (size, *_) = methods(part.data_set, part.families).families
     assert size.metric.key == metric
+
+
+@pytest.mark.parametrize(("test", "name"), [("paired", "plain paired t"), (None, "corrected resampled t")])
+def test_a_requested_test_is_that_of_every_comparison_at_a_questions_metric(
+    tmp_path: Path, runs: list[Run], finished: Make, test: str | None, name: str
+) -> None:
+    for run in runs[::2]:
+        finished("ecrnn", run.identity["seeds"]["split"], val=0.75 + 0.01 * run.identity["seeds"]["split"])
+    part = part_of(tmp_path, metric="val_last", primary=("crnn-lstm-1x16", "cnn"), test=test)
+    others = [m for m in part.families.at("val_last").values() if m.family.name != CHOSEN]
+    assert others
+    assert all(member.test_name.startswith(name) for member in others)
 
 
 @pytest.mark.usefixtures("runs")
